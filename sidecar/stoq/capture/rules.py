@@ -1,0 +1,224 @@
+"""What capture programs into a pod: one nftables table, decided here and applied by `nft`.
+
+Everything in this module is pure. A `Plan` says what to capture and what to leave alone,
+`chains()` turns it into rules and `render()` into one nft(8) script that replaces the table
+atomically: the kernel never runs half of it, and applying it twice is applying it once.
+
+Why each chain exists:
+
+- `steer` and `steer_back` spare STOQ's own datagrams the cost of connection tracking.
+- `family` refuses IPv4 in pods that are IPv6-only, before any NAT, so that the caller gets an
+  error and not a timeout.
+- `outbound` sends the application's new TCP connections to the sidecar. A redirect whose
+  listener is gone is answered by the kernel with RST, so a dead sidecar means no connection,
+  never plaintext.
+- `inbound` does the same for plaintext that arrives at the pod.
+- `guard` stops TCP packets that connection tracking refuses to translate (state *invalid*, or
+  flows older than the table): untranslated, they would leave for the original destination with
+  the application's bytes in them.
+
+UDP is not captured by this table; chains for it stand beside these and change none of them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stoq import constants
+from stoq.capture.plan import Address, Plan, merged_networks, merged_ports
+
+FAMILY: Final = "inet"
+TABLE: Final = "stoq"
+
+BYPASS_MARK: Final = 0x36B8
+"""Connection mark (14008) of flows that were let out on purpose. Needed because packets that the
+kernel sends for a closed or TIME_WAIT socket have no owner whose uid could be matched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; `name` becomes its comment and is unique within its chain."""
+
+    name: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One base chain with the hook and priority it is registered at."""
+
+    name: str
+    type: str
+    hook: str
+    priority: int
+    rules: tuple[Rule, ...]
+
+
+RAW: Final = -300  # before connection tracking
+BEFORE_NAT: Final = -150
+NAT: Final = -100
+AFTER_NAT: Final = 0
+
+
+def chains(plan: Plan) -> tuple[Chain, ...]:
+    """The chains of `plan`, in the order in which they are written."""
+    family = (_family_out(), _family_in()) if plan.ipv6_only else ()
+    return (*_steering(), *family, _outbound(plan), _inbound(plan), _guard(plan))
+
+
+def _steering() -> tuple[Chain, Chain]:
+    rules = (
+        Rule("stoq-to-peer", f"udp dport {constants.STOQ_PORT} notrack"),
+        Rule("stoq-from-peer", f"udp sport {constants.STOQ_PORT} notrack"),
+    )
+    return (
+        Chain("steer", "filter", "output", RAW, rules),
+        Chain("steer_back", "filter", "prerouting", RAW, rules),
+    )
+
+
+def _family_out() -> Chain:
+    return Chain(
+        "family",
+        "filter",
+        "output",
+        BEFORE_NAT,
+        (
+            Rule("loopback", 'oif "lo" accept'),
+            Rule("no-ipv4", "meta nfproto ipv4 counter reject with icmpx admin-prohibited"),
+        ),
+    )
+
+
+def _family_in() -> Chain:
+    return Chain(
+        "family_back",
+        "filter",
+        "prerouting",
+        BEFORE_NAT,
+        (
+            Rule("loopback", 'iif "lo" accept'),
+            Rule("no-ipv4", "meta nfproto ipv4 counter drop"),
+        ),
+    )
+
+
+def _outbound(plan: Plan) -> Chain:
+    to_sidecar = f"counter redirect to :{constants.OUTBOUND_PORT}"
+    bypass = f"ct mark set {BYPASS_MARK:#x} return"
+    rules = [
+        Rule("only-tcp", "meta l4proto != tcp return"),
+        # Before the uid rule: the sidecar itself dials these to see that capture works.
+        Rule("probe-ipv6", f"ip6 daddr ::1 tcp dport {constants.PROBE_PORT} {to_sidecar}"),
+        Rule("probe-ipv4", f"ip daddr 127.0.0.1 tcp dport {constants.PROBE_PORT} {to_sidecar}"),
+        Rule("sidecar", f"meta skuid {_set(plan.sidecar_uids)} {bypass}"),
+        # The route of the pod's own addresses goes through lo as well.
+        Rule("loopback", 'oif "lo" return'),
+    ]
+    for address, port in plan.direct_endpoints:
+        rules.append(
+            Rule(
+                f"direct-{address}-{port}",
+                f"{_protocol(address)} daddr {address} tcp dport {port} {bypass}",
+            )
+        )
+    if plan.exclude_outbound_ports:
+        ports = _set(merged_ports(plan.exclude_outbound_ports))
+        rules.append(Rule("excluded-ports", f"tcp dport {ports} counter {bypass}"))
+    excluded = merged_networks(plan.exclude_outbound_networks)
+    for version in (6, 4):
+        networks = [n for n in excluded if n.version == version]
+        if networks:
+            protocol = _protocol(networks[0].network_address)
+            rules.append(
+                Rule(
+                    f"excluded-ipv{version}",
+                    f"{protocol} daddr {_set(networks)} counter {bypass}",
+                )
+            )
+    rules.append(Rule("capture", f"meta l4proto tcp {to_sidecar}"))
+    return Chain("outbound", "nat", "output", NAT, tuple(rules))
+
+
+def _inbound(plan: Plan) -> Chain:
+    rules = [
+        Rule("only-tcp", "meta l4proto != tcp return"),
+        Rule("loopback", 'iif "lo" return'),
+        Rule("metrics", f"tcp dport {constants.METRICS_PORT} return"),
+    ]
+    if plan.exclude_inbound_ports:
+        ports = _set(merged_ports(plan.exclude_inbound_ports))
+        rules.append(Rule("excluded-ports", f"tcp dport {ports} counter return"))
+    # Connections to our own capture ports come this way too: redirected, their original
+    # destination says what was dialled and the sidecar refuses it.
+    rules.append(
+        Rule("capture", f"meta l4proto tcp counter redirect to :{constants.INBOUND_PORT}")
+    )
+    return Chain("inbound", "nat", "prerouting", NAT, tuple(rules))
+
+
+def _guard(plan: Plan) -> Chain:
+    return Chain(
+        "guard",
+        "filter",
+        "output",
+        AFTER_NAT,
+        (
+            Rule("only-tcp", "meta l4proto != tcp accept"),
+            Rule("loopback", 'oif "lo" accept'),
+            Rule("sidecar", f"meta skuid {_set(plan.sidecar_uids)} accept"),
+            Rule("answer", "ct direction reply accept"),
+            Rule("redirected", "ct status dnat accept"),
+            Rule("let-out", f"ct mark {BYPASS_MARK:#x} accept"),
+            Rule("untracked", "ct state invalid,untracked counter drop"),
+            Rule("escaped", "counter reject with tcp reset"),
+        ),
+    )
+
+
+def _protocol(address: Address) -> str:
+    return "ip6" if address.version == 6 else "ip"
+
+
+def _set(items: Sequence[object]) -> str:
+    return "{ " + ", ".join(str(item) for item in items) + " }"
+
+
+def revision(plan: Plan) -> str:
+    """16 hexadecimal digits that change with any rule; they name the marker chain."""
+    return hashlib.sha256(_body(plan).encode()).hexdigest()[:16]
+
+
+def marker(plan: Plan) -> str:
+    """Name of the empty chain by which a listing tells which plan it came from."""
+    return f"revision_{revision(plan)}"
+
+
+def _body(plan: Plan) -> str:
+    lines: list[str] = []
+    for chain in chains(plan):
+        lines.append(f"  chain {chain.name} {{")
+        lines.append(
+            f"    type {chain.type} hook {chain.hook} priority {chain.priority}; policy accept;"
+        )
+        lines.extend(f'    {rule.expression} comment "{rule.name}"' for rule in chain.rules)
+        lines.append("  }")
+    return "\n".join(lines)
+
+
+def render(plan: Plan) -> str:
+    """The script for `nft -f -` that puts `plan` in force, whatever was there before."""
+    return (
+        f"table {FAMILY} {TABLE}\n"
+        f"delete table {FAMILY} {TABLE}\n"
+        f"table {FAMILY} {TABLE} {{\n"
+        f"  chain {marker(plan)} {{ }}\n"
+        f"{_body(plan)}\n"
+        "}\n"
+    )
+
+
+def render_undo() -> str:
+    """The script that removes the table and does nothing if there is none."""
+    return f"table {FAMILY} {TABLE}\ndelete table {FAMILY} {TABLE}\n"
