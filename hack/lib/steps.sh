@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# Shared by the programs in hack/: progress lines with times, and saying how to mend what is missing.
+# Source it after `cd` to the root of the clone.
+
+# All progress goes to standard error: standard output belongs to results (--json).
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+  say "error: $*"
+  exit 1
+}
+
+# step NAME COMMAND...: runs one part and prints how long it took. Its output is shown as it comes.
+step() {
+  local name=$1 start=$EPOCHREALTIME
+  shift
+  say "== $name"
+  local status=0
+  "$@" || status=$?
+  local spent
+  spent=$(elapsed_since "$start")
+  if [ "$status" -ne 0 ]; then
+    say "== $name failed after ${spent} s (exit status $status)"
+    return "$status"
+  fi
+  say "== $name: ${spent} s"
+}
+
+# elapsed_since START: seconds since an earlier $EPOCHREALTIME, one decimal.
+elapsed_since() {
+  local now=$EPOCHREALTIME
+  local micros=$((${now/[.,]/} - ${1/[.,]/}))
+  printf '%d.%d' $((micros / 1000000)) $((micros / 100000 % 10))
+}
+
+is_root() { [ "$(id -u)" -eq 0 ]; }
+
+# digest FILE...: one SHA-256 over names and contents, for stamps.
+digest() { sha256sum -- "$@" | sha256sum | cut -d' ' -f1; }
+
+# stamped NAME VALUE: has part NAME been finished with exactly VALUE before?
+stamped() { [ "$(cat ".stoq/stamps/$1" 2>/dev/null)" = "$2" ]; }
+
+stamp() {
+  mkdir -p .stoq/stamps
+  printf '%s' "$2" >".stoq/stamps/$1"
+}
+
+# rustup puts cargo here and relies on the login shell to find it; CI has no login shell.
+if ! command -v cargo >/dev/null 2>&1 && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+  export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+fi
