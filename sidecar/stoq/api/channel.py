@@ -1,0 +1,49 @@
+"""Frames over a byte stream: what server and client have in common."""
+
+from stoq.api import framing
+from stoq.api.errors import Malformed
+from stoq.api.framing import Decoder, Frame, Kind
+from stoq.api.stream import CANCELLED, ByteStream, StreamError
+
+
+class Channel:
+    """Reads and writes whole frames of one call."""
+
+    def __init__(self, stream: ByteStream, limit: int) -> None:
+        """`limit`: longest message accepted, in bytes."""
+        self.stream = stream
+        self._decoder = Decoder(limit)
+        self._sending = False
+
+    async def receive(self) -> Frame | None:
+        """The next frame; `None` when the peer has finished.
+
+        Raises `Malformed` for bytes that are no frame or end inside one, `StreamError` when the
+        stream is gone.
+        """
+        while True:
+            frame = self._decoder.next()
+            if frame is not None:
+                return frame
+            data = await self.stream.recv()
+            if not data:
+                if self._decoder.pending:
+                    raise Malformed(
+                        f"the stream ends inside a frame, {self._decoder.pending} bytes into it"
+                    )
+                return None
+            self._decoder.feed(data)
+
+    async def send(self, *frames: tuple[Kind, bytes], end: bool = False) -> None:
+        """Writes the frames in one go; `end` finishes our direction.
+
+        After a send that was cancelled half-way nothing can follow in order: the stream is reset
+        and `StreamError` raised.
+        """
+        data = b"".join(framing.encode(kind, body) for kind, body in frames)
+        if self._sending:
+            self.stream.reset(CANCELLED)
+            raise StreamError("a message was cut off by a cancelled send")
+        self._sending = True
+        await self.stream.send(data, end=end)
+        self._sending = False

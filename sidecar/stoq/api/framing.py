@@ -1,0 +1,102 @@
+"""Frames of an API call: bytes in, frames out, no I/O (docs/wire-format.md, section 7).
+
+```
+byte   0       1 .. 3            4 ..
+      [kind]  [length, big end] [body: length bytes]
+```
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from stoq.api.errors import Malformed
+
+PREFIX_LENGTH: Final = 4
+"""Bytes before the body: kind and length."""
+
+MAX_BODY: Final = (1 << 24) - 1
+"""Longest body the prefix can say, in bytes. Receivers set lower limits."""
+
+MAX_CONTROL_BODY: Final = 8192
+"""Longest header or status a receiver takes, in bytes."""
+
+
+class Kind(IntEnum):
+    """What a frame's body is."""
+
+    MESSAGE = 0
+    """A request or a response in the call's codec."""
+    HEADER = 1
+    """The caller's first frame, msgpack: method, codec, deadline, version."""
+    STATUS = 2
+    """The server's first frame; once more as the last one when a stream fails half-way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One whole frame."""
+
+    kind: Kind
+    body: bytes
+
+
+def encode(kind: Kind, body: bytes) -> bytes:
+    """The frame's bytes. Raises `Malformed` when the body is longer than `MAX_BODY`."""
+    if len(body) > MAX_BODY:
+        raise Malformed(
+            f"a message of {len(body)} bytes does not fit a frame: the limit is {MAX_BODY}; "
+            "split it over several messages of a stream"
+        )
+    return bytes((kind,)) + len(body).to_bytes(3, "big") + body
+
+
+class Decoder:
+    """Collects bytes and hands out whole frames.
+
+    A length beyond the limit raises as soon as the prefix is read, so at most `limit` bytes and
+    one read are ever held.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """`limit`: longest message body accepted, in bytes."""
+        self._limit = limit
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Adds bytes as they came from the stream, cut anywhere."""
+        self._buffer += data
+
+    def next(self) -> Frame | None:
+        """The next whole frame, or `None` while bytes are missing.
+
+        Raises `Malformed` for an unknown kind or a body beyond the limit; the decoder is of no
+        use after that.
+        """
+        if len(self._buffer) < PREFIX_LENGTH:
+            return None
+        kind = _kind(self._buffer[0])
+        length = int.from_bytes(self._buffer[1:PREFIX_LENGTH], "big")
+        limit = self._limit if kind is Kind.MESSAGE else min(self._limit, MAX_CONTROL_BODY)
+        if length > limit:
+            raise Malformed(
+                f"a {kind.name.lower()} of {length} bytes is over the limit of {limit} bytes"
+            )
+        end = PREFIX_LENGTH + length
+        if len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[PREFIX_LENGTH:end])
+        del self._buffer[:end]
+        return Frame(kind, body)
+
+    @property
+    def pending(self) -> int:
+        """Bytes held that are no whole frame yet; not 0 at the end of a stream means truncation."""
+        return len(self._buffer)
+
+
+def _kind(value: int) -> Kind:
+    try:
+        return Kind(value)
+    except ValueError:
+        raise Malformed(f"{value:#04x} is no kind of frame (known: 0, 1, 2)") from None
