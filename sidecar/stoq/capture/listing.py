@@ -43,10 +43,8 @@ def _chain_differences(
     if registered is None:
         return [f"chain {chain.name} is missing"]
     if registered != (chain.type, chain.hook, chain.priority):
-        return [
-            f"chain {chain.name} is registered as {registered}, "
-            f"not {(chain.type, chain.hook, chain.priority)}"
-        ]
+        wanted = (chain.type, chain.hook, chain.priority)
+        return [f"chain {chain.name} is registered as {registered}, not {wanted}"]
     names = found_rules.get(chain.name, [])
     expected = [rule.name for rule in chain.rules]
     if names == expected:
@@ -54,10 +52,7 @@ def _chain_differences(
     missing = [name for name in expected if name not in names]
     extra = [name for name in names if name not in expected]
     if missing or extra:
-        return [
-            f"chain {chain.name}: missing rules {missing or 'none'}, unknown rules "
-            f"{extra or 'none'}"
-        ]
+        return [f"chain {chain.name}: lacks {missing or 'none'}, has unknown {extra or 'none'}"]
     return [f"chain {chain.name}: rules are in the order {names}, not {expected}"]
 
 

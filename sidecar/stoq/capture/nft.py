@@ -17,27 +17,17 @@ busy node it waits for the kernel's lock."""
 
 NO_TABLE: Final = "No such file or directory"
 
-_FIXES: Final = (
-    (
-        "Operation not permitted",
-        "programming capture takes CAP_NET_ADMIN in this network namespace: run stoq-init as uid "
-        "0 with NET_ADMIN, or use capture mode 'node', where the node agent does it",
-    ),
-    (
-        "Protocol not supported",
-        "this kernel has no nf_tables: it needs CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET",
-    ),
-    (
-        "Operation not supported",
-        "this kernel lacks a part of nf_tables: it needs NF_TABLES_INET, NFT_NAT, NFT_REDIR, "
-        "NFT_CT and NFT_REJECT",
-    ),
-    (
-        NO_TABLE,
-        "a kernel module is missing: load nft_chain_nat, nft_redir, nft_ct and nft_reject_inet "
-        "on the node",
-    ),
-)
+_FIXES: Final = {
+    "Operation not permitted": """programming capture takes CAP_NET_ADMIN in this network \
+namespace: run stoq-init as uid 0 with NET_ADMIN, or use capture mode 'node', where the node agent \
+does it""",
+    "Protocol not supported": """this kernel has no nf_tables: it needs CONFIG_NF_TABLES and \
+CONFIG_NF_TABLES_INET""",
+    "Operation not supported": """this kernel lacks a part of nf_tables: it needs \
+NF_TABLES_INET, NFT_NAT, NFT_REDIR, NFT_CT and NFT_REJECT""",
+    NO_TABLE: """a kernel module is missing: load nft_chain_nat, nft_redir, nft_ct and \
+nft_reject_inet on the node""",
+}
 
 
 class CaptureError(Exception):
@@ -82,7 +72,7 @@ def undo() -> bool:
 
 
 def read() -> str | None:
-    """nft's JSON listing of our table, None when there is no such table."""
+    """Nft's JSON listing of our table, None when there is no such table."""
     try:
         return _nft("-j", "list", "table", FAMILY, TABLE)
     except CaptureError as error:
@@ -106,7 +96,7 @@ def _nft(*arguments: str, script: str | None = None) -> str:
         ) from error
     except subprocess.CalledProcessError as error:
         text = error.stderr.strip() or f"exit status {error.returncode}"
-        fix = next((fix for words, fix in _FIXES if words in text), None)
+        fix = next((fix for words, fix in _FIXES.items() if words in text), None)
         raise CaptureError(
             f"'{' '.join(command)}' failed: {text}" + (f"\n{fix}" if fix else "")
         ) from error

@@ -81,7 +81,8 @@ def parse_ports(text: str) -> tuple[PortRange, ...]:
 
 def parse_networks(text: str) -> tuple[Network, ...]:
     """Networks of `10.0.0.0/8,fd00::/64`; a bare address is a network of one. Host bits must be
-    zero. Raises ValueError naming the part."""
+    zero. Raises ValueError naming the part.
+    """
     return tuple(ip_network(part) for part in _parts(text))
 
 

@@ -152,9 +152,7 @@ def _inbound(plan: Plan) -> Chain:
         rules.append(Rule("excluded-ports", f"tcp dport {ports} counter return"))
     # Connections to our own capture ports come this way too: redirected, their original
     # destination says what was dialled and the sidecar refuses it.
-    rules.append(
-        Rule("capture", f"meta l4proto tcp counter redirect to :{constants.INBOUND_PORT}")
-    )
+    rules.append(Rule("capture", f"meta l4proto tcp counter redirect to :{constants.INBOUND_PORT}"))
     return Chain("inbound", "nat", "prerouting", NAT, tuple(rules))
 
 

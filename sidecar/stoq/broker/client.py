@@ -1,0 +1,139 @@
+"""Asks the pod's broker for what the sidecar may not open itself.
+
+Blocking with a timeout, for it runs once at start before anything else can work.
+"""
+
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from stoq.broker import channel
+from stoq.broker.protocol import (
+    NAME,
+    Code,
+    Hello,
+    Operation,
+    ProtocolError,
+    Reply,
+    Request,
+    Role,
+    SocketInfo,
+    decode_reply,
+    encode_request,
+)
+
+TIMEOUT: Final = 5.0
+"""Seconds to wait for one reply; the broker answers in milliseconds unless the node is
+overloaded."""
+
+
+class BrokerError(Exception):
+    """The broker cannot be reached, is not to be trusted, or refused; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Descriptors received from the broker, owned by the receiver. `stoq` is in the order of the
+    workers.
+    """
+
+    outbound: int
+    inbound: int
+    stoq: tuple[int, ...]
+    transparent: bool
+
+    def close(self) -> None:
+        """Closes all of them."""
+        channel.close([self.outbound, self.inbound, *self.stoq])
+
+
+def hello(server_uid: int = 0, name: str = NAME, timeout: float = TIMEOUT) -> Hello:
+    """Who the broker is and whether it has programmed capture. Raises BrokerError."""
+    reply, descriptors = _ask(Request(op=Operation.HELLO), server_uid, name, timeout)
+    channel.close(descriptors)
+    if reply.hello is None:
+        raise BrokerError("the broker's reply to 'hello' says nothing about itself")
+    return reply.hello
+
+
+def sockets(
+    workers: int, server_uid: int = 0, name: str = NAME, timeout: float = TIMEOUT
+) -> Sockets:
+    """The pod's sockets, one STOQ socket per worker.
+
+    `server_uid` is the only user the broker may run as: an application that got hold of the name
+    first must not be able to pass us sockets of its own. Raises BrokerError.
+    """
+    request = Request(op=Operation.SOCKETS, workers=workers)
+    reply, descriptors = _ask(request, server_uid, name, timeout)
+    try:
+        return _sorted(reply.sockets, descriptors, workers)
+    except BrokerError:
+        channel.close(descriptors)
+        raise
+
+
+def _sorted(infos: tuple[SocketInfo, ...], descriptors: list[int], workers: int) -> Sockets:
+    if len(infos) != len(descriptors):
+        raise BrokerError(
+            f"the broker describes {len(infos)} sockets and passed {len(descriptors)}"
+        )
+    by_role: dict[Role, list[tuple[int, int]]] = {role: [] for role in Role}
+    for info, descriptor in zip(infos, descriptors, strict=True):
+        by_role[info.role].append((info.worker, descriptor))
+    numbers = sorted(worker for worker, _ in by_role[Role.STOQ])
+    if (
+        len(by_role[Role.OUTBOUND]) != 1
+        or len(by_role[Role.INBOUND]) != 1
+        or numbers != list(range(workers))
+    ):
+        found = {str(role): len(items) for role, items in by_role.items()}
+        raise BrokerError(
+            f"the broker passed {found}; needed are one outbound, one inbound and {workers} stoq"
+        )
+    return Sockets(
+        outbound=by_role[Role.OUTBOUND][0][1],
+        inbound=by_role[Role.INBOUND][0][1],
+        stoq=tuple(descriptor for _, descriptor in sorted(by_role[Role.STOQ])),
+        transparent=all(i.transparent for i in infos if i.role is not Role.STOQ),
+    )
+
+
+def _ask(request: Request, server_uid: int, name: str, timeout: float) -> tuple[Reply, list[int]]:
+    shown = name.replace("\0", "@")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.settimeout(timeout)
+        try:
+            connection.connect(name)
+            peer = channel.credentials(connection)
+            if peer.uid != server_uid:
+                raise BrokerError(
+                    f"the process behind {shown} has uid {peer.uid}, not {server_uid}: a container "
+                    "of this pod has taken the broker's name; remove it, or set "
+                    "STOQ_CAPTURE_BROKER_UID if the node agent really runs as that user"
+                )
+            channel.send(connection, encode_request(request), [])
+            message, descriptors = channel.receive(connection)
+        except TimeoutError as error:
+            raise BrokerError(
+                f"the broker at {shown} did not answer '{request.op}' in {timeout:g} s; "
+                "see the log of the node agent (embedded mode: of stoq-control)"
+            ) from error
+        except (OSError, ProtocolError) as error:
+            raise BrokerError(
+                f"cannot ask the broker at {shown}: {error}; is the node agent (embedded mode: "
+                "stoq-control) running, and does it know this pod? Without one, use "
+                "STOQ_CAPTURE_MODE=init"
+            ) from error
+    if not message:
+        raise BrokerError(
+            f"the broker at {shown} closed without an answer: it admits only the sidecar's uid"
+        )
+    try:
+        return decode_reply(message), descriptors
+    except ProtocolError as error:
+        channel.close(descriptors)
+        advice = "; broker and sidecar differ in version" if error.code is Code.VERSION else ""
+        raise BrokerError(
+            f"the broker refused '{request.op}' ({error.code}): {error}{advice}"
+        ) from error

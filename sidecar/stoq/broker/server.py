@@ -1,0 +1,189 @@
+"""The broker's side: one listener per pod, inside the pod's network namespace.
+
+Used by the control process of the embedded mode and by the node agent. It programs capture before
+it answers, opens the sockets with the rights of its own process and keeps them open: while a
+sidecar restarts, connections wait in the queue of the listener instead of failing.
+"""
+
+import asyncio
+import logging
+import socket
+from dataclasses import dataclass
+from functools import partial
+
+from stoq import constants
+from stoq.broker import channel, sockets
+from stoq.broker.protocol import (
+    NAME,
+    VERSION,
+    Code,
+    Hello,
+    Operation,
+    ProtocolError,
+    Refusal,
+    Reply,
+    Request,
+    decode_request,
+    encode_reply,
+)
+from stoq.capture import nft
+from stoq.capture.netns import run_in
+from stoq.capture.plan import Plan
+
+log = logging.getLogger("stoq.broker")
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod to be served: its names, its network namespace (path) and its capture; `plan` None
+    leaves capture alone.
+    """
+
+    name: str
+    namespace: str
+    netns: str
+    plan: Plan | None = None
+
+
+class Broker:
+    """Serves one pod until closed.
+
+    Requests come one at a time and are answered in order: a pod has one sidecar, and a second
+    asker must not be able to hold up more than itself for `patience` seconds.
+    """
+
+    def __init__(
+        self,
+        pod: Pod,
+        server: str,
+        allowed_uid: int = constants.SIDECAR_UID,
+        name: str = NAME,
+        patience: float = 2.0,
+    ) -> None:
+        self._pod = pod
+        self._server = server
+        self._allowed_uid = allowed_uid
+        self._name = name
+        self._patience = patience
+        self._listeners: list[sockets.OpenSocket] = []
+        self._stoq: list[sockets.OpenSocket] = []
+
+    async def serve(self, ready: asyncio.Event | None = None) -> None:
+        """Programs capture, listens and answers until cancelled; then closes its sockets and
+        leaves capture in force (without a broker and a sidecar nothing may leave the pod).
+
+        `ready` is set once the socket is bound. Raises CaptureError, NamespaceError, OSError
+        (the name is taken: another broker serves this pod).
+        """
+        if self._pod.plan is not None:
+            await asyncio.to_thread(run_in, self._pod.netns, partial(nft.apply, self._pod.plan))
+        listener = await asyncio.to_thread(run_in, self._pod.netns, self._listen)
+        loop = asyncio.get_running_loop()
+        try:
+            if ready is not None:
+                ready.set()
+            while True:
+                connection, _ = await loop.sock_accept(listener)
+                with connection:
+                    await self._answer(connection)
+        finally:
+            listener.close()
+            sockets.close_all([*self._listeners, *self._stoq])
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        try:
+            listener.bind(self._name)
+            listener.listen(8)
+        except OSError as error:
+            listener.close()
+            raise OSError(
+                error.errno,
+                f"cannot bind {self._name.replace(chr(0), '@')} in {self._pod.netns}: "
+                f"{error.strerror}; another broker serves this pod, or a container of it has "
+                "taken the name",
+            ) from error
+        return listener
+
+    async def _answer(self, connection: socket.socket) -> None:
+        peer = channel.credentials(connection)
+        try:
+            if peer.uid != self._allowed_uid:
+                raise ProtocolError(
+                    Code.FORBIDDEN, f"uid {peer.uid} may not ask, only uid {self._allowed_uid}"
+                )
+            request = decode_request(await self._receive(connection))
+            reply, descriptors = await self._perform(request)
+            message = encode_reply(reply)
+        except ProtocolError as error:
+            log.warning(
+                "refused a request in pod %s/%s from pid %d uid %d: %s",
+                self._pod.namespace, self._pod.name, peer.pid, peer.uid, error,
+            )  # fmt: skip
+            message, descriptors = encode_reply(_refused(error)), []
+        except TimeoutError:
+            log.warning("pid %d connected and asked nothing", peer.pid)
+            return
+        try:
+            channel.send(connection, message, descriptors)
+        except OSError as error:  # the asker has gone, or does not read
+            log.warning("no answer possible to pid %d: %s", peer.pid, error)
+
+    async def _receive(self, connection: socket.socket) -> bytes:
+        connection.settimeout(0)
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+        loop.add_reader(connection, arrived.set)
+        try:
+            async with asyncio.timeout(self._patience):
+                await arrived.wait()
+        finally:
+            loop.remove_reader(connection)
+        try:
+            message, descriptors = channel.receive(connection)
+        except OSError as error:
+            raise ProtocolError(Code.MALFORMED, f"cannot read the request: {error}") from error
+        channel.close(descriptors)  # no request carries any
+        return message
+
+    async def _perform(self, request: Request) -> tuple[Reply, list[int]]:
+        match request.op:
+            case Operation.HELLO:
+                return Reply(v=VERSION, hello=self._hello()), []
+            case Operation.SOCKETS:
+                opened = await self._open(request.workers)
+                infos = tuple(item.info for item in opened)
+                return Reply(v=VERSION, sockets=infos), [item.socket.fileno() for item in opened]
+            case Operation.HANDOVER:
+                raise ProtocolError(
+                    Code.UNSUPPORTED,
+                    "operation 'handover' is reserved; drain the sidecar before its restart",
+                )
+
+    def _hello(self) -> Hello:
+        return Hello(
+            server=self._server,
+            pod=self._pod.name,
+            namespace=self._pod.namespace,
+            captured=self._pod.plan is not None,
+        )
+
+    async def _open(self, workers: int) -> list[sockets.OpenSocket]:
+        try:
+            if not self._listeners:
+                self._listeners = await asyncio.to_thread(
+                    run_in, self._pod.netns, sockets.open_listeners
+                )
+            if len(self._stoq) != workers:
+                sockets.close_all(self._stoq)
+                self._stoq = []
+                self._stoq = await asyncio.to_thread(
+                    run_in, self._pod.netns, partial(sockets.open_stoq, workers)
+                )
+        except OSError as error:
+            raise ProtocolError(Code.FAILED, str(error)) from error
+        return [*self._listeners, *self._stoq]
+
+
+def _refused(error: ProtocolError) -> Reply:
+    return Reply(v=VERSION, error=Refusal(str(error.code), str(error)))

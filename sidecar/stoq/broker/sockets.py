@@ -1,0 +1,107 @@
+"""Opens the sockets that a sidecar needs, in the network namespace of the calling thread."""
+
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from stoq import constants
+from stoq.broker.protocol import Role, SocketInfo
+
+IPV6_TRANSPARENT: Final = 75  # <linux/in6.h>; Python's socket module does not name it
+IP_TRANSPARENT: Final = 19  # <linux/in.h>
+
+BACKLOG: Final = 4096
+"""Connections that may wait while the sidecar restarts; the kernel caps it at
+net.core.somaxconn (4096 by default)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSocket:
+    """A socket together with what the receiver is told about it."""
+
+    info: SocketInfo
+    socket: socket.socket
+
+
+def open_listeners() -> list[OpenSocket]:
+    """The two TCP listeners that capture redirects to, transparent where the kernel permits it.
+
+    Raises OSError naming the port.
+    """
+    return [
+        _listener(Role.OUTBOUND, constants.OUTBOUND_PORT),
+        _listener(Role.INBOUND, constants.INBOUND_PORT),
+    ]
+
+
+def open_stoq(workers: int) -> list[OpenSocket]:
+    """One UDP socket per worker on the STOQ port, in one SO_REUSEPORT group.
+
+    They are opened together because the kernel admits only sockets of one user to a group.
+    Raises OSError naming the port.
+    """
+    opened: list[OpenSocket] = []
+    try:
+        # One by one, so that those already open are known when a later one fails.
+        for worker in range(workers):
+            opened += [_stoq(worker)]
+    except OSError:
+        close_all(opened)
+        raise
+    return opened
+
+
+def close_all(sockets: list[OpenSocket]) -> None:
+    """Closes our copies; those that were passed on stay open."""
+    for item in sockets:
+        item.socket.close()
+
+
+def _listener(role: Role, port: int) -> OpenSocket:
+    listener = _dual_stack(socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        transparent = _make_transparent(listener)
+        _bind(listener, port, "tcp")
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return OpenSocket(SocketInfo(role, port, transparent=transparent), listener)
+
+
+def _stoq(worker: int) -> OpenSocket:
+    opened = _dual_stack(socket.SOCK_DGRAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _bind(opened, constants.STOQ_PORT, "udp")
+    except OSError:
+        opened.close()
+        raise
+    return OpenSocket(SocketInfo(Role.STOQ, constants.STOQ_PORT, worker), opened)
+
+
+def _dual_stack(kind: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET6, kind | socket.SOCK_NONBLOCK)
+    opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    return opened
+
+
+def _make_transparent(listener: socket.socket) -> bool:
+    try:
+        listener.setsockopt(socket.IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
+        listener.setsockopt(socket.IPPROTO_IP, IP_TRANSPARENT, 1)
+    except PermissionError:
+        return False  # CAP_NET_RAW or CAP_NET_ADMIN is missing; capture works without
+    return True
+
+
+def _bind(opened: socket.socket, port: int, protocol: str) -> None:
+    try:
+        opened.bind(("::", port))
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot bind {protocol} port {port} in the pod: {error.strerror}; the port belongs "
+            "to STOQ, so no container of the pod may use it",
+        ) from error

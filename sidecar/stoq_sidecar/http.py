@@ -1,0 +1,179 @@
+"""A small HTTP/1.1 server on h11 for the sidecar's own pages: admin, metrics, health.
+
+Bounded in everything a peer controls: one request per connection, header and body sizes, time
+and number of connections. Routes are exact paths. Not a web framework and never on the data path.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import h11
+
+log = logging.getLogger("stoq.http")
+
+MAX_HEADER: Final = 16 * 1024
+"""Bytes of request line and headers."""
+
+MAX_BODY: Final = 4 * 1024
+"""Bytes of a request's body; none of our pages needs one."""
+
+MAX_CONNECTIONS: Final = 64
+"""Connections served at a time; further ones are closed at once."""
+
+PATIENCE: Final = 10.0
+"""Seconds for one whole exchange."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`path` without the query, `client` the peer's address with a v4-mapped one unmapped."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    client: str
+
+    @property
+    def from_loopback(self) -> bool:
+        """Whether the peer is on this machine's loopback."""
+        return ip_address(self.client).is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What is sent back."""
+
+    body: bytes
+    status: HTTPStatus = HTTPStatus.OK
+    content_type: str = "text/plain; charset=utf-8"
+
+
+def plain(text: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """A line of text."""
+    return Response(f"{text}\n".encode(), status)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+Routes = Mapping[tuple[str, str], Handler]
+
+
+class HttpServer:
+    """Serves `routes`, a handler per (method, path), on already listening sockets."""
+
+    def __init__(self, name: str, routes: Routes) -> None:
+        self._name = name
+        self._routes = routes
+        self._open = 0
+
+    async def serve(self, sockets: list[socket.socket]) -> None:
+        """Serves until cancelled, then closes the sockets and every connection."""
+        async with asyncio.TaskGroup() as tasks:
+            for listener in sockets:
+                tasks.create_task(self._accept(listener))
+
+    async def _accept(self, listener: socket.socket) -> None:
+        server = await asyncio.start_server(self._connected, sock=listener, limit=MAX_HEADER)
+        async with server:
+            await server.serve_forever()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._open >= MAX_CONNECTIONS:
+            writer.transport.abort()
+            return
+        self._open += 1
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._exchange(reader, writer)
+        except (TimeoutError, OSError) as error:
+            log.debug("%s: connection ended early: %r", self._name, error)
+        finally:
+            self._open -= 1
+            writer.transport.abort() if writer.transport.is_closing() else writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER)
+        try:
+            request = await _read(connection, reader, writer)
+        except h11.RemoteProtocolError as error:
+            status = HTTPStatus(error.error_status_hint)
+            response = plain(f"not an acceptable request: {error}", status)
+        else:
+            if request is None:
+                return
+            response = await self._respond(request)
+        body = b"" if connection.their_state is h11.ERROR else response.body
+        if connection.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
+            return
+        head = h11.Response(
+            status_code=response.status,
+            headers=[
+                ("content-type", response.content_type),
+                ("content-length", str(len(body))),
+                ("connection", "close"),
+            ],
+            reason=response.status.phrase.encode(),
+        )
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+            writer.write(connection.send(event) or b"")
+        await writer.drain()
+
+    async def _respond(self, request: Request) -> Response:
+        handler = self._routes.get((request.method, request.path))
+        if handler is not None:
+            try:
+                return await handler(request)
+            except Exception:
+                log.exception("%s: %s %s failed", self._name, request.method, request.path)
+                return plain("failed; the sidecar's log says why", HTTPStatus.INTERNAL_SERVER_ERROR)
+        methods = sorted(method for method, path in self._routes if path == request.path)
+        if methods:
+            return plain(f"use {' or '.join(methods)}", HTTPStatus.METHOD_NOT_ALLOWED)
+        pages = "\n".join(f"{method} {path}" for method, path in sorted(self._routes))
+        found = HTTPStatus.OK if request.path == "/" else HTTPStatus.NOT_FOUND
+        return plain(f"{self._name}\n{pages}", found)
+
+
+async def _read(
+    connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> Request | None:
+    """The request with its body read and dropped; None when the peer left before asking."""
+    request: Request | None = None
+    body = 0
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(MAX_HEADER))
+        elif isinstance(event, h11.Request):
+            request = _request(event, writer)
+        elif isinstance(event, h11.Data):
+            body += len(event.data)
+            if body > MAX_BODY:
+                raise h11.RemoteProtocolError(f"body over {MAX_BODY} bytes", error_status_hint=413)
+        elif isinstance(event, h11.EndOfMessage):
+            return request
+        else:  # ConnectionClosed
+            return None
+
+
+def _request(event: h11.Request, writer: asyncio.StreamWriter) -> Request:
+    target = urlsplit(event.target.decode("ascii", "replace"))
+    return Request(
+        method=event.method.decode("ascii"),
+        path=target.path,
+        query=dict(parse_qsl(target.query)),
+        client=_unmapped(writer.get_extra_info("peername")[0]),
+    )
+
+
+def _unmapped(host: str) -> str:
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(address)

@@ -1,0 +1,83 @@
+"""stoq-init: programs capture in the pod's network namespace before anything else starts there.
+
+Runs as the first init container, uid 0 with NET_ADMIN, does one thing and ends. Applying twice is
+applying once, so a restarted pod sandbox needs no care.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from stoq.capture import nft
+from stoq.capture.rules import render
+from stoq.settings.options import SettingsError
+from stoq_sidecar.settings import REFUSAL, read
+
+FAILURE = 1
+
+_EXAMPLES = """\
+examples:
+  stoq-init                                     program capture (the init container's command)
+  stoq-init --verify                            is it in force? 0 yes, 1 no
+  stoq-init --print                             show the rules, change nothing
+  stoq-init --undo                              remove capture
+  STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS=443,6443 stoq-init
+  ip netns exec web-0 stoq-init                 on a network namespace made by hand
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="stoq-init",
+        description="Programs capture (nftables) in the network namespace it runs in.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--config", default="", help="TOML file with settings, as for stoq-sidecar")
+    action = made.add_mutually_exclusive_group()
+    action.add_argument("--undo", action="store_true", help="remove capture")
+    action.add_argument("--verify", action="store_true", help="compare capture with the settings")
+    action.add_argument("--print", action="store_true", help="print the rules, change nothing")
+    return made
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Does what the command line asks; returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        plan = read(options.config, environment).plan()
+    except (SettingsError, ValueError) as error:
+        _say(str(error))
+        return REFUSAL
+    try:
+        if options.print:
+            sys.stdout.write(render(plan))
+        elif options.undo:
+            _say("capture removed" if nft.undo() else "there was no capture to remove")
+        elif options.verify:
+            problems = nft.verify(plan)
+            _say("\n".join(problems) or "capture is in force")
+            return FAILURE if problems else 0
+        else:
+            changed = nft.apply(plan)
+            _say("capture is in force" + ("" if changed else " already"))
+    except nft.CaptureError as error:
+        _say(str(error))
+        return FAILURE
+    return 0
+
+
+def _say(text: str) -> None:
+    for line in text.splitlines():
+        sys.stderr.write(f"stoq-init: {line}\n")
+
+
+def main() -> None:
+    """Entry point of the command `stoq-init`."""
+    sys.exit(run(sys.argv[1:], os.environ))
+
+
+if __name__ == "__main__":
+    main()
