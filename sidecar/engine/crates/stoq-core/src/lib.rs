@@ -9,3 +9,4 @@ pub mod falcon;
 pub mod key;
 pub mod profile;
 pub mod spiffe;
+pub mod table;

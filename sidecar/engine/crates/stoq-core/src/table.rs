@@ -1,0 +1,244 @@
+//! The routing table: who is in the mesh, at which address, and what this
+//! workload may exchange with whom.
+//!
+//! The sidecar's discovery client hands the engine a new table whenever the
+//! registry changes; workers read it once per new connection. Everything here
+//! is a pure decision. What cannot be decided is refused, and a workload of the
+//! mesh is never reached in plaintext, in any mode.
+
+mod document;
+mod inbound;
+mod network;
+mod outbound;
+mod reason;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::spiffe::SpiffeId;
+
+pub use inbound::{
+    Admission, InboundPlaintext, InboundStream, decide_inbound_plaintext, decide_inbound_stream,
+};
+pub use network::Network;
+pub use outbound::{Outbound, decide_outbound};
+pub use reason::Reason;
+
+/// Port of the sidecar's metrics and readiness: the only one of the mesh's own
+/// that plaintext may reach.
+pub const METRICS_PORT: u16 = 14020;
+
+/// Ports of the mesh itself. No flow is forwarded to them: a stream that named
+/// one could reach the sidecar's admin interface or capture itself in a loop.
+pub const OWN_PORTS: [u16; 7] = [14000, 14001, 14006, 14008, 14012, METRICS_PORT, 14053];
+
+/// Whether `port` is one of [`OWN_PORTS`].
+#[must_use]
+pub fn is_own_port(port: u16) -> bool {
+    OWN_PORTS.contains(&port)
+}
+
+/// What plaintext may reach this workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum InboundMode {
+    /// Clients outside the mesh may speak plaintext to it; they are counted.
+    Permissive,
+    /// Only STOQ, and probes from exempt sources.
+    Strict,
+}
+
+/// What this workload may reach outside the mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OutboundMode {
+    /// Destinations outside the mesh are reached as they would be without it.
+    Allow,
+    /// Destinations outside the mesh are refused.
+    MeshOnly,
+}
+
+/// A workload of the mesh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// The registry's key, such as a pod uid.
+    pub uid: String,
+    /// Name, such as a pod's.
+    pub name: String,
+    /// Namespace.
+    pub namespace: String,
+    /// The identity that the registry binds to its addresses.
+    pub spiffe_id: SpiffeId,
+    /// Its addresses, in canonical form; at least one.
+    pub addresses: Vec<IpAddr>,
+    /// UDP port of its STOQ listener.
+    pub port: u16,
+}
+
+/// One port of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServicePort {
+    /// The port that clients dial.
+    pub port: u16,
+    /// The port that endpoints listen on.
+    pub target: u16,
+}
+
+/// One endpoint of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its address, in or outside the mesh.
+    pub address: IpAddr,
+    /// Share of new connections, relative to the other endpoints; 0 drains it.
+    pub weight: u32,
+}
+
+/// A service: a virtual address, its ports and the endpoints behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Name.
+    pub name: String,
+    /// Namespace.
+    pub namespace: String,
+    /// The virtual address that clients dial.
+    pub vip: IpAddr,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// Its endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// The identities that may serve it; empty when any may.
+    pub spiffe_ids: Vec<SpiffeId>,
+}
+
+/// The workload that the table belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Own {
+    /// Name, such as a pod's.
+    pub name: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Its addresses, in canonical form.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Why a table document was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("routing table, field {field}: {problem}")]
+pub struct TableError {
+    /// Path of the field, such as `workloads[2].spiffe_id`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// The routing table of one workload.
+#[derive(Debug, Clone)]
+pub struct Table {
+    version: u64,
+    own: Own,
+    inbound: InboundMode,
+    outbound: OutboundMode,
+    workloads: Vec<Workload>,
+    services: Vec<Service>,
+    exempt_sources: Vec<Network>,
+    probe_ports: Vec<u16>,
+    workload_of: HashMap<IpAddr, usize>,
+    service_of: HashMap<IpAddr, usize>,
+}
+
+impl Table {
+    /// The table before the first one arrives: it knows nobody and refuses all.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self {
+            version: 0,
+            own: Own::default(),
+            inbound: InboundMode::Strict,
+            outbound: OutboundMode::MeshOnly,
+            workloads: Vec::new(),
+            services: Vec::new(),
+            exempt_sources: Vec::new(),
+            probe_ports: Vec::new(),
+            workload_of: HashMap::new(),
+            service_of: HashMap::new(),
+        }
+    }
+
+    /// The registry's version of this table.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The workload that the table belongs to.
+    #[must_use]
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// What plaintext may reach this workload.
+    #[must_use]
+    pub fn inbound(&self) -> InboundMode {
+        self.inbound
+    }
+
+    /// What this workload may reach outside the mesh.
+    #[must_use]
+    pub fn outbound(&self) -> OutboundMode {
+        self.outbound
+    }
+
+    /// Every workload of the mesh that the table knows.
+    #[must_use]
+    pub fn workloads(&self) -> &[Workload] {
+        &self.workloads
+    }
+
+    /// Every service that the table knows.
+    #[must_use]
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// The workload at `address`; v4-mapped addresses count as IPv4.
+    #[must_use]
+    pub fn workload_at(&self, address: IpAddr) -> Option<&Workload> {
+        let index = *self.workload_of.get(&address.to_canonical())?;
+        self.workloads.get(index)
+    }
+
+    /// The service whose virtual address is `address`.
+    #[must_use]
+    pub fn service_at(&self, address: IpAddr) -> Option<&Service> {
+        let index = *self.service_of.get(&address.to_canonical())?;
+        self.services.get(index)
+    }
+
+    /// Whether `address` is one of this workload's own.
+    #[must_use]
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        self.own.addresses.contains(&address.to_canonical())
+    }
+
+    /// The one address at which STOQ dials `workload`, so that all its flows
+    /// share a connection: its first IPv6 address where this workload has IPv6
+    /// too, else its first address.
+    #[must_use]
+    pub fn stoq_address(&self, workload: &Workload) -> Option<SocketAddr> {
+        let speaks_v6 = self.own.addresses.iter().any(IpAddr::is_ipv6);
+        let preferred = |address: &&IpAddr| address.is_ipv6() == speaks_v6;
+        let found = workload.addresses.iter().find(preferred);
+        let address = found.or(workload.addresses.first())?;
+        Some(SocketAddr::new(*address, workload.port))
+    }
+}
+
+/// `address` with a v4-mapped IPv6 address turned into the IPv4 one it means.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! The table as JSON, checked and indexed.
+//!
+//! Unknown fields are refused: a misspelt one would silently mean its default.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use super::{
+    Endpoint, InboundMode, Network, OutboundMode, Own, Service, ServicePort, Table, TableError,
+    Workload,
+};
+use crate::spiffe::SpiffeId;
+
+impl Table {
+    /// Reads a table from its JSON document.
+    ///
+    /// # Errors
+    /// [`TableError`] naming the first field that is missing, unknown, of the
+    /// wrong type, out of range, or that contradicts another: an address may
+    /// belong to one workload or one service only.
+    pub fn from_json(text: &str) -> Result<Self, TableError> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let document: Document =
+            serde_path_to_error::deserialize(&mut reader).map_err(|error| TableError {
+                field: error.path().to_string(),
+                problem: error.inner().to_string(),
+            })?;
+        reader.end().map_err(|error| TableError {
+            field: ".".to_owned(),
+            problem: error.to_string(),
+        })?;
+        document.into_table()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u64,
+    own: OwnDocument,
+    inbound: InboundMode,
+    outbound: OutboundMode,
+    #[serde(default)]
+    workloads: Vec<WorkloadDocument>,
+    #[serde(default)]
+    services: Vec<ServiceDocument>,
+    #[serde(default)]
+    exempt_sources: Vec<Text<Network>>,
+    #[serde(default)]
+    probe_ports: Vec<Port>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnDocument {
+    name: String,
+    namespace: String,
+    addresses: Vec<Address>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkloadDocument {
+    uid: String,
+    name: String,
+    namespace: String,
+    spiffe_id: Text<SpiffeId>,
+    addresses: Vec<Address>,
+    #[serde(default = "stoq_port")]
+    port: Port,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceDocument {
+    name: String,
+    namespace: String,
+    vip: Address,
+    ports: Vec<PortDocument>,
+    #[serde(default)]
+    endpoints: Vec<EndpointDocument>,
+    #[serde(default)]
+    spiffe_ids: Vec<Text<SpiffeId>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PortDocument {
+    port: Port,
+    target: Option<Port>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointDocument {
+    address: Address,
+    #[serde(default = "one")]
+    weight: u32,
+}
+
+fn stoq_port() -> Port {
+    Port(stoq_wire::STOQ_PORT)
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A value written as text and read by its own parser.
+struct Text<T>(T);
+
+impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// An address that a host can have: canonical, unicast, not loopback.
+struct Address(IpAddr);
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let address = text.parse::<IpAddr>().map(|address| address.to_canonical());
+        match address {
+            Ok(ip) if !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast()) => {
+                Ok(Self(ip))
+            }
+            _ => Err(D::Error::custom(format!(
+                "{text:?} is no address of a workload: write an IPv4 or IPv6 unicast address that is not loopback"
+            ))),
+        }
+    }
+}
+
+/// A port other than 0.
+struct Port(u16);
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u16::deserialize(deserializer)? {
+            0 => Err(D::Error::custom("port 0 is no port: write 1 to 65535")),
+            port => Ok(Self(port)),
+        }
+    }
+}
+
+impl Document {
+    fn into_table(self) -> Result<Table, TableError> {
+        let workloads: Vec<Workload> = self.workloads.into_iter().map(Into::into).collect();
+        let services: Vec<Service> = self.services.into_iter().map(Into::into).collect();
+        let workload_of = index_workloads(&workloads)?;
+        let service_of = index_services(&services, &workload_of)?;
+        Ok(Table {
+            version: self.version,
+            own: Own {
+                name: self.own.name,
+                namespace: self.own.namespace,
+                addresses: plain(self.own.addresses),
+            },
+            inbound: self.inbound,
+            outbound: self.outbound,
+            workloads,
+            services,
+            exempt_sources: self.exempt_sources.into_iter().map(|n| n.0).collect(),
+            probe_ports: self.probe_ports.into_iter().map(|port| port.0).collect(),
+            workload_of,
+            service_of,
+        })
+    }
+}
+
+impl From<WorkloadDocument> for Workload {
+    fn from(document: WorkloadDocument) -> Self {
+        Self {
+            uid: document.uid,
+            name: document.name,
+            namespace: document.namespace,
+            spiffe_id: document.spiffe_id.0,
+            addresses: plain(document.addresses),
+            port: document.port.0,
+        }
+    }
+}
+
+impl From<ServiceDocument> for Service {
+    fn from(document: ServiceDocument) -> Self {
+        let port = |PortDocument { port, target }: PortDocument| ServicePort {
+            port: port.0,
+            target: target.map_or(port.0, |target| target.0),
+        };
+        let endpoint = |document: EndpointDocument| Endpoint {
+            address: document.address.0,
+            weight: document.weight,
+        };
+        Self {
+            name: document.name,
+            namespace: document.namespace,
+            vip: document.vip.0,
+            ports: document.ports.into_iter().map(port).collect(),
+            endpoints: document.endpoints.into_iter().map(endpoint).collect(),
+            spiffe_ids: document.spiffe_ids.into_iter().map(|id| id.0).collect(),
+        }
+    }
+}
+
+fn plain(addresses: Vec<Address>) -> Vec<IpAddr> {
+    addresses.into_iter().map(|address| address.0).collect()
+}
+
+fn index_workloads(workloads: &[Workload]) -> Result<HashMap<IpAddr, usize>, TableError> {
+    let mut index = HashMap::new();
+    for (w, workload) in workloads.iter().enumerate() {
+        if workload.addresses.is_empty() {
+            return Err(TableError {
+                field: format!("workloads[{w}].addresses"),
+                problem: "the list is empty: a workload has at least one address".to_owned(),
+            });
+        }
+        for (a, address) in workload.addresses.iter().enumerate() {
+            let earlier = index.insert(*address, w).filter(|earlier| *earlier != w);
+            if let Some(earlier) = earlier {
+                return Err(TableError {
+                    field: format!("workloads[{w}].addresses[{a}]"),
+                    problem: format!(
+                        "{address} also belongs to workloads[{earlier}]: an address names one workload"
+                    ),
+                });
+            }
+        }
+    }
+    Ok(index)
+}
+
+fn index_services(
+    services: &[Service],
+    workload_of: &HashMap<IpAddr, usize>,
+) -> Result<HashMap<IpAddr, usize>, TableError> {
+    let mut index = HashMap::new();
+    for (s, Service { vip, .. }) in services.iter().enumerate() {
+        let taken = match (index.insert(*vip, s), workload_of.get(vip)) {
+            (Some(earlier), _) => format!("services[{earlier}].vip"),
+            (None, Some(workload)) => format!("workloads[{workload}]"),
+            (None, None) => continue,
+        };
+        return Err(TableError {
+            field: format!("services[{s}].vip"),
+            problem: format!("{vip} is also {taken}: a virtual address names one service"),
+        });
+    }
+    Ok(index)
+}

@@ -1,0 +1,219 @@
+use super::*;
+use serde_json::json;
+
+#[test]
+fn a_workload_of_the_mesh_is_reached_over_stoq_as_the_identity_bound_to_it() {
+    let table = table();
+    let Outbound::Mesh {
+        peer,
+        stoq,
+        expect,
+        destination,
+        service,
+    } = decide_outbound(&table, at("[fd00::4]:80"), 0)
+    else {
+        panic!("not over the mesh");
+    };
+    assert_eq!(peer.name, "db-1");
+    assert_eq!(stoq, at("[fd00::4]:24008"));
+    assert_eq!(expect.as_str(), DB);
+    assert_eq!(destination, at("[fd00::4]:80"));
+    assert_eq!(service, None);
+}
+
+#[test]
+fn a_peer_with_both_families_is_dialled_over_ipv6_whichever_was_dialled() {
+    let table = table();
+    for dialled in ["10.0.0.3:80", "[fd00::3]:80", "[::ffff:10.0.0.3]:80"] {
+        let Outbound::Mesh { stoq, .. } = decide_outbound(&table, at(dialled), 0) else {
+            panic!("{dialled} is not over the mesh");
+        };
+        assert_eq!(stoq, at("[fd00::3]:14008"), "{dialled}");
+    }
+}
+
+#[test]
+fn a_peer_is_dialled_over_ipv4_where_this_workload_has_no_ipv6() {
+    let table = table_with(|t| t["own"]["addresses"] = json!(["10.0.0.2"]));
+    let Outbound::Mesh { stoq, .. } = decide_outbound(&table, at("[fd00::3]:80"), 0) else {
+        panic!("not over the mesh");
+    };
+    assert_eq!(stoq, at("10.0.0.3:14008"));
+}
+
+#[test]
+fn a_virtual_address_becomes_an_endpoint_and_its_target_port() {
+    let table = table();
+    let Outbound::Mesh {
+        destination,
+        service,
+        ..
+    } = decide_outbound(&table, at("[fd53::10]:5432"), 0)
+    else {
+        panic!("not over the mesh");
+    };
+    assert_eq!(destination, at("[fd00::3]:15432"));
+    assert_eq!(service.unwrap().name, "db");
+}
+
+#[test]
+fn endpoints_are_chosen_in_proportion_to_their_weights() {
+    let table = table();
+    let chosen = |pick| match decide_outbound(&table, at("[fd53::10]:80"), pick) {
+        Outbound::Mesh { peer, .. } => peer.name.clone(),
+        other => panic!("{other:?}"),
+    };
+    let names: Vec<_> = (0..8).map(chosen).collect();
+    assert_eq!(names.iter().filter(|name| *name == "db-0").count(), 2);
+    assert_eq!(names.iter().filter(|name| *name == "db-1").count(), 6);
+}
+
+#[test]
+fn an_endpoint_of_weight_zero_is_drained() {
+    let table = table_with(|t| t["services"][0]["endpoints"][1]["weight"] = json!(0));
+    for pick in 0..5 {
+        let Outbound::Mesh { peer, .. } = decide_outbound(&table, at("[fd53::10]:80"), pick) else {
+            panic!("not over the mesh");
+        };
+        assert_eq!(peer.name, "db-0");
+    }
+}
+
+#[test]
+fn a_service_without_open_endpoints_is_refused() {
+    let table = table_with(|t| t["services"][0]["endpoints"] = json!([]));
+    assert_eq!(
+        decide_outbound(&table, at("[fd53::10]:80"), 0),
+        Outbound::Refuse(Reason::NoEndpoint)
+    );
+}
+
+#[test]
+fn a_port_that_the_service_does_not_have_is_refused() {
+    assert_eq!(
+        decide_outbound(&table(), at("[fd53::10]:22"), 0),
+        Outbound::Refuse(Reason::NoSuchPort)
+    );
+}
+
+#[test]
+fn only_the_identities_of_a_service_serve_it() {
+    let table = table_with(|t| t["services"][0]["spiffe_ids"] = json!([WEB]));
+    assert_eq!(
+        decide_outbound(&table, at("[fd53::10]:80"), 0),
+        Outbound::Refuse(Reason::NoAuthorisedEndpoint)
+    );
+}
+
+#[test]
+fn any_of_several_identities_serves_a_service() {
+    let table = table_with(|t| t["services"][0]["spiffe_ids"] = json!([WEB, DB]));
+    assert!(matches!(
+        decide_outbound(&table, at("[fd53::10]:80"), 0),
+        Outbound::Mesh { .. }
+    ));
+}
+
+#[test]
+fn a_service_that_names_identities_is_not_served_from_outside_the_mesh() {
+    let table = table_with(|t| t["services"][1]["spiffe_ids"] = json!([DB]));
+    assert_eq!(
+        decide_outbound(&table, at("[fd53::11]:443"), 0),
+        Outbound::Refuse(Reason::NoAuthorisedEndpoint)
+    );
+}
+
+#[test]
+fn the_outside_is_reached_under_allow_only() {
+    let open = table();
+    assert_eq!(
+        decide_outbound(&open, at("192.0.2.1:443"), 0),
+        Outbound::Passthrough {
+            destination: at("192.0.2.1:443"),
+            service: None
+        }
+    );
+    let closed = table_with(|t| t["outbound"] = json!("meshOnly"));
+    assert_eq!(
+        decide_outbound(&closed, at("192.0.2.1:443"), 0),
+        Outbound::Refuse(Reason::NotInMesh)
+    );
+}
+
+#[test]
+fn a_service_outside_the_mesh_is_reached_under_allow_only() {
+    let open = table();
+    let Outbound::Passthrough {
+        destination,
+        service,
+    } = decide_outbound(&open, at("[fd53::11]:443"), 0)
+    else {
+        panic!("not passed through");
+    };
+    assert_eq!(destination, at("[2001:db8::1]:443"));
+    assert_eq!(service.unwrap().name, "outside");
+    let closed = table_with(|t| t["outbound"] = json!("meshOnly"));
+    assert_eq!(
+        decide_outbound(&closed, at("[fd53::11]:443"), 0),
+        Outbound::Refuse(Reason::NotInMesh)
+    );
+}
+
+#[test]
+fn a_workload_that_dials_itself_stays_in_its_pod() {
+    let table = table();
+    for own in ["[fd00::2]:80", "10.0.0.2:80", "[::1]:80"] {
+        assert_eq!(
+            decide_outbound(&table, at(own), 0),
+            Outbound::Own {
+                destination: at(own)
+            }
+        );
+    }
+}
+
+#[test]
+fn a_service_may_lead_back_to_the_workload_that_dialled_it() {
+    let table = table_with(|t| {
+        t["outbound"] = json!("meshOnly");
+        t["workloads"].as_array_mut().unwrap().remove(0);
+        t["services"][1]["endpoints"] = json!([{"address": "fd00::2"}]);
+    });
+    assert_eq!(
+        decide_outbound(&table, at("[fd53::11]:443"), 0),
+        Outbound::Own {
+            destination: at("[fd00::2]:443")
+        }
+    );
+}
+
+#[test]
+fn the_mesh_s_own_ports_are_refused_on_itself_and_on_peers() {
+    let table = table();
+    for port in OWN_PORTS {
+        for host in ["[fd00::2]", "[fd00::3]", "127.0.0.1"] {
+            assert_eq!(
+                decide_outbound(&table, at(&format!("{host}:{port}")), 0),
+                Outbound::Refuse(Reason::ForbiddenPort),
+                "{host}:{port}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_host_outside_the_mesh_may_use_any_port() {
+    assert!(matches!(
+        decide_outbound(&table(), at("192.0.2.1:14001"), 0),
+        Outbound::Passthrough { .. }
+    ));
+}
+
+#[test]
+fn before_the_first_table_everything_is_refused() {
+    let table = Table::closed();
+    assert_eq!(
+        decide_outbound(&table, at("[fd00::3]:80"), 0),
+        Outbound::Refuse(Reason::NotInMesh)
+    );
+}
