@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server on h11 for the sidecar's own pages: admin, metrics, health.
+"""A small HTTP/1.1 server on h11 for the pages of our own programs: admin, metrics, health.
 
 Bounded in everything a peer controls: one request per connection, header and body sizes, time
 and number of connections. Routes are exact paths. Not a web framework and never on the data path.
@@ -131,7 +131,7 @@ class HttpServer:
                 return await handler(request)
             except Exception:
                 log.exception("%s: %s %s failed", self._name, request.method, request.path)
-                return plain("failed; the sidecar's log says why", HTTPStatus.INTERNAL_SERVER_ERROR)
+                return plain("failed; the log says why", HTTPStatus.INTERNAL_SERVER_ERROR)
         methods = sorted(method for method, path in self._routes if path == request.path)
         if methods:
             return plain(f"use {' or '.join(methods)}", HTTPStatus.METHOD_NOT_ALLOWED)

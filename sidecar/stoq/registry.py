@@ -1,0 +1,178 @@
+"""What the registry says to a sidecar, and how a sidecar follows it. Pure.
+
+A watcher receives one snapshot and then deltas. `apply` turns each message into the next state;
+a delta that does not fit raises `Gap`, and the watcher asks again from nothing. The field names
+are those of the engine's table, so that a sidecar passes entries on as they are.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from stoq import constants
+from stoq.api.method import ServerStream
+
+
+class WorkloadEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One meshed pod."""
+
+    uid: str
+    name: str
+    namespace: str
+    spiffe_id: str
+    addresses: tuple[str, ...]
+    port: int = constants.STOQ_PORT
+    """UDP port of its sidecar."""
+
+
+class ServicePort(msgspec.Struct, frozen=True):
+    """A port of a service and the port of its endpoints that it leads to."""
+
+    port: int
+    target: int
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One address behind a service."""
+
+    address: str
+    weight: int = 1
+
+
+class ServiceEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One service record, resolved."""
+
+    name: str
+    namespace: str
+    vip: str
+    ports: tuple[ServicePort, ...]
+    endpoints: tuple[Endpoint, ...]
+    spiffe_ids: tuple[str, ...] = ()
+    """Identities that its endpoints may have; empty: those the registry binds to the addresses."""
+
+    @property
+    def key(self) -> str:
+        """`<namespace>/<name>`, unique among services."""
+        return f"{self.namespace}/{self.name}"
+
+
+class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for the watching workload, policies of its namespace included."""
+
+    trust_domain: str
+    profile: str = "hybrid-1024"
+    inbound: Literal["permissive", "strict"] = "permissive"
+    outbound: Literal["allow", "meshOnly"] = "allow"
+    exempt_sources: tuple[str, ...] = ()
+    """Networks whose plaintext is let in in any mode, CIDR."""
+    probe_ports: tuple[int, ...] = ()
+    """TCP ports on which plaintext is let in in any mode."""
+    own: WorkloadEntry | None = None
+    """The watcher itself; `None` for a watcher that named no workload."""
+
+
+class TrustEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to trust."""
+
+    roots: tuple[bytes, ...]
+    """Root certificates, DER."""
+    revoked: tuple[str, ...] = ()
+    """Serial numbers, lower-case hexadecimal."""
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is gone since the message before."""
+
+    workloads: tuple[str, ...] = ()
+    """By `uid`."""
+    services: tuple[str, ...] = ()
+    """By `ServiceEntry.key`."""
+
+
+class WatchRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Asks for the state and its changes."""
+
+    node: str = ""
+    """`<namespace>/<name>` of the watching workload; it must have the caller's SPIFFE id."""
+    resume_epoch: str = ""
+    """`epoch` of the last message received, if any."""
+    resume_version: int = 0
+    """`version` of the last message received."""
+
+
+class WatchMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A snapshot, or what changed since `base`."""
+
+    type: Literal["snapshot", "delta"]
+    epoch: str
+    """One life of one registry process; versions of different epochs say nothing of each other."""
+    version: int
+    """Grows with every change, also over a restart of the registry (unless its clock went back)."""
+    base: int = 0
+    """The version a delta builds on."""
+    mesh: MeshEntry | None = None
+    """`None` in a delta: unchanged."""
+    trust: TrustEntry | None = None
+    """`None` in a delta: unchanged."""
+    workloads: tuple[WorkloadEntry, ...] = ()
+    services: tuple[ServiceEntry, ...] = ()
+    removed: Removed = Removed()
+
+
+WATCH: Final = ServerStream("stoq.registry.v1/Watch", WatchRequest, WatchMessage)
+"""The registry's only method: a snapshot at once (or a delta from the resumed version), then
+deltas for as long as the caller stays."""
+
+
+class Gap(Exception):
+    """The message does not continue the state; watch again without resuming."""
+
+
+class RegistryState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a watcher knows."""
+
+    epoch: str
+    version: int
+    mesh: MeshEntry
+    trust: TrustEntry
+    workloads: Mapping[str, WorkloadEntry]
+    """By `uid`."""
+    services: Mapping[str, ServiceEntry]
+    """By `key`."""
+
+
+def apply(state: RegistryState | None, message: WatchMessage) -> RegistryState:
+    """The state after `message`. Raises `Gap` when the message does not build on `state`."""
+    if message.type == "snapshot":
+        if message.mesh is None or message.trust is None:
+            raise Gap(f"snapshot {message.version} lacks mesh or trust")
+        state = None
+        mesh, trust = message.mesh, message.trust
+        workloads: dict[str, WorkloadEntry] = {}
+        services: dict[str, ServiceEntry] = {}
+    else:
+        if state is None:
+            raise Gap(f"delta {message.version} came before any snapshot")
+        if (state.epoch, state.version) != (message.epoch, message.base):
+            raise Gap(
+                f"delta {message.epoch}:{message.version} builds on version {message.base}, "
+                f"the state is {state.epoch}:{state.version}"
+            )
+        mesh = message.mesh or state.mesh
+        trust = message.trust or state.trust
+        workloads, services = dict(state.workloads), dict(state.services)
+    for uid in message.removed.workloads:
+        workloads.pop(uid, None)
+    for key in message.removed.services:
+        services.pop(key, None)
+    workloads.update((entry.uid, entry) for entry in message.workloads)
+    services.update((entry.key, entry) for entry in message.services)
+    return RegistryState(
+        epoch=message.epoch,
+        version=message.version,
+        mesh=mesh,
+        trust=trust,
+        workloads=workloads,
+        services=services,
+    )
