@@ -107,12 +107,16 @@ class Broker:
 
     async def _answer(self, connection: socket.socket) -> None:
         peer = channel.credentials(connection)
+        allowed = peer.uid == self._allowed_uid
         try:
-            if peer.uid != self._allowed_uid:
+            # Read even what is refused: closing with a request unread resets the connection, and
+            # the asker would see that instead of the reason.
+            message = await self._receive(connection, self._patience if allowed else 0.1)
+            if not allowed:
                 raise ProtocolError(
                     Code.FORBIDDEN, f"uid {peer.uid} may not ask, only uid {self._allowed_uid}"
                 )
-            request = decode_request(await self._receive(connection))
+            request = decode_request(message)
             reply, descriptors = await self._perform(request)
             message = encode_reply(reply)
         except ProtocolError as error:
@@ -129,13 +133,13 @@ class Broker:
         except OSError as error:  # the asker has gone, or does not read
             log.warning("no answer possible to pid %d: %s", peer.pid, error)
 
-    async def _receive(self, connection: socket.socket) -> bytes:
+    async def _receive(self, connection: socket.socket, patience: float) -> bytes:
         connection.settimeout(0)
         loop = asyncio.get_running_loop()
         arrived = asyncio.Event()
         loop.add_reader(connection, arrived.set)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(patience):
                 await arrived.wait()
         finally:
             loop.remove_reader(connection)
