@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from lab import netns, plan
 from lab.state import State
 

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
+
 from lab.plan import Plan as Lab
 from lab.plan import Pod as LabPod
 from netns.sockets import SIDECAR_UID, connect, in_pod, listen, original_destination
-
 from stoq import constants
 from stoq.broker import client
 from stoq.broker.protocol import NAME, VERSION, Operation, Request, encode_request
@@ -26,7 +26,9 @@ def lab(make_pods: "partial[Lab]") -> Lab:
     return made
 
 
-async def served(lab: Lab, body: Callable[[LabPod], Awaitable[None]], uid: int = SIDECAR_UID) -> None:
+async def served(
+    lab: Lab, body: Callable[[LabPod], Awaitable[None]], uid: int = SIDECAR_UID
+) -> None:
     """Runs `body` while a broker serves the pod `app`."""
     app = lab.pod("app")
     pod = Pod("app", "shop", f"/run/netns/{app.netns}", Plan())

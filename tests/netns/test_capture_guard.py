@@ -5,10 +5,10 @@ import struct
 from functools import partial
 
 import pytest
+
 from lab.plan import Plan as Lab
 from netns.sockets import connect, in_pod, listen
 from netns.witness import Witness
-
 from stoq.capture import listing, nft
 from stoq.capture.netns import run_in
 from stoq.capture.plan import Plan
@@ -49,7 +49,9 @@ def test_a_segment_outside_the_window_does_not_leave_untranslated(lab: Lab) -> N
                 raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_CHECKSUM, 16)
                 raw.sendto(stray + SECRET, (str(peer.ipv6), 0))
 
-        with pytest.raises(PermissionError):  # the kernel's answer to the sender of a dropped packet
+        with pytest.raises(
+            PermissionError
+        ):  # the kernel's answer to the sender of a dropped packet
             in_pod(app.netns, send, uid=0)
         assert not [packet for packet in witness.packets(0.3) if SECRET in packet.data]
     counted = listing.counters(run_in(f"/run/netns/{app.netns}", nft.read) or "")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+
 from lab.plan import Plan as Lab
 from netns.sockets import Responder, ask, connect
-
 from stoq import constants
 from stoq.capture import nft
 from stoq.capture.netns import run_in

@@ -5,8 +5,8 @@ import sys
 from functools import partial
 
 import pytest
-from lab.plan import Plan as Lab
 
+from lab.plan import Plan as Lab
 from stoq.capture import nft
 from stoq.capture.netns import NamespaceError, run_in
 from stoq.capture.plan import Plan, parse_ports

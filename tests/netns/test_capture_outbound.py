@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+
 from lab.plan import Plan as Lab
 from netns.sockets import SIDECAR_UID, Responder, ask, connect
 from netns.witness import Witness
-
 from stoq import constants
 from stoq.capture import nft
 from stoq.capture.netns import run_in
@@ -25,7 +25,9 @@ def lab(make_pods: "partial[Lab]") -> Lab:
 def capture(lab: Lab) -> Iterator[None]:
     plan = Plan(
         exclude_outbound_ports=parse_ports("8443,9000-9010,9005-9020"),
-        exclude_outbound_networks=parse_networks(f"{lab.pod('other').ipv6},{lab.pod('other').ipv4}"),
+        exclude_outbound_networks=parse_networks(
+            f"{lab.pod('other').ipv6},{lab.pod('other').ipv4}"
+        ),
         direct_endpoints=((lab.pod("peer").ipv6, 7070),),
     )
     run_in(f"/run/netns/{lab.pod('app').netns}", partial(nft.apply, plan))
@@ -72,9 +74,7 @@ def test_an_excluded_port_goes_out_directly(lab: Lab, sidecar: Responder, port: 
 
 
 @pytest.mark.parametrize("family", ["ipv6", "ipv4"])
-def test_an_excluded_network_is_reached_directly(
-    lab: Lab, sidecar: Responder, family: str
-) -> None:
+def test_an_excluded_network_is_reached_directly(lab: Lab, sidecar: Responder, family: str) -> None:
     with Responder(lab.pod("other").netns, "other", PORT):
         found = ask(lab.pod("app").netns, getattr(lab.pod("other"), family), PORT)
     assert found.startswith("other ")

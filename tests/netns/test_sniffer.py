@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import netns, plan, process, sniff
+from lab import apps, netns, plan, process, sniff
 from lab.command import run
 from lab.state import State
 
@@ -22,20 +22,11 @@ def laboratory() -> Iterator[tuple[plan.Plan, State]]:
         state.remove()
 
 
-def _serve(state: State, layout: plan.Plan, name: str, address: str) -> process.Process:
-    pod = layout.pod(name)
+def _serve(state: State, server: plan.Pod) -> None:
     folder = state.folder / "files"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     (folder / "marker").write_bytes(MARKER)
-    server = process.start(
-        state,
-        f"http-{name}",
-        ["/usr/bin/python3", "-m", "http.server", "8080", "--bind", address, "-d", str(folder)],
-        netns=pod.netns,
-    )
-    listening = ["ss", "-Hltn", "sport = :8080"]
-    server.wait_until("listening", lambda: bool(netns.run_in(pod.netns, listening)))
-    return server
+    apps.nginx(state, server, folder)
 
 
 @pytest.mark.parametrize("family", ["ipv6", "ipv4"])
@@ -44,7 +35,7 @@ def test_plaintext_between_pods_is_counted_and_its_payload_found(
 ) -> None:
     layout, state = laboratory
     address = str(getattr(layout.pod("bob"), family))
-    _serve(state, layout, "bob", address)
+    _serve(state, layout.pod("bob"))
     host = f"[{address}]" if ":" in address else address
     counting = sniff.Capture.start(
         state, "count", layout.fabric, expression=sniff.NOT_STOQ, snapshot=sniff.HEAD_BYTES
@@ -53,21 +44,21 @@ def test_plaintext_between_pods_is_counted_and_its_payload_found(
     body = netns.run_in(layout.pod("alice").netns, ["curl", "-s", f"http://{host}:8080/marker"])
     assert body.encode() == MARKER
 
-    counted = sniff.count(sniff.packets(counting.file), frozenset(), counting.stop())
+    dropped = counting.stop()
     whole.stop()
-    seen = sniff.count(sniff.packets(counting.file), frozenset(), 0)
+    counted = sniff.count(sniff.packets(counting.file), frozenset(), dropped)
 
     assert counted.dropped == 0
-    assert seen.plaintext_packets >= 8, "a TCP connection takes that many packets both ways"
-    assert all("TCP" in label and "8080" in label for label in seen.plaintext)
-    assert any("neighbour" in label or label == "ARP" for label in seen.exempt)
+    assert counted.plaintext_packets >= 8, "a TCP connection takes that many packets both ways"
+    assert all("TCP" in label and "8080" in label for label in counted.plaintext)
+    assert any("neighbour" in label or label == "ARP" for label in counted.exempt)
     assert sniff.find_marker(sniff.packets(whole.file), MARKER, frozenset()) == (1, 0)
 
 
 def test_a_bystander_is_told_apart_from_the_mesh(laboratory: tuple[plan.Plan, State]) -> None:
     layout, state = laboratory
     bob, carol = layout.pod("bob"), layout.pod("carol")
-    _serve(state, layout, "bob", str(bob.ipv6))
+    _serve(state, bob)
     counting = sniff.Capture.start(
         state, "count", layout.fabric, expression=sniff.NOT_STOQ, snapshot=sniff.HEAD_BYTES
     )

@@ -3,12 +3,12 @@ from contextlib import suppress
 
 import msgspec
 import pytest
-from support.streams import Network
 
 from stoq.api.client import ApiClient
 from stoq.api.method import ServerStream, Unary
 from stoq.api.server import ApiServer
 from stoq.api.stream import Peer
+from support.streams import Network
 
 WEB = Peer("spiffe://example.org/ns/shop/sa/web", "01")
 

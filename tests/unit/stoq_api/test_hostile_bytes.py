@@ -4,8 +4,6 @@ import asyncio
 
 import msgspec
 import pytest
-from support.streams import Network, pair
-from unit.stoq_api.conftest import DOUBLE, WEB, Number
 
 from stoq.api.call import ServerLimits
 from stoq.api.client import ApiClient
@@ -13,6 +11,8 @@ from stoq.api.errors import BadRequest, Unavailable
 from stoq.api.framing import MAX_BODY, Kind, encode
 from stoq.api.method import Unary
 from stoq.api.stream import CANCELLED
+from support.streams import Network, pair
+from unit.stoq_api.conftest import DOUBLE, WEB, Number
 
 
 def frame(kind, **fields):

@@ -1,10 +1,10 @@
 import asyncio
 
 import pytest
-from unit.stoq_api.conftest import COUNT, DOUBLE, Number
 
 from stoq.api.errors import NotFound, Status, TimedOut, Unavailable
 from stoq.api.method import Unary
+from unit.stoq_api.conftest import COUNT, DOUBLE, Number
 
 
 async def count(request, context):

@@ -1,7 +1,6 @@
 import asyncio
 
 import pytest
-from unit.stoq_api.conftest import DOUBLE, WEB, Number
 
 from stoq.api.call import ServerLimits
 from stoq.api.codec import Codec
@@ -17,6 +16,7 @@ from stoq.api.errors import (
 from stoq.api.method import Unary
 from stoq.api.server import ApiServer
 from stoq.api.stream import CANCELLED
+from unit.stoq_api.conftest import DOUBLE, WEB, Number
 
 
 async def double(request, context):
