@@ -1,0 +1,70 @@
+"""MeshConfig: what holds for the whole mesh."""
+
+from ipaddress import ip_network
+from typing import Annotated, ClassVar, Final, Literal, Self
+
+import msgspec
+
+from stoq.records import checks
+from stoq.records.errors import RecordError
+from stoq.records.meta import Record, Spec
+
+DEFAULT_VIP_RANGE: Final = "fd53:746f:7100::/64"
+"""Unique local addresses (RFC 4193) of our own; 53:74:6f:71 spells "Stoq"."""
+
+MIN_VIP_ADDRESSES: Final = 256
+"""Fewest addresses a VIP range may have."""
+
+Inbound = Literal["permissive", "strict"]
+Outbound = Literal["allow", "meshOnly"]
+
+
+class MeshConfigSpec(Spec, frozen=True, kw_only=True):
+    """Defaults are for a mesh that is being introduced beside unmeshed workloads."""
+
+    trust_domain: str
+    """First part of every SPIFFE id; it can not be changed while workloads run."""
+    inbound: Inbound = "permissive"
+    """`permissive` lets plaintext of unmeshed clients in and counts it; `strict` refuses it."""
+    outbound: Outbound = "allow"
+    """`allow` lets connections to unmeshed destinations leave as they are; `meshOnly` not."""
+    profile: Literal["hybrid-1024", "hybrid-512"] = "hybrid-1024"
+    """Signatures of the whole mesh: Ed25519 with FALCON of this degree."""
+    vip_range: str = DEFAULT_VIP_RANGE
+    """Where service records get their addresses; `240.0.0.0/4` where there is only IPv4."""
+    svid_ttl_seconds: Annotated[int, msgspec.Meta(ge=2, le=30 * 86400)] = 86400
+    """Life of an SVID; sidecars renew at half of it."""
+    exempt_sources: tuple[str, ...] = ()
+    """Networks whose plaintext is let in in any mode, such as the node's probes."""
+    probe_ports: tuple[int, ...] = ()
+    """TCP ports on which exempt sources may speak plaintext; empty: on all."""
+
+    def checked(self) -> Self:
+        """Raises `RecordError`; networks become canonical."""
+        checks.trust_domain("spec.trustDomain", self.trust_domain)
+        vips = ip_network(checks.network("spec.vipRange", self.vip_range))
+        if vips.num_addresses < MIN_VIP_ADDRESSES:
+            raise RecordError(
+                "spec.vipRange",
+                self.vip_range,
+                f"it has {vips.num_addresses} addresses, {MIN_VIP_ADDRESSES} at least are needed",
+            )
+        for index, port in enumerate(self.probe_ports):
+            checks.port(f"spec.probePorts[{index}]", port)
+        return msgspec.structs.replace(
+            self,
+            vip_range=str(vips),
+            exempt_sources=tuple(
+                checks.network(f"spec.exemptSources[{index}]", item)
+                for index, item in enumerate(self.exempt_sources)
+            ),
+        )
+
+
+class MeshConfig(Record, frozen=True, kw_only=True):
+    """There is one per mesh; of several the first by name holds."""
+
+    KIND: ClassVar[str] = "MeshConfig"
+    NAMESPACED: ClassVar[bool] = False
+
+    spec: MeshConfigSpec

@@ -1,0 +1,85 @@
+"""TransportPolicy: how the traffic of a namespace, or of some of its workloads, travels."""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Self
+
+import msgspec
+
+from stoq.records import checks
+from stoq.records.mesh import Inbound, MeshConfigSpec, Outbound
+from stoq.records.meta import Record, Selector, Spec
+
+
+class TransportPolicySpec(Spec, frozen=True, kw_only=True):
+    """Fields left out keep what the mesh, or a wider policy, says."""
+
+    selector: Selector | None = None
+    """Workloads it is for; left out: all of the namespace."""
+    inbound: Inbound | None = None
+    outbound: Outbound | None = None
+    exempt_sources: tuple[str, ...] | None = None
+    probe_ports: tuple[int, ...] | None = None
+
+    def checked(self) -> Self:
+        """Raises `RecordError`; networks become canonical."""
+        if self.selector is not None:
+            self.selector.check("spec.selector")
+        for index, port in enumerate(self.probe_ports or ()):
+            checks.port(f"spec.probePorts[{index}]", port)
+        if self.exempt_sources is None:
+            return self
+        return msgspec.structs.replace(
+            self,
+            exempt_sources=tuple(
+                checks.network(f"spec.exemptSources[{index}]", item)
+                for index, item in enumerate(self.exempt_sources)
+            ),
+        )
+
+
+class TransportPolicy(Record, frozen=True, kw_only=True):
+    """Holds for workloads of its own namespace."""
+
+    KIND: ClassVar[str] = "TransportPolicy"
+
+    spec: TransportPolicySpec
+
+
+class Effective(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for one workload."""
+
+    inbound: Inbound
+    outbound: Outbound
+    exempt_sources: tuple[str, ...]
+    probe_ports: tuple[int, ...]
+
+
+def effective(
+    mesh: MeshConfigSpec,
+    policies: Iterable[TransportPolicy],
+    namespace: str,
+    labels: Mapping[str, str],
+) -> Effective:
+    """The mesh's values, overlaid by the policies that choose the workload.
+
+    A policy with a selector wins over one without; among equals the first by name wins, so that
+    adding a policy never depends on the order in which files or objects arrive.
+    """
+    chosen = [
+        policy
+        for policy in policies
+        if policy.metadata.namespace == namespace
+        and (policy.spec.selector is None or policy.spec.selector.selects(labels))
+    ]
+    chosen.sort(key=lambda policy: (policy.spec.selector is None, policy.metadata.name))
+    specs = [policy.spec for policy in chosen]
+    return Effective(
+        inbound=next((s.inbound for s in specs if s.inbound is not None), mesh.inbound),
+        outbound=next((s.outbound for s in specs if s.outbound is not None), mesh.outbound),
+        exempt_sources=next(
+            (s.exempt_sources for s in specs if s.exempt_sources is not None), mesh.exempt_sources
+        ),
+        probe_ports=next(
+            (s.probe_ports for s in specs if s.probe_ports is not None), mesh.probe_ports
+        ),
+    )
