@@ -1,1 +1,4 @@
-//! placeholder
+//! STOQ movement: worker threads, sockets, relays.
+
+pub mod original_destination;
+pub mod steering;
