@@ -1,0 +1,74 @@
+"""The pod's own addresses and link, as the kernel has them."""
+
+import fcntl
+import socket
+import struct
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Final
+
+from stoq.capture.plan import Address
+
+SIOCGIFADDR: Final = 0x8915  # <linux/sockios.h>
+SIOCGIFMTU: Final = 0x8921
+SCOPE_GLOBAL: Final = 0x00  # IPV6_ADDR scope column of /proc/net/if_inet6
+TENTATIVE_OR_FAILED: Final = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED <linux/if_addr.h>
+
+
+def ipv6_available(proc: Path = Path("/proc/net")) -> bool:
+    """Whether the kernel has IPv6 (it may be switched off by ipv6.disable=1)."""
+    return (proc / "if_inet6").exists()
+
+
+def parse_if_inet6(text: str) -> list[IPv6Address]:
+    """Global addresses in /proc/net/if_inet6 that are usable. Pure."""
+    found = []
+    for line in text.splitlines():
+        raw, _, _, scope, flags, name = line.split()
+        usable = not int(flags, 16) & TENTATIVE_OR_FAILED
+        if int(scope, 16) == SCOPE_GLOBAL and usable and name != "lo":
+            found.append(IPv6Address(bytes.fromhex(raw)))
+    return found
+
+
+def own_addresses(proc: Path = Path("/proc/net")) -> list[Address]:
+    """Global IPv6 addresses and the first IPv4 address of each interface but loopback."""
+    found: list[Address] = []
+    if ipv6_available(proc):
+        found.extend(parse_if_inet6((proc / "if_inet6").read_text(encoding="ascii")))
+    for _, name in socket.if_nameindex():
+        if name == "lo":
+            continue
+        address = _ipv4_of(name)
+        if address is not None:
+            found.append(address)
+    return found
+
+
+def link_mtu(default: int = 1500) -> int:
+    """The smallest MTU of the pod's interfaces but loopback, bytes; `default` if there are none.
+
+    Asked by ioctl: /sys shows the network namespace that mounted it, which may be another.
+    """
+    sizes = []
+    for _, name in socket.if_nameindex():
+        answer = _ask(SIOCGIFMTU, name)
+        if name != "lo" and answer is not None:
+            sizes.append(int(struct.unpack_from("i", answer, 16)[0]))
+    return min(sizes, default=default)
+
+
+def _ipv4_of(interface: str) -> IPv4Address | None:
+    answer = _ask(SIOCGIFADDR, interface)
+    return IPv4Address(answer[20:24]) if answer is not None else None
+
+
+def _ask(request: int, interface: str) -> bytes | None:
+    """What the kernel says about an interface (netdevice(7)); None when it has no such thing, or
+    has gone.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            return fcntl.ioctl(any_socket, request, struct.pack("16s24x", interface.encode()[:15]))
+        except OSError:
+            return None

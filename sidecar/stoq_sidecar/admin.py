@@ -1,0 +1,82 @@
+"""The administration pages on loopback port 14000.
+
+For people and `stoqctl` inside the pod (`kubectl exec`, `nsenter`). Never reachable from outside:
+the sockets are bound to loopback, capture turns connections from outside away, and a request from
+any other address is answered 403 should both ever fail.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from stoq.http import Handler, Request, Response, Routes, plain
+from stoq_sidecar.logs import LEVELS
+
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What the pages show and do; each is a function so that the pages stay ignorant of how."""
+
+    config: Callable[[], dict[str, Any]]
+    connections: Callable[[], Any]
+    level: Callable[[], str]
+    set_level: Callable[[str], None]
+    drain: Callable[[], Awaitable[None]]
+
+
+def routes(actions: Actions) -> Routes:
+    """The pages."""
+
+    async def config(_: Request) -> Response:
+        return _json(actions.config())
+
+    async def connections(_: Request) -> Response:
+        return _json(actions.connections())
+
+    async def level(_: Request) -> Response:
+        return plain(actions.level())
+
+    async def set_level(request: Request) -> Response:
+        wanted = request.query.get("level", "")
+        if wanted not in LEVELS:
+            return plain(
+                f"level is {wanted!r}, not one of {', '.join(LEVELS)}: POST /log-level?level=debug",
+                HTTPStatus.BAD_REQUEST,
+            )
+        actions.set_level(wanted)
+        return plain(wanted)
+
+    async def drain(_: Request) -> Response:
+        await actions.drain()
+        return plain("draining", HTTPStatus.ACCEPTED)
+
+    pages: dict[tuple[str, str], Handler] = {
+        ("GET", "/config"): config,
+        ("GET", "/connections"): connections,
+        ("GET", "/log-level"): level,
+        ("POST", "/log-level"): set_level,
+        ("POST", "/drain"): drain,
+    }
+    return {key: _loopback_only(handler) for key, handler in pages.items()}
+
+
+def _loopback_only(handler: Handler) -> Handler:
+    async def guarded(request: Request) -> Response:
+        if not request.from_loopback:
+            return plain(
+                f"{request.client} may not use this page: it answers on loopback only; run the "
+                "request inside the pod",
+                HTTPStatus.FORBIDDEN,
+            )
+        return await handler(request)
+
+    return guarded
+
+
+def _json(value: Any) -> Response:
+    body = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return Response(body.encode(), content_type=JSON)

@@ -1,0 +1,86 @@
+"""Proves that capture works before the application may start.
+
+The sidecar dials a port on loopback that nobody listens on. Only capture can turn that connection
+to the outbound listener, and only the engine of this very process answers it with the nonce made
+at start. A pod whose rules are missing, or point to another process, therefore never becomes
+ready.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from stoq import constants
+from stoq_sidecar.backoff import Backoff
+from stoq_sidecar.readiness import Readiness
+
+log = logging.getLogger("stoq.capture")
+
+LATCH: Final = "capture"
+
+NONCE_BYTES: Final = 16
+
+PATIENCE: Final = 2.0
+"""Seconds for one probe; through loopback it takes well under a millisecond."""
+
+RETRY: Final = Backoff(0.05, 1.0)
+"""stoq-init has ended before we start, so the first probe passes; in node mode and by hand the
+rules may come later."""
+
+
+async def probe(host: str, nonce: bytes, port: int = constants.PROBE_PORT) -> str | None:
+    """Dials `host`; None when the nonce came back, else what is wrong."""
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                answer = await reader.read(NONCE_BYTES + 1)
+            finally:
+                writer.close()
+    except ConnectionRefusedError:
+        return (
+            f"connection to {where} refused: no capture rule turns it to port "
+            f"{constants.OUTBOUND_PORT}; has stoq-init (or the node agent) run in this pod?"
+        )
+    except TimeoutError:
+        return f"connection to {where} unanswered for {PATIENCE:g} s"
+    except OSError as error:
+        return f"connection to {where} failed: {error}"
+    if answer == nonce:
+        return None
+    return (
+        f"connection to {where} was answered by another process ({len(answer)} bytes, not our "
+        "nonce): a second sidecar, or rules of another program, in this pod?"
+    )
+
+
+async def verify(
+    hosts: list[str],
+    nonce: bytes,
+    readiness: Readiness,
+    patience: float,
+    port: int = constants.PROBE_PORT,
+) -> None:
+    """Probes until every host of `hosts` passes, then drops the latch. Warns once after
+    `patience` seconds without success.
+    """
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    failures, warned = 0, False
+    while True:
+        problems = [found for host in hosts if (found := await probe(host, nonce, port))]
+        if not problems:
+            readiness.drop(LATCH)
+            return
+        failures += 1
+        readiness.note(LATCH, problems[0])
+        if not warned and loop.time() - started > patience:
+            warned = True
+            log.warning("capture is not in force after %g s: %s", patience, "; ".join(problems))
+        await asyncio.sleep(RETRY.delay(failures, 0.5))
+
+
+def hosts(*, ipv6: bool, ipv4: bool) -> list[str]:
+    """Loopback addresses to probe for the families in use."""
+    return ["::1"] * ipv6 + ["127.0.0.1"] * ipv4

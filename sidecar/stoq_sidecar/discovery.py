@@ -1,0 +1,129 @@
+"""Follows the registry and gives the engine what it says.
+
+When the control plane is gone the last state stays in force, marked stale: flows to known peers
+go on. It comes back by a jittered back-off, and resumes where it was when the registry still can.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from stoq.api.client import ApiClient
+from stoq.api.errors import ApiError
+from stoq.api.stream import Dialler
+from stoq.registry import WATCH, Gap, RegistryState, WatchRequest, apply
+from stoq_sidecar.backoff import Backoff
+from stoq_sidecar.readiness import Readiness
+
+log = logging.getLogger("stoq.discovery")
+
+LATCH: Final = "registry"
+
+
+@dataclass(slots=True)
+class DiscoveryStatus:
+    """What is known about the registry; `updated` in Unix seconds, 0 for never."""
+
+    version: int = 0
+    updated: float = 0.0
+    stale: bool = True
+    reconnects: int = 0
+    refused: int = 0
+    """States that the engine refused; the one before stayed in force."""
+    last_error: str = ""
+
+
+class Discovery:
+    """Runs for as long as the sidecar does. `use` puts a state in force and raises ValueError for
+    one that cannot be used.
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[], Dialler],
+        use: Callable[[RegistryState], None],
+        node: str,
+        backoff: Backoff,
+        readiness: Readiness,
+    ) -> None:
+        self._dial = dial
+        self._use = use
+        self._node = node
+        self._backoff = backoff
+        self._readiness = readiness
+        self._state: RegistryState | None = None
+        self._heard = False
+        self.status = DiscoveryStatus()
+
+    @property
+    def state(self) -> RegistryState | None:
+        """The last state received; None before the first."""
+        return self._state
+
+    async def run(self) -> None:
+        """Follows the registry until cancelled."""
+        failures = 0
+        while True:
+            self._heard = False
+            try:
+                await self._follow()
+                why = "the registry ended the stream"
+            except Gap as gap:
+                self._state = None  # ask for everything; the engine keeps the last table
+                why = str(gap)
+            except ApiError as error:
+                why = str(error)
+            # A stream that brought something proves that the registry works.
+            failures = 1 if self._heard else failures + 1
+            self._lost(why)
+            await asyncio.sleep(self._backoff.delay(failures, random.random()))  # noqa: S311
+
+    async def _follow(self) -> None:
+        state = self._state
+        request = WatchRequest(
+            node=self._node,
+            resume_epoch=state.epoch if state else "",
+            resume_version=state.version if state else 0,
+        )
+        async with ApiClient(self._dial()).stream(WATCH, request) as messages:
+            async for message in messages:
+                self._received(apply(self._state, message))
+
+    def _received(self, state: RegistryState) -> None:
+        self._state = state
+        self._heard = True
+        was_stale = self.status.stale
+        self.status.version = state.version
+        self.status.updated = time.time()
+        self.status.stale = False
+        try:
+            self._use(state)
+        except ValueError as error:
+            self.status.refused += 1
+            self.status.last_error = str(error)
+            self._readiness.note(LATCH, str(error))
+            log.error("version %d of the registry cannot be used: %s", state.version, error)
+            return
+        self.status.last_error = ""
+        log.log(
+            logging.INFO if was_stale else logging.DEBUG,
+            "registry version %d: %d workloads, %d services, inbound %s, outbound %s",
+            state.version, len(state.workloads), len(state.services),
+            state.mesh.inbound, state.mesh.outbound,
+        )  # fmt: skip
+        if LATCH in self._readiness.blocking():
+            self._readiness.drop(LATCH)
+
+    def _lost(self, why: str) -> None:
+        if not self.status.stale:
+            log.warning("registry lost, its last state stays in force: %s", why)
+        else:
+            log.debug("registry not reached: %s", why)
+        self.status.stale = True
+        self.status.reconnects += 1
+        self.status.last_error = why
+        self._readiness.note(LATCH, why)

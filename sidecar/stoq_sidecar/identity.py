@@ -1,0 +1,38 @@
+"""When an SVID is renewed. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Standing(StrEnum):
+    """What an SVID is worth at a moment."""
+
+    VALID = "valid"
+    DUE = "due"
+    """Still valid, and past its renewal time."""
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Part of a life after which the SVID is renewed, and how much earlier it may be."""
+
+    at: float
+    jitter: float
+
+    def moment(self, obtained: float, expires: float, draw: float) -> float:
+        """When to renew an SVID obtained and expiring at these Unix seconds; `draw` is uniform in
+        [0, 1).
+
+        Jitter only ever moves it forward: `at` is the promise that enough life is left to repair
+        a certificate authority. One that has no life left is due at once.
+        """
+        life = max(0.0, expires - obtained)
+        return obtained + life * max(0.0, self.at - self.jitter * draw)
+
+    def standing(self, obtained: float, expires: float, now: float) -> Standing:
+        """What the SVID is worth at `now`, jitter aside."""
+        if now >= expires:
+            return Standing.EXPIRED
+        due = now >= self.moment(obtained, expires, 0.0)
+        return Standing.DUE if due else Standing.VALID

@@ -1,0 +1,66 @@
+"""The engine's routing table from what the registry said. Pure."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from stoq.capture.plan import Address
+from stoq.registry import RegistryState, ServiceEntry, WorkloadEntry
+
+
+class Own(msgspec.Struct, frozen=True):
+    """The workload that the table belongs to."""
+
+    name: str
+    namespace: str
+    addresses: tuple[str, ...]
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """The document that the engine reads (`stoq_core::table`)."""
+
+    version: int
+    own: Own
+    inbound: str
+    outbound: str
+    workloads: tuple[WorkloadEntry, ...]
+    services: tuple[ServiceEntry, ...]
+    exempt_sources: tuple[str, ...]
+    probe_ports: tuple[int, ...]
+
+
+def table(state: RegistryState, name: str, namespace: str, addresses: Iterable[Address]) -> str:
+    """The table document (JSON) for the pod of that name with those addresses.
+
+    The addresses are the pod's own knowledge, not the registry's: only what is really configured
+    here may be forwarded to. Two pods that claim one address are a race in the registry (the
+    address of a deleted pod given to a new one): the later entry in the order of uids is left
+    out rather than refusing the whole table, so one conflict cannot stop all updates.
+    """
+    workloads = _without_conflicts(state.workloads.values())
+    taken = {address for entry in workloads for address in entry.addresses}
+    services: dict[str, ServiceEntry] = {}
+    for service in sorted(state.services.values(), key=lambda s: s.key):
+        if service.vip not in taken:
+            services.setdefault(service.vip, service)
+    document = Table(
+        version=state.version,
+        own=Own(name, namespace, tuple(str(address) for address in addresses)),
+        inbound=state.mesh.inbound,
+        outbound=state.mesh.outbound,
+        workloads=workloads,
+        services=tuple(services.values()),
+        exempt_sources=state.mesh.exempt_sources,
+        probe_ports=state.mesh.probe_ports,
+    )
+    return msgspec.json.encode(document).decode()
+
+
+def _without_conflicts(entries: Iterable[WorkloadEntry]) -> tuple[WorkloadEntry, ...]:
+    taken: set[str] = set()
+    kept = []
+    for entry in sorted(entries, key=lambda e: e.uid):
+        if entry.addresses and taken.isdisjoint(entry.addresses):
+            taken.update(entry.addresses)
+            kept.append(entry)
+    return tuple(kept)
