@@ -1,0 +1,44 @@
+"""What the sidecar makes of the sockets it was passed."""
+
+import pytest
+
+from stoq.broker.client import BrokerError, _sorted
+from stoq.broker.protocol import Role, SocketInfo
+
+OUTBOUND = SocketInfo(Role.OUTBOUND, 14001, transparent=True)
+INBOUND = SocketInfo(Role.INBOUND, 14006, transparent=True)
+
+
+def stoq(worker: int) -> SocketInfo:
+    return SocketInfo(Role.STOQ, 14008, worker)
+
+
+def test_stoq_sockets_are_put_in_the_order_of_workers() -> None:
+    found = _sorted((stoq(1), OUTBOUND, stoq(0), INBOUND), [10, 11, 12, 13], 2)
+    assert (found.outbound, found.inbound, found.stoq) == (11, 13, (12, 10))
+    assert found.transparent
+
+
+def test_transparency_takes_both_listeners() -> None:
+    plain = SocketInfo(Role.INBOUND, 14006)
+    assert not _sorted((OUTBOUND, plain, stoq(0)), [1, 2, 3], 1).transparent
+
+
+@pytest.mark.parametrize(
+    "infos",
+    [
+        (OUTBOUND, INBOUND),
+        (OUTBOUND, stoq(0), stoq(1)),
+        (OUTBOUND, INBOUND, stoq(0), stoq(0)),
+        (OUTBOUND, OUTBOUND, INBOUND, stoq(0), stoq(1)),
+        (OUTBOUND, INBOUND, stoq(0), stoq(7)),
+    ],
+)
+def test_an_incomplete_set_is_refused(infos: tuple[SocketInfo, ...]) -> None:
+    with pytest.raises(BrokerError, match="needed are one outbound, one inbound and 2 stoq"):
+        _sorted(infos, list(range(len(infos))), 2)
+
+
+def test_descriptors_without_description_are_refused() -> None:
+    with pytest.raises(BrokerError, match="describes 2 sockets and passed 3"):
+        _sorted((OUTBOUND, INBOUND), [1, 2, 3], 1)
