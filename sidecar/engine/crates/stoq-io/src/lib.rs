@@ -1,4 +1,6 @@
 //! STOQ movement: worker threads, sockets, relays.
 
+pub mod counters;
 pub mod original_destination;
+pub mod snapshot;
 pub mod steering;

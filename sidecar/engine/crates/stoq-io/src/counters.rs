@@ -1,0 +1,296 @@
+//! What the workers count.
+//!
+//! One [`Counters`] per worker, on cache lines of its own. Only its worker
+//! writes, by a plain load and store; anybody may read at any time. There is no
+//! lock and no locked instruction on the data path, and reading never delays it.
+//! Values only grow; gauges are set.
+
+mod flows;
+mod histogram;
+mod labels;
+mod sums;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use stoq_core::table::{Admission, Reason};
+use stoq_wire::code::{ConnectionCode, StreamCode};
+
+pub use flows::{FlowCounters, FlowSample, FlowTable, MAX_FLOW_LABELS};
+pub use histogram::{BOUNDS, Histogram, HistogramSample};
+pub use labels::{FlowLabels, Party, Reporter, ResponseFlag, SecurityPolicy, Suite};
+pub(crate) use sums::Sums;
+
+/// Adds to a value that only this thread writes.
+fn add(value: &AtomicU64, more: u64) {
+    value.store(value.load(Relaxed).wrapping_add(more), Relaxed);
+}
+
+/// Declares the plain counters once: the atomics and their sum over workers.
+macro_rules! values {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// Atomics of the plain counters.
+        #[derive(Debug, Default)]
+        struct Values { $($name: AtomicU64,)+ }
+
+        /// Plain counters, summed over workers.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+        pub struct CounterValues { $($(#[$doc])* pub $name: u64,)+ }
+
+        impl CounterValues {
+            fn add(&mut self, worker: &Values) {
+                $(self.$name = self.$name.wrapping_add(worker.$name.load(Relaxed));)+
+            }
+        }
+    };
+}
+
+values! {
+    /// UDP datagrams sent.
+    udp_datagrams_sent,
+    /// Bytes of UDP payload sent.
+    udp_bytes_sent,
+    /// Calls to the kernel that sent them; datagrams per call is the GSO batch.
+    udp_sends,
+    /// UDP datagrams received.
+    udp_datagrams_received,
+    /// Bytes of UDP payload received.
+    udp_bytes_received,
+    /// Buffers in which the kernel delivered them; datagrams per buffer is the GRO batch.
+    udp_receives,
+    /// Datagrams of another worker's connection, forwarded to it.
+    misrouted_forwarded,
+    /// The same, dropped because that worker's queue was full.
+    misrouted_dropped,
+    /// Connections dialled.
+    connections_dialled,
+    /// Dials without an answer in time.
+    dials_failed,
+    /// Handshakes that completed, dialled and accepted.
+    handshakes_completed,
+    /// Of those, resumed ones (PSK).
+    handshakes_resumed,
+    /// Handshakes that began and failed, whoever refused.
+    handshakes_failed,
+    /// First datagrams answered with a refusal: too many connections, or draining.
+    handshakes_refused,
+    /// First datagrams dropped: too many handshakes in flight.
+    handshakes_dropped,
+    /// Clients asked to prove their address first (RFC 9000, 8.1.2).
+    retries_sent,
+    /// API streams opened here.
+    api_streams_opened,
+    /// API streams opened by peers.
+    api_streams_accepted,
+    /// Captured connections answered with the probe nonce.
+    capture_probes,
+    /// Plaintext connections let in as probes from exempt sources.
+    plaintext_probes,
+    /// Plaintext connections let in because `inbound` is `permissive`.
+    plaintext_permitted,
+    /// Outbound connections that left the mesh.
+    passthrough,
+}
+
+/// What an endpoint holds now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Gauges {
+    /// Established STOQ connections.
+    pub connections: u64,
+    /// Handshakes in flight.
+    pub handshakes: u64,
+    /// Relayed application connections.
+    pub relays: u64,
+    /// API streams.
+    pub api_streams: u64,
+    /// Bytes of pooled receive buffers.
+    pub buffer_bytes: u64,
+}
+
+/// One worker's counters. Writing belongs to that worker's thread alone.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Counters {
+    values: Values,
+    refused: [AtomicU64; Reason::ALL.len()],
+    streams_refused: [AtomicU64; StreamCode::ALL.len()],
+    connections_closed: [AtomicU64; ConnectionCode::ALL.len()],
+    gauges: [AtomicU64; 5],
+    handshake_seconds: Histogram,
+    /// Grows when a set of labels is seen for the first time.
+    flows: Mutex<Vec<(Arc<FlowLabels>, Arc<FlowCounters>)>>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
+        Self {
+            values: Values::default(),
+            refused: std::array::from_fn(|_| AtomicU64::new(0)),
+            streams_refused: std::array::from_fn(|_| AtomicU64::new(0)),
+            connections_closed: std::array::from_fn(|_| AtomicU64::new(0)),
+            gauges: zeros(),
+            handshake_seconds: Histogram::default(),
+            flows: Mutex::default(),
+        }
+    }
+}
+
+impl Counters {
+    /// Sent `datagrams` with `bytes` of payload in `sends` calls.
+    pub fn sent(&self, sends: u64, datagrams: u64, bytes: u64) {
+        add(&self.values.udp_sends, sends);
+        add(&self.values.udp_datagrams_sent, datagrams);
+        add(&self.values.udp_bytes_sent, bytes);
+    }
+
+    /// Received one buffer of `datagrams` with `bytes` of payload.
+    pub fn received(&self, datagrams: u64, bytes: u64) {
+        add(&self.values.udp_receives, 1);
+        add(&self.values.udp_datagrams_received, datagrams);
+        add(&self.values.udp_bytes_received, bytes);
+    }
+
+    /// A datagram of another worker's connection: `taken` if it went there.
+    pub fn misrouted(&self, taken: bool) {
+        add(
+            if taken {
+                &self.values.misrouted_forwarded
+            } else {
+                &self.values.misrouted_dropped
+            },
+            1,
+        );
+    }
+
+    /// A connection was dialled.
+    pub fn dialled(&self) {
+        add(&self.values.connections_dialled, 1);
+    }
+
+    /// A dial was not answered in time.
+    pub fn dial_failed(&self) {
+        add(&self.values.dials_failed, 1);
+    }
+
+    /// A handshake completed after `took`.
+    pub fn established(&self, took: Duration, resumed: bool) {
+        add(&self.values.handshakes_completed, 1);
+        add(&self.values.handshakes_resumed, resumed.into());
+        self.handshake_seconds.record(took);
+    }
+
+    /// A handshake failed.
+    pub fn handshake_failed(&self) {
+        add(&self.values.handshakes_failed, 1);
+    }
+
+    /// A first datagram was answered with a refusal.
+    pub fn handshake_refused(&self) {
+        add(&self.values.handshakes_refused, 1);
+    }
+
+    /// A first datagram was dropped.
+    pub fn handshake_dropped(&self) {
+        add(&self.values.handshakes_dropped, 1);
+    }
+
+    /// A client was asked to prove its address.
+    pub fn retry_sent(&self) {
+        add(&self.values.retries_sent, 1);
+    }
+
+    /// An established connection was closed with `code`, by either side.
+    pub fn connection_closed(&self, code: ConnectionCode) {
+        add(
+            &self.connections_closed[position(ConnectionCode::ALL, &code)],
+            1,
+        );
+    }
+
+    /// A stream was refused to a peer, or by it, with `code`.
+    pub fn stream_refused(&self, code: StreamCode) {
+        add(&self.streams_refused[position(StreamCode::ALL, &code)], 1);
+    }
+
+    /// The routing table refused a captured connection.
+    pub fn refused(&self, reason: Reason) {
+        add(&self.refused[position(&Reason::ALL, &reason)], 1);
+    }
+
+    /// An API stream was opened here.
+    pub fn api_opened(&self) {
+        add(&self.values.api_streams_opened, 1);
+    }
+
+    /// A peer opened an API stream.
+    pub fn api_accepted(&self) {
+        add(&self.values.api_streams_accepted, 1);
+    }
+
+    /// The capture probe was answered.
+    pub fn capture_probed(&self) {
+        add(&self.values.capture_probes, 1);
+    }
+
+    /// Plaintext was let in.
+    pub fn plaintext_admitted(&self, admission: Admission) {
+        add(
+            match admission {
+                Admission::Probe => &self.values.plaintext_probes,
+                Admission::Permissive => &self.values.plaintext_permitted,
+            },
+            1,
+        );
+    }
+
+    /// An outbound connection left the mesh.
+    pub fn passed_through(&self) {
+        add(&self.values.passthrough, 1);
+    }
+
+    /// What this worker holds now.
+    pub fn set_gauges(&self, gauges: Gauges) {
+        let Gauges {
+            connections,
+            handshakes,
+            relays,
+            api_streams,
+            buffer_bytes,
+        } = gauges;
+        let values = [connections, handshakes, relays, api_streams, buffer_bytes];
+        for (gauge, value) in self.gauges.iter().zip(values) {
+            gauge.store(value, Relaxed);
+        }
+    }
+
+    fn gauges(&self) -> Gauges {
+        let [connections, handshakes, relays, api_streams, buffer_bytes] =
+            std::array::from_fn(|index| self.gauges[index].load(Relaxed));
+        Gauges {
+            connections,
+            handshakes,
+            relays,
+            api_streams,
+            buffer_bytes,
+        }
+    }
+
+    /// Makes counters of a new set of labels readable.
+    fn publish(&self, labels: Arc<FlowLabels>, counters: Arc<FlowCounters>) {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        flows.push((labels, counters));
+    }
+}
+
+/// Where `item` stands in `all`; the last place if it were missing.
+fn position<T: PartialEq>(all: &[T], item: &T) -> usize {
+    all.iter()
+        .position(|one| one == item)
+        .unwrap_or(all.len() - 1)
+}
+
+#[cfg(test)]
+mod tests;

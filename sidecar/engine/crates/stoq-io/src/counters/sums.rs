@@ -1,0 +1,64 @@
+//! All workers' counters as one reading.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+
+use stoq_core::table::Reason;
+use stoq_wire::code::{ConnectionCode, StreamCode};
+
+use super::flows::{FlowSample, Merge};
+use super::{CounterValues, Counters, Gauges, HistogramSample};
+
+/// Every worker's counters, added up.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) values: CounterValues,
+    pub(crate) refused: Vec<(&'static str, u64)>,
+    pub(crate) streams_refused: Vec<(&'static str, u64)>,
+    pub(crate) connections_closed: Vec<(&'static str, u64)>,
+    pub(crate) gauges: Gauges,
+    pub(crate) handshake_seconds: HistogramSample,
+    pub(crate) flows: Vec<FlowSample>,
+}
+
+impl Sums {
+    /// Reads every worker's counters, once each.
+    pub(crate) fn of(workers: &[Arc<Counters>]) -> Self {
+        let mut sums = Self::default();
+        let mut flows = Merge::default();
+        for worker in workers {
+            sums.values.add(&worker.values);
+            let more = worker.gauges();
+            sums.gauges.connections += more.connections;
+            sums.gauges.handshakes += more.handshakes;
+            sums.gauges.relays += more.relays;
+            sums.gauges.api_streams += more.api_streams;
+            sums.gauges.buffer_bytes += more.buffer_bytes;
+            sums.handshake_seconds.add(&worker.handshake_seconds);
+            let published = worker.flows.lock().unwrap_or_else(PoisonError::into_inner);
+            flows.add(&published);
+        }
+        let total = |pick: &dyn Fn(&Counters) -> u64| workers.iter().map(|w| pick(w)).sum();
+        sums.refused = named(Reason::ALL.iter().map(|r| r.name()), |index| {
+            total(&|worker| worker.refused[index].load(Relaxed))
+        });
+        sums.streams_refused = named(StreamCode::ALL.iter().map(|c| c.name()), |index| {
+            total(&|worker| worker.streams_refused[index].load(Relaxed))
+        });
+        sums.connections_closed = named(ConnectionCode::ALL.iter().map(|c| c.name()), |index| {
+            total(&|worker| worker.connections_closed[index].load(Relaxed))
+        });
+        sums.flows = flows.samples();
+        sums
+    }
+}
+
+fn named(
+    names: impl Iterator<Item = &'static str>,
+    value: impl Fn(usize) -> u64,
+) -> Vec<(&'static str, u64)> {
+    names
+        .enumerate()
+        .map(|(index, name)| (name, value(index)))
+        .collect()
+}

@@ -1,0 +1,212 @@
+use super::*;
+
+fn labels(reporter: Reporter, workload: &str) -> FlowLabels {
+    FlowLabels {
+        reporter,
+        source: Party::default(),
+        destination: Party {
+            workload: Some(workload.into()),
+            ..Party::default()
+        },
+        service: Some(("db".into(), "shop".into())),
+        policy: SecurityPolicy::MutualTls,
+        suite: Some(Suite {
+            key_exchange: "X25519MLKEM768",
+            signature: "Ed25519+FALCON-1024",
+            cipher: "AES-256-GCM",
+        }),
+    }
+}
+
+fn workers() -> Vec<Arc<Counters>> {
+    vec![Arc::default(), Arc::default()]
+}
+
+#[test]
+fn workers_do_not_share_a_cache_line() {
+    assert!(align_of::<Counters>() >= 128);
+}
+
+#[test]
+fn counters_of_all_workers_are_added_up() {
+    let workers = workers();
+    for worker in &workers {
+        worker.sent(1, 10, 1200);
+        worker.received(3, 400);
+        worker.misrouted(true);
+        worker.misrouted(false);
+        worker.dialled();
+        worker.dial_failed();
+        worker.established(Duration::from_millis(3), false);
+        worker.established(Duration::from_millis(1), true);
+        worker.handshake_failed();
+        worker.handshake_refused();
+        worker.handshake_dropped();
+        worker.retry_sent();
+        worker.api_opened();
+        worker.api_accepted();
+        worker.capture_probed();
+        worker.plaintext_admitted(Admission::Probe);
+        worker.plaintext_admitted(Admission::Permissive);
+        worker.passed_through();
+    }
+    let sums = Sums::of(&workers);
+    let expected = CounterValues {
+        udp_datagrams_sent: 20,
+        udp_bytes_sent: 2400,
+        udp_sends: 2,
+        udp_datagrams_received: 6,
+        udp_bytes_received: 800,
+        udp_receives: 2,
+        misrouted_forwarded: 2,
+        misrouted_dropped: 2,
+        connections_dialled: 2,
+        dials_failed: 2,
+        handshakes_completed: 4,
+        handshakes_resumed: 2,
+        handshakes_failed: 2,
+        handshakes_refused: 2,
+        handshakes_dropped: 2,
+        retries_sent: 2,
+        api_streams_opened: 2,
+        api_streams_accepted: 2,
+        capture_probes: 2,
+        plaintext_probes: 2,
+        plaintext_permitted: 2,
+        passthrough: 2,
+    };
+    assert_eq!(sums.values, expected);
+    assert_eq!(sums.handshake_seconds.counts.iter().sum::<u64>(), 4);
+}
+
+#[test]
+fn refusals_and_closes_are_counted_by_name() {
+    let workers = workers();
+    workers[0].refused(Reason::PlaintextStrict);
+    workers[1].refused(Reason::PlaintextStrict);
+    workers[0].stream_refused(StreamCode::NotMine);
+    workers[1].connection_closed(ConnectionCode::Revoked);
+    let sums = Sums::of(&workers);
+    assert!(sums.refused.contains(&("plaintext_strict", 2)));
+    assert!(sums.streams_refused.contains(&("not_mine", 1)));
+    assert!(sums.connections_closed.contains(&("revoked", 1)));
+    assert_eq!(sums.refused.len(), Reason::ALL.len());
+}
+
+#[test]
+fn gauges_of_all_workers_are_added_up() {
+    let workers = workers();
+    let held = Gauges {
+        connections: 1,
+        handshakes: 2,
+        relays: 3,
+        api_streams: 4,
+        buffer_bytes: 5,
+    };
+    workers[0].set_gauges(held);
+    workers[1].set_gauges(held);
+    let twice = Gauges {
+        connections: 2,
+        handshakes: 4,
+        relays: 6,
+        api_streams: 8,
+        buffer_bytes: 10,
+    };
+    assert_eq!(Sums::of(&workers).gauges, twice);
+}
+
+#[test]
+fn flows_with_the_same_labels_share_counters_across_workers() {
+    let workers = workers();
+    for worker in &workers {
+        let mut table = FlowTable::new(Arc::clone(worker));
+        for _ in 0..2 {
+            let flow = table.resolve(labels(Reporter::Source, "db-0"));
+            flow.opened();
+            flow.moved(100, 7);
+            flow.closed();
+        }
+        table
+            .resolve(labels(Reporter::Source, "db-1"))
+            .failed(ResponseFlag::Connect);
+    }
+    let mut flows = Sums::of(&workers).flows;
+    flows.sort_by(|a, b| a.destination_workload.cmp(&b.destination_workload));
+    assert_eq!(flows.len(), 2);
+    assert_eq!((flows[0].opened, flows[0].closed), (4, 4));
+    assert_eq!((flows[0].sent_bytes, flows[0].received_bytes), (400, 28));
+    assert_eq!(flows[0].failed, []);
+    assert_eq!(flows[1].failed, [("CONNECT", 2)]);
+}
+
+#[test]
+fn a_label_that_is_not_known_says_so() {
+    let workers = workers();
+    let mut table = FlowTable::new(Arc::clone(&workers[0]));
+    table.resolve(FlowLabels {
+        policy: SecurityPolicy::Unknown,
+        suite: None,
+        service: None,
+        ..labels(Reporter::Destination, "web")
+    });
+    let sample = &Sums::of(&workers).flows[0];
+    assert_eq!(sample.source_workload, "unknown");
+    assert_eq!(sample.source_principal, "unknown");
+    assert_eq!(sample.destination_service_name, "unknown");
+    assert_eq!(sample.key_exchange, "unknown");
+    let json = serde_json::to_value(sample).unwrap();
+    assert_eq!(json["reporter"], "destination");
+    assert_eq!(json["connection_security_policy"], "unknown");
+}
+
+#[test]
+fn beyond_the_limit_flows_are_counted_together() {
+    let workers = workers();
+    let mut table = FlowTable::new(Arc::clone(&workers[0]));
+    for number in 0..MAX_FLOW_LABELS + 10 {
+        table
+            .resolve(labels(Reporter::Source, &number.to_string()))
+            .opened();
+    }
+    let flows = Sums::of(&workers).flows;
+    assert_eq!(flows.len(), MAX_FLOW_LABELS + 1);
+    let together = flows
+        .iter()
+        .find(|flow| flow.destination_workload == "unknown")
+        .unwrap();
+    assert_eq!(together.opened, 10);
+}
+
+#[test]
+fn counters_may_be_read_while_their_worker_writes() {
+    let workers = workers();
+    let writer = Arc::clone(&workers[0]);
+    let thread = std::thread::spawn(move || (0..50_000).for_each(|_| writer.sent(1, 1, 1)));
+    let mut last = 0;
+    while !thread.is_finished() {
+        let now = Sums::of(&workers).values.udp_sends;
+        assert!(now >= last);
+        last = now;
+    }
+    thread.join().unwrap();
+    assert_eq!(Sums::of(&workers).values.udp_sends, 50_000);
+}
+
+#[test]
+fn every_response_flag_has_a_name_of_its_own() {
+    let names: std::collections::HashSet<_> = ResponseFlag::ALL.iter().map(|f| f.name()).collect();
+    assert_eq!(names.len(), ResponseFlag::ALL.len());
+}
+
+#[test]
+fn a_snapshot_is_one_document() {
+    let workers = workers();
+    workers[0].refused(Reason::NotMine);
+    let snapshot = crate::snapshot::Snapshot::read(&workers, Duration::from_secs(2), 7, 3);
+    let json = serde_json::to_value(&snapshot).unwrap();
+    assert_eq!(json["workers"], 2);
+    assert_eq!(json["table_version"], 7);
+    assert_eq!(json["access_log_dropped"], 3);
+    assert_eq!(json["refused"]["not_mine"], 1);
+    assert_eq!(json["counters"]["udp_sends"], 0);
+}
