@@ -4,9 +4,17 @@
 //! clock is a [`clock::Clock`] handed in.
 #![forbid(unsafe_code)]
 
+pub mod authorise;
+pub mod cert;
 pub mod clock;
 pub mod falcon;
 pub mod key;
 pub mod profile;
+mod random;
+pub mod session;
 pub mod spiffe;
 pub mod table;
+#[cfg(test)]
+mod testing;
+mod tickets;
+pub mod tls;

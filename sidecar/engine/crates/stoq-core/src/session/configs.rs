@@ -1,0 +1,104 @@
+//! Where sessions begin: quinn-proto's client and server configurations.
+
+use std::sync::Arc;
+
+use quinn_proto::crypto::{self, Keys, Session, UnsupportedVersion};
+use quinn_proto::transport_parameters::TransportParameters;
+use quinn_proto::{ConnectError, ConnectionId, Side};
+use rustls::quic::{ClientConnection, Connection, ServerConnection, Suite, Version};
+
+use super::keys;
+use super::tls::TlsSession;
+use crate::authorise::Expect;
+use crate::tickets::TicketScope;
+use crate::tls::Shared;
+
+/// Begins sessions of one dial.
+pub(crate) struct ClientSessions {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) initial: Suite,
+    pub(crate) expect: Expect,
+    pub(crate) scope: TicketScope,
+}
+
+impl crypto::ClientConfig for ClientSessions {
+    /// The server name is not used: whom we dial is [`Expect`]'s to say.
+    fn start_session(
+        self: Arc<Self>,
+        version: u32,
+        _server_name: &str,
+        parameters: &TransportParameters,
+    ) -> Result<Box<dyn Session>, ConnectError> {
+        supported(version)?;
+        let connection = ClientConnection::new(
+            self.tls.clone(),
+            Version::V1,
+            self.scope.name(),
+            encode(&self.shared, parameters),
+        )
+        .map_err(|error| ConnectError::InvalidServerName(format!("TLS: {error}")))?;
+        Ok(Box::new(TlsSession::new(
+            Connection::Client(connection),
+            self.shared.clone(),
+            self.initial,
+            self.expect.clone(),
+            Some(self.scope.clone()),
+        )))
+    }
+}
+
+/// Begins sessions of one listener.
+pub(crate) struct ServerSessions {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) initial: Suite,
+    pub(crate) expect: Expect,
+}
+
+impl crypto::ServerConfig for ServerSessions {
+    fn initial_keys(&self, version: u32, cid: &ConnectionId) -> Result<Keys, UnsupportedVersion> {
+        supported(version)?;
+        Ok(keys::initial(&self.initial, *cid, Side::Server))
+    }
+
+    fn retry_tag(&self, _version: u32, original: &ConnectionId, packet: &[u8]) -> [u8; 16] {
+        keys::retry_tag(original, &[packet])
+    }
+
+    fn start_session(
+        self: Arc<Self>,
+        _version: u32,
+        parameters: &TransportParameters,
+    ) -> Box<dyn Session> {
+        let connection = ServerConnection::new(
+            self.tls.clone(),
+            Version::V1,
+            encode(&self.shared, parameters),
+        )
+        .expect("our configuration speaks TLS 1.3 over QUIC, without early data");
+        Box::new(TlsSession::new(
+            Connection::Server(connection),
+            self.shared.clone(),
+            self.initial,
+            self.expect.clone(),
+            None,
+        ))
+    }
+}
+
+/// QUIC's transport parameters, then ours.
+fn encode(shared: &Shared, parameters: &TransportParameters) -> Vec<u8> {
+    let mut block = Vec::new();
+    parameters.write(&mut block);
+    shared.parameters().append_to(&mut block);
+    block
+}
+
+fn supported(version: u32) -> Result<(), UnsupportedVersion> {
+    if version == keys::QUIC_V1 {
+        Ok(())
+    } else {
+        Err(UnsupportedVersion)
+    }
+}

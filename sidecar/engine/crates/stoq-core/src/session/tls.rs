@@ -1,0 +1,251 @@
+//! One connection's session.
+
+use std::any::Any;
+use std::io::Cursor;
+use std::sync::Arc;
+
+use quinn_proto::crypto::{
+    ExportKeyingMaterialError, HeaderKey, KeyPair, Keys, PacketKey, Session,
+};
+use quinn_proto::transport_parameters::TransportParameters;
+use quinn_proto::{ConnectionId, Side, TransportError};
+use rustls::quic::{Connection, KeyChange, Secrets, Suite};
+use rustls::{CipherSuite, HandshakeKind, NamedGroup};
+use stoq_wire::parameters::StoqParameters;
+
+use super::{Evidence, keys, refuse};
+use crate::authorise::{Expect, Peer, Refusal};
+use crate::falcon::Degree;
+use crate::profile::CryptoProfile;
+use crate::tickets::TicketScope;
+use crate::tls::{Shared, scheme_for, scheme_name};
+
+/// A TLS handshake, its outcome, and the keys that follow from it.
+pub(super) struct TlsSession {
+    tls: Connection,
+    shared: Arc<Shared>,
+    initial: Suite,
+    expect: Expect,
+    /// Where a client's ticket will be kept.
+    scope: Option<TicketScope>,
+    /// Whether we had an SVID to show when the handshake began.
+    has_identity: bool,
+    next_secrets: Option<Secrets>,
+    /// Set when the gate has let the peer in.
+    established: Option<Established>,
+}
+
+struct Established {
+    peer: Option<Peer>,
+    stoq: Option<StoqParameters>,
+}
+
+impl TlsSession {
+    pub(super) fn new(
+        tls: Connection,
+        shared: Arc<Shared>,
+        initial: Suite,
+        expect: Expect,
+        scope: Option<TicketScope>,
+    ) -> Self {
+        Self {
+            tls,
+            has_identity: shared.has_identity(),
+            shared,
+            initial,
+            expect,
+            scope,
+            next_secrets: None,
+            established: None,
+        }
+    }
+
+    fn side(&self) -> Side {
+        match self.tls {
+            Connection::Client(_) => Side::Client,
+            Connection::Server(_) => Side::Server,
+        }
+    }
+
+    /// The gate. rustls is done, but nothing has been sent or delivered with
+    /// application keys yet: a client's certificate and Finished still wait in
+    /// rustls, and quinn-proto takes no 1-RTT packet before this returns.
+    fn establish(&mut self) -> Result<(), TransportError> {
+        let stoq = self.stoq_parameters()?;
+        let leaf = self.tls.peer_certificates().and_then(<[_]>::first);
+        let peer = self
+            .shared
+            .authorise(leaf.map(AsRef::as_ref), &self.expect)
+            .and_then(|peer| announced(peer, stoq.as_ref()))
+            .map_err(|refusal| refuse::by_gate(&refusal))?;
+        if let (Some(scope), Some(peer)) = (&self.scope, &peer) {
+            self.shared.client_tickets.expect(scope, peer.not_after);
+        }
+        self.established = Some(Established { peer, stoq });
+        Ok(())
+    }
+
+    fn stoq_parameters(&self) -> Result<Option<StoqParameters>, TransportError> {
+        let block = self.tls.quic_transport_parameters().unwrap_or_default();
+        StoqParameters::find(block).map_err(refuse::by_parameters)
+    }
+
+    fn evidence(&self) -> Evidence {
+        let (peer, stoq) = match &self.established {
+            Some(established) => (established.peer.clone(), established.stoq.clone()),
+            None => (None, None),
+        };
+        let own = self.shared.profile;
+        let theirs = peer.as_ref().map(|peer| profile_of(own, peer));
+        Evidence {
+            key_exchange: self
+                .tls
+                .negotiated_key_exchange_group()
+                .map_or("none", |group| group_name(group.name())),
+            peer_signature: theirs.map_or("none", signature_name),
+            local_signature: if self.has_identity {
+                signature_name(own)
+            } else {
+                "none"
+            },
+            cipher: self
+                .tls
+                .negotiated_cipher_suite()
+                .map_or("none", |suite| cipher_name(suite.suite())),
+            profile: theirs.map_or(own, |theirs| weaker(own, theirs)),
+            resumed: self.tls.handshake_kind() == Some(HandshakeKind::Resumed),
+            peer,
+            stoq,
+        }
+    }
+}
+
+impl Session for TlsSession {
+    fn initial_keys(&self, cid: &ConnectionId, side: Side) -> Keys {
+        keys::initial(&self.initial, *cid, side)
+    }
+
+    /// An [`Evidence`], once there is anything to tell.
+    fn handshake_data(&self) -> Option<Box<dyn Any>> {
+        self.tls.negotiated_cipher_suite()?;
+        Some(Box::new(self.evidence()))
+    }
+
+    /// The [`Peer`], once it is authorised.
+    fn peer_identity(&self) -> Option<Box<dyn Any>> {
+        let peer = self.established.as_ref()?.peer.clone()?;
+        Some(Box::new(peer))
+    }
+
+    /// None: 0-RTT can be replayed and is off.
+    fn early_crypto(&self) -> Option<(Box<dyn HeaderKey>, Box<dyn PacketKey>)> {
+        None
+    }
+
+    fn early_data_accepted(&self) -> Option<bool> {
+        (self.side() == Side::Client).then_some(false)
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
+    fn read_handshake(&mut self, bytes: &[u8]) -> Result<bool, TransportError> {
+        self.tls
+            .read_hs(bytes)
+            .map_err(|error| refuse::by_tls(&error, self.tls.alert()))?;
+        if self.established.is_some() || self.tls.is_handshaking() {
+            return Ok(false);
+        }
+        self.establish()?;
+        Ok(true)
+    }
+
+    fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
+        let Some(block) = self.tls.quic_transport_parameters() else {
+            return Ok(None);
+        };
+        self.stoq_parameters()?;
+        let parameters = TransportParameters::read(self.side(), &mut Cursor::new(block))?;
+        Ok(Some(parameters))
+    }
+
+    fn write_handshake(&mut self, out: &mut Vec<u8>) -> Option<Keys> {
+        // A packet-key wrapper goes around `keys` of OneRtt here, and around
+        // those of `next_1rtt_keys`: the second and all later sets.
+        let keys = match self.tls.write_hs(out)? {
+            KeyChange::Handshake { keys } => keys,
+            KeyChange::OneRtt { keys, next } => {
+                self.next_secrets = Some(next);
+                keys
+            }
+        };
+        Some(keys::keys(keys))
+    }
+
+    fn next_1rtt_keys(&mut self) -> Option<KeyPair<Box<dyn PacketKey>>> {
+        let secrets = self.next_secrets.as_mut()?;
+        Some(keys::packets(secrets.next_packet_keys()))
+    }
+
+    fn is_valid_retry(&self, original: &ConnectionId, header: &[u8], payload: &[u8]) -> bool {
+        keys::is_valid_retry(original, header, payload)
+    }
+
+    fn export_keying_material(
+        &self,
+        out: &mut [u8],
+        label: &[u8],
+        context: &[u8],
+    ) -> Result<(), ExportKeyingMaterialError> {
+        self.tls
+            .export_keying_material(out, label, Some(context))
+            .map(drop)
+            .map_err(|_| ExportKeyingMaterialError)
+    }
+}
+
+/// A peer that announces a FALCON key must announce its certificate's.
+fn announced(peer: Option<Peer>, stoq: Option<&StoqParameters>) -> Result<Option<Peer>, Refusal> {
+    let announced = stoq.and_then(|stoq| stoq.falcon_key_id);
+    match (&peer, announced) {
+        (Some(peer), Some(id)) if peer.falcon_key_id.0 != id => {
+            Err(Refusal::FalconKeyId(peer.spiffe.clone()))
+        }
+        _ => Ok(peer),
+    }
+}
+
+/// The profile a peer's signature satisfied. The verifier accepts a hybrid
+/// scheme only with a key of its degree, so the key tells.
+fn profile_of(own: CryptoProfile, peer: &Peer) -> CryptoProfile {
+    match (own, peer.falcon_degree) {
+        (CryptoProfile::Classical, _) => CryptoProfile::Classical,
+        (_, Degree::Falcon1024) => CryptoProfile::Hybrid1024,
+        (_, Degree::Falcon512) => CryptoProfile::Hybrid512,
+    }
+}
+
+fn weaker(one: CryptoProfile, other: CryptoProfile) -> CryptoProfile {
+    if one == CryptoProfile::Hybrid1024 {
+        other
+    } else {
+        one
+    }
+}
+
+fn signature_name(profile: CryptoProfile) -> &'static str {
+    scheme_name(scheme_for(profile))
+}
+
+fn group_name(group: NamedGroup) -> &'static str {
+    group.as_str().unwrap_or("unknown")
+}
+
+fn cipher_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "AES-256-GCM",
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "AES-128-GCM",
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,195 @@
+//! The context: identity, trust, tickets, and the configurations over them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use quinn_proto::crypto::{ClientConfig, HandshakeTokenKey, HmacKey, ServerConfig};
+use stoq_wire::parameters::StoqParameters;
+
+use super::config::Configs;
+use super::endpoint::EndpointKeys;
+use super::shared::{IdentityError, Shared};
+use crate::authorise::{Expect, Peer, Refusal, Trust, reauthorise};
+use crate::clock::Clock;
+use crate::key::HybridKey;
+use crate::profile::CryptoProfile;
+use crate::session::{ClientSessions, ServerSessions};
+use crate::tickets::{ClientTickets, ServerTickets, TicketScope};
+
+/// The cipher of packets after the handshake's first flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Aead {
+    /// TLS_AES_256_GCM_SHA384. The default.
+    #[default]
+    Aes256Gcm,
+    /// TLS_AES_128_GCM_SHA256.
+    Aes128Gcm,
+}
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ServerRole {
+    /// Between workloads: a client must have a certificate.
+    Mesh,
+    /// The CA and registry: a client may have none yet.
+    Bootstrap,
+}
+
+impl ServerRole {
+    /// Whom a listener of this role lets in.
+    #[must_use]
+    pub fn expect(self) -> Expect {
+        match self {
+            Self::Mesh => Expect::AnyInMesh,
+            Self::Bootstrap => Expect::Bootstrap,
+        }
+    }
+}
+
+/// What a context is made with; fixed for its life.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    /// The algorithms both sides must use.
+    pub profile: CryptoProfile,
+    /// Whether the other hybrid degree is accepted from peers too.
+    pub accept_other_degree: bool,
+    /// The packet cipher.
+    pub aead: Aead,
+    /// Whether sessions can be resumed (PSK, still with the key exchange).
+    pub tickets: bool,
+    /// Sessions remembered on each side, at about 4 KB each.
+    pub max_tickets: usize,
+    /// What we say of ourselves in the transport parameters.
+    pub parameters: StoqParameters,
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self {
+            profile: CryptoProfile::Hybrid1024,
+            accept_other_degree: false,
+            aead: Aead::Aes256Gcm,
+            tickets: true,
+            max_tickets: 4096,
+            parameters: StoqParameters::default(),
+        }
+    }
+}
+
+/// TLS for all connections of a process. Cheap to share; identity and trust
+/// are replaced at any time without touching connections.
+pub struct TlsContext {
+    shared: Arc<Shared>,
+    configs: Configs,
+    server_tickets: Arc<ServerTickets>,
+    endpoint: EndpointKeys,
+}
+
+impl TlsContext {
+    /// A context without identity or trust: until both are set it refuses
+    /// everybody, and peers refuse it.
+    #[must_use]
+    pub fn new(settings: TlsSettings, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let client_tickets = Arc::new(ClientTickets::new(settings.max_tickets, clock.clone()));
+        let server_tickets = Arc::new(ServerTickets::new(settings.max_tickets, clock.clone()));
+        let shared = Arc::new(Shared::new(&settings, clock, client_tickets));
+        Arc::new(Self {
+            configs: Configs::new(&settings, &shared, server_tickets.clone()),
+            endpoint: EndpointKeys::new(shared.random),
+            server_tickets,
+            shared,
+        })
+    }
+
+    /// Sets our SVID and forgets all tickets, which name the old one.
+    ///
+    /// # Errors
+    /// [`IdentityError`] if the leaf is malformed, belongs to another key, or
+    /// is not of the profile's FALCON degree. The old identity then stays.
+    pub fn set_identity(&self, key: HybridKey, leaf_der: Vec<u8>) -> Result<(), IdentityError> {
+        self.shared.set_identity(key, leaf_der)?;
+        self.flush_tickets();
+        Ok(())
+    }
+
+    /// Forgets our SVID: new connections are refused until another is set.
+    pub fn clear_identity(&self) {
+        self.shared.clear_identity();
+        self.flush_tickets();
+    }
+
+    /// Replaces roots and revocations and forgets all tickets. Live
+    /// connections are the caller's to [`reauthorise`](Self::reauthorise).
+    pub fn set_trust(&self, trust: Trust) {
+        self.shared.set_trust(trust);
+        self.flush_tickets();
+    }
+
+    fn flush_tickets(&self) {
+        self.shared.client_tickets.clear();
+        self.server_tickets.clear();
+    }
+
+    /// What to dial a peer with: one object per dial, cheap to make. The peer
+    /// must be whom we `expect`; sessions are resumed per expected id and
+    /// address. The server name given to quinn-proto is not used.
+    #[must_use]
+    pub fn client_config(&self, expect: Expect, address: SocketAddr) -> Arc<dyn ClientConfig> {
+        Arc::new(ClientSessions {
+            shared: self.shared.clone(),
+            tls: self.configs.client.clone(),
+            initial: self.configs.initial,
+            scope: TicketScope::new(&expect, address),
+            expect,
+        })
+    }
+
+    /// What a listener accepts peers with.
+    #[must_use]
+    pub fn server_config(&self, role: ServerRole) -> Arc<dyn ServerConfig> {
+        Arc::new(ServerSessions {
+            shared: self.shared.clone(),
+            tls: self.configs.server(role),
+            initial: self.configs.initial,
+            expect: role.expect(),
+        })
+    }
+
+    /// Decides again on a peer of a live connection.
+    ///
+    /// # Errors
+    /// The [`Refusal`] to close the connection with.
+    pub fn reauthorise(&self, peer: &Peer, expect: &Expect) -> Result<(), Refusal> {
+        let trust = self.shared.trust()?;
+        reauthorise(peer, self.shared.clock.now(), &trust, expect)
+    }
+
+    /// Protects address validation tokens (RFC 9000, section 8.1.3). Random,
+    /// the same for the life of the context.
+    #[must_use]
+    pub fn token_key(&self) -> Arc<dyn HandshakeTokenKey> {
+        self.endpoint.token()
+    }
+
+    /// Makes stateless reset tokens (RFC 9000, section 10.3.2). Random, the
+    /// same for the life of the context.
+    #[must_use]
+    pub fn reset_key(&self) -> Arc<dyn HmacKey> {
+        self.endpoint.reset()
+    }
+
+    /// Sessions that could be resumed at this moment, as client and as server.
+    #[must_use]
+    pub fn ticket_counts(&self) -> (usize, usize) {
+        (self.shared.client_tickets.len(), self.server_tickets.len())
+    }
+}
+
+impl std::fmt::Debug for TlsContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsContext")
+            .field("profile", &self.shared.profile)
+            .field("has_identity", &self.shared.has_identity())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,46 @@
+//! Secrets of the endpoint rather than of a connection: Retry tokens and
+//! stateless resets.
+
+use std::sync::Arc;
+
+use aws_lc_rs::{hkdf, hmac};
+use quinn_proto::crypto::{HandshakeTokenKey, HmacKey};
+use zeroize::Zeroizing;
+
+/// The keys all workers of one process share.
+pub(super) struct EndpointKeys {
+    token: Zeroizing<[u8; 32]>,
+    reset: Zeroizing<[u8; 32]>,
+}
+
+impl EndpointKeys {
+    pub(super) fn new(random: &'static dyn rustls::crypto::SecureRandom) -> Self {
+        let draw = || {
+            let mut secret = Zeroizing::new([0; 32]);
+            random
+                .fill(&mut *secret)
+                .expect("without randomness nothing here is secure");
+            secret
+        };
+        Self {
+            token: draw(),
+            reset: draw(),
+        }
+    }
+
+    /// Protects address validation tokens (RFC 9000, section 8.1.3).
+    pub(super) fn token(&self) -> Arc<dyn HandshakeTokenKey> {
+        Arc::new(hkdf::Salt::new(hkdf::HKDF_SHA256, b"STOQ token key").extract(&*self.token))
+    }
+
+    /// Makes stateless reset tokens (RFC 9000, section 10.3.2).
+    pub(super) fn reset(&self) -> Arc<dyn HmacKey> {
+        Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &*self.reset))
+    }
+}
+
+impl std::fmt::Debug for EndpointKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EndpointKeys")
+    }
+}

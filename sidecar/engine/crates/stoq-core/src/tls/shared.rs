@@ -1,0 +1,145 @@
+//! What resolvers, verifiers and sessions read and the control path replaces.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use rustls::SignatureScheme;
+use rustls::crypto::{SecureRandom, aws_lc_rs};
+use stoq_wire::parameters::StoqParameters;
+
+use super::TlsSettings;
+use super::composite::scheme_of;
+use super::signer::Identity;
+use crate::authorise::{Expect, Peer, Refusal, Trust, authorise};
+use crate::cert::{CertificateError, Leaf};
+use crate::clock::Clock;
+use crate::falcon::Degree;
+use crate::key::HybridKey;
+use crate::profile::CryptoProfile;
+use crate::tickets::ClientTickets;
+
+/// Why an identity is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// The leaf is malformed, or belongs to another key.
+    #[error("our own certificate is refused: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The key is not of the degree that the profile requires.
+    #[error("our own key is {} but crypto profile {profile} requires {}", found.name(), profile.degree().name())]
+    Degree {
+        /// The key's degree.
+        found: Degree,
+        /// The profile in force.
+        profile: CryptoProfile,
+    },
+}
+
+/// Identity, trust and settings of a context.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) profile: CryptoProfile,
+    /// Signature schemes accepted from peers, the preferred one first.
+    pub(crate) schemes: Vec<SignatureScheme>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: &'static dyn SecureRandom,
+    pub(crate) client_tickets: Arc<ClientTickets>,
+    parameters: StoqParameters,
+    identity: ArcSwapOption<Identity>,
+    trust: ArcSwapOption<Trust>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        settings: &TlsSettings,
+        clock: Arc<dyn Clock>,
+        client_tickets: Arc<ClientTickets>,
+    ) -> Self {
+        Self {
+            profile: settings.profile,
+            schemes: schemes(settings),
+            clock,
+            random: aws_lc_rs::default_provider().secure_random,
+            client_tickets,
+            parameters: settings.parameters.clone(),
+            identity: ArcSwapOption::empty(),
+            trust: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The trust of the moment.
+    pub(crate) fn trust(&self) -> Result<Arc<Trust>, Refusal> {
+        self.trust.load_full().ok_or(Refusal::NoTrust)
+    }
+
+    pub(super) fn set_trust(&self, trust: Trust) {
+        self.trust.store(Some(Arc::new(trust)));
+    }
+
+    /// Our SVID of the moment.
+    pub(super) fn identity(&self) -> Option<Arc<Identity>> {
+        self.identity.load_full()
+    }
+
+    /// Whether we have an SVID.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.identity.load().is_some()
+    }
+
+    pub(super) fn set_identity(&self, key: HybridKey, leaf: Vec<u8>) -> Result<(), IdentityError> {
+        let parsed = Leaf::parse(&leaf)?;
+        if parsed.ed25519 != key.ed25519_public() || parsed.falcon != *key.falcon_public() {
+            return Err(CertificateError::OtherKey.into());
+        }
+        let found = parsed.falcon.degree();
+        if found != self.profile.degree() {
+            return Err(IdentityError::Degree {
+                found,
+                profile: self.profile,
+            });
+        }
+        let identity = Identity::new(key, leaf, scheme_for(self.profile), self.random);
+        self.identity.store(Some(Arc::new(identity)));
+        Ok(())
+    }
+
+    pub(super) fn clear_identity(&self) {
+        self.identity.store(None);
+    }
+
+    /// Runs the gate, now.
+    pub(crate) fn authorise(
+        &self,
+        leaf: Option<&[u8]>,
+        expect: &Expect,
+    ) -> Result<Option<Peer>, Refusal> {
+        authorise(leaf, self.clock.now(), &*self.trust()?, expect)
+    }
+
+    /// What we say of ourselves in a connection that begins now.
+    pub(crate) fn parameters(&self) -> StoqParameters {
+        StoqParameters {
+            falcon_key_id: self.identity().map(|identity| identity.falcon_key_id()),
+            ..self.parameters.clone()
+        }
+    }
+}
+
+/// The scheme that a profile signs with.
+pub(crate) fn scheme_for(profile: CryptoProfile) -> SignatureScheme {
+    match profile {
+        CryptoProfile::Classical => SignatureScheme::ED25519,
+        hybrid => scheme_of(hybrid.degree()),
+    }
+}
+
+fn schemes(settings: &TlsSettings) -> Vec<SignatureScheme> {
+    let mut schemes = vec![scheme_for(settings.profile)];
+    if settings.accept_other_degree {
+        match settings.profile {
+            CryptoProfile::Hybrid1024 => schemes.push(scheme_of(Degree::Falcon512)),
+            CryptoProfile::Hybrid512 => schemes.push(scheme_of(Degree::Falcon1024)),
+            CryptoProfile::Classical => {}
+        }
+    }
+    schemes
+}

@@ -1,0 +1,124 @@
+//! Our own side of CertificateVerify: rustls' signing traits over a hybrid key.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::SecureRandom;
+use rustls::pki_types::CertificateDer;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
+use rustls::{SignatureAlgorithm, SignatureScheme};
+
+use super::{Shared, composite};
+use crate::falcon::KeyId;
+use crate::key::HybridKey;
+use crate::random::Random;
+
+/// Our SVID, as rustls wants it. Replaced as a whole on renewal.
+#[derive(Debug)]
+pub(super) struct Identity {
+    certified: Arc<CertifiedKey>,
+    falcon_key_id: KeyId,
+}
+
+impl Identity {
+    /// `scheme` is the one that the profile requires of us.
+    pub(super) fn new(
+        key: HybridKey,
+        leaf: Vec<u8>,
+        scheme: SignatureScheme,
+        random: Source,
+    ) -> Self {
+        let falcon_key_id = key.falcon_public().key_id();
+        let signing = HybridSigningKey {
+            key,
+            scheme,
+            random,
+        };
+        Self {
+            falcon_key_id,
+            certified: Arc::new(CertifiedKey::new(
+                vec![CertificateDer::from(leaf)],
+                Arc::new(signing),
+            )),
+        }
+    }
+
+    /// SHA-256 of our FALCON public key.
+    pub(super) fn falcon_key_id(&self) -> [u8; 32] {
+        self.falcon_key_id.0
+    }
+}
+
+type Source = &'static dyn SecureRandom;
+
+#[derive(Clone)]
+struct HybridSigningKey {
+    key: HybridKey,
+    scheme: SignatureScheme,
+    random: Source,
+}
+
+impl SigningKey for HybridSigningKey {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        offered
+            .contains(&self.scheme)
+            .then(|| Box::new(self.clone()) as Box<dyn Signer>)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        // rustls asks for TLS 1.2 only, which is not compiled in.
+        SignatureAlgorithm::ED25519
+    }
+}
+
+impl Signer for HybridSigningKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        Ok(match self.scheme {
+            SignatureScheme::ED25519 => self.key.sign_ed25519(message).to_vec(),
+            _ => composite::sign(&self.key, &mut Random::new(self.random)?, message),
+        })
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.scheme
+    }
+}
+
+impl fmt::Debug for HybridSigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} for {:?}", self.key, self.scheme)
+    }
+}
+
+/// Hands rustls the SVID of the moment, on both sides. One object for the life
+/// of the context: rustls compares it by address before it resumes.
+#[derive(Debug)]
+pub(super) struct Resolver(pub(super) Arc<Shared>);
+
+impl Resolver {
+    fn certified(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.identity().map(|identity| identity.certified.clone())
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.certified()
+    }
+}
+
+impl ResolvesClientCert for Resolver {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        _schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        self.certified()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.has_identity()
+    }
+}
