@@ -14,7 +14,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lab import command
 
@@ -51,8 +50,8 @@ class State:
     namespaces: list[str] = field(default_factory=list)
     processes: dict[int, int] = field(default_factory=dict)
     """Process group leaders we started: id and start time."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """What a later program needs to find its way: addresses, paths."""
+    folders: list[str] = field(default_factory=list)
+    """Folders elsewhere that belong to this run."""
     children: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     """Processes that are our own children, not on disk: they must be waited for."""
 
@@ -77,7 +76,7 @@ class State:
                 folder=folder,
                 namespaces=list(kept["namespaces"]),
                 processes={int(pid): int(started) for pid, started in kept["processes"].items()},
-                facts=kept["facts"],
+                folders=list(kept["folders"]),
             )
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(f"{folder}: not the record of a laboratory: {error}") from error
@@ -90,7 +89,7 @@ class State:
                 "purpose": self.purpose,
                 "namespaces": self.namespaces,
                 "processes": self.processes,
-                "facts": self.facts,
+                "folders": self.folders,
             }
         )
         fresh = self.folder / "state.json.new"
@@ -100,6 +99,11 @@ class State:
     def add_namespace(self, name: str) -> None:
         """Notes a namespace that is about to be made."""
         self.namespaces.append(name)
+        self.save()
+
+    def add_folder(self, folder: Path) -> None:
+        """Notes a folder outside the run's own that is to go with it."""
+        self.folders.append(str(folder))
         self.save()
 
     def add_process(self, child: "subprocess.Popen[bytes]") -> None:
@@ -138,7 +142,8 @@ class State:
         for name in self.namespaces:
             if name in present:
                 command.run(["ip", "netns", "delete", name])
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (*self.folders, str(self.folder)):
+            shutil.rmtree(folder, ignore_errors=True)
         # The parent belongs to whichever run comes last.
         with suppress(OSError):
             self.folder.parent.rmdir()

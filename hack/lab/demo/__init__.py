@@ -1,0 +1,1 @@
+"""The demonstration: real programs, real sidecars, and a witness that saw no plaintext."""

@@ -1,0 +1,62 @@
+"""The command line of the demonstration."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_EXAMPLES = """\
+examples:
+  hack/demo                          build what is missing, run everything, clean up
+  hack/demo --json                   the same as one JSON object on standard output
+  hack/demo --keep                   leave it running, to try any program in the namespaces
+  hack/demo --down                   remove what --keep left, and nothing else
+  hack/demo --mtu 9000 --pods 4
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for."""
+
+    json: bool = False
+    keep: bool = False
+    down: bool = False
+    mtu: int = 1500
+    pods: int = 2
+    capture: str = "init"
+
+
+def _bounded(low: int, high: int, unit: str) -> type[int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: a number of {unit} from {low} to {high}")
+        return value
+
+    return parse  # type: ignore[return-value]
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Reads the command line; explains itself and exits with status 2 when it cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="hack/demo",
+        description="A STOQ mesh on this machine: unmodified programs, and what crossed the wire.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--keep", action="store_true", help="leave everything running")
+    parser.add_argument("--down", action="store_true", help="remove what --keep left running")
+    parser.add_argument("--mtu", type=_bounded(1280, 65535, "bytes"), default=1500, metavar="N")
+    parser.add_argument("--pods", type=_bounded(2, 50, "pods"), default=2, metavar="N")
+    parser.add_argument(
+        "--capture",
+        choices=("init", "node"),
+        default="init",
+        help="who programs nftables: stoq-init, or the control process as the broker",
+    )
+    chosen = parser.parse_args(arguments)
+    return Options(**vars(chosen))

@@ -1,0 +1,187 @@
+"""A mesh in the laboratory: the control process, and a sidecar in every pod that is to have one.
+
+Everything here is what a user would start by hand: the programs of the distribution, settings in
+the environment, manifests in a folder.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from lab import installation, netns, process
+from lab.command import CommandError
+from lab.plan import Pod
+from lab.process import Process
+from lab.state import State
+
+ADMIN: Final = "http://[::1]:14000"
+METRICS_PORT: Final = 14020
+CONTROL_PORT: Final = 14012
+NAMESPACE: Final = "demo"
+"""Kubernetes namespace of every pod here."""
+
+READY_SECONDS: Final = 20.0
+"""How long a program may take to become ready on a busy machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSettings:
+    """What a mesh in the laboratory may differ in."""
+
+    trust_domain: str = "stoq.test"
+    inbound: str = "permissive"
+    outbound: str = "allow"
+    capture: str = "init"
+    """`init`: stoq-init programs nftables; `node`: the control process does, as the broker."""
+    svid_ttl_seconds: int = 86400
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Further STOQ_* settings of every sidecar."""
+
+
+class Mesh:
+    """One mesh: a folder of manifests, one control process, sidecars by pod name."""
+
+    def __init__(self, state: State, control: Pod, settings: MeshSettings | None = None) -> None:
+        self.state = state
+        self.control_pod = control
+        self.settings = settings or MeshSettings()
+        self.store = state.folder / "store"
+        self.control: Process | None = None
+        self.sidecars: dict[str, Process] = {}
+        self.store.mkdir()
+        spec: dict[str, Any] = {
+            "trustDomain": self.settings.trust_domain,
+            "inbound": self.settings.inbound,
+            "outbound": self.settings.outbound,
+            "svidTtlSeconds": self.settings.svid_ttl_seconds,
+        }
+        self.write("MeshConfig", "mesh", spec, namespaced=False)
+
+    @property
+    def bundle(self) -> Path:
+        """The root certificates, written by the control process."""
+        return self.state.folder / "bundle" / "bundle.pem"
+
+    def spiffe_id(self, pod: Pod) -> str:
+        """The identity of a pod of this mesh: its service account is named as the pod is."""
+        return f"spiffe://{self.settings.trust_domain}/ns/{NAMESPACE}/sa/{pod.name}"
+
+    def write(
+        self, kind: str, name: str, spec: Mapping[str, Any], *, namespaced: bool = True
+    ) -> Path:
+        """Writes a manifest; the control process follows it. JSON is YAML."""
+        metadata = {"name": name, **({"namespace": NAMESPACE} if namespaced else {})}
+        manifest = {
+            "apiVersion": "stoq.dev/v1alpha1",
+            "kind": kind,
+            "metadata": metadata,
+            "spec": spec,
+        }
+        file = self.store / f"{kind.lower()}-{name}.yaml"
+        fresh = file.with_suffix(".new")
+        fresh.write_text(json.dumps(manifest, indent=1))
+        return fresh.replace(file)
+
+    def start_control(self) -> Process:
+        """Starts the registry, the CA and the broker in their own pod; returns when ready."""
+        self.bundle.parent.mkdir(exist_ok=True)
+        arguments = [
+            *("--store", str(self.store)),
+            *("--state", str(self.state.folder / "control")),
+            *("--bundle", str(self.bundle)),
+            *("--listen", f"[{self.control_pod.ipv6}]:{CONTROL_PORT}"),
+        ]
+        argv = installation.as_root("stoq_operator.embedded", arguments)
+        self.control = process.start(self.state, "control", argv, netns=self.control_pod.netns)
+        self.control.wait_until(
+            "serving",
+            lambda: self.bundle.exists() and self._udp_bound(self.control_pod, CONTROL_PORT),
+            READY_SECONDS,
+        )
+        return self.control
+
+    def enrol(self, pod: Pod) -> None:
+        """Writes the pod's manifest and its join token."""
+        folder = self.state.folder / "pods" / pod.name
+        folder.mkdir(parents=True)
+        token = secrets.token_urlsafe(32)
+        file = folder / "token"
+        file.touch(mode=0o640)
+        file.write_text(token)
+        # Readable by the sidecar, not by the application beside it.
+        os.chown(file, 0, installation.SIDECAR_UID)
+        spec = {
+            "addresses": [str(address) for address in pod.addresses],
+            "serviceAccount": pod.name,
+            "joinTokenHash": hashlib.sha256(token.encode()).hexdigest(),
+        }
+        if self.settings.capture == "node":
+            spec["netns"] = f"/run/netns/{pod.netns}"
+        self.write("Workload", pod.name, spec)
+
+    def start_sidecar(self, pod: Pod) -> Process:
+        """Captures the pod's traffic and starts its sidecar; does not wait until it is ready."""
+        if self.settings.capture == "init":
+            argv = installation.as_root("stoq_sidecar.init")
+            netns.run_in(pod.netns, [*_environment_words(self._environment(pod)), *argv])
+        sidecar = process.start(
+            self.state,
+            f"sidecar-{pod.name}",
+            installation.as_sidecar(self.state, "stoq_sidecar"),
+            netns=pod.netns,
+            environment=self._environment(pod),
+        )
+        self.sidecars[pod.name] = sidecar
+        return sidecar
+
+    def wait_ready(self, pods: Sequence[Pod]) -> None:
+        """Waits until the sidecars of `pods` say that they are. Raises process.ProcessError."""
+        for pod in pods:
+            sidecar = self.sidecars[pod.name]
+            sidecar.wait_until("ready", functools.partial(self.ready, pod), READY_SECONDS)
+
+    def ready(self, pod: Pod) -> bool:
+        """Whether the pod's sidecar answers its readiness probe with success."""
+        url = f"http://[::1]:{METRICS_PORT}/healthz/ready"
+        try:
+            netns.run_in(pod.netns, ["curl", "-sf", "--max-time", "2", url])
+        except CommandError:
+            return False
+        return True
+
+    def admin(self, pod: Pod, path: str) -> Any:
+        """What the sidecar's admin port answers to GET `path`, decoded from JSON."""
+        argv = ["curl", "-sSf", "--max-time", "5", f"{ADMIN}{path}"]
+        return json.loads(netns.run_in(pod.netns, argv))
+
+    def metrics_url(self, pod: Pod) -> str:
+        """Where the pod's metrics are scraped."""
+        return f"http://[{pod.ipv6}]:{METRICS_PORT}/metrics"
+
+    def _environment(self, pod: Pod) -> dict[str, str]:
+        return {
+            **installation.environment(self.state),
+            "STOQ_POD_NAME": pod.name,
+            "STOQ_POD_NAMESPACE": NAMESPACE,
+            "STOQ_POD_SERVICE_ACCOUNT": pod.name,
+            "STOQ_CONTROL_ADDRESS": f"[{self.control_pod.ipv6}]:{CONTROL_PORT}",
+            "STOQ_IDENTITY_TRUST_DOMAIN": self.settings.trust_domain,
+            "STOQ_IDENTITY_BUNDLE_FILE": str(self.bundle),
+            "STOQ_IDENTITY_TOKEN_FILE": str(self.state.folder / "pods" / pod.name / "token"),
+            "STOQ_CAPTURE_MODE": self.settings.capture,
+            **self.settings.environment,
+        }
+
+    @staticmethod
+    def _udp_bound(pod: Pod, port: int) -> bool:
+        return bool(netns.run_in(pod.netns, ["ss", "-Hlun", f"sport = :{port}"]).strip())
+
+
+def _environment_words(variables: Mapping[str, str]) -> list[str]:
+    return ["env", *(f"{name}={value}" for name, value in variables.items())]
