@@ -238,9 +238,7 @@ def required(settings: Settings) -> list[str]:
         "STOQ_POD_NAMESPACE": settings.pod.namespace,
         "STOQ_CONTROL_ADDRESS": settings.control.address,
     }
-    problems = [
-        f"{name} is empty; it has no default" for name, value in needed.items() if not value
-    ]
+    problems = [f"{name} is empty and has no default" for name in needed if not needed[name]]
     if settings.identity.profile == "classical" and not settings.identity.allow_classical:
         problems.append(
             "STOQ_IDENTITY_PROFILE is 'classical', which an attacker with a quantum computer can "

@@ -80,7 +80,8 @@ class SvidKeeper:
         while True:
             await self._obtain()
             due = self._renewal.moment(self.status.obtained, self.status.expires, random.random())  # noqa: S311
-            await self._sleep(due - time.time())
+            # An authority that hands out expired certificates must not keep both of us busy.
+            await self._sleep(max(due - time.time(), self._backoff.shortest))
 
     async def _obtain(self) -> None:
         failures = 0
@@ -124,7 +125,7 @@ class SvidKeeper:
     async def _sleep(self, seconds: float) -> None:
         self._soon.clear()
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
+            async with asyncio.timeout(seconds):
                 await self._soon.wait()
         except TimeoutError:
             return

@@ -1,0 +1,30 @@
+"""The pod's own addresses, from what the kernel shows."""
+
+from ipaddress import ip_address
+from pathlib import Path
+
+from stoq_sidecar.addresses import ipv6_available, link_mtu, own_addresses, parse_if_inet6
+
+LINES = """\
+00000000000000000000000000000001 01 80 10 80       lo
+fd000000000000000000000000000002 02 40 00 80     eth0
+fd000000000000000000000000000003 02 40 00 c0     eth0
+fd000000000000000000000000000004 02 40 00 88     eth0
+fe80000000000000f8b1c2fffe3d4e5f 02 40 20 80     eth0
+"""
+
+
+def test_only_usable_global_addresses_count() -> None:
+    # Not counted: loopback, tentative (0x40), duplicate (0x08), link-local.
+    assert parse_if_inet6(LINES) == [ip_address("fd00::2")]
+
+
+def test_a_kernel_without_ipv6_is_no_error(tmp_path: Path) -> None:
+    assert not ipv6_available(tmp_path)
+    assert all(address.version == 4 for address in own_addresses(tmp_path))
+
+
+def test_this_machine_has_a_link() -> None:
+    assert ipv6_available() == Path("/proc/net/if_inet6").exists()
+    assert 68 <= link_mtu() <= 65536
+    assert not any(address.is_loopback for address in own_addresses())

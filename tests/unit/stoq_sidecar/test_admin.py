@@ -1,0 +1,89 @@
+"""The administration pages over real HTTP."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from stoq.http import HttpServer, Request
+from stoq_sidecar.admin import Actions, routes
+
+
+class Sidecar:
+    def __init__(self) -> None:
+        self.level, self.drained = "info", False
+
+    async def drain(self) -> None:
+        self.drained = True
+
+    def set_level(self, level: str) -> None:
+        self.level = level
+
+    def actions(self) -> Actions:
+        return Actions(
+            config=lambda: {"pod": {"name": "web-0"}},
+            connections=lambda: [{"peer": "spiffe://td/ns/shop/sa/db"}],
+            level=lambda: self.level,
+            set_level=self.set_level,
+            drain=self.drain,
+        )
+
+
+@pytest.fixture
+def sidecar() -> Sidecar:
+    return Sidecar()
+
+
+@pytest.fixture
+async def port(sidecar: Sidecar) -> AsyncIterator[int]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    task = asyncio.create_task(HttpServer("admin", routes(sidecar.actions())).serve([listener]))
+    yield listener.getsockname()[1]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def ask(port: int, line: str) -> tuple[int, str]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    head, _, body = answer.partition("\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+async def test_config_and_connections_are_json(port: int) -> None:
+    status, body = await ask(port, "GET /config")
+    assert (status, json.loads(body)) == (200, {"pod": {"name": "web-0"}})
+    status, body = await ask(port, "GET /connections")
+    assert (status, json.loads(body)) == (200, [{"peer": "spiffe://td/ns/shop/sa/db"}])
+
+
+async def test_the_log_level_is_shown_and_changed(port: int, sidecar: Sidecar) -> None:
+    assert await ask(port, "GET /log-level") == (200, "info\n")
+    assert await ask(port, "POST /log-level?level=debug") == (200, "debug\n")
+    assert sidecar.level == "debug"
+
+
+async def test_an_unknown_level_is_refused_with_the_known_ones(port: int, sidecar: Sidecar) -> None:
+    status, body = await ask(port, "POST /log-level?level=loud")
+    assert status == 400
+    assert "'loud', not one of trace, debug, info, warn, error" in body
+    assert sidecar.level == "info"
+
+
+async def test_drain_takes_a_post(port: int, sidecar: Sidecar) -> None:
+    assert (await ask(port, "GET /drain"))[0] == 405
+    assert not sidecar.drained
+    assert await ask(port, "POST /drain") == (202, "draining\n")
+    assert sidecar.drained
+
+
+@pytest.mark.parametrize("client", ["fd00::7", "10.0.0.7"])
+async def test_from_elsewhere_every_page_is_forbidden(sidecar: Sidecar, client: str) -> None:
+    for (method, path), handler in routes(sidecar.actions()).items():
+        answer = await handler(Request(method, path, {}, client))
+        assert answer.status == 403
+    assert not sidecar.drained

@@ -1,0 +1,77 @@
+"""Back-off, renewal time and readiness: the small decisions."""
+
+import logging
+
+import pytest
+
+from stoq_sidecar.backoff import Backoff
+from stoq_sidecar.identity import Renewal, Standing
+from stoq_sidecar.readiness import Readiness
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    backoff = Backoff(0.2, 15.0)
+    assert [backoff.delay(n, 1.0) for n in (1, 2, 3, 7, 8, 500)] == [
+        0.2, 0.4, 0.8, 12.8, 15.0, 15.0,
+    ]  # fmt: skip
+
+
+def test_at_least_half_of_a_wait_is_kept() -> None:
+    assert Backoff(1.0, 8.0).delay(3, 0.0) == 2.0
+
+
+def test_renewal_is_never_later_than_promised_and_spread_before() -> None:
+    renewal = Renewal(at=0.5, jitter=0.1)
+    assert renewal.moment(1000.0, 2000.0, 0.0) == 1500.0
+    assert renewal.moment(1000.0, 2000.0, 1.0) == pytest.approx(1400.0)
+
+
+def test_an_svid_without_life_is_due_at_once() -> None:
+    assert Renewal(0.5, 0.1).moment(1000.0, 900.0, 0.0) == 1000.0
+
+
+@pytest.mark.parametrize(
+    ("now", "standing"),
+    [(1499, Standing.VALID), (1500, Standing.DUE), (1999, Standing.DUE), (2000, Standing.EXPIRED)],
+)
+def test_standing_changes_at_half_life_and_at_the_end(now: int, standing: Standing) -> None:
+    assert Renewal(0.5, 0.1).standing(1000, 2000, now) is standing
+
+
+def test_ready_once_every_latch_has_dropped() -> None:
+    readiness = Readiness(["capture", "identity"])
+    assert readiness.blocking() == {"capture": "has not started", "identity": "has not started"}
+    readiness.drop("capture")
+    assert not readiness.ready
+    readiness.drop("identity")
+    assert readiness.ready
+    assert readiness.blocking() == {}
+
+
+def test_why_a_latch_blocks_is_logged_when_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+    readiness = Readiness(["identity"])
+    with caplog.at_level(logging.INFO):
+        for why in ("no token", "no token", "CA unreachable"):
+            readiness.note("identity", why)
+    assert [r.message for r in caplog.records] == [
+        "not ready: identity: no token",
+        "not ready: identity: CA unreachable",
+    ]
+    assert readiness.blocking() == {"identity": "CA unreachable"}
+
+
+def test_a_dropped_latch_stays_dropped() -> None:
+    readiness = Readiness(["identity"])
+    readiness.drop("identity")
+    readiness.note("identity", "the CA is gone")  # the old SVID still works
+    assert readiness.ready
+    with pytest.raises(KeyError):
+        readiness.drop("identity")
+
+
+def test_a_draining_sidecar_is_never_ready_again() -> None:
+    readiness = Readiness([])
+    assert readiness.ready
+    readiness.drain()
+    assert not readiness.ready
+    assert readiness.blocking() == {"drain": "the sidecar is ending"}

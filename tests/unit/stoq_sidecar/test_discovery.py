@@ -1,0 +1,143 @@
+"""Following the registry over the real API layer in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from stoq.api.call import Context
+from stoq.api.errors import Unavailable
+from stoq.api.server import ApiServer
+from stoq.api.stream import Peer
+from stoq.registry import (
+    WATCH,
+    MeshEntry,
+    RegistryState,
+    TrustEntry,
+    WatchMessage,
+    WatchRequest,
+    WorkloadEntry,
+)
+from stoq_sidecar.backoff import Backoff
+from stoq_sidecar.discovery import LATCH, Discovery
+from stoq_sidecar.readiness import Readiness
+from support.streams import Network
+
+WEB = Peer("spiffe://td/ns/shop/sa/web")
+SNAPSHOT = WatchMessage(
+    type="snapshot",
+    epoch="e",
+    version=1,
+    mesh=MeshEntry(trust_domain="td"),
+    trust=TrustEntry(roots=(b"root",)),
+)
+DB = WorkloadEntry(
+    uid="db", name="db-0", namespace="shop", spiffe_id="spiffe://td/ns/shop/sa/db",
+    addresses=("fd00::4",),
+)  # fmt: skip
+DELTA = WatchMessage(type="delta", epoch="e", version=2, base=1, workloads=(DB,))
+
+
+class Registry:
+    """Plays one script per watch: messages, and an exception to end with (None: stay)."""
+
+    def __init__(self, *scripts: list[WatchMessage | Exception], ends: bool = False) -> None:
+        self.scripts, self.ends = list(scripts), ends
+        self.requests: list[WatchRequest] = []
+        self.network = Network(WEB)
+
+    async def watch(self, request: WatchRequest, _: Context) -> AsyncIterator[WatchMessage]:
+        self.requests.append(request)
+        for step in self.scripts.pop(0) if self.scripts else []:
+            if isinstance(step, Exception):
+                self.network.down = self.ends
+                raise step
+            yield step
+        await asyncio.Event().wait()
+
+
+class World:
+    def __init__(self, registry: Registry, *, refuse: int | None = None) -> None:
+        self.registry, self.refuse = registry, refuse
+        self.used: list[RegistryState] = []
+        self.readiness = Readiness([LATCH])
+        self.discovery = Discovery(
+            lambda: registry.network, self.use, "shop/web-0", Backoff(0.001, 0.01), self.readiness
+        )
+
+    def use(self, state: RegistryState) -> None:
+        if state.version == self.refuse:
+            raise ValueError("workloads[0].addresses: the list is empty")
+        self.used.append(state)
+
+    async def run(self, enough: Callable[[], bool]) -> None:
+        server = ApiServer()
+        server.server_stream(WATCH, self.registry.watch)
+        tasks = [
+            asyncio.create_task(server.serve(self.registry.network)),
+            asyncio.create_task(self.discovery.run()),
+        ]
+        try:
+            async with asyncio.timeout(5):
+                while not enough():  # noqa: ASYNC110  (the product knows nothing of this wait)
+                    await asyncio.sleep(0.002)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            self.registry.network.close()
+
+
+async def test_snapshot_and_deltas_are_put_in_force_in_order() -> None:
+    world = World(Registry([SNAPSHOT, DELTA]))
+    await world.run(lambda: len(world.used) == 2)
+    assert [state.version for state in world.used] == [1, 2]
+    assert list(world.used[1].workloads) == ["db"]
+    assert world.readiness.ready
+    assert world.registry.requests == [WatchRequest(node="shop/web-0")]
+
+
+async def test_a_lost_registry_is_resumed_and_meanwhile_marked_stale() -> None:
+    world = World(Registry([SNAPSHOT, Unavailable("going down")], [DELTA]))
+    stale = []
+
+    def enough() -> bool:
+        stale.append(world.discovery.status.stale)
+        return len(world.used) == 2
+
+    await world.run(enough)
+    assert world.registry.requests[1] == WatchRequest(
+        node="shop/web-0", resume_epoch="e", resume_version=1
+    )
+    assert world.discovery.status.reconnects == 1
+    assert not world.discovery.status.stale
+
+
+async def test_while_the_registry_is_down_the_last_state_stays() -> None:
+    world = World(Registry([SNAPSHOT, Unavailable("going down")], ends=True))
+    await world.run(lambda: world.discovery.status.reconnects >= 3)
+    assert world.discovery.state == world.used[0]
+    assert world.discovery.status.stale
+    assert "nobody listens" in world.discovery.status.last_error
+
+
+async def test_a_gap_is_answered_by_asking_for_everything() -> None:
+    gap = WatchMessage(type="delta", epoch="e", version=9, base=8)
+    world = World(Registry([SNAPSHOT, gap], [SNAPSHOT, DELTA]))
+    await world.run(lambda: len(world.used) == 3)
+    assert world.registry.requests[1] == WatchRequest(node="shop/web-0")
+
+
+async def test_a_state_that_the_engine_refuses_leaves_the_one_before_in_force(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(Registry([SNAPSHOT, DELTA]), refuse=2)
+    await world.run(lambda: world.discovery.status.refused == 1)
+    assert [state.version for state in world.used] == [1]
+    assert "version 2 of the registry cannot be used: workloads[0].addresses" in caplog.text
+
+
+async def test_a_first_state_that_is_refused_does_not_make_ready() -> None:
+    world = World(Registry([SNAPSHOT]), refuse=1)
+    await world.run(lambda: world.discovery.status.refused == 1)
+    assert world.readiness.blocking() == {LATCH: "workloads[0].addresses: the list is empty"}

@@ -1,0 +1,103 @@
+"""The engine's table from the registry's state."""
+
+import json
+from ipaddress import ip_address
+
+from stoq.registry import (
+    Endpoint,
+    MeshEntry,
+    RegistryState,
+    ServiceEntry,
+    ServicePort,
+    TrustEntry,
+    WorkloadEntry,
+)
+from stoq_sidecar.table import table
+
+
+def workload(uid: str, *addresses: str) -> WorkloadEntry:
+    return WorkloadEntry(
+        uid=uid,
+        name=uid,
+        namespace="shop",
+        spiffe_id="spiffe://td/ns/shop/sa/web",
+        addresses=addresses,
+    )
+
+
+def service(name: str, vip: str) -> ServiceEntry:
+    return ServiceEntry(
+        name=name,
+        namespace="shop",
+        vip=vip,
+        ports=(ServicePort(5432, 5433),),
+        endpoints=(Endpoint("fd00::4"),),
+    )
+
+
+def made(workloads: list[WorkloadEntry], services: list[ServiceEntry]) -> dict[str, object]:
+    state = RegistryState(
+        epoch="e",
+        version=7,
+        mesh=MeshEntry(
+            trust_domain="td",
+            inbound="strict",
+            outbound="meshOnly",
+            exempt_sources=("fd00::1/128",),
+            probe_ports=(8080,),
+        ),
+        trust=TrustEntry(roots=(b"root",)),
+        workloads={entry.uid: entry for entry in workloads},
+        services={entry.key: entry for entry in services},
+    )
+    own = [ip_address("fd00::2"), ip_address("10.0.0.2")]
+    document: dict[str, object] = json.loads(table(state, "web-0", "shop", own))
+    return document
+
+
+def test_the_document_has_the_engines_shape() -> None:
+    assert made([workload("a", "fd00::3")], [service("db", "fd53::10")]) == {
+        "version": 7,
+        "own": {"name": "web-0", "namespace": "shop", "addresses": ["fd00::2", "10.0.0.2"]},
+        "inbound": "strict",
+        "outbound": "meshOnly",
+        "workloads": [
+            {
+                "uid": "a",
+                "name": "a",
+                "namespace": "shop",
+                "spiffe_id": "spiffe://td/ns/shop/sa/web",
+                "addresses": ["fd00::3"],
+                "port": 14008,
+            }
+        ],
+        "services": [
+            {
+                "name": "db",
+                "namespace": "shop",
+                "vip": "fd53::10",
+                "ports": [{"port": 5432, "target": 5433}],
+                "endpoints": [{"address": "fd00::4", "weight": 1}],
+                "spiffe_ids": [],
+            }
+        ],
+        "exempt_sources": ["fd00::1/128"],
+        "probe_ports": [8080],
+    }
+
+
+def test_a_conflict_over_an_address_leaves_the_later_uid_out() -> None:
+    found = made([workload("b", "fd00::3", "fd00::5"), workload("a", "fd00::3")], [])
+    assert [entry["uid"] for entry in found["workloads"]] == ["a"]  # type: ignore[index,attr-defined]
+
+
+def test_a_workload_without_addresses_is_left_out() -> None:
+    assert made([workload("a")], [])["workloads"] == []
+
+
+def test_a_virtual_address_names_one_service_and_no_workload() -> None:
+    found = made(
+        [workload("a", "fd00::3")],
+        [service("b", "fd53::1"), service("a", "fd53::1"), service("c", "fd00::3")],
+    )
+    assert [entry["name"] for entry in found["services"]] == ["a"]  # type: ignore[index,attr-defined]
