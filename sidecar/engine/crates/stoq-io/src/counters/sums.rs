@@ -3,18 +3,16 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
-use stoq_core::table::Reason;
-use stoq_wire::code::{ConnectionCode, StreamCode};
+use stoq_wire::code::ConnectionCode;
 
 use super::flows::{FlowSample, Merge};
-use super::{CounterValues, Counters, Gauges, HistogramSample};
+use super::{CounterValues, Counters, Gauges, HistogramSample, REFUSALS};
 
 /// Every worker's counters, added up.
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     pub(crate) values: CounterValues,
     pub(crate) refused: Vec<(&'static str, u64)>,
-    pub(crate) streams_refused: Vec<(&'static str, u64)>,
     pub(crate) connections_closed: Vec<(&'static str, u64)>,
     pub(crate) gauges: Gauges,
     pub(crate) handshake_seconds: HistogramSample,
@@ -39,11 +37,8 @@ impl Sums {
             flows.add(&published);
         }
         let total = |pick: &dyn Fn(&Counters) -> u64| workers.iter().map(|w| pick(w)).sum();
-        sums.refused = named(Reason::ALL.iter().map(|r| r.name()), |index| {
+        sums.refused = named(REFUSALS.into_iter(), |index| {
             total(&|worker| worker.refused[index].load(Relaxed))
-        });
-        sums.streams_refused = named(StreamCode::ALL.iter().map(|c| c.name()), |index| {
-            total(&|worker| worker.streams_refused[index].load(Relaxed))
         });
         sums.connections_closed = named(ConnectionCode::ALL.iter().map(|c| c.name()), |index| {
             total(&|worker| worker.connections_closed[index].load(Relaxed))
