@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use stoq_core::table::Admission;
-use stoq_wire::code::ConnectionCode;
+use stoq_core::table::{Admission, Reason};
+use stoq_wire::code::{ConnectionCode, StreamCode};
 
 pub use flows::{FlowCounters, FlowSample, FlowTable, MAX_FLOW_LABELS};
 pub use histogram::{BOUNDS, Histogram, HistogramSample};
@@ -92,32 +92,7 @@ values! {
     plaintext_permitted,
     /// Outbound connections that left the mesh.
     passthrough,
-    /// Applications that were not shown the client's address, since the kernel refused.
-    transparent_fallbacks,
 }
-
-/// Why a flow is refused: the routing table's reasons, the stream codes', limits.
-pub const REFUSALS: [&str; 19] = [
-    "not_in_mesh",
-    "no_such_port",
-    "no_endpoint",
-    "no_authorised_endpoint",
-    "forbidden_port",
-    "not_mine",
-    "plaintext_strict",
-    "plaintext_from_mesh",
-    "refused",
-    "unreachable",
-    "timed_out",
-    "bad_head",
-    "denied",
-    "draining",
-    "ipv4_refused",
-    "loop",
-    "connect_failed",
-    "too_many_relays",
-    "other",
-];
 
 /// What an endpoint holds now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -139,7 +114,8 @@ pub struct Gauges {
 #[repr(align(128))]
 pub struct Counters {
     values: Values,
-    refused: [AtomicU64; REFUSALS.len()],
+    refused: [AtomicU64; Reason::ALL.len()],
+    streams_refused: [AtomicU64; StreamCode::ALL.len()],
     connections_closed: [AtomicU64; ConnectionCode::ALL.len()],
     gauges: [AtomicU64; 5],
     handshake_seconds: Histogram,
@@ -153,6 +129,7 @@ impl Default for Counters {
         Self {
             values: Values::default(),
             refused: std::array::from_fn(|_| AtomicU64::new(0)),
+            streams_refused: std::array::from_fn(|_| AtomicU64::new(0)),
             connections_closed: std::array::from_fn(|_| AtomicU64::new(0)),
             gauges: zeros(),
             handshake_seconds: Histogram::default(),
@@ -233,15 +210,14 @@ impl Counters {
         );
     }
 
-    /// A flow was refused; `reason` is one of [`REFUSALS`], others count as `other`.
-    pub fn flow_refused(&self, reason: &str) {
-        add(&self.refused[position(&REFUSALS, &reason)], 1);
+    /// A stream was refused to a peer, or by it, with `code`.
+    pub fn stream_refused(&self, code: StreamCode) {
+        add(&self.streams_refused[position(StreamCode::ALL, &code)], 1);
     }
 
-    /// The application was connected from our own address, since the kernel refused
-    /// the client's.
-    pub fn transparent_fallback(&self) {
-        add(&self.values.transparent_fallbacks, 1);
+    /// The routing table refused a captured connection.
+    pub fn refused(&self, reason: Reason) {
+        add(&self.refused[position(&Reason::ALL, &reason)], 1);
     }
 
     /// An API stream was opened here.
@@ -309,7 +285,7 @@ impl Counters {
     }
 }
 
-/// Where `item` stands in `all`; the last place if it is missing.
+/// Where `item` stands in `all`; the last place if it were missing.
 fn position<T: PartialEq>(all: &[T], item: &T) -> usize {
     all.iter()
         .position(|one| one == item)

@@ -1,7 +1,33 @@
 //! STOQ movement: worker threads, sockets, relays.
+//!
+//! One thread per CPU, each with its own sockets, QUIC connections and relays, on
+//! epoll. Decisions come from `stoq-core`; this crate moves bytes and is the only one
+//! with `unsafe` code, in few places.
 
 pub mod access_log;
+mod api;
+mod cid;
 pub mod counters;
+mod engine;
+mod error;
+mod log;
+mod mailbox;
 pub mod original_destination;
+mod pool;
+mod relay;
+mod settings;
+mod shared;
 pub mod snapshot;
+mod socket;
 pub mod steering;
+mod transport;
+mod worker;
+
+pub use api::{ApiError, ApiEvent, ApiPeer, ApiPort, StreamToken};
+pub use engine::{Engine, LocalPort};
+pub use error::EngineError;
+pub use settings::{
+    AccessLogFormat, EngineSettings, LimitSettings, ListenerSettings, LogLevel, MAX_WORKERS,
+    MIN_MTU, PoolSettings, TransportSettings,
+};
+pub use snapshot::{ConnectionInfo, Snapshot};

@@ -2,6 +2,7 @@
 //! these types; a test compares the two.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,10 @@ pub struct Snapshot {
     pub counters: CounterValues,
     /// What is held now.
     pub gauges: Gauges,
-    /// Flows refused, by reason: a table's, a stream code's or a limit's name.
+    /// Captured connections that the routing table refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Streams refused, by stream code.
+    pub streams_refused: BTreeMap<&'static str, u64>,
     /// Established connections closed, by connection code.
     pub connections_closed: BTreeMap<&'static str, u64>,
     /// How long handshakes took.
@@ -51,10 +54,85 @@ impl Snapshot {
             counters: sums.values,
             gauges: sums.gauges,
             refused: sums.refused.into_iter().collect(),
+            streams_refused: sums.streams_refused.into_iter().collect(),
             connections_closed: sums.connections_closed.into_iter().collect(),
             handshake_seconds: sums.handshake_seconds,
             flows: sums.flows,
             access_log_dropped,
         }
     }
+}
+
+/// Who began a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Initiator {
+    /// This endpoint.
+    Dialled,
+    /// The peer.
+    Accepted,
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConnectionState {
+    /// Its handshake is not complete.
+    Handshake,
+    /// In use.
+    Established,
+    /// Closed, not yet forgotten.
+    Closing,
+}
+
+/// One STOQ connection, with the evidence of its handshake.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConnectionInfo {
+    /// Index of the worker that owns it.
+    pub worker: usize,
+    /// Who began it.
+    pub initiator: Initiator,
+    /// How far it is.
+    pub state: ConnectionState,
+    /// The peer's address.
+    pub remote: SocketAddr,
+    /// The peer's SPIFFE id, proven; none for a client of the bootstrap listener.
+    pub spiffe_id: Option<String>,
+    /// Negotiated key exchange, such as `X25519MLKEM768`.
+    pub key_exchange: Option<&'static str>,
+    /// The peer's signature, such as `Ed25519+FALCON-1024`.
+    pub signature: Option<&'static str>,
+    /// This endpoint's signature.
+    pub local_signature: Option<&'static str>,
+    /// Negotiated cipher, such as `AES-256-GCM`.
+    pub cipher: Option<&'static str>,
+    /// Crypto profile, such as `hybrid-1024`.
+    pub profile: Option<&'static str>,
+    /// Whether the handshake resumed an earlier session.
+    pub resumed: bool,
+    /// When the peer's certificate ends, in seconds since 1970.
+    pub peer_expires: Option<u64>,
+    /// How long the handshake took, in seconds.
+    pub handshake_seconds: Option<f64>,
+    /// Handshake round trips, rounded from its duration and the first RTT sample;
+    /// an estimate: only a packet capture counts them.
+    pub handshake_round_trips: Option<u32>,
+    /// Seconds since it began.
+    pub age_seconds: f64,
+    /// Flows and API streams open on it.
+    pub streams: usize,
+    /// UDP payload bytes sent.
+    pub bytes_sent: u64,
+    /// UDP payload bytes received.
+    pub bytes_received: u64,
+    /// Smoothed round-trip time, in seconds.
+    pub rtt_seconds: f64,
+    /// Congestion window, in bytes.
+    pub congestion_window: u64,
+    /// UDP payload bytes per datagram that the path carries.
+    pub mtu: u16,
+    /// Packets declared lost.
+    pub lost_packets: u64,
+    /// Times the congestion controller saw congestion.
+    pub congestion_events: u64,
 }

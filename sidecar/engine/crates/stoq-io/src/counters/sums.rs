@@ -3,16 +3,18 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
-use stoq_wire::code::ConnectionCode;
+use stoq_core::table::Reason;
+use stoq_wire::code::{ConnectionCode, StreamCode};
 
 use super::flows::{FlowSample, Merge};
-use super::{CounterValues, Counters, Gauges, HistogramSample, REFUSALS};
+use super::{CounterValues, Counters, Gauges, HistogramSample};
 
 /// Every worker's counters, added up.
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     pub(crate) values: CounterValues,
     pub(crate) refused: Vec<(&'static str, u64)>,
+    pub(crate) streams_refused: Vec<(&'static str, u64)>,
     pub(crate) connections_closed: Vec<(&'static str, u64)>,
     pub(crate) gauges: Gauges,
     pub(crate) handshake_seconds: HistogramSample,
@@ -37,8 +39,11 @@ impl Sums {
             flows.add(&published);
         }
         let total = |pick: &dyn Fn(&Counters) -> u64| workers.iter().map(|w| pick(w)).sum();
-        sums.refused = named(REFUSALS.into_iter(), |index| {
+        sums.refused = named(Reason::ALL.iter().map(|r| r.name()), |index| {
             total(&|worker| worker.refused[index].load(Relaxed))
+        });
+        sums.streams_refused = named(StreamCode::ALL.iter().map(|c| c.name()), |index| {
+            total(&|worker| worker.streams_refused[index].load(Relaxed))
         });
         sums.connections_closed = named(ConnectionCode::ALL.iter().map(|c| c.name()), |index| {
             total(&|worker| worker.connections_closed[index].load(Relaxed))

@@ -1,6 +1,3 @@
-use stoq_core::table::Reason;
-use stoq_wire::code::StreamCode;
-
 use super::*;
 
 fn labels(reporter: Reporter, workload: &str) -> FlowLabels {
@@ -52,7 +49,6 @@ fn counters_of_all_workers_are_added_up() {
         worker.plaintext_admitted(Admission::Probe);
         worker.plaintext_admitted(Admission::Permissive);
         worker.passed_through();
-        worker.transparent_fallback();
     }
     let sums = Sums::of(&workers);
     let expected = CounterValues {
@@ -78,7 +74,6 @@ fn counters_of_all_workers_are_added_up() {
         plaintext_probes: 2,
         plaintext_permitted: 2,
         passthrough: 2,
-        transparent_fallbacks: 2,
     };
     assert_eq!(sums.values, expected);
     assert_eq!(sums.handshake_seconds.counts.iter().sum::<u64>(), 4);
@@ -87,36 +82,15 @@ fn counters_of_all_workers_are_added_up() {
 #[test]
 fn refusals_and_closes_are_counted_by_name() {
     let workers = workers();
-    workers[0].flow_refused("plaintext_strict");
-    workers[1].flow_refused("plaintext_strict");
-    workers[0].flow_refused("a reason nobody has heard of");
+    workers[0].refused(Reason::PlaintextStrict);
+    workers[1].refused(Reason::PlaintextStrict);
+    workers[0].stream_refused(StreamCode::NotMine);
     workers[1].connection_closed(ConnectionCode::Revoked);
     let sums = Sums::of(&workers);
     assert!(sums.refused.contains(&("plaintext_strict", 2)));
-    assert!(sums.refused.contains(&("other", 1)));
+    assert!(sums.streams_refused.contains(&("not_mine", 1)));
     assert!(sums.connections_closed.contains(&("revoked", 1)));
-    assert_eq!(sums.refused.len(), REFUSALS.len());
-}
-
-#[test]
-fn every_reason_to_refuse_has_its_place() {
-    let codes = [
-        StreamCode::Refused,
-        StreamCode::Unreachable,
-        StreamCode::TimedOut,
-        StreamCode::NotMine,
-        StreamCode::ForbiddenPort,
-        StreamCode::BadHead,
-        StreamCode::Denied,
-        StreamCode::Draining,
-    ];
-    let names = Reason::ALL
-        .iter()
-        .map(|r| r.name())
-        .chain(codes.iter().map(|c| c.name()));
-    for name in names {
-        assert!(REFUSALS.contains(&name), "{name}");
-    }
+    assert_eq!(sums.refused.len(), Reason::ALL.len());
 }
 
 #[test]
@@ -227,7 +201,7 @@ fn every_response_flag_has_a_name_of_its_own() {
 #[test]
 fn a_snapshot_is_one_document() {
     let workers = workers();
-    workers[0].flow_refused("not_mine");
+    workers[0].refused(Reason::NotMine);
     let snapshot = crate::snapshot::Snapshot::read(&workers, Duration::from_secs(2), 7, 3);
     let json = serde_json::to_value(&snapshot).unwrap();
     assert_eq!(json["workers"], 2);

@@ -1,0 +1,318 @@
+//! The engine: its workers, and the handle by which others speak to them.
+
+use std::io;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use mio::net::TcpListener;
+use mio::{Poll, Waker};
+use rand_core::{OsRng, RngCore};
+use socket2::{Socket, Type};
+use stoq_core::table::Table;
+use stoq_core::tls::TlsContext;
+
+use crate::access_log::{AccessLog, LineFormat};
+use crate::api::{ApiHub, ApiPort};
+use crate::error::EngineError;
+use crate::log::Log;
+use crate::mailbox::{Command, Mailbox};
+use crate::settings::{AccessLogFormat, EngineSettings, ListenerSettings, LogLevel, MAX_WORKERS};
+use crate::shared::Shared;
+use crate::snapshot::{ConnectionInfo, Snapshot};
+use crate::socket::udp::Datagrams;
+use crate::socket::{self, local_address};
+use crate::steering;
+use crate::worker::{ListenerKind, Plan, PortKind, WAKER, Worker};
+
+/// How long [`Engine::connections`] waits for the workers, each of which answers
+/// within a turn of its loop.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Which of an engine's listeners is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LocalPort {
+    /// STOQ between workloads (UDP).
+    Stoq,
+    /// STOQ for clients that may have no certificate (UDP).
+    Bootstrap,
+    /// Captured outbound connections (TCP).
+    Outbound,
+    /// Captured inbound plaintext (TCP).
+    Inbound,
+}
+
+/// A running engine. Clones are handles on the same one; it runs until
+/// [`Engine::shutdown`], or until it has drained.
+#[derive(Clone)]
+pub struct Engine {
+    api: ApiPort,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    ports: Arc<Vec<(LocalPort, u16)>>,
+    started: Instant,
+}
+
+impl Engine {
+    /// Opens the sockets and starts the workers.
+    ///
+    /// Until a table is set, nothing is relayed.
+    ///
+    /// # Errors
+    /// [`EngineError`] naming the setting that is wrong or the socket that cannot be
+    /// opened. Nothing is left behind then.
+    pub fn start(settings: EngineSettings, tls: Arc<TlsContext>) -> Result<Self, EngineError> {
+        settings.check()?;
+        let nonce = settings.nonce()?;
+        let wanted = worker_count(&settings);
+        let mut sockets = Sockets::open(&settings, wanted)?;
+        let workers = sockets.workers(wanted);
+        sockets.steer(workers);
+        let mut polls = Vec::new();
+        let mut mailboxes = Vec::new();
+        for _ in 0..workers {
+            let poll = Poll::new().map_err(EngineError::Worker)?;
+            let waker = Waker::new(poll.registry(), WAKER).map_err(EngineError::Worker)?;
+            polls.push(poll);
+            mailboxes.push(Mailbox::new(waker));
+        }
+        let limit = settings.limits.api_streams as usize;
+        let ports = sockets.ports();
+        let shared = Arc::new(Shared {
+            tls,
+            table: ArcSwap::from_pointee(Table::closed()),
+            counters: mailboxes.iter().map(|_| Arc::default()).collect(),
+            access_log: access_log(settings.access_log)?,
+            mailboxes,
+            api: ApiHub::new(limit).map_err(EngineError::Worker)?,
+            log: Log::new(settings.log_level),
+            nonce,
+            generation: OsRng.next_u32() as u8,
+            settings,
+        });
+        let mut ready = Vec::new();
+        for (index, poll) in polls.into_iter().enumerate() {
+            let plan = sockets
+                .plan(index, poll, &shared)
+                .map_err(EngineError::Worker)?;
+            ready.push(Worker::new(plan, Arc::clone(&shared)).map_err(EngineError::Worker)?);
+        }
+        let mut threads = Vec::new();
+        for (index, worker) in ready.into_iter().enumerate() {
+            let thread = std::thread::Builder::new()
+                .name(format!("stoq-worker-{index}"))
+                .spawn(move || worker.run())
+                .map_err(EngineError::Worker)?;
+            threads.push(thread);
+        }
+        Ok(Self {
+            api: ApiPort { shared },
+            threads: Arc::new(Mutex::new(threads)),
+            ports: Arc::new(ports),
+            started: Instant::now(),
+        })
+    }
+
+    /// Replaces the routing table; connections made from now on obey it.
+    pub fn set_table(&self, table: Arc<Table>) {
+        self.api.shared.table.store(table);
+    }
+
+    /// Closes every live connection whose peer would not be let in any more: to be
+    /// called after trust or the revocation list has changed.
+    pub fn reauthorise(&self) {
+        self.post_all(|| Command::Reauthorise);
+    }
+
+    /// Takes nothing new, and ends when the last flow has, or after `timeout`.
+    pub fn drain(&self, timeout: Duration) {
+        let until = Instant::now() + timeout;
+        self.post_all(|| Command::Drain(until));
+    }
+
+    /// Closes everything, and returns when all workers have ended.
+    pub fn shutdown(&self) {
+        self.post_all(|| Command::Shutdown);
+        self.join();
+    }
+
+    /// Returns when all workers have ended: after a drain or a shutdown.
+    pub fn join(&self) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            // A worker that panicked has said so on standard error.
+            let _ = thread.join();
+        }
+    }
+
+    /// Every established connection.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        let (reply, answers) = mpsc::channel();
+        self.post_all(|| Command::Connections(reply.clone()));
+        drop(reply);
+        let until = Instant::now() + ANSWER_TIMEOUT;
+        let mut found = Vec::new();
+        // The channel closes when the last worker has answered, or is gone.
+        while let Ok(info) = answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            found.push(info);
+        }
+        found
+    }
+
+    /// Every counter and gauge.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let shared = &self.api.shared;
+        let version = shared.table.load().version();
+        let dropped = shared.access_log.dropped();
+        Snapshot::read(&shared.counters, self.started.elapsed(), version, dropped)
+    }
+
+    /// The port that a listener is bound to; `None` when there is no such listener.
+    #[must_use]
+    pub fn local_port(&self, which: LocalPort) -> Option<u16> {
+        self.ports
+            .iter()
+            .find(|(port, _)| *port == which)
+            .map(|(_, number)| *number)
+    }
+
+    /// Changes the level of the log.
+    pub fn set_log_level(&self, level: LogLevel) {
+        self.api.shared.log.set_level(level);
+    }
+
+    /// The API streams of this engine.
+    #[must_use]
+    pub fn api(&self) -> &ApiPort {
+        &self.api
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub fn settings(&self) -> &EngineSettings {
+        &self.api.shared.settings
+    }
+
+    fn post_all(&self, command: impl Fn() -> Command) {
+        for mailbox in &self.api.shared.mailboxes {
+            mailbox.post(command());
+        }
+    }
+}
+
+/// The sockets of all workers, until they are handed out.
+struct Sockets {
+    stoq: Vec<Socket>,
+    bootstrap: Vec<Socket>,
+    outbound: Vec<Socket>,
+    inbound: Vec<Socket>,
+}
+
+impl Sockets {
+    fn open(settings: &EngineSettings, workers: usize) -> Result<Self, EngineError> {
+        let open = |field, listener: &Option<ListenerSettings>, kind| match listener {
+            Some(listener) => socket::open(field, listener, kind, workers),
+            None => Ok(Vec::new()),
+        };
+        Ok(Self {
+            stoq: open("stoq.listen", &settings.stoq, Type::DGRAM)?,
+            bootstrap: open("bootstrap.listen", &settings.bootstrap, Type::DGRAM)?,
+            outbound: open("outbound.listen", &settings.outbound, Type::STREAM)?,
+            inbound: open("inbound.listen", &settings.inbound, Type::STREAM)?,
+        })
+    }
+
+    /// As many workers as every UDP listener has sockets for.
+    fn workers(&self, wanted: usize) -> usize {
+        [&self.stoq, &self.bootstrap]
+            .into_iter()
+            .filter(|sockets| !sockets.is_empty())
+            .map(Vec::len)
+            .fold(wanted, usize::min)
+    }
+
+    /// Has the kernel hand each datagram to the worker that owns its connection. It
+    /// may refuse, on an old kernel or for sockets that were handed in unshared: then
+    /// workers forward what is not theirs, which costs time and nothing else.
+    fn steer(&self, workers: usize) {
+        for sockets in [&self.stoq, &self.bootstrap] {
+            if let Some(first) = sockets.first().filter(|_| workers > 1) {
+                let _ = steering::steer(first, workers as u8);
+            }
+        }
+    }
+
+    fn ports(&self) -> Vec<(LocalPort, u16)> {
+        let first = |which, sockets: &[Socket]| {
+            let address = local_address(sockets.first()?).ok()?;
+            Some((which, address.port()))
+        };
+        [
+            first(LocalPort::Stoq, &self.stoq),
+            first(LocalPort::Bootstrap, &self.bootstrap),
+            first(LocalPort::Outbound, &self.outbound),
+            first(LocalPort::Inbound, &self.inbound),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The share of one worker. Listeners go round: fewer than workers is fine,
+    /// connections are handed to their owner anyway.
+    fn plan(&mut self, index: usize, poll: Poll, shared: &Shared) -> io::Result<Plan> {
+        let mut ports = Vec::new();
+        let udp = [
+            (PortKind::Mesh, &mut self.stoq),
+            (PortKind::Bootstrap, &mut self.bootstrap),
+        ];
+        for (kind, sockets) in udp {
+            if !sockets.is_empty() {
+                ports.push((kind, Datagrams::new(sockets.remove(0))?));
+            }
+        }
+        ports.push((
+            PortKind::Dial,
+            Datagrams::for_dialling(shared.settings.ipv6_only)?,
+        ));
+        let mut listeners = Vec::new();
+        let tcp = [
+            (ListenerKind::Outbound, &mut self.outbound),
+            (ListenerKind::Inbound, &mut self.inbound),
+        ];
+        for (kind, sockets) in tcp {
+            if !sockets.is_empty() {
+                listeners.push((kind, TcpListener::from_std(sockets.remove(0).into())));
+            }
+        }
+        Ok(Plan {
+            index,
+            poll,
+            ports,
+            listeners,
+        })
+    }
+}
+
+/// The access log on standard output, in the wanted shape.
+fn access_log(format: AccessLogFormat) -> Result<AccessLog, EngineError> {
+    let format = match format {
+        AccessLogFormat::Off => return Ok(AccessLog::off()),
+        AccessLogFormat::Json => LineFormat::Json,
+        AccessLogFormat::Text => LineFormat::Text,
+    };
+    let (log, _) = AccessLog::start(format, io::stdout()).map_err(EngineError::Worker)?;
+    Ok(log)
+}
+
+/// One worker per CPU that the process may use, within bounds.
+fn worker_count(settings: &EngineSettings) -> usize {
+    if settings.workers > 0 {
+        return settings.workers.into();
+    }
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    cpus.min(MAX_WORKERS.into())
+}

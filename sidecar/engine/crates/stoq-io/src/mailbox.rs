@@ -1,0 +1,103 @@
+//! How other threads reach a worker: a queue and a wake-up, no lock.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use crossbeam_queue::{ArrayQueue, SegQueue};
+use mio::Waker;
+use quinn_proto::EcnCodepoint;
+
+use crate::api::Request;
+use crate::snapshot::ConnectionInfo;
+use crate::worker::Captured;
+
+/// Misrouted datagrams that may wait for a worker: about two full GRO batches of
+/// each other worker. More are dropped, as a full socket buffer would.
+const FORWARDED: usize = 1024;
+
+/// Something a worker is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Relay a captured connection whose peer this worker serves.
+    Relay(Box<Captured>),
+    /// Something about an API stream.
+    Api(Request),
+    /// Check every live connection against the current trust and time.
+    Reauthorise,
+    /// Take nothing new, and end when everything is done or at the given instant.
+    Drain(Instant),
+    /// Close everything and end.
+    Shutdown,
+    /// Describe every connection.
+    Connections(mpsc::Sender<ConnectionInfo>),
+}
+
+/// A datagram that reached the wrong worker.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    /// Index of the receiving socket among a worker's sockets.
+    pub(crate) port: usize,
+    pub(crate) remote: SocketAddr,
+    pub(crate) local_ip: Option<IpAddr>,
+    pub(crate) ecn: Option<EcnCodepoint>,
+    pub(crate) data: BytesMut,
+}
+
+/// A worker's inbox.
+pub(crate) struct Mailbox {
+    commands: SegQueue<Command>,
+    datagrams: ArrayQueue<Forwarded>,
+    waker: Waker,
+    /// Set while a wake-up is under way: further ones would only cost a system call.
+    woken: AtomicBool,
+}
+
+impl Mailbox {
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self {
+            commands: SegQueue::new(),
+            datagrams: ArrayQueue::new(FORWARDED),
+            waker,
+            woken: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks the worker for something.
+    pub(crate) fn post(&self, command: Command) {
+        self.commands.push(command);
+        self.wake();
+    }
+
+    /// Hands over a datagram; `false` when the queue was full and it was dropped.
+    pub(crate) fn forward(&self, datagram: Forwarded) -> bool {
+        let taken = self.datagrams.push(datagram).is_ok();
+        self.wake();
+        taken
+    }
+
+    /// To be called by the worker before it empties the queues, so that whatever
+    /// comes later wakes it again.
+    pub(crate) fn opened(&self) {
+        self.woken.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn next_command(&self) -> Option<Command> {
+        self.commands.pop()
+    }
+
+    pub(crate) fn next_datagram(&self) -> Option<Forwarded> {
+        self.datagrams.pop()
+    }
+
+    fn wake(&self) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            // An eventfd write fails only when its counter is about to overflow, and
+            // then the worker is awake.
+            let _: io::Result<()> = self.waker.wake();
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A TCP connection relayed over a STOQ stream.
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+use quinn_proto::{Connection, StreamId};
+
+use super::down::{Down, Scratch};
+use super::up::Up;
+use super::{Fault, Ready, Turn};
+use crate::pool::BlockPool;
+
+/// Both directions and what is known about their readiness.
+#[derive(Debug)]
+pub(crate) struct StreamRelay {
+    /// The application's connection.
+    pub(crate) tcp: TcpStream,
+    /// The stream that carries it.
+    pub(crate) stream: StreamId,
+    /// What can be done without waiting.
+    pub(crate) ready: Ready,
+    /// Whether the connection's window was enlarged on its behalf.
+    pub(crate) granted: bool,
+    up: Up,
+    down: Down,
+}
+
+impl StreamRelay {
+    /// A relay whose stream was just opened here: `head` goes first.
+    pub(crate) fn opened(tcp: TcpStream, stream: StreamId, head: Bytes) -> Self {
+        let ready = Ready {
+            tcp_read: true,
+            tcp_write: true,
+            stream_write: true,
+            ..Ready::default()
+        };
+        Self {
+            tcp,
+            stream,
+            ready,
+            granted: false,
+            up: Up::new(head),
+            down: Down::new(Bytes::new()),
+        }
+    }
+
+    /// A relay whose stream the peer opened: `first` followed its head. The socket
+    /// is still connecting, so nothing is ready on its side.
+    pub(crate) fn accepted(tcp: TcpStream, stream: StreamId, first: Bytes) -> Self {
+        let ready = Ready {
+            stream_read: true,
+            stream_write: true,
+            ..Ready::default()
+        };
+        Self {
+            tcp,
+            stream,
+            ready,
+            granted: false,
+            up: Up::new(Bytes::new()),
+            down: Down::new(first),
+        }
+    }
+
+    /// Application bytes sent to and received from the peer.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.up.bytes, self.down.bytes)
+    }
+
+    /// Whether everything the application sent, and its end, was handed to the stream.
+    pub(crate) fn sending_ended(&self) -> bool {
+        self.up.ended()
+    }
+
+    /// Whether the application does not take what has arrived for it.
+    pub(crate) fn stalled(&self) -> bool {
+        self.down.stalled()
+    }
+
+    /// Moves what can be moved, both ways.
+    pub(crate) fn run(
+        &mut self,
+        connection: &mut Connection,
+        blocks: &mut BlockPool,
+        scratch: &mut Scratch,
+    ) -> Turn {
+        let (tcp, ready) = (&mut self.tcp, &mut self.ready);
+        let up = match self.up.run(tcp, ready, connection, self.stream, blocks) {
+            Ok(more) => more,
+            Err(fault) => return Turn::Failed(fault),
+        };
+        let down = match self.down.run(tcp, ready, connection, self.stream, scratch) {
+            Ok(more) => more,
+            Err(fault) => return Turn::Failed(fault),
+        };
+        if self.up.ended() && self.down.ended() {
+            return Turn::Finished;
+        }
+        if up || down {
+            Turn::More
+        } else {
+            Turn::Waiting
+        }
+    }
+
+    /// The socket's pending error, for one that was still connecting.
+    pub(crate) fn connected(&self) -> Result<(), Fault> {
+        match self.tcp.take_error() {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) | Err(error) => Err(Fault::Application(error)),
+        }
+    }
+}

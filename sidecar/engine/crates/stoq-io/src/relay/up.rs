@@ -1,0 +1,133 @@
+//! From the application to the stream.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+use quinn_proto::{Connection, FinishError, StreamId, WriteError};
+use stoq_wire::code::StreamCode;
+
+use super::{Fault, Half, READ, Ready, TURN_BUDGET};
+use crate::pool::BlockPool;
+
+/// The sending direction of a relay.
+#[derive(Debug)]
+pub(crate) struct Up {
+    pending: Bytes,
+    half: Half,
+    /// Application bytes handed to the stream.
+    pub(crate) bytes: u64,
+}
+
+impl Up {
+    /// A direction whose stream begins with `head`, which is not counted.
+    pub(crate) fn new(head: Bytes) -> Self {
+        Self {
+            pending: head,
+            half: Half::Open,
+            bytes: 0,
+        }
+    }
+
+    /// Whether the end was passed on.
+    pub(crate) fn ended(&self) -> bool {
+        self.half == Half::Ended
+    }
+
+    /// Moves what can be moved; `true` when the budget ran out first.
+    pub(crate) fn run(
+        &mut self,
+        tcp: &mut TcpStream,
+        ready: &mut Ready,
+        connection: &mut Connection,
+        stream: StreamId,
+        blocks: &mut BlockPool,
+    ) -> Result<bool, Fault> {
+        let mut moved = 0;
+        while self.half != Half::Ended && ready.stream_write {
+            if !self.pending.is_empty() {
+                moved += self.offer(ready, connection, stream)?;
+                continue;
+            }
+            if self.half == Half::Ending {
+                self.finish(connection, stream)?;
+                break;
+            }
+            if moved >= TURN_BUDGET {
+                return Ok(true);
+            }
+            if !ready.tcp_read || !self.read(tcp, ready, blocks)? {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Offers the pending bytes. quinn-proto takes a part when windows are short;
+    /// only after it has said Blocked does it tell when to go on.
+    fn offer(
+        &mut self,
+        ready: &mut Ready,
+        connection: &mut Connection,
+        stream: StreamId,
+    ) -> Result<usize, Fault> {
+        let mut chunks = [std::mem::take(&mut self.pending)];
+        let result = connection.send_stream(stream).write_chunks(&mut chunks);
+        let [rest] = chunks;
+        self.pending = rest;
+        match result {
+            Ok(written) => Ok(written.bytes),
+            Err(WriteError::Blocked) => {
+                ready.stream_write = false;
+                Ok(0)
+            }
+            Err(WriteError::Stopped(code)) => {
+                Err(Fault::Peer(StreamCode::from_u64(code.into_inner())))
+            }
+            Err(WriteError::ClosedStream) => Err(Fault::Peer(None)),
+        }
+    }
+
+    /// Reads once; `false` when nothing came.
+    fn read(
+        &mut self,
+        tcp: &mut TcpStream,
+        ready: &mut Ready,
+        blocks: &mut BlockPool,
+    ) -> Result<bool, Fault> {
+        let space = blocks.space(READ);
+        let room = space.len();
+        match tcp.read(space) {
+            Ok(0) => {
+                ready.tcp_read = false;
+                self.half = Half::Ending;
+                Ok(true)
+            }
+            Ok(length) => {
+                // Less than there was room for: the socket is empty, and the next
+                // arrival is a new edge (epoll(7)).
+                ready.tcp_read = length == room || ready.tcp_end;
+                self.bytes += length as u64;
+                self.pending = blocks.take_frozen(length);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready.tcp_read = false;
+                Ok(false)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(Fault::Application(error)),
+        }
+    }
+
+    fn finish(&mut self, connection: &mut Connection, stream: StreamId) -> Result<(), Fault> {
+        self.half = Half::Ended;
+        match connection.send_stream(stream).finish() {
+            Ok(()) => Ok(()),
+            Err(FinishError::Stopped(code)) => {
+                Err(Fault::Peer(StreamCode::from_u64(code.into_inner())))
+            }
+            Err(FinishError::ClosedStream) => Err(Fault::Peer(None)),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What all workers of an engine share. Read-mostly; nothing here is locked on the
+//! data path.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use stoq_core::table::Table;
+use stoq_core::tls::TlsContext;
+
+use crate::access_log::AccessLog;
+use crate::api::ApiHub;
+use crate::counters::Counters;
+use crate::log::Log;
+use crate::mailbox::Mailbox;
+use crate::settings::EngineSettings;
+
+pub(crate) struct Shared {
+    pub(crate) settings: EngineSettings,
+    pub(crate) tls: Arc<TlsContext>,
+    /// Replaced whole; each worker looks once per turn.
+    pub(crate) table: ArcSwap<Table>,
+    /// One per worker.
+    pub(crate) mailboxes: Vec<Mailbox>,
+    /// One per worker.
+    pub(crate) counters: Vec<Arc<Counters>>,
+    pub(crate) access_log: AccessLog,
+    pub(crate) api: ApiHub,
+    pub(crate) log: Log,
+    /// What the capture probe is answered.
+    pub(crate) nonce: Option<[u8; 16]>,
+    /// Tells this process's connection IDs from its predecessor's.
+    pub(crate) generation: u8,
+}

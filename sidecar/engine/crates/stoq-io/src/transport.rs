@@ -1,0 +1,106 @@
+//! quinn-proto's configuration, from our settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn_proto::crypto::HmacKey;
+use quinn_proto::{
+    AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
+    congestion,
+};
+
+use crate::cid::StoqConnectionIds;
+use crate::settings::TransportSettings;
+
+/// Largest first datagram. A jumbo Initial would hold the whole ClientHello: then
+/// the server has received one datagram instead of two, and its amplification
+/// credit (RFC 9000, 8.1) no longer covers a post-quantum certificate.
+pub(crate) const MAX_INITIAL_PAYLOAD: u16 = 1452;
+
+/// Bytes of out-of-order TLS data held per connection. Our longest flight is below
+/// 7 KB; twice that lets it arrive in any order, and an attacker gets no more.
+const CRYPTO_BUFFER: usize = 16 * 1024;
+
+/// Bytes of QUIC DATAGRAM frames held in either direction.
+const DATAGRAM_BUFFER: usize = 64 * 1024;
+
+/// Assumed round trip before the first sample. RFC 9002 says 333 ms for the
+/// internet; inside a cluster a lost first datagram must not cost a second.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+
+/// Bytes in flight at the start: ten datagrams are what the internet agreed on
+/// (RFC 6928); between pods of a cluster it would take a millisecond per doubling.
+const INITIAL_WINDOW: u64 = 256 * 1024;
+
+/// Streams a peer may open before it has shown that it needs more. quinn-proto
+/// allocates two map entries for each in advance.
+pub(crate) const FIRST_STREAMS: u32 = 128;
+
+/// How long a peer may withhold an ACK when ACK frequency is asked for.
+const MAX_ACK_DELAY: Duration = Duration::from_millis(2);
+
+/// Interval between stateless resets of one endpoint: bounds what a flood of
+/// unknown packets can make us send.
+const RESET_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Parameters of every connection, dialled and accepted.
+pub(crate) fn transport_config(settings: &TransportSettings) -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config
+        .stream_receive_window(VarInt::from_u32(settings.stream_window))
+        .receive_window(VarInt::from_u32(settings.connection_window))
+        .send_window(settings.send_window.into())
+        .max_concurrent_bidi_streams(VarInt::from_u32(settings.max_streams.min(FIRST_STREAMS)))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(
+            settings.idle_timeout_ms,
+        ))))
+        .keep_alive_interval(millis(settings.keep_alive_ms))
+        .initial_rtt(INITIAL_RTT)
+        .initial_mtu(settings.max_payload().min(MAX_INITIAL_PAYLOAD))
+        .mtu_discovery_config(Some(mtu_discovery(settings)))
+        .crypto_buffer_size(CRYPTO_BUFFER)
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
+        .datagram_send_buffer_size(DATAGRAM_BUFFER)
+        .congestion_controller_factory(Arc::new(cubic()));
+    if settings.ack_threshold > 0 {
+        let mut frequency = AckFrequencyConfig::default();
+        frequency
+            .ack_eliciting_threshold(VarInt::from_u32(settings.ack_threshold))
+            .max_ack_delay(Some(MAX_ACK_DELAY));
+        config.ack_frequency_config(Some(frequency));
+    }
+    config
+}
+
+/// Parameters of a worker's endpoint.
+pub(crate) fn endpoint_config(
+    settings: &TransportSettings,
+    reset_key: Arc<dyn HmacKey>,
+    worker: u8,
+    generation: u8,
+) -> EndpointConfig {
+    let mut config = EndpointConfig::new(reset_key);
+    config
+        .cid_generator(move || Box::new(StoqConnectionIds::new(worker, generation)))
+        .min_reset_interval(RESET_INTERVAL);
+    // Checked settings stay within the range of this call (1200 to 65,527).
+    let _ = config.max_udp_payload_size(settings.max_payload());
+    config
+}
+
+fn mtu_discovery(settings: &TransportSettings) -> MtuDiscoveryConfig {
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(settings.max_payload());
+    discovery
+}
+
+fn cubic() -> congestion::CubicConfig {
+    let mut cubic = congestion::CubicConfig::default();
+    cubic.initial_window(INITIAL_WINDOW);
+    cubic
+}
+
+fn millis(value: u32) -> Option<Duration> {
+    (value > 0).then(|| Duration::from_millis(value.into()))
+}

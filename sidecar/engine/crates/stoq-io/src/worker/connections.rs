@@ -1,0 +1,402 @@
+//! The life of connections: dialled or accepted, established, lost, closed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use quinn_proto::{
+    ClientConfig, Connection, ConnectionError, ConnectionHandle, Event, NoneTokenStore,
+    StreamEvent, VarInt,
+};
+use stoq_core::authorise::Expect;
+use stoq_core::session::Evidence;
+use stoq_wire::code::{ConnectionCode, StreamCode};
+
+use super::{Link, Origin, PeerKey, Phase, PortKind, Timer, Worker};
+use crate::counters::ResponseFlag;
+
+/// Name given to TLS for peers that have none: identity is the SPIFFE id.
+const SERVER_NAME: &str = "stoq";
+
+impl Worker {
+    pub(super) fn insert_link(
+        &mut self,
+        handle: ConnectionHandle,
+        quic: Connection,
+        origin: Origin,
+        port: usize,
+        now: Instant,
+    ) {
+        let index = handle.0;
+        if self.links.len() <= index {
+            self.links.resize_with(index + 1, || None);
+        }
+        let serial = self.next_serial();
+        self.links[index] = Some(Box::new(Link::new(quic, origin, port, serial, now)));
+        self.activate(index);
+    }
+
+    /// Dials a peer; the flows that need it wait in the pool.
+    pub(super) fn dial(&mut self, key: &PeerKey, now: Instant) -> Result<(), String> {
+        let dial_port = |port: &super::Port| port.kind == PortKind::Dial;
+        let port = self
+            .ports
+            .iter()
+            .position(dial_port)
+            .ok_or("no socket to dial from")?;
+        let expect = key.expect.clone().map_or(Expect::AnyInMesh, Expect::Id);
+        let mut config = ClientConfig::new(self.shared.tls.client_config(expect, key.address));
+        config.transport_config(Arc::clone(&self.transport));
+        config.token_store(Arc::new(NoneTokenStore));
+        let (handle, quic) = self
+            .endpoint
+            .connect(now, config, key.address, SERVER_NAME)
+            .map_err(|error| format!("cannot dial {}: {error}", key.address))?;
+        self.insert_link(handle, quic, Origin::Dialled(key.clone()), port, now);
+        self.peers.dialled(key, handle.0);
+        self.counters().dialled();
+        let timer = Timer::Dial {
+            index: handle.0,
+            serial: self.serial,
+        };
+        self.timers
+            .set(now + self.shared.settings.transport.dial_timeout(), timer);
+        Ok(())
+    }
+
+    /// Lets every active connection tell what has happened to it.
+    pub(super) fn pump_active(&mut self, now: Instant) {
+        let mut position = 0;
+        while position < self.active.len() {
+            self.pump(self.active[position], now);
+            position += 1;
+        }
+    }
+
+    fn pump(&mut self, index: usize, now: Instant) {
+        loop {
+            let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
+                return;
+            };
+            if let Some(event) = link.quic.poll_endpoint_events() {
+                let drained = event.is_drained();
+                let answer = self.endpoint.handle_event(ConnectionHandle(index), event);
+                if drained {
+                    self.remove_link(index, now);
+                    return;
+                }
+                if let Some(answer) = answer {
+                    link.quic.handle_event(answer);
+                }
+                continue;
+            }
+            match link.quic.poll() {
+                Some(event) => self.connection_told(index, event, now),
+                None => return,
+            }
+        }
+    }
+
+    fn connection_told(&mut self, index: usize, event: Event, now: Instant) {
+        match event {
+            Event::Connected => self.established(index, now),
+            Event::ConnectionLost { reason } => self.lost(index, &reason, now),
+            Event::Stream(event) => self.stream_told(index, event, now),
+            // No datagram flows in this revision; take them so that none pile up.
+            Event::DatagramReceived => {
+                if let Some(link) = self.links[index].as_mut() {
+                    while link.quic.datagrams().recv().is_some() {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn stream_told(&mut self, index: usize, event: StreamEvent, now: Instant) {
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        match event {
+            StreamEvent::Opened { .. } => self.accept_streams(index, now),
+            StreamEvent::Readable { id } => {
+                if let Some(key) = link.flow_of(id) {
+                    self.flow_readable(key);
+                }
+            }
+            StreamEvent::Writable { id } => {
+                if let Some(key) = link.flow_of(id) {
+                    self.flow_writable(key);
+                }
+            }
+            StreamEvent::Stopped { id, error_code } => {
+                if let Some(key) = link.flow_of(id) {
+                    self.flow_stopped(key, StreamCode::from_u64(error_code.into_inner()), now);
+                }
+            }
+            StreamEvent::Available { .. } => self.place_waiting(index, now),
+            StreamEvent::Finished { .. } => {}
+        }
+    }
+
+    fn established(&mut self, index: usize, now: Instant) {
+        self.handshake_over(index);
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        let data = link.quic.crypto_session().handshake_data();
+        let evidence = data
+            .and_then(|data| data.downcast::<Evidence>().ok())
+            .map(|e| Arc::new(*e));
+        link.phase = Phase::Established;
+        link.established = Some(now);
+        link.first_rtt = link.quic.rtt();
+        link.evidence = evidence;
+        let serial = link.serial;
+        let took = now - link.started;
+        let expires = link
+            .evidence
+            .as_ref()
+            .and_then(|e| e.peer.as_ref())
+            .map(|p| p.not_after);
+        if let Some(expires) = expires {
+            self.timers
+                .set(now + until(expires), Timer::Expiry { index, serial });
+        }
+        let resumed = self.links[index]
+            .as_ref()
+            .and_then(|link| link.evidence.as_ref())
+            .is_some_and(|evidence| evidence.resumed);
+        self.counters().established(took, resumed);
+        if let Origin::Dialled(key) = self.origin(index) {
+            self.peers.established(&key, index);
+            self.watch_idle(index, now);
+            self.place_waiting(index, now);
+        }
+    }
+
+    /// The connection has ended by the peer's doing, or nobody's.
+    fn lost(&mut self, index: usize, reason: &ConnectionError, now: Instant) {
+        let Some(link) = self.links[index].as_ref() else {
+            return;
+        };
+        let text = self.explain(link, reason);
+        let flag = flag_of(link, reason);
+        if link.phase == Phase::Established {
+            let code = match reason {
+                ConnectionError::ApplicationClosed(close) => {
+                    ConnectionCode::from_u64(close.error_code.into_inner())
+                }
+                ConnectionError::TimedOut => Some(ConnectionCode::Idle),
+                _ => None,
+            };
+            self.counters()
+                .connection_closed(code.unwrap_or(ConnectionCode::Protocol));
+        }
+        self.shared.log.info(format_args!("{text}"));
+        self.retire(index, &text.into(), flag, now);
+    }
+
+    /// Says what a person can do about it.
+    fn explain(&self, link: &Link, reason: &ConnectionError) -> String {
+        let remote = link.quic.remote_address();
+        let hint = match &link.refused {
+            Some(error) => format!("; the kernel refused a datagram: {error}"),
+            None => String::new(),
+        };
+        match (link.phase, reason) {
+            (Phase::Handshake, ConnectionError::TimedOut) => {
+                let port = remote.port();
+                format!(
+                    "no answer from {remote} on UDP {port}{hint}: maybe a firewall or \
+                     NetworkPolicy blocks UDP {port}, or no sidecar runs there"
+                )
+            }
+            (_, ConnectionError::ApplicationClosed(close)) => {
+                let code = ConnectionCode::from_u64(close.error_code.into_inner());
+                let name = code.map_or("unknown", ConnectionCode::name);
+                let said = String::from_utf8_lossy(&close.reason);
+                format!("{remote} closed the connection: {name} {said}")
+            }
+            (Phase::Handshake, other) => format!("handshake with {remote}: {other}{hint}"),
+            (_, other) => format!("connection with {remote}: {other}{hint}"),
+        }
+    }
+
+    /// Takes a connection out of use and ends its flows.
+    pub(super) fn retire(
+        &mut self,
+        index: usize,
+        why: &Arc<str>,
+        flag: ResponseFlag,
+        now: Instant,
+    ) {
+        self.handshake_over(index);
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        let was = std::mem::replace(&mut link.phase, Phase::Gone);
+        let flows = link.flows();
+        let origin = link.origin.clone();
+        if was == Phase::Handshake {
+            self.counters().handshake_failed();
+        }
+        for key in flows {
+            self.connection_gone(key, why, flag, now);
+        }
+        if let Origin::Dialled(key) = origin {
+            for flow in self.peers.remove(&key, index) {
+                self.connection_gone(flow, why, flag, now);
+            }
+        }
+    }
+
+    /// Closes a connection and says why to the peer.
+    pub(super) fn close(&mut self, index: usize, code: ConnectionCode, why: &str, now: Instant) {
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        if link.phase == Phase::Gone {
+            return;
+        }
+        let number = VarInt::from_u64(code.as_u64()).unwrap_or(VarInt::MAX);
+        link.quic
+            .close(now, number, Bytes::copy_from_slice(why.as_bytes()));
+        let flag = match (link.phase, code) {
+            (Phase::Handshake, _) => ResponseFlag::NetworkPolicy,
+            (_, ConnectionCode::Revoked) => ResponseFlag::CertRevoked,
+            (_, ConnectionCode::Expired | ConnectionCode::Unauthorised) => {
+                ResponseFlag::IdentityError
+            }
+            _ => ResponseFlag::Reset,
+        };
+        if link.phase == Phase::Established {
+            self.counters().connection_closed(code);
+        }
+        self.retire(index, &why.into(), flag, now);
+        self.activate(index);
+    }
+
+    /// quinn-proto has forgotten the connection.
+    fn remove_link(&mut self, index: usize, now: Instant) {
+        self.retire(
+            index,
+            &"the connection has ended".into(),
+            ResponseFlag::Reset,
+            now,
+        );
+        if let Some(link) = self.links[index].take() {
+            if let Some(at) = link.armed {
+                self.timers.cancel(
+                    at,
+                    Timer::Connection {
+                        index,
+                        serial: link.serial,
+                    },
+                );
+            }
+            self.release_window(link.extra_window);
+        }
+    }
+
+    pub(super) fn dial_due(&mut self, index: usize, serial: u64, now: Instant) {
+        let Some(link) = self.link_of(index, serial) else {
+            return;
+        };
+        if link.phase != Phase::Handshake {
+            return;
+        }
+        let Some(link) = self.links[index].as_ref() else {
+            return;
+        };
+        let text = self.explain(link, &ConnectionError::TimedOut);
+        self.shared.log.warn(format_args!("{text}"));
+        self.counters().dial_failed();
+        self.close(index, ConnectionCode::NoError, &text, now);
+    }
+
+    /// Watches a dialled connection so that it is closed when it is not used.
+    pub(super) fn watch_idle(&mut self, index: usize, now: Instant) {
+        let idle = Duration::from_millis(self.shared.settings.pool.idle_ms.into());
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        if link.idle_watched || !matches!(link.origin, Origin::Dialled(_)) {
+            return;
+        }
+        link.idle_watched = true;
+        let since = link.idle_since.unwrap_or(now);
+        let timer = Timer::PoolIdle {
+            index,
+            serial: link.serial,
+        };
+        self.timers.set(since + idle, timer);
+    }
+
+    pub(super) fn pool_idle_due(&mut self, index: usize, serial: u64, now: Instant) {
+        let idle = Duration::from_millis(self.shared.settings.pool.idle_ms.into());
+        let Some(link) = self.link_of(index, serial) else {
+            return;
+        };
+        link.idle_watched = false;
+        match link.idle_since {
+            Some(since) if now >= since + idle => {
+                self.close(index, ConnectionCode::Idle, "not used", now);
+            }
+            Some(_) => self.watch_idle(index, now),
+            // In use: watched again when its last stream ends.
+            None => {}
+        }
+    }
+
+    pub(super) fn expiry_due(&mut self, index: usize, serial: u64, now: Instant) {
+        if self.link_of(index, serial).is_some() {
+            self.check_authority(index, now);
+        }
+    }
+
+    /// Closes the connection if its peer would not be let in any more.
+    pub(super) fn check_authority(&mut self, index: usize, now: Instant) {
+        let Some(link) = self.links.get(index).and_then(Option::as_ref) else {
+            return;
+        };
+        let Some(evidence) = link.evidence.clone() else {
+            return;
+        };
+        let Some(peer) = &evidence.peer else { return };
+        let expect = match &link.origin {
+            Origin::Dialled(key) => key.expect.clone().map_or(Expect::AnyInMesh, Expect::Id),
+            Origin::Mesh => Expect::AnyInMesh,
+            Origin::Bootstrap => Expect::Bootstrap,
+        };
+        if let Err(refusal) = self.shared.tls.reauthorise(peer, &expect) {
+            let code = refusal.connection_code();
+            self.shared
+                .log
+                .info(format_args!("closing {}: {refusal}", peer.spiffe));
+            self.close(index, code, &refusal.to_string(), now);
+        }
+    }
+
+    fn origin(&self, index: usize) -> Origin {
+        self.links[index]
+            .as_ref()
+            .map_or(Origin::Mesh, |link| link.origin.clone())
+    }
+}
+
+/// What metrics call the loss of a connection.
+fn flag_of(link: &Link, reason: &ConnectionError) -> ResponseFlag {
+    match (link.phase, reason) {
+        (Phase::Handshake, ConnectionError::TimedOut) => ResponseFlag::NetworkPolicy,
+        (Phase::Handshake, _) => ResponseFlag::TlsFailure,
+        _ => ResponseFlag::Reset,
+    }
+}
+
+/// Time until a Unix timestamp; none when it has passed.
+fn until(unix: u64) -> Duration {
+    let at = UNIX_EPOCH + Duration::from_secs(unix);
+    at.duration_since(SystemTime::now())
+        .unwrap_or(Duration::ZERO)
+        + Duration::from_millis(100)
+}

@@ -1,0 +1,114 @@
+//! Everything that moves bytes through a worker, by phase.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+use quinn_proto::StreamId;
+use stoq_wire::head::FlowId;
+
+use super::peers::PeerKey;
+use crate::api::Link;
+use crate::counters::{FlowCounters, Party, SecurityPolicy, Suite};
+use crate::relay::pipe::Pipe;
+use crate::relay::stream::StreamRelay;
+
+/// A captured connection that is to be relayed over STOQ.
+#[derive(Debug)]
+pub(crate) struct Captured {
+    pub(crate) tcp: TcpStream,
+    pub(crate) peer: PeerKey,
+    pub(crate) info: FlowInfo,
+}
+
+/// Who initiated a flow, seen from this pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// An application of this pod dialled.
+    Outbound,
+    /// Somebody dialled an application of this pod.
+    Inbound,
+}
+
+/// What is known about a relayed connection, for counters and the access log.
+#[derive(Debug, Clone)]
+pub(crate) struct FlowInfo {
+    pub(crate) direction: Direction,
+    pub(crate) flow: FlowId,
+    /// The client's address.
+    pub(crate) source: SocketAddr,
+    /// Where the connection goes, after virtual addresses were translated.
+    pub(crate) destination: SocketAddr,
+    /// The other end, where the registry knows it; its SPIFFE id once proven.
+    pub(crate) peer: Party,
+    /// Name and namespace of the service that was dialled, if it was one.
+    pub(crate) service: Option<(Arc<str>, Arc<str>)>,
+    pub(crate) policy: SecurityPolicy,
+    /// What protects it; none for plaintext.
+    pub(crate) suite: Option<Suite>,
+    pub(crate) started: Instant,
+    /// Its counters, once it has begun.
+    pub(crate) counters: Option<Arc<FlowCounters>>,
+    /// Bytes counted so far, sent and received.
+    pub(crate) moved: (u64, u64),
+}
+
+/// A flow's phase.
+#[derive(Debug)]
+pub(crate) enum Flow {
+    /// A captured connection waits for a connection to its peer.
+    Waiting(Box<Captured>),
+    /// A stream from a peer whose head has not arrived whole.
+    Head { stream: StreamId, seen: Vec<u8> },
+    /// The application is being connected for a stream from a peer.
+    Connecting(Box<StreamRelay>),
+    /// A relay at work.
+    Relay(Box<StreamRelay>),
+    /// Plaintext: two TCP connections.
+    Pipe(Box<Pipe>),
+    /// An API stream that waits for a connection to its peer.
+    ApiWaiting { link: Arc<Link>, peer: PeerKey },
+    /// An API stream at work.
+    Api(ApiStream),
+}
+
+/// An API stream on its connection.
+#[derive(Debug)]
+pub(crate) struct ApiStream {
+    pub(crate) link: Arc<Link>,
+    pub(crate) stream: StreamId,
+    pub(crate) pending: Bytes,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) send_ended: bool,
+    pub(crate) receive_ended: bool,
+}
+
+/// A flow in the worker's slab.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) flow: Flow,
+    /// The STOQ connection that carries it, once there is one.
+    pub(crate) connection: Option<usize>,
+    pub(crate) info: Option<Box<FlowInfo>>,
+    /// Tells this flow from an earlier one of the same key.
+    pub(crate) serial: u64,
+    /// Whether it is in the list of flows to run.
+    pub(crate) queued: bool,
+    /// When its opening phase must be over.
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Slot {
+    /// The stream that carries the flow, if it has one.
+    pub(crate) fn stream(&self) -> Option<StreamId> {
+        match &self.flow {
+            Flow::Head { stream, .. } => Some(*stream),
+            Flow::Connecting(relay) | Flow::Relay(relay) => Some(relay.stream),
+            Flow::Api(api) => Some(api.stream),
+            Flow::Waiting(_) | Flow::Pipe(_) | Flow::ApiWaiting { .. } => None,
+        }
+    }
+}

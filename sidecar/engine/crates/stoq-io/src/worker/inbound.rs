@@ -1,0 +1,259 @@
+//! What reaches this pod: streams from peers, and plaintext.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+use quinn_proto::{Dir, ReadError, StreamId};
+use stoq_core::table::{
+    InboundPlaintext, InboundStream, decide_inbound_plaintext, decide_inbound_stream,
+};
+use stoq_wire::code::StreamCode;
+use stoq_wire::head::{MAX_HEAD_LEN, StreamHead, StreamKind};
+
+use super::observe::{Outcome, suite};
+use super::outbound::{dialled_address, party};
+use super::{Direction, FLOWS, Flow, Origin, Worker};
+use crate::counters::SecurityPolicy;
+use crate::relay::stream::StreamRelay;
+use crate::socket::tcp;
+use crate::socket::udp::canonical;
+
+/// How long a peer may take to send a stream head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an application may take to accept a connection.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What reading a stream head came to.
+enum Head {
+    Incomplete,
+    Complete(StreamHead, Bytes),
+    Wrong(String),
+}
+
+impl Worker {
+    /// Takes the streams that a peer has opened.
+    pub(super) fn accept_streams(&mut self, index: usize, now: Instant) {
+        let most = self.shared.settings.transport.max_streams;
+        loop {
+            let Some(link) = self.links[index].as_mut() else {
+                return;
+            };
+            let Some(stream) = link.quic.streams().accept(Dir::Bi) else {
+                link.grow_stream_limit(most);
+                return;
+            };
+            if self.draining || self.flows.len() >= self.shared.settings.limits.relays as usize {
+                let code = if self.draining {
+                    StreamCode::Draining
+                } else {
+                    StreamCode::Denied
+                };
+                self.reset_stream(index, stream, code, false);
+                continue;
+            }
+            let key = self.insert_flow(
+                Flow::Head {
+                    stream,
+                    seen: Vec::new(),
+                },
+                None,
+            );
+            self.flows[key].connection = Some(index);
+            if let Some(link) = self.links[index].as_mut() {
+                link.attach(stream, key);
+            }
+            self.set_deadline(key, now + HEAD_TIMEOUT);
+            self.queue(key);
+        }
+    }
+
+    pub(super) fn read_head(&mut self, key: usize, now: Instant) {
+        let slot = &mut self.flows[key];
+        let (Flow::Head { stream, seen }, Some(index)) = (&mut slot.flow, slot.connection) else {
+            return;
+        };
+        let stream = *stream;
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        match gather(&mut link.quic, stream, seen) {
+            Head::Incomplete => {}
+            Head::Wrong(why) => {
+                self.end_flow(key, StreamCode::BadHead, Outcome::Refused(why), now);
+            }
+            Head::Complete(head, first) => {
+                self.cancel_deadline(key);
+                self.head_complete(key, index, stream, &head, first, now);
+            }
+        }
+    }
+
+    fn head_complete(
+        &mut self,
+        key: usize,
+        index: usize,
+        stream: StreamId,
+        head: &StreamHead,
+        first: Bytes,
+        now: Instant,
+    ) {
+        let bootstrap = self.links[index]
+            .as_ref()
+            .is_some_and(|l| l.origin == Origin::Bootstrap);
+        match head.kind {
+            StreamKind::Api if bootstrap => self.accept_api(key, index, stream, first, now),
+            StreamKind::Tcp if !bootstrap => {
+                self.connect_application(key, index, stream, head, first, now);
+            }
+            kind => {
+                let why = format!("{kind:?} streams are not taken on this listener");
+                self.end_flow(key, StreamCode::Denied, Outcome::Refused(why), now);
+            }
+        }
+    }
+
+    fn connect_application(
+        &mut self,
+        key: usize,
+        index: usize,
+        stream: StreamId,
+        head: &StreamHead,
+        first: Bytes,
+        now: Instant,
+    ) {
+        let table = Arc::clone(&self.table);
+        let evidence = self.links[index]
+            .as_ref()
+            .and_then(|link| link.evidence.clone());
+        let Some(peer) = evidence.as_ref().and_then(|e| e.peer.as_ref()) else {
+            let why = "the peer has shown no certificate".to_owned();
+            self.end_flow(key, StreamCode::Denied, Outcome::Refused(why), now);
+            return;
+        };
+        let source = canonical(head.source);
+        let mut info = self.info(Direction::Inbound, source, canonical(head.destination), now);
+        info.flow = head.flow;
+        info.peer = table
+            .workload_at(source.ip())
+            .map(party)
+            .unwrap_or_default();
+        info.peer.principal = Some(Arc::from(peer.spiffe.as_str()));
+        info.policy = SecurityPolicy::MutualTls;
+        info.suite = evidence.as_deref().map(suite);
+        self.flows[key].info = Some(Box::new(info));
+        let destination = match decide_inbound_stream(&table, head, &peer.spiffe) {
+            InboundStream::Connect(to) if self.shared.settings.ipv6_only && to.is_ipv4() => {
+                let why = format!("ipv6_only refuses {to}");
+                self.end_flow(key, StreamCode::Unreachable, Outcome::Refused(why), now);
+                return;
+            }
+            InboundStream::Connect(destination) => destination,
+            InboundStream::Refuse(code) => {
+                self.counters().stream_refused(code);
+                let why = format!("{}: {}", head.destination, code.name());
+                self.end_flow(key, code, Outcome::Refused(why), now);
+                return;
+            }
+        };
+        let from = self.shared.settings.transparent.then_some(source);
+        match self.register_application(key, destination, from) {
+            Ok(tcp) => {
+                let relay = StreamRelay::accepted(tcp, stream, first);
+                self.flows[key].flow = Flow::Connecting(Box::new(relay));
+                self.set_deadline(key, now + CONNECT_TIMEOUT);
+                self.count_opened(key);
+            }
+            Err(error) => {
+                let code = match error.kind() {
+                    io::ErrorKind::ConnectionRefused => StreamCode::Refused,
+                    _ => StreamCode::Unreachable,
+                };
+                self.end_flow(key, code, Outcome::Application(error), now);
+            }
+        }
+    }
+
+    fn register_application(
+        &mut self,
+        key: usize,
+        destination: SocketAddr,
+        from: Option<SocketAddr>,
+    ) -> io::Result<TcpStream> {
+        let mut tcp = self.connect_from(destination, from)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll
+            .registry()
+            .register(&mut tcp, Token(FLOWS + key * 2), both)?;
+        Ok(tcp)
+    }
+
+    /// Connects, from the client's own address where that is permitted.
+    pub(super) fn connect_from(
+        &mut self,
+        destination: SocketAddr,
+        from: Option<SocketAddr>,
+    ) -> io::Result<TcpStream> {
+        if let Some(source) = from.filter(|from| from.is_ipv4() == destination.is_ipv4()) {
+            match tcp::connect(destination, Some(source)) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    self.shared.log.debug(format_args!(
+                        "cannot connect from {source}: {error}; using the pod's own address"
+                    ));
+                }
+            }
+        }
+        tcp::connect(destination, None)
+    }
+
+    /// Plaintext for an application of this pod.
+    pub(super) fn accept_plaintext(&mut self, stream: TcpStream, source: SocketAddr, now: Instant) {
+        let Ok(destination) = dialled_address(&stream) else {
+            tcp::reset_on_close(&stream);
+            return;
+        };
+        let table = Arc::clone(&self.table);
+        match decide_inbound_plaintext(&table, source, destination) {
+            InboundPlaintext::Admit(admission) => {
+                self.counters().plaintext_admitted(admission);
+                let mut info = self.info(Direction::Inbound, source, destination, now);
+                info.peer = table
+                    .workload_at(source.ip())
+                    .map(party)
+                    .unwrap_or_default();
+                let from = self.shared.settings.transparent.then_some(source);
+                self.connect_plain(stream, destination, from, info, now);
+            }
+            InboundPlaintext::Refuse(reason) => self.refuse(stream, destination, reason),
+        }
+    }
+}
+
+/// Reads until the head is whole; never beyond its longest form.
+fn gather(quic: &mut quinn_proto::Connection, stream: StreamId, seen: &mut Vec<u8>) -> Head {
+    let mut receive = quic.recv_stream(stream);
+    let Ok(mut chunks) = receive.read(true) else {
+        return Head::Wrong("the stream is gone".to_owned());
+    };
+    loop {
+        match chunks.next(MAX_HEAD_LEN - seen.len()) {
+            Ok(Some(chunk)) => seen.extend_from_slice(&chunk.bytes),
+            Ok(None) => return Head::Wrong("the stream ended within its head".to_owned()),
+            Err(ReadError::Blocked) => return Head::Incomplete,
+            Err(ReadError::Reset(code)) => return Head::Wrong(format!("reset with {code}")),
+        }
+        match StreamHead::decode(seen) {
+            Ok(Some((head, length))) => {
+                return Head::Complete(head, Bytes::copy_from_slice(&seen[length..]));
+            }
+            Ok(None) => {}
+            Err(error) => return Head::Wrong(error.to_string()),
+        }
+    }
+}

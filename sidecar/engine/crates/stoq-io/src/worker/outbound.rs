@@ -1,0 +1,354 @@
+//! Connections that an application of this pod opens.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+use quinn_proto::Dir;
+use rand_core::{OsRng, RngCore};
+use stoq_core::table::{Outbound, Reason, Service, Workload, decide_outbound};
+use stoq_wire::head::{FlowId, StreamHead, StreamKind};
+
+use super::observe::{Outcome, suite};
+use super::peers::{Placement, PoolLimits};
+use super::{Captured, Direction, FLOWS, Flow, FlowInfo, PeerKey, Worker};
+use crate::counters::{Party, ResponseFlag, SecurityPolicy};
+use crate::mailbox::Command;
+use crate::original_destination::original_destination;
+use crate::relay::stream::StreamRelay;
+use crate::socket::tcp;
+use crate::socket::udp::canonical;
+
+/// The port that capture redirects to the outbound listener and nobody listens on:
+/// connecting to it proves that capture works.
+const PROBE_PORT: u16 = 14002;
+
+impl Worker {
+    /// A captured connection: decides where it goes.
+    pub(super) fn accept_outbound(&mut self, stream: TcpStream, source: SocketAddr, now: Instant) {
+        let Ok(dialled) = dialled_address(&stream) else {
+            tcp::reset_on_close(&stream);
+            return;
+        };
+        if dialled.port() == PROBE_PORT && dialled.ip().is_loopback() {
+            self.answer_probe(stream);
+            return;
+        }
+        let pick = self.pick();
+        let table = Arc::clone(&self.table);
+        match decide_outbound(&table, dialled, pick) {
+            Outbound::Mesh {
+                peer,
+                stoq,
+                expect,
+                destination,
+                service,
+            } => {
+                let mut info = self.info(Direction::Outbound, source, destination, now);
+                info.peer = party(peer);
+                info.service = service.map(named);
+                info.policy = SecurityPolicy::MutualTls;
+                let peer = PeerKey {
+                    address: stoq,
+                    expect: Some(expect),
+                };
+                self.relay_to_owner(
+                    Captured {
+                        tcp: stream,
+                        peer,
+                        info,
+                    },
+                    now,
+                );
+            }
+            Outbound::Passthrough {
+                destination,
+                service,
+            } => {
+                let mut info = self.info(Direction::Outbound, source, destination, now);
+                info.service = service.map(named);
+                self.counters().passed_through();
+                self.connect_plain(stream, destination, None, info, now);
+            }
+            Outbound::Own { destination } => {
+                let info = self.info(Direction::Outbound, source, destination, now);
+                self.connect_plain(stream, destination, None, info, now);
+            }
+            Outbound::Refuse(reason) => self.refuse(stream, dialled, reason),
+        }
+    }
+
+    pub(super) fn info(
+        &self,
+        direction: Direction,
+        source: SocketAddr,
+        destination: SocketAddr,
+        now: Instant,
+    ) -> FlowInfo {
+        let mut flow = [0; 16];
+        OsRng.fill_bytes(&mut flow);
+        FlowInfo {
+            direction,
+            flow: FlowId(flow),
+            source,
+            destination,
+            peer: Party::default(),
+            service: None,
+            policy: SecurityPolicy::Unknown,
+            suite: None,
+            started: now,
+            counters: None,
+            moved: (0, 0),
+        }
+    }
+
+    /// Resets a captured connection that the table refuses.
+    pub(super) fn refuse(&mut self, stream: TcpStream, destination: SocketAddr, reason: Reason) {
+        self.counters().refused(reason);
+        self.turn_away(stream, destination, format_args!("{reason}"));
+    }
+
+    /// Resets a captured connection that cannot be relayed.
+    pub(super) fn turn_away(
+        &mut self,
+        stream: TcpStream,
+        destination: SocketAddr,
+        why: std::fmt::Arguments<'_>,
+    ) {
+        self.shared
+            .log
+            .debug(format_args!("refused {destination}: {why}"));
+        tcp::reset_on_close(&stream);
+    }
+
+    /// Proves to whoever set capture up that it leads here, and to this process.
+    fn answer_probe(&mut self, mut stream: TcpStream) {
+        if let Some(nonce) = self.shared.nonce {
+            self.counters().capture_probed();
+            // 16 bytes fit the empty buffer of a new socket.
+            let _ = stream.write(&nonce);
+        }
+    }
+
+    /// Hands the connection to the worker that holds the connections to its peer.
+    fn relay_to_owner(&mut self, captured: Captured, now: Instant) {
+        let owner = captured.peer.owner(self.shared.mailboxes.len());
+        if owner == self.index {
+            self.begin_relay(captured, now);
+        } else {
+            self.shared.mailboxes[owner].post(Command::Relay(Box::new(captured)));
+        }
+    }
+
+    pub(super) fn begin_relay(&mut self, captured: Captured, now: Instant) {
+        let info = captured.info.clone();
+        if self.shared.settings.ipv6_only && captured.peer.address.is_ipv4() {
+            let address = captured.peer.address;
+            self.turn_away(
+                captured.tcp,
+                address,
+                format_args!("ipv6_only refuses IPv4"),
+            );
+            return;
+        }
+        let key = self.insert_flow(Flow::Waiting(Box::new(captured)), Some(info));
+        self.set_deadline(key, now + self.opening_timeout());
+        self.place(key, now);
+    }
+
+    /// How long a flow may wait: for a dial, and one more after a connection that
+    /// turned out to be full.
+    pub(super) fn opening_timeout(&self) -> Duration {
+        self.shared.settings.transport.dial_timeout() * 2 + Duration::from_secs(1)
+    }
+
+    /// Finds a connection for a waiting flow.
+    pub(super) fn place(&mut self, key: usize, now: Instant) {
+        let Some(peer) = self.awaited(key) else {
+            return;
+        };
+        let pool = &self.shared.settings.pool;
+        let limits = PoolLimits {
+            streams: pool.streams_per_connection as usize,
+            connections: pool.connections_per_peer as usize,
+        };
+        let placement = self.peers.place(&peer, limits, |index| self.load(index));
+        match placement {
+            Placement::Use(index) => self.open(key, index, now),
+            Placement::Wait => self.peers.wait(&peer, key),
+            Placement::Dial => {
+                self.peers.wait(&peer, key);
+                if let Err(error) = self.dial(&peer, now) {
+                    self.connection_gone(key, &error.into(), ResponseFlag::Connect, now);
+                }
+            }
+        }
+    }
+
+    /// Places the flows that waited for the peer of this connection.
+    pub(super) fn place_waiting(&mut self, index: usize, now: Instant) {
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        link.exhausted = false;
+        if let super::Origin::Dialled(peer) = link.origin.clone() {
+            for key in self.peers.take_waiting(&peer) {
+                self.place(key, now);
+            }
+        }
+    }
+
+    fn awaited(&self, key: usize) -> Option<PeerKey> {
+        match &self.flows.get(key)?.flow {
+            Flow::Waiting(captured) => Some(captured.peer.clone()),
+            Flow::ApiWaiting { peer, .. } => Some(peer.clone()),
+            _ => None,
+        }
+    }
+
+    fn load(&self, index: usize) -> Option<usize> {
+        let link = self.links.get(index)?.as_ref()?;
+        (self.usable(index) && !link.exhausted).then(|| link.stream_count())
+    }
+
+    /// Opens a stream for a waiting flow.
+    fn open(&mut self, key: usize, index: usize, now: Instant) {
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        let Some(stream) = link.quic.streams().open(Dir::Bi) else {
+            link.exhausted = true;
+            self.place(key, now);
+            return;
+        };
+        link.attach(stream, key);
+        self.cancel_deadline(key);
+        let evidence = self.links[index]
+            .as_ref()
+            .and_then(|link| link.evidence.clone());
+        let slot = &mut self.flows[key];
+        slot.connection = Some(index);
+        let placeholder = Flow::Head {
+            stream,
+            seen: Vec::new(),
+        };
+        match std::mem::replace(&mut slot.flow, placeholder) {
+            Flow::Waiting(captured) => {
+                let Captured { mut tcp, info, .. } = *captured;
+                if let (Some(info), Some(evidence)) = (&mut slot.info, evidence) {
+                    info.suite = Some(suite(&evidence));
+                    let proven = evidence
+                        .peer
+                        .as_ref()
+                        .map(|peer| peer.spiffe.as_str().into());
+                    info.peer.principal = proven;
+                }
+                let token = Token(FLOWS + key * 2);
+                let both = Interest::READABLE | Interest::WRITABLE;
+                let head = encode(StreamKind::Tcp, &info);
+                let registered = self.poll.registry().register(&mut tcp, token, both);
+                slot.flow = Flow::Relay(Box::new(StreamRelay::opened(tcp, stream, head)));
+                self.count_opened(key);
+                match registered {
+                    Ok(()) => self.queue(key),
+                    Err(error) => {
+                        let code = stoq_wire::code::StreamCode::Cancelled;
+                        self.end_flow(key, code, Outcome::Application(error), now);
+                    }
+                }
+            }
+            Flow::ApiWaiting { link, .. } => self.open_api(key, index, stream, link, now),
+            other => slot.flow = other,
+        }
+    }
+
+    /// Connects plaintext to where it was going.
+    pub(super) fn connect_plain(
+        &mut self,
+        mut client: TcpStream,
+        destination: SocketAddr,
+        from: Option<SocketAddr>,
+        info: FlowInfo,
+        now: Instant,
+    ) {
+        if self.shared.settings.ipv6_only && destination.is_ipv4() {
+            self.turn_away(client, destination, format_args!("ipv6_only refuses IPv4"));
+            return;
+        }
+        if self
+            .listeners
+            .iter()
+            .any(|listener| listener.address == destination)
+        {
+            self.turn_away(client, destination, format_args!("it leads back here"));
+            return;
+        }
+        let mut server = match self.connect_from(destination, from) {
+            Ok(server) => server,
+            Err(error) => {
+                self.turn_away(client, destination, format_args!("{error}"));
+                return;
+            }
+        };
+        let entry = self.flows.vacant_key();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        let registered = registry
+            .register(&mut client, Token(FLOWS + entry * 2), both)
+            .and_then(|()| registry.register(&mut server, Token(FLOWS + entry * 2 + 1), both));
+        let pipe = crate::relay::pipe::Pipe::new(client, server);
+        let key = self.insert_flow(Flow::Pipe(Box::new(pipe)), Some(info));
+        debug_assert_eq!(key, entry);
+        self.set_deadline(key, now + super::inbound::CONNECT_TIMEOUT);
+        self.count_opened(key);
+        if let Err(error) = registered {
+            let code = stoq_wire::code::StreamCode::Cancelled;
+            self.end_flow(key, code, Outcome::Application(error), now);
+        }
+    }
+}
+
+/// Where a captured connection was going. One that was not redirected was going to
+/// the listener itself: a virtual address bound here, or nowhere.
+pub(super) fn dialled_address(stream: &TcpStream) -> std::io::Result<SocketAddr> {
+    match original_destination(stream)? {
+        Some(destination) => Ok(destination),
+        None => stream.local_addr().map(canonical),
+    }
+}
+
+/// The first bytes of a stream that carries `info`'s flow.
+pub(super) fn encode(kind: StreamKind, info: &FlowInfo) -> Bytes {
+    let mut head = Vec::with_capacity(stoq_wire::head::MAX_HEAD_LEN);
+    StreamHead {
+        kind,
+        resume: false,
+        flow: info.flow,
+        sent: 0,
+        received: 0,
+        source: info.source,
+        destination: info.destination,
+    }
+    .encode(&mut head);
+    head.into()
+}
+
+/// A workload as a label; its identity is not proven yet.
+pub(super) fn party(workload: &Workload) -> Party {
+    Party {
+        workload: Some(workload.name.as_str().into()),
+        namespace: Some(workload.namespace.as_str().into()),
+        principal: None,
+    }
+}
+
+fn named(service: &Service) -> (Arc<str>, Arc<str>) {
+    (
+        service.name.as_str().into(),
+        service.namespace.as_str().into(),
+    )
+}

@@ -1,0 +1,59 @@
+//! Stalled applications must not freeze the others.
+//!
+//! A stream whose application does not read holds up to a stream window of bytes,
+//! and they count against the window of its connection. So when a stream stalls for
+//! the first time its connection's window grows by a stream window, until the stream
+//! has ended. What all connections of a worker get in this way is bounded; beyond
+//! it new flows find the connection slow and the pool dials another.
+
+use quinn_proto::VarInt;
+
+use super::{Flow, Worker};
+
+impl Worker {
+    /// Makes up for a stalled stream, once.
+    pub(super) fn grant_window(&mut self, key: usize, index: usize) {
+        let settings = &self.shared.settings.transport;
+        let more = u64::from(settings.stream_window);
+        if self.extra_window + more > u64::from(settings.stalled_window) {
+            return;
+        }
+        let Some(Flow::Relay(relay)) = self.flows.get_mut(key).map(|slot| &mut slot.flow) else {
+            return;
+        };
+        if std::mem::replace(&mut relay.granted, true) {
+            return;
+        }
+        if let Some(link) = self.links[index].as_mut() {
+            link.extra_window += more;
+            self.extra_window += more;
+        }
+        self.apply_window(index);
+    }
+
+    /// A stream that was made up for has ended.
+    pub(super) fn reclaim_window(&mut self, index: usize) {
+        let less = u64::from(self.shared.settings.transport.stream_window);
+        if let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) {
+            let less = less.min(link.extra_window);
+            link.extra_window -= less;
+            self.release_window(less);
+            self.apply_window(index);
+        }
+    }
+
+    /// The connection that held `bytes` of extra window is gone.
+    pub(super) fn release_window(&mut self, bytes: u64) {
+        self.extra_window = self.extra_window.saturating_sub(bytes);
+    }
+
+    fn apply_window(&mut self, index: usize) {
+        let base = u64::from(self.shared.settings.transport.connection_window);
+        if let Some(link) = self.links[index].as_mut()
+            && let Ok(window) = VarInt::from_u64(base + link.extra_window)
+        {
+            link.quic.set_receive_window(window);
+            self.activate(index);
+        }
+    }
+}
