@@ -1,0 +1,106 @@
+//! As many handshakes as a TLS or QUIC server answers, from a fixed number of clients that start
+//! the next one when the last is done. Prints one JSON object: handshakes, resumed, seconds.
+
+mod quic;
+mod tls;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use clap::{Parser, ValueEnum};
+use quic_setup::Identity;
+
+/// Handshake load.
+#[derive(Parser)]
+struct Arguments {
+    /// What the server speaks.
+    protocol: Protocol,
+    /// The server.
+    server: SocketAddr,
+    /// How long, seconds.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Handshakes in flight.
+    #[arg(long, default_value_t = 8)]
+    parallel: usize,
+    /// Resume sessions by ticket. Without it every handshake is a full one.
+    #[arg(long)]
+    resumed: bool,
+    /// ALPN identifier.
+    #[arg(long, default_value = "")]
+    alpn: String,
+    /// The interface's MTU in bytes, for QUIC.
+    #[arg(long, default_value_t = 1500)]
+    mtu: u16,
+    /// Certificate, PEM.
+    #[arg(long)]
+    certificate: String,
+    /// Private key, PEM.
+    #[arg(long)]
+    key: String,
+    /// Root that both sides trust, PEM.
+    #[arg(long)]
+    root: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Protocol {
+    /// TLS 1.3 over TCP.
+    Tls,
+    /// QUIC.
+    Quic,
+}
+
+/// What one client, or all of them together, did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    handshakes: u64,
+    resumed: u64,
+}
+
+impl std::iter::Sum for Count {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |a, b| Self {
+            handshakes: a.handshakes + b.handshakes,
+            resumed: a.resumed + b.resumed,
+        })
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let identity = Identity::from_files(&arguments.certificate, &arguments.key, &arguments.root)?;
+    let mut tls = identity.client_tls(&arguments.alpn)?;
+    if !arguments.resumed {
+        tls.resumption = rustls::client::Resumption::disabled();
+    }
+    let start = Instant::now();
+    let end = start + Duration::from_secs_f64(arguments.seconds);
+    let count = match arguments.protocol {
+        Protocol::Tls => tls::run(arguments.server, tls, arguments.parallel, end)?,
+        Protocol::Quic => quic::run(
+            arguments.server,
+            tls,
+            arguments.resumed,
+            arguments.mtu,
+            arguments.parallel,
+            end,
+        )?,
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    ensure!(
+        count.handshakes > 0,
+        "no handshake with {} succeeded",
+        arguments.server
+    );
+    println!(
+        "{}",
+        serde_json::json!({
+            "handshakes": count.handshakes,
+            "resumed": count.resumed,
+            "seconds": seconds,
+        })
+    );
+    Ok(())
+}
