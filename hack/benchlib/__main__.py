@@ -1,0 +1,100 @@
+"""hack/bench: see `hack/bench --help` and docs/benchmarks/README.md."""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from benchlib import (
+    candidates,
+    certificates,
+    machine,
+    network,
+    plot,
+    report,
+    scenarios,
+    settings,
+    tables,
+    tools,
+)
+from benchlib.candidates.base import Bench, Candidate
+from benchlib.errors import BenchError
+from lab.command import CommandError
+from lab.process import ProcessError
+
+# What ends a measurement with a message: ours, and those of hack/lab.
+ERRORS = (BenchError, CommandError, ProcessError)
+
+TITLES = {candidate.name: candidate.title for candidate in candidates.ALL}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs what the command line asks for; 0 when every candidate could be measured."""
+    try:
+        benchmarks, output = settings.parse(arguments)
+        found = tools.find()
+        about = machine.describe(found.versions())
+        objects = []
+        for chosen in benchmarks:
+            rounds = _measure(chosen, found)
+            objects.append(_publish(rounds, about, output))
+    except ERRORS as error:
+        print(f"hack/bench: {error}", file=sys.stderr)
+        return 2
+    if output.json:
+        smoke = {"smoke": True, "scenarios": objects}
+        print(json.dumps(smoke if len(objects) > 1 else objects[0], indent=2))
+    return 1 if any(result["failures"] for result in objects) else 0
+
+
+def _measure(chosen: settings.Settings, found: tools.Tools) -> report.Rounds:
+    """Every candidate once in each round: A B C A B C, so that all share the machine's mood."""
+    scenario = scenarios.ALL[chosen.scenario]
+    rounds = report.Rounds(chosen, scenario.metrics)
+    measured = [c for c in candidates.named(chosen.candidates) if scenario.name in c.scenarios]
+    with network.pair(chosen.mtu, pin=chosen.pin) as made:
+        bench = Bench(chosen, made, found, certificates.make(made.state.folder))
+        for number in range(chosen.rounds):
+            for candidate in measured:
+                _measure_one(bench, candidate, rounds, number)
+    return rounds
+
+
+def _measure_one(bench: Bench, candidate: Candidate, rounds: report.Rounds, number: int) -> None:
+    scenario = scenarios.ALL[bench.settings.scenario]
+    label = f"{scenario.name} {number + 1}/{bench.settings.rounds} {candidate.name}"
+    try:
+        sample = scenario.measure(bench, candidate)
+    except ERRORS as error:
+        rounds.failures.append((candidate.name, str(error)))
+        print(f"{label}: {error}", file=sys.stderr)
+        return
+    rounds.add(candidate.name, sample)
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in sample.values.items())
+    print(f"{label}: {shown}; {sample.busy_cores:.2f} cores busy", file=sys.stderr)
+
+
+def _publish(
+    rounds: report.Rounds, about: dict[str, object], output: settings.Output
+) -> report.Json:
+    result = report.to_json(rounds, about)
+    about = {**about, **_mapping(result["machine"])}
+    page = tables.markdown(rounds, about, TITLES)
+    if not output.json:
+        print(page)
+    if output.folder is not None and rounds.samples:
+        output.folder.mkdir(parents=True, exist_ok=True)
+        stem = output.folder / tables.name(rounds.settings)
+        plot.draw(rounds, TITLES, tables.name(rounds.settings), stem.with_suffix(".png"))
+        stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+        image = f"\n![{stem.name}]({stem.name}.png)\n"
+        stem.with_suffix(".md").write_text(page + image)
+    return result
+
+
+def _mapping(value: object) -> dict[str, object]:
+    assert isinstance(value, dict)
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,21 @@
+"""The paths that are compared."""
+
+from benchlib.candidates.base import Candidate
+from benchlib.candidates.direct import Direct
+from benchlib.candidates.envoy import EnvoyHttp3, EnvoyTcp
+from benchlib.candidates.quinn import QuinnRelay, StockQuinn
+from benchlib.candidates.tcp_relay import TcpRelay
+
+ALL: tuple[Candidate, ...] = (
+    Direct(),
+    TcpRelay(),
+    EnvoyTcp(),
+    EnvoyHttp3(),
+    QuinnRelay(),
+    StockQuinn(),
+)
+
+
+def named(names: tuple[str, ...]) -> list[Candidate]:
+    """The candidates of these names, in the order of the tables."""
+    return [candidate for candidate in ALL if candidate.name in names]

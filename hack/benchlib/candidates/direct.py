@@ -1,0 +1,20 @@
+"""No mesh at all: the ceiling."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import ClassVar
+
+from benchlib.candidates.base import Bench, Candidate, Route
+
+
+class Direct(Candidate):
+    """TCP over the veth."""
+
+    name: ClassVar[str] = "direct"
+    title: ClassVar[str] = "direct TCP (ceiling)"
+    scenarios: ClassVar[frozenset[str]] = frozenset({"bulk", "latency"})
+
+    @contextlib.contextmanager
+    def route(self, bench: Bench, port: int) -> Iterator[Route]:
+        """Nothing to start."""
+        yield Route(bench.network.server.address, port)

@@ -1,0 +1,32 @@
+"""The machine that was measured: without it no figure means anything."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def describe(versions: dict[str, str]) -> dict[str, object]:
+    """For the record beside every result."""
+    return {
+        "cpu": _cpu_model(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "virtual": "hypervisor" in _cpuinfo(),
+        "rmem_max": int(Path("/proc/sys/net/core/rmem_max").read_text()),
+        "wmem_max": int(Path("/proc/sys/net/core/wmem_max").read_text()),
+        "load_before": round(os.getloadavg()[0], 2),
+        "versions": versions,
+    }
+
+
+def _cpuinfo() -> str:
+    return Path("/proc/cpuinfo").read_text()
+
+
+def _cpu_model() -> str:
+    first = _cpuinfo().split("\n\n")[0].splitlines()
+    values = {name.strip(): value.strip() for name, _, value in (x.partition(":") for x in first)}
+    model = values.get("model name", "unknown")
+    return f"{model} (family {values.get('cpu family', '?')}, model {values.get('model', '?')})"

@@ -1,0 +1,75 @@
+"""The two pods that are measured between: a laboratory of hack/lab."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lab import netns, plan
+from lab.plan import Pod
+from lab.state import State
+
+# Any number of closed connections may linger, and their ports be used again: a minute of
+# TIME_WAIT at 1000 new connections a second is more than the default port range holds.
+_SYSCTLS = (
+    "net.ipv4.ip_local_port_range=16000 65000",
+    "net.ipv4.tcp_tw_reuse=1",
+    "net.core.somaxconn=4096",
+)
+
+# The sidecars' user: every relay, ours or a peer's, runs as one, without capabilities.
+RELAY_UID = 14008
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A pod, and the CPU that its processes are kept on; None: the kernel decides."""
+
+    pod: Pod
+    cpu: int | None = None
+
+    @property
+    def address(self) -> str:
+        """Its IPv6 address."""
+        return str(self.pod.ipv6)
+
+    def command(self, argv: Sequence[str], *, as_relay: bool = False) -> list[str]:
+        """`argv` made to run here. Every wrapper execs, so the process id is the program's."""
+        words = netns.enter(self.pod.netns)
+        if self.cpu is not None:
+            words += ["taskset", "-c", str(self.cpu)]
+        if as_relay:
+            user = str(RELAY_UID)
+            words += ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
+            words += ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+        return [*words, *argv]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Both sides, and the record of what runs in them."""
+
+    client: Side
+    server: Side
+    state: State
+    plan: plan.Plan
+
+
+@contextlib.contextmanager
+def pair(mtu: int, *, pin: bool) -> Iterator[Network]:
+    """A client and a server pod whose path has this MTU in bytes.
+
+    Raises lab.command.CommandError when iproute2 refuses.
+    """
+    made = plan.make(plan.new_run_id("bench"), ["client", "server"], mtu=mtu)
+    state = State.create(made.run, "bench")
+    try:
+        netns.build(made, state)
+        for pod in made.pods:
+            netns.run_in(pod.netns, ["sysctl", "-qw", *_SYSCTLS])
+        client, server = (
+            Side(made.pod(name), cpu if pin else None)
+            for cpu, name in enumerate(["client", "server"])
+        )
+        yield Network(client, server, state, made)
+    finally:
+        state.remove()

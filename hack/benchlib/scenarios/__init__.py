@@ -1,0 +1,12 @@
+"""What is measured over a path."""
+
+from benchlib.scenarios.base import Scenario
+from benchlib.scenarios.bulk import Bulk
+from benchlib.scenarios.cpu import Cpu
+from benchlib.scenarios.handshake import Handshake
+from benchlib.scenarios.latency import Latency
+from benchlib.scenarios.memory import Memory
+
+ALL: dict[str, Scenario] = {
+    scenario.name: scenario for scenario in (Bulk(), Latency(), Handshake(), Memory(), Cpu())
+}

@@ -1,0 +1,99 @@
+"""The programs a benchmark runs: our load tools, the peers, Debian's iperf3."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchlib.errors import BenchError
+from lab import command
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PEERS = REPOSITORY / "hack" / "peers"
+
+_SYSTEM = {
+    "ip": "iproute2",
+    "ss": "iproute2",
+    "iperf3": "iperf3",
+    "openssl": "openssl",
+    "setpriv": "util-linux",
+    "sysctl": "procps",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Where they are. Folders are readable by the relays' user."""
+
+    binaries: Path  # of hack/peers
+    envoy: Path | None
+
+    def peer(self, name: str) -> str:
+        """The path of one of our own programs."""
+        return str(self.binaries / name)
+
+    def need_envoy(self) -> str:
+        """Envoy's path; raises BenchError with the way to get it."""
+        if self.envoy is None:
+            raise BenchError("Envoy is missing: run hack/setup --bench")
+        return str(self.envoy)
+
+    def versions(self) -> dict[str, str]:
+        """What was measured, for the record."""
+        versions = {
+            "iperf3": command.run(["iperf3", "--version"], timeout=5).stdout.split("\n")[0],
+            "quinn": _locked_version("quinn"),
+            "stoq": command.run(
+                ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"],
+                timeout=5,
+            ).stdout.strip(),
+        }
+        if self.envoy is not None:
+            said = command.run([str(self.envoy), "--version"], timeout=10).stdout
+            match = re.search(r"/(\d+\.\d+\.\d+)/", said)
+            versions["envoy"] = match.group(1) if match else said.strip()
+        return versions
+
+
+def find() -> Tools:
+    """Builds our own programs where needed and finds the others; raises BenchError."""
+    missing = sorted({package for tool, package in _SYSTEM.items() if shutil.which(tool) is None})
+    if missing:
+        raise BenchError(f"missing programs: apt-get install {' '.join(missing)}")
+    return Tools(_build_peers(), _find_envoy())
+
+
+def _build_peers() -> Path:
+    if shutil.which("cargo") is None:
+        raise BenchError("cargo is missing: run hack/setup")
+    build = [
+        "cargo",
+        "build",
+        "--release",
+        "--locked",
+        "--message-format=json-render-diagnostics",
+    ]
+    done = subprocess.run(build, cwd=PEERS, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchError(f"hack/peers does not build: {' '.join(build)} in {PEERS}")
+    for line in done.stdout.splitlines():
+        if executable := json.loads(line).get("executable"):
+            return Path(executable).parent
+    raise BenchError("cargo built hack/peers and named no program")
+
+
+def _find_envoy() -> Path | None:
+    spec = importlib.util.find_spec("envoy")
+    if spec is None or spec.origin is None:
+        return None
+    binary = Path(spec.origin).parent / "_bin" / "envoy"
+    return binary if binary.exists() else None
+
+
+def _locked_version(package: str) -> str:
+    lock = (PEERS / "Cargo.lock").read_text()
+    match = re.search(rf'name = "{package}"\nversion = "([^"]+)"', lock)
+    return match.group(1) if match else "unknown"
