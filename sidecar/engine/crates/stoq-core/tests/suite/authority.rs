@@ -147,7 +147,10 @@ fn what_x509_cannot_carry_is_an_error() {
     };
     assert!(matches!(create(far, &[1]), Err(IssueError::Encoding(_))));
     let long = [1; 40];
-    assert!(matches!(create(today(), &long), Err(IssueError::Encoding(_))));
+    assert!(matches!(
+        create(today(), &long),
+        Err(IssueError::Encoding(_))
+    ));
     // Past 2049 dates take another form (RFC 5280, 4.1.2.5).
     let century = Validity {
         not_before: START,

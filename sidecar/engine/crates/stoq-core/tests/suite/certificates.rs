@@ -60,7 +60,11 @@ fn both_signatures_cover_what_the_standards_say() {
     let falcon = forgery.falcon_signature();
     assert!(root.falcon.verify(&forgery.pre_tbs(), &falcon));
     let tbs = forgery.tbs().to_der().unwrap();
-    assert!(verify_ed25519(&root.ed25519, &tbs, &good[good.len() - 64..]));
+    assert!(verify_ed25519(
+        &root.ed25519,
+        &tbs,
+        &good[good.len() - 64..]
+    ));
 }
 
 #[test]
@@ -230,10 +234,7 @@ fn an_unknown_extension_is_refused_only_if_it_is_critical() {
     let forged = Forgery::of(&good)
         .with(unknown, false, b"\x05\x00")
         .sign(mesh.ca.key());
-    assert_eq!(
-        Leaf::parse(&forged).unwrap().verify(mesh.ca.root()),
-        Ok(())
-    );
+    assert_eq!(Leaf::parse(&forged).unwrap().verify(mesh.ca.root()), Ok(()));
 }
 
 #[test]

@@ -50,11 +50,7 @@ impl Case {
 #[test]
 fn a_good_certificate_is_let_in_by_every_expectation_it_meets() {
     let case = case();
-    for expect in [
-        Expect::Id(id("web")),
-        Expect::AnyInMesh,
-        Expect::Bootstrap,
-    ] {
+    for expect in [Expect::Id(id("web")), Expect::AnyInMesh, Expect::Bootstrap] {
         let peer = case.ask(START, &expect).unwrap().unwrap();
         assert_eq!(peer.spiffe, id("web"));
         assert_eq!(peer.serial, case.serial);
@@ -216,42 +212,93 @@ fn every_refusal_has_an_alert_a_code_and_a_name() {
         not_after: 2,
     };
     let all = [
-        (Refusal::NoTrust, Alert::UnknownCA, ConnectionCode::Unauthorised, "no_trust_bundle"),
-        (Refusal::NoCertificate, Alert::CertificateRequired, ConnectionCode::Unauthorised, "no_certificate"),
+        (
+            Refusal::NoTrust,
+            Alert::UnknownCA,
+            ConnectionCode::Unauthorised,
+            "no_trust_bundle",
+        ),
+        (
+            Refusal::NoCertificate,
+            Alert::CertificateRequired,
+            ConnectionCode::Unauthorised,
+            "no_certificate",
+        ),
         (
             Refusal::Certificate(CertificateError::Nul),
-            Alert::BadCertificate, ConnectionCode::Unauthorised, "bad_certificate",
+            Alert::BadCertificate,
+            ConnectionCode::Unauthorised,
+            "bad_certificate",
         ),
         (
-            Refusal::TrustDomain { id: id.clone(), ours: domain.clone() },
-            Alert::UnknownCA, ConnectionCode::Unauthorised, "other_trust_domain",
+            Refusal::TrustDomain {
+                id: id.clone(),
+                ours: domain.clone(),
+            },
+            Alert::UnknownCA,
+            ConnectionCode::Unauthorised,
+            "other_trust_domain",
         ),
-        (Refusal::UnknownRoot(id.clone()), Alert::UnknownCA, ConnectionCode::Unauthorised, "unknown_root"),
+        (
+            Refusal::UnknownRoot(id.clone()),
+            Alert::UnknownCA,
+            ConnectionCode::Unauthorised,
+            "unknown_root",
+        ),
         (
             Refusal::RootExpired {
-                trust_domain: domain, not_before: validity.not_before, not_after: validity.not_after, now,
+                trust_domain: domain,
+                not_before: validity.not_before,
+                not_after: validity.not_after,
+                now,
             },
-            Alert::UnknownCA, ConnectionCode::Expired, "root_expired",
+            Alert::UnknownCA,
+            ConnectionCode::Expired,
+            "root_expired",
         ),
         (
-            Refusal::Expired { id: id.clone(), not_after: 2, now },
-            Alert::CertificateExpired, ConnectionCode::Expired, "expired",
+            Refusal::Expired {
+                id: id.clone(),
+                not_after: 2,
+                now,
+            },
+            Alert::CertificateExpired,
+            ConnectionCode::Expired,
+            "expired",
         ),
         (
-            Refusal::NotYetValid { id: id.clone(), not_before: 3, now },
-            Alert::CertificateExpired, ConnectionCode::Expired, "not_yet_valid",
+            Refusal::NotYetValid {
+                id: id.clone(),
+                not_before: 3,
+                now,
+            },
+            Alert::CertificateExpired,
+            ConnectionCode::Expired,
+            "not_yet_valid",
         ),
         (
-            Refusal::Revoked { id: id.clone(), serial: vec![0x0a, 0xff] },
-            Alert::CertificateRevoked, ConnectionCode::Revoked, "revoked",
+            Refusal::Revoked {
+                id: id.clone(),
+                serial: vec![0x0a, 0xff],
+            },
+            Alert::CertificateRevoked,
+            ConnectionCode::Revoked,
+            "revoked",
         ),
         (
             Refusal::FalconKeyId(id.clone()),
-            Alert::IllegalParameter, ConnectionCode::Unauthorised, "other_falcon_key",
+            Alert::IllegalParameter,
+            ConnectionCode::Unauthorised,
+            "other_falcon_key",
         ),
         (
-            Refusal::OtherId { expected: id.clone(), found: id },
-            Alert::AccessDenied, ConnectionCode::Unauthorised, "other_id",
+            Refusal::OtherId {
+                expected: id.clone(),
+                found: id,
+            },
+            Alert::AccessDenied,
+            ConnectionCode::Unauthorised,
+            "other_id",
         ),
     ];
     for (refusal, alert, code, name) in all {

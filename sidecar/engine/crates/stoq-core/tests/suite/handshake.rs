@@ -1,10 +1,13 @@
 //! Full handshakes between two workloads.
 
-use stoq_core::authorise::Expect;
+use rand_core::OsRng;
+use stoq_core::authorise::{Expect, Peer};
+use stoq_core::cert::CertificateError;
+use stoq_core::key::HybridKey;
 use stoq_core::profile::CryptoProfile;
-use stoq_core::tls::ServerRole;
+use stoq_core::tls::{Aead, IdentityError, ServerRole, TlsSettings};
 
-use crate::mesh::{Mesh, id};
+use crate::mesh::{DAY, Mesh, id, today};
 use crate::pair::Pair;
 
 #[test]
@@ -49,4 +52,137 @@ fn a_full_handshake_takes_one_round_trip_and_the_servers_flight_fits_the_credit(
     assert_eq!(pair.round_trips, 1);
     pair.server_speaks();
     assert!(pair.server.is_connected());
+}
+
+#[test]
+fn other_suites_are_negotiated_and_reported() {
+    let mesh = Mesh::new();
+    for (profile, key_exchange, signature) in [
+        (
+            CryptoProfile::Hybrid512,
+            "X25519MLKEM768",
+            "Ed25519+FALCON-512",
+        ),
+        (CryptoProfile::Classical, "X25519", "Ed25519"),
+    ] {
+        let settings = TlsSettings {
+            profile,
+            aead: Aead::Aes128Gcm,
+            ..TlsSettings::default()
+        };
+        let web = mesh.workload_with("web", today(), settings.clone());
+        let db = mesh.workload_with("db", today(), settings);
+        let mut pair = Pair::dial(&web.tls, &db.tls, ServerRole::Mesh, Expect::Id(id("db")));
+        pair.settle();
+        assert!(pair.server.is_connected());
+        for evidence in [pair.client.evidence(), pair.server.evidence()] {
+            assert_eq!(evidence.key_exchange, key_exchange);
+            assert_eq!(evidence.peer_signature, signature);
+            assert_eq!(evidence.local_signature, signature);
+            assert_eq!(evidence.cipher, "AES-128-GCM");
+            assert_eq!(evidence.profile, profile);
+        }
+    }
+}
+
+#[test]
+fn where_both_degrees_are_accepted_the_weaker_profile_is_reported() {
+    let mesh = Mesh::new();
+    let settings = |profile| TlsSettings {
+        profile,
+        accept_other_degree: true,
+        ..TlsSettings::default()
+    };
+    let web = mesh.workload_with("web", today(), settings(CryptoProfile::Hybrid1024));
+    let db = mesh.workload_with("db", today(), settings(CryptoProfile::Hybrid512));
+    for (client, server) in [(&web, &db), (&db, &web)] {
+        let expect = Expect::AnyInMesh;
+        let mut pair = Pair::dial(&client.tls, &server.tls, ServerRole::Mesh, expect);
+        pair.settle();
+        assert!(pair.server.is_connected());
+        for evidence in [pair.client.evidence(), pair.server.evidence()] {
+            assert_eq!(evidence.profile, CryptoProfile::Hybrid512);
+            assert_ne!(evidence.peer_signature, evidence.local_signature);
+        }
+    }
+}
+
+#[test]
+fn a_newcomer_without_a_certificate_reaches_the_bootstrap_listener() {
+    let mesh = Mesh::new();
+    let operator = mesh.workload("operator");
+    let newcomer = mesh.newcomer();
+    let expect = Expect::Id(id("operator"));
+    let mut pair = Pair::dial(&newcomer, &operator.tls, ServerRole::Bootstrap, expect);
+    pair.settle();
+    assert!(pair.client.is_connected() && pair.server.is_connected());
+    let (client, server) = (pair.client.evidence(), pair.server.evidence());
+    assert_eq!(client.peer.unwrap().spiffe, id("operator"));
+    assert_eq!(client.local_signature, "none");
+    assert_eq!(server.peer, None);
+    assert_eq!(server.peer_signature, "none");
+    let identity = pair.server.connection().crypto_session().peer_identity();
+    assert!(identity.is_none());
+    let binding = b"EXPORTER-stoq-bootstrap";
+    assert_eq!(
+        pair.client.export(binding, b""),
+        pair.server.export(binding, b"")
+    );
+}
+
+#[test]
+fn a_workload_with_a_certificate_is_known_at_the_bootstrap_listener() {
+    let mesh = Mesh::new();
+    let (web, operator) = (mesh.workload("web"), mesh.workload("operator"));
+    let expect = Expect::AnyInMesh;
+    let mut pair = Pair::dial(&web.tls, &operator.tls, ServerRole::Bootstrap, expect);
+    pair.settle();
+    assert_eq!(pair.server.evidence().peer.unwrap().spiffe, id("web"));
+    let identity = pair.server.connection().crypto_session().peer_identity();
+    let peer: Box<Peer> = identity.unwrap().downcast().unwrap();
+    assert_eq!(peer.serial, web.serial);
+}
+
+#[test]
+fn a_live_peer_is_refused_once_it_is_revoked_or_its_time_is_over() {
+    let mesh = Mesh::new();
+    let (web, db) = (mesh.workload("web"), mesh.workload("db"));
+    let mut pair = Pair::dial(&web.tls, &db.tls, ServerRole::Mesh, Expect::AnyInMesh);
+    pair.settle();
+    let peer = pair.server.evidence().peer.unwrap();
+    let expect = ServerRole::Mesh.expect();
+    assert_eq!(db.tls.reauthorise(&peer, &expect), Ok(()));
+    mesh.clock.advance(DAY + 1);
+    let refusal = db.tls.reauthorise(&peer, &expect).unwrap_err();
+    assert_eq!(refusal.name(), "expired");
+    let mut trust = mesh.trust();
+    trust.revoke(&web.serial);
+    db.tls.set_trust(trust);
+    let refusal = db.tls.reauthorise(&peer, &expect).unwrap_err();
+    assert_eq!(refusal.name(), "revoked");
+}
+
+#[test]
+fn an_identity_that_does_not_fit_is_not_taken() {
+    let mesh = Mesh::new();
+    let tls = mesh.newcomer();
+    let key = |profile| HybridKey::generate(profile, &mut OsRng);
+    let (big, small) = (
+        key(CryptoProfile::Hybrid1024),
+        key(CryptoProfile::Hybrid512),
+    );
+    let (leaf, _) = mesh.leaf(&big, &id("web"), today());
+    let error = tls.set_identity(small.clone(), leaf).unwrap_err();
+    assert_eq!(
+        error,
+        IdentityError::Certificate(CertificateError::OtherKey)
+    );
+    let (leaf, _) = mesh.leaf(&small, &id("web"), today());
+    let error = tls.set_identity(small, leaf).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "our own key is FALCON-512 but crypto profile hybrid-1024 requires FALCON-1024"
+    );
+    assert!(tls.set_identity(big, vec![0]).is_err());
+    assert!(format!("{tls:?}").contains("has_identity: false"));
 }

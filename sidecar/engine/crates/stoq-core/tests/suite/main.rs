@@ -6,5 +6,8 @@ mod certificates;
 mod forge;
 mod gate;
 mod handshake;
+mod hostile;
 mod mesh;
 mod pair;
+mod refusals;
+mod resumption;
