@@ -57,6 +57,12 @@ impl RootCertificate {
         &self.parsed.der
     }
 
+    /// The serial number, big-endian, without leading zeros.
+    #[must_use]
+    pub fn serial(&self) -> &[u8] {
+        &self.parsed.serial
+    }
+
     /// The identifier that leaves name their issuer by: 160 bits of SHA-256
     /// over both keys.
     #[must_use]

@@ -1,0 +1,134 @@
+//! Identity and trust of a process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use stoq_core::authorise::Trust;
+use stoq_core::cert::RootCertificate;
+use stoq_core::clock::SystemClock;
+use stoq_core::profile::CryptoProfile;
+use stoq_core::spiffe::TrustDomain;
+use stoq_core::tls::{Aead, TlsSettings};
+
+use crate::certificate::unhex;
+use crate::key::HybridKey;
+use crate::mistakes;
+
+/// TLS for all connections of a process.
+#[pyclass(frozen, module = "stoq._engine")]
+pub(crate) struct TlsContext(pub(crate) Arc<stoq_core::tls::TlsContext>);
+
+#[pymethods]
+impl TlsContext {
+    #[new]
+    #[pyo3(signature = (
+        *,
+        profile = "hybrid-1024",
+        allow_classical = false,
+        accept_other_degree = false,
+        aead = "AES-256-GCM",
+        tickets = true,
+        max_tickets = 4096,
+    ))]
+    fn new(
+        profile: &str,
+        allow_classical: bool,
+        accept_other_degree: bool,
+        aead: &str,
+        tickets: bool,
+        max_tickets: usize,
+    ) -> PyResult<Self> {
+        let profile: CryptoProfile = if allow_classical {
+            crate::key::profile(profile)?
+        } else {
+            profile
+                .parse()
+                .map_err(|error| mistakes::argument("profile", error))?
+        };
+        let aead = match aead {
+            "AES-256-GCM" => Aead::Aes256Gcm,
+            "AES-128-GCM" => Aead::Aes128Gcm,
+            other => {
+                let text = format!("{other:?} is neither AES-256-GCM nor AES-128-GCM");
+                return Err(mistakes::argument("aead", text));
+            }
+        };
+        let settings = TlsSettings {
+            profile,
+            accept_other_degree,
+            aead,
+            tickets,
+            max_tickets,
+            ..TlsSettings::default()
+        };
+        Ok(Self(stoq_core::tls::TlsContext::new(
+            settings,
+            Arc::new(SystemClock),
+        )))
+    }
+
+    fn set_identity(&self, py: Python<'_>, key: &HybridKey, leaf: Vec<u8>) -> PyResult<()> {
+        let key = key.0.clone();
+        py.detach(|| self.0.set_identity(key, leaf))
+            .map_err(mistakes::value)
+    }
+
+    fn clear_identity(&self, py: Python<'_>) {
+        py.detach(|| self.0.clear_identity());
+    }
+
+    #[pyo3(signature = (trust_domain, roots, revoked = Vec::new(), federated = BTreeMap::new()))]
+    fn set_trust(
+        &self,
+        py: Python<'_>,
+        trust_domain: &str,
+        roots: Vec<Vec<u8>>,
+        revoked: Vec<String>,
+        federated: BTreeMap<String, Vec<Vec<u8>>>,
+    ) -> PyResult<()> {
+        py.detach(|| {
+            let mut trust = Trust::new(
+                domain("trust_domain", trust_domain)?,
+                parse_roots("roots", &roots)?,
+            );
+            for (index, serial) in revoked.iter().enumerate() {
+                let bytes = unhex(serial)
+                    .filter(|bytes| !bytes.is_empty())
+                    .ok_or_else(|| {
+                        let text = format!("{serial:?} is no serial number in hexadecimal");
+                        mistakes::argument(&format!("revoked[{index}]"), text)
+                    })?;
+                trust.revoke(&bytes);
+            }
+            for (name, roots) in &federated {
+                let field = format!("federated[{name:?}]");
+                trust
+                    .federated
+                    .insert(domain(&field, name)?, parse_roots(&field, roots)?);
+            }
+            self.0.set_trust(trust);
+            Ok(())
+        })
+    }
+
+    fn ticket_counts(&self) -> (usize, usize) {
+        self.0.ticket_counts()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("{:?}", self.0)
+    }
+}
+
+fn domain(field: &str, name: &str) -> PyResult<TrustDomain> {
+    TrustDomain::parse(name).map_err(|error| mistakes::argument(field, error))
+}
+
+fn parse_roots(field: &str, roots: &[Vec<u8>]) -> PyResult<Vec<RootCertificate>> {
+    let parse = |(index, der): (usize, &Vec<u8>)| {
+        RootCertificate::parse(der)
+            .map_err(|error| mistakes::argument(&format!("{field}[{index}]"), error))
+    };
+    roots.iter().enumerate().map(parse).collect()
+}
