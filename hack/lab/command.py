@@ -1,11 +1,17 @@
 """Running a program to its end, with an error that says what was run and what it answered."""
 
+import os
 import subprocess
 from collections.abc import Sequence
 
 
 class CommandError(RuntimeError):
     """A program ended with a status other than 0; the message has its command line and output."""
+
+
+def inherited() -> dict[str, str]:
+    """Our environment without STOQ_*: those are settings, and each program is given its own."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("STOQ_")}
 
 
 def run(
@@ -27,6 +33,7 @@ def run(
             capture_output=True,
             text=True,
             errors="replace",
+            env=inherited(),
             timeout=timeout,
             check=False,
         )

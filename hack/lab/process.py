@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 
+from lab.command import inherited
 from lab.netns import enter
 from lab.state import STOP_SECONDS, State
 
@@ -92,7 +93,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
+            env={**inherited(), **(environment or {})},
             start_new_session=True,
         )
     state.add_process(child)
