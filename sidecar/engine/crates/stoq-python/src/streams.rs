@@ -117,7 +117,6 @@ impl ApiStreams {
         self.0.close(StreamToken(stream));
     }
 
-    #[pyo3(signature = (stream, label, context = b""))]
     fn exporter<'py>(
         &self,
         py: Python<'py>,
