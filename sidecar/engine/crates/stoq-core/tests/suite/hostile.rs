@@ -66,6 +66,10 @@ impl Hostile {
     }
 
     pub(crate) fn client(&self) -> Arc<dyn crypto::ClientConfig> {
+        Arc::new(QuicClientConfig::try_from(self.tls_client()).unwrap())
+    }
+
+    pub(crate) fn tls_client(&self) -> Arc<rustls::ClientConfig> {
         let mut config = rustls::ClientConfig::builder_with_provider(self.provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
@@ -73,7 +77,7 @@ impl Hostile {
             .with_custom_certificate_verifier(Arc::new(Credulous(self.accepts.clone())))
             .with_client_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = vec![self.alpn.to_vec()];
-        Arc::new(QuicClientConfig::try_from(config).unwrap())
+        Arc::new(config)
     }
 
     pub(crate) fn server(&self) -> Arc<dyn crypto::ServerConfig> {

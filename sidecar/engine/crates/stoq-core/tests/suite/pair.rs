@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{
     ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Endpoint,
-    EndpointConfig, Event, ServerConfig, TransportConfig, crypto,
+    EndpointConfig, Event, ServerConfig, Side, TransportConfig, crypto,
 };
 use stoq_core::authorise::Expect;
 use stoq_core::session::Evidence;
@@ -27,6 +28,11 @@ pub(crate) struct End {
     pub(crate) events: Vec<Event>,
     /// Sizes of the datagrams it sent.
     pub(crate) sent: Vec<usize>,
+    /// Answer unvalidated addresses with a Retry.
+    pub(crate) retry: bool,
+    /// Keep copies of what is sent.
+    pub(crate) record: bool,
+    recorded: Vec<BytesMut>,
     buffer: Vec<u8>,
 }
 
@@ -37,6 +43,12 @@ pub(crate) struct Pair {
     pub(crate) now: Instant,
     /// Times that datagrams crossed from the server to the client.
     pub(crate) round_trips: usize,
+}
+
+/// Transport parameters to begin a session with where no endpoint does it.
+pub(crate) fn quic_parameters() -> TransportParameters {
+    // initial_source_connection_id, empty
+    TransportParameters::read(Side::Server, &mut &[0x0f, 0x00][..]).unwrap()
 }
 
 fn transport() -> Arc<TransportConfig> {
@@ -64,6 +76,9 @@ impl End {
             outbound: VecDeque::new(),
             events: Vec::new(),
             sent: Vec::new(),
+            retry: false,
+            record: false,
+            recorded: Vec::new(),
             buffer: Vec::new(),
         }
     }
@@ -82,6 +97,12 @@ impl End {
             Some(DatagramEvent::ConnectionEvent(_, event)) => self.connection().handle_event(event),
             Some(DatagramEvent::NewConnection(incoming)) => {
                 self.buffer.clear();
+                if self.retry && !incoming.remote_address_validated() {
+                    let retry = self.endpoint.retry(incoming, &mut self.buffer).unwrap();
+                    self.outbound
+                        .push_back(BytesMut::from(&self.buffer[..retry.size]));
+                    return;
+                }
                 match self.endpoint.accept(incoming, now, &mut self.buffer, None) {
                     Ok(accepted) => self.connection = Some(accepted),
                     Err(error) => {
@@ -136,6 +157,14 @@ impl End {
             && connection.poll_timeout().is_some_and(|at| at <= now)
         {
             connection.handle_timeout(now);
+        }
+    }
+
+    /// Changes the last byte of all that waits to be sent.
+    pub(crate) fn tamper(&mut self) {
+        for datagram in &mut self.outbound {
+            let last = datagram.len() - 1;
+            datagram[last] ^= 1;
         }
     }
 
@@ -254,6 +283,15 @@ impl Pair {
         panic!("the ends never fall silent");
     }
 
+    /// Carries what the client recorded to the server once more.
+    pub(crate) fn replay(&mut self) {
+        let recorded = std::mem::take(&mut self.client.recorded);
+        for datagram in recorded {
+            let from = self.client.address;
+            self.server.receive(self.now, from, datagram);
+        }
+    }
+
     /// Lets time pass, in steps, and the ends talk.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
@@ -298,6 +336,9 @@ fn carry(from: &mut End, to: &mut End, now: Instant) -> bool {
     let mut carried = false;
     while let Some(datagram) = from.outbound.pop_front() {
         from.sent.push(datagram.len());
+        if from.record {
+            from.recorded.push(datagram.clone());
+        }
         to.receive(now, from.address, datagram);
         carried = true;
     }
