@@ -118,6 +118,12 @@ impl TlsContext {
         self.flush_tickets();
     }
 
+    /// Whether we have an SVID, so that new connections are authenticated both ways.
+    #[must_use]
+    pub fn has_identity(&self) -> bool {
+        self.shared.has_identity()
+    }
+
     /// Replaces roots and revocations and forgets all tickets. Live
     /// connections are the caller's to [`reauthorise`](Self::reauthorise).
     pub fn set_trust(&self, trust: Trust) {

@@ -212,7 +212,14 @@ impl Worker {
 
     fn load(&self, index: usize) -> Option<usize> {
         let link = self.links.get(index)?.as_ref()?;
-        (self.usable(index) && !link.exhausted).then(|| link.stream_count())
+        // On a connection from before our first SVID we are nobody: it is left to its
+        // streams, and new flows get one that says who we are.
+        let nameless = link
+            .evidence
+            .as_ref()
+            .is_some_and(|e| e.local_signature == "none");
+        let outdated = nameless && self.shared.tls.has_identity();
+        (self.usable(index) && !link.exhausted && !outdated).then(|| link.stream_count())
     }
 
     /// Opens a stream for a waiting flow.
