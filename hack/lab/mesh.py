@@ -99,11 +99,7 @@ class Mesh:
         ]
         argv = installation.as_root("stoq_operator.embedded", arguments)
         self.control = process.start(self.state, "control", argv, netns=self.control_pod.netns)
-        self.control.wait_until(
-            "serving",
-            lambda: self.bundle.exists() and self._udp_bound(self.control_pod, CONTROL_PORT),
-            READY_SECONDS,
-        )
+        self.control.wait_until("ready", lambda: self.ready(self.control_pod), READY_SECONDS)
         return self.control
 
     def enrol(self, pod: Pod) -> None:
@@ -147,7 +143,7 @@ class Mesh:
             sidecar.wait_until("ready", functools.partial(self.ready, pod), READY_SECONDS)
 
     def ready(self, pod: Pod) -> bool:
-        """Whether the pod's sidecar answers its readiness probe with success."""
+        """Whether the sidecar, or the control process, says that it is ready."""
         url = f"http://[::1]:{METRICS_PORT}/healthz/ready"
         try:
             netns.run_in(pod.netns, ["curl", "-sf", "--max-time", "2", url])
@@ -177,10 +173,6 @@ class Mesh:
             "STOQ_CAPTURE_MODE": self.settings.capture,
             **self.settings.environment,
         }
-
-    @staticmethod
-    def _udp_bound(pod: Pod, port: int) -> bool:
-        return bool(netns.run_in(pod.netns, ["ss", "-Hlun", f"sport = :{port}"]).strip())
 
 
 def _environment_words(variables: Mapping[str, str]) -> list[str]:

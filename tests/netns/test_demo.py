@@ -1,0 +1,71 @@
+"""The demonstration as a user runs it: its object, its exit status, its cleaning up."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.command import run
+
+ROOT = Path(__file__).parents[2]
+
+
+def _demo(lab_root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lab.demo", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "hack"), "STOQ_LAB_ROOT": str(lab_root)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+def _namespaces() -> set[str]:
+    return set(run(["ip", "netns", "list"]).stdout.split())
+
+
+@pytest.fixture
+def lab_root() -> Path:
+    """A place that the sidecar's user can reach, which pytest's own folders are not."""
+    return Path(f"/run/stoq-lab-test-{os.getpid()}")
+
+
+def test_it_prints_one_object_keeps_running_when_asked_and_goes_without_a_trace(
+    lab_root: Path,
+) -> None:
+    before = _namespaces()
+    done = _demo(lab_root, "--json", "--keep", "--pods", "3", "--mtu", "9000")
+    try:
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        assert told["ok"] is True
+        assert told["plaintext_packets"] == 0
+        assert [check["name"] for check in told["checks"] if not check["ok"]] == []
+        assert [pod["name"] for pod in told["pods"]] == ["server", "client", "client-2"]
+        assert {c["round_trips"] for c in told["connections"]} == {1}
+        assert {c["source"].rpartition("/")[2] for c in told["connections"]} >= {"client"}
+
+        client, server = told["pods"][1], told["pods"][0]
+        url = f"http://[{server['address']}]:8080/1000"
+        body = run(["ip", "netns", "exec", client["netns"], "curl", "-sf", url]).stdout
+        assert len(body) == 1000
+        metrics = ["ip", "netns", "exec", client["netns"], "curl", "-sf", client["metrics_url"]]
+        assert "stoq_" in run(metrics).stdout
+    finally:
+        down = _demo(lab_root, "--down")
+    assert down.returncode == 0, down.stderr
+    assert _namespaces() == before
+    assert not lab_root.exists()
+
+
+def test_down_without_anything_to_remove_says_so(lab_root: Path) -> None:
+    done = _demo(lab_root, "--down")
+
+    assert done.returncode == 0
+    assert "nothing is left" in done.stderr
