@@ -42,17 +42,17 @@ def listening(pod: Pod, port: int) -> bool:
     return bool(netns.run_in(pod.netns, ["ss", "-Hltn", f"sport = :{port}"]).strip())
 
 
-def nginx(state: State, pod: Pod, files: Path) -> Process:
-    """An HTTP server for the files in a folder, on port 8080 of every address of the pod."""
+def nginx(state: State, pod: Pod, files: Path, *, ports: Sequence[int] = (HTTP_PORT,)) -> Process:
+    """An HTTP server for the files in a folder, on `ports` of every address of the pod."""
     folder = state.folder / f"nginx-{pod.name}"
     folder.mkdir()
     hosts = [f"[{address}]" if address.version == 6 else str(address) for address in pod.addresses]
-    listen = " ".join(f"listen {host}:{HTTP_PORT};" for host in hosts)
+    listen = " ".join(f"listen {host}:{port};" for host in hosts for port in ports)
     settings = folder / "nginx.conf"
     settings.write_text(_NGINX.format(run=folder, files=files, listen=listen))
     argv = ["nginx", "-p", str(folder), "-c", str(settings), "-e", "stderr"]
     server = process.start(state, f"nginx-{pod.name}", argv, netns=pod.netns)
-    server.wait_until("listening", lambda: listening(pod, HTTP_PORT))
+    server.wait_until("listening", lambda: listening(pod, ports[-1]))
     return server
 
 

@@ -40,6 +40,8 @@ class MeshSettings:
     capture: str = "init"
     """`init`: stoq-init programs nftables; `node`: the control process does, as the broker."""
     svid_ttl_seconds: int = 86400
+    exempt_sources: tuple[str, ...] = ()
+    probe_ports: tuple[int, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further STOQ_* settings of every sidecar."""
 
@@ -60,6 +62,8 @@ class Mesh:
             "inbound": self.settings.inbound,
             "outbound": self.settings.outbound,
             "svidTtlSeconds": self.settings.svid_ttl_seconds,
+            "exemptSources": list(self.settings.exempt_sources),
+            "probePorts": list(self.settings.probe_ports),
         }
         self.write("MeshConfig", "mesh", spec, namespaced=False)
 

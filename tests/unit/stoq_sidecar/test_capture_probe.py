@@ -71,5 +71,3 @@ def test_the_hosts_follow_the_families() -> None:
     assert capture_probe.hosts(ipv6=True, ipv4=True) == ["::1", "127.0.0.1"]
     assert capture_probe.hosts(ipv6=True, ipv4=False) == ["::1"]
     assert capture_probe.hosts(ipv6=False, ipv4=True) == ["127.0.0.1"]
-
-
