@@ -91,9 +91,25 @@ def _explained(manifest: object, type_: type[AnyRecord], text: str) -> RecordErr
         if found := pattern.search(problem):
             field = f"{path}.{found['name']}".removeprefix(".")
             return RecordError(field, value_at(manifest, field), hint)
-    return RecordError(
-        path or "manifest", value_at(manifest, path), problem[:1].lower() + problem[1:]
-    )
+    choices = _choices(type_, path)
+    hint = f"use one of {', '.join(choices)}" if choices else problem[:1].lower() + problem[1:]
+    return RecordError(path or "manifest", value_at(manifest, path), hint)
+
+
+def _choices(type_: type[AnyRecord], path: str) -> list[str]:
+    """The texts allowed for a field of the spec; empty when it is no choice."""
+    spec = get_type_hints(type_)["spec"]
+    for field in msgspec.structs.fields(spec):
+        if f"spec.{field.encode_name}" == path:
+            return [value for value in _literals(field.type) if isinstance(value, str)]
+    return []
+
+
+def _literals(type_: object) -> list[object]:
+    parts = get_args(type_)
+    if get_origin(type_) is Literal:
+        return list(parts)
+    return [value for part in parts for value in _literals(part)]
 
 
 def _defaults(part: msgspec.Struct) -> dict[str, object]:

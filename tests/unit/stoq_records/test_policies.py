@@ -1,0 +1,50 @@
+from stoq.records.mesh import MeshConfigSpec
+from stoq.records.meta import Metadata, Selector
+from stoq.records.policy import TransportPolicy, TransportPolicySpec, effective
+
+MESH = MeshConfigSpec(trust_domain="example.org", probe_ports=(8080,))
+
+
+def policy(name, *, namespace="shop", labels=None, **fields):
+    selector = Selector(labels) if labels else None
+    return TransportPolicy(
+        metadata=Metadata(name, namespace),
+        spec=TransportPolicySpec(selector=selector, **fields),
+    )
+
+
+def test_without_policies_the_mesh_decides():
+    found = effective(MESH, [], "shop", {})
+    assert (found.inbound, found.outbound, found.probe_ports) == ("permissive", "allow", (8080,))
+
+
+def test_a_policy_of_the_namespace_overlays_only_what_it_says():
+    found = effective(MESH, [policy("a", inbound="strict")], "shop", {})
+    assert (found.inbound, found.outbound) == ("strict", "allow")
+
+
+def test_a_policy_of_another_namespace_has_no_say():
+    assert effective(MESH, [policy("a", inbound="strict")], "bank", {}).inbound == "permissive"
+
+
+def test_a_policy_with_a_selector_wins_over_one_without():
+    policies = [
+        policy("a", inbound="strict"),
+        policy("b", labels={"app": "web"}, inbound="permissive"),
+    ]
+    assert effective(MESH, policies, "shop", {"app": "web"}).inbound == "permissive"
+    assert effective(MESH, policies, "shop", {"app": "db"}).inbound == "strict"
+
+
+def test_among_equals_the_first_by_name_wins_whatever_their_order():
+    policies = [policy("b", outbound="allow"), policy("a", outbound="meshOnly")]
+    assert effective(MESH, policies, "shop", {}).outbound == "meshOnly"
+    assert effective(MESH, policies[::-1], "shop", {}).outbound == "meshOnly"
+
+
+def test_an_empty_list_is_a_value_and_not_a_wish_to_keep():
+    found = effective(
+        MESH, [policy("a", probe_ports=(), exempt_sources=("fd00::1/128",))], "shop", {}
+    )
+    assert found.probe_ports == ()
+    assert found.exempt_sources == ("fd00::1/128",)
