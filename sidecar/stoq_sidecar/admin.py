@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from stoq.http import Handler, Request, Response, Routes, plain
-from stoq_sidecar.logs import LEVELS
+from stoq.logs import LEVELS
 
 JSON: Final = "application/json"
 

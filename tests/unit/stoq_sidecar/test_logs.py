@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stoq_sidecar import logs
+from stoq import logs
 
 
 @pytest.fixture(autouse=True)
