@@ -1,0 +1,158 @@
+"""The registry's memory: entries with the version at which each last changed. Pure.
+
+A watcher that has version V gets what changed after V, in one message however many changes that
+were; a watcher from another epoch, or from before the oldest deletion remembered, gets a snapshot.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Generic, TypeVar
+
+from stoq.registry import MeshEntry, Removed, ServiceEntry, TrustEntry, WatchMessage, WorkloadEntry
+from stoq_operator.derive import Derived
+
+MAX_DELETIONS: Final = 10_000
+"""Deletions remembered; a watcher further behind gets a snapshot, which is then not longer."""
+
+Entry = TypeVar("Entry")
+
+
+class _Table(Generic[Entry]):
+    """Entries of one type, and the deletions among them."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, tuple[int, Entry]] = {}
+        self.deleted: dict[str, int] = {}
+
+    def update(self, after: Mapping[str, Entry], version: int) -> bool:
+        """Makes `after` the entries; returns whether anything changed."""
+        gone = [key for key in self.entries if key not in after]
+        changed = [
+            key
+            for key, entry in after.items()
+            if key not in self.entries or self.entries[key][1] != entry
+        ]
+        for key in gone:
+            del self.entries[key]
+            self.deleted[key] = version
+        for key in changed:
+            self.entries[key] = (version, after[key])
+            self.deleted.pop(key, None)
+        return bool(gone or changed)
+
+    def since(self, version: int) -> tuple[Entry, ...]:
+        """Entries that changed after `version`."""
+        return tuple(entry for at, entry in self.entries.values() if at > version)
+
+    def deleted_since(self, version: int) -> tuple[str, ...]:
+        """Keys deleted after `version`."""
+        return tuple(key for key, at in self.deleted.items() if at > version)
+
+    def forget(self, limit: int) -> int:
+        """Drops the oldest deletions beyond `limit`; returns the newest version dropped, or 0."""
+        surplus = len(self.deleted) - limit
+        if surplus <= 0:
+            return 0
+        oldest = sorted(self.deleted, key=self.deleted.__getitem__)[:surplus]
+        return max([self.deleted.pop(key) for key in oldest])
+
+
+class Index:
+    """What the registry knows, at one version."""
+
+    def __init__(self, epoch: str, version: int, *, max_deletions: int = MAX_DELETIONS) -> None:
+        """`version` is where counting starts: Unix milliseconds keep it growing over restarts."""
+        self.epoch = epoch
+        self.version = version
+        self._floor = version
+        self._max_deletions = max_deletions
+        self._workloads = _Table[WorkloadEntry]()
+        self._services = _Table[ServiceEntry]()
+        self._meshes: dict[str, tuple[int, MeshEntry]] = {}
+        self._trust: tuple[int, TrustEntry] | None = None
+
+    def update(self, derived: Derived, trust: TrustEntry) -> bool:
+        """Takes over a new state; returns whether it differs, and has a new version, then."""
+        version = self.version + 1
+        changes = [
+            self._workloads.update(derived.workloads, version),
+            self._services.update(derived.services, version),
+            self._update_meshes(derived.meshes, version),
+        ]
+        if self._trust is None or self._trust[1] != trust:
+            self._trust = (version, trust)
+            changes.append(True)
+        if not any(changes):
+            return False
+        self.version = version
+        # A delta must name every deletion; from before a forgotten one only a snapshot will do.
+        self._floor = max(
+            self._floor,
+            self._workloads.forget(self._max_deletions),
+            self._services.forget(self._max_deletions),
+        )
+        return True
+
+    def _update_meshes(self, after: Mapping[str, MeshEntry], version: int) -> bool:
+        before = self._meshes
+        self._meshes = {
+            uid: before[uid] if uid in before and before[uid][1] == entry else (version, entry)
+            for uid, entry in after.items()
+        }
+        return any(at == version for at, _ in self._meshes.values())
+
+    def workload(self, uid: str) -> WorkloadEntry | None:
+        """The entry of one workload."""
+        found = self._workloads.entries.get(uid)
+        return found[1] if found else None
+
+    def named(self, namespace: str, name: str) -> WorkloadEntry | None:
+        """The entry of the workload with that name."""
+        for _, entry in self._workloads.entries.values():
+            if (entry.namespace, entry.name) == (namespace, name):
+                return entry
+        return None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of entries of each type, for metrics."""
+        return {
+            "workloads": len(self._workloads.entries),
+            "services": len(self._services.entries),
+        }
+
+    def message(self, uid: str, epoch: str, version: int) -> WatchMessage | None:
+        """What the watcher `uid`, which has `version` of `epoch`, must be told: a snapshot, or a
+        delta that is empty when there is nothing new.
+
+        `None` for a workload that is not, or no more, known.
+        """
+        mesh = self._meshes.get(uid)
+        if mesh is None or self._trust is None:
+            return None
+        if epoch != self.epoch or not self._floor <= version <= self.version:
+            return self._snapshot(mesh[1], self._trust[1])
+        return WatchMessage(
+            type="delta",
+            epoch=self.epoch,
+            version=self.version,
+            base=version,
+            mesh=mesh[1] if mesh[0] > version else None,
+            trust=self._trust[1] if self._trust[0] > version else None,
+            workloads=self._workloads.since(version),
+            services=self._services.since(version),
+            removed=Removed(
+                workloads=self._workloads.deleted_since(version),
+                services=self._services.deleted_since(version),
+            ),
+        )
+
+    def _snapshot(self, mesh: MeshEntry, trust: TrustEntry) -> WatchMessage:
+        return WatchMessage(
+            type="snapshot",
+            epoch=self.epoch,
+            version=self.version,
+            mesh=mesh,
+            trust=trust,
+            workloads=self._workloads.since(-1),
+            services=self._services.since(-1),
+        )

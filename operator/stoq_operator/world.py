@@ -1,0 +1,44 @@
+"""The records in force, sorted by what they are for. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from stoq.records.manifest import AnyRecord
+from stoq.records.mesh import MeshConfigSpec
+from stoq.records.meta import Key
+from stoq.records.revocation import Revocation
+from stoq.records.workload import Workload
+from stoq_operator.derive import mesh_of
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the control process goes by at one moment."""
+
+    records: Mapping[Key, AnyRecord]
+    mesh: MeshConfigSpec
+    workloads: tuple[Workload, ...]
+    """All pods, in order of their keys."""
+    revocations: tuple[Revocation, ...]
+
+
+def world(records: Mapping[Key, AnyRecord], fixed: MeshConfigSpec) -> World:
+    """The records with the mesh configuration that they contain.
+
+    Trust domain and profile are those of `fixed`, whatever the records say: roots and certificates
+    that exist carry them, so only a restart can change them. Without a MeshConfig `fixed` holds.
+    """
+    found = mesh_of(records)
+    mesh = fixed
+    if found is not None:
+        mesh = msgspec.structs.replace(
+            found.spec, trust_domain=fixed.trust_domain, profile=fixed.profile
+        )
+    return World(
+        records,
+        mesh,
+        tuple(record for _, record in sorted(records.items()) if isinstance(record, Workload)),
+        tuple(record for record in records.values() if isinstance(record, Revocation)),
+    )

@@ -1,0 +1,157 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stoq.registry import (
+    Endpoint,
+    Gap,
+    MeshEntry,
+    Removed,
+    ServiceEntry,
+    TrustEntry,
+    WatchMessage,
+    WorkloadEntry,
+    apply,
+)
+from stoq_operator.derive import Derived
+from stoq_operator.index import Index
+
+TRUST = TrustEntry(roots=(b"root",))
+
+
+def pod(uid, address):
+    return WorkloadEntry(
+        uid=uid, name=uid, namespace="shop", spiffe_id=f"spiffe://e/ns/shop/sa/{uid}",
+        addresses=(address,),
+    )  # fmt: skip
+
+
+def service(name, address):
+    return ServiceEntry(
+        name=name, namespace="shop", vip="fd53::1", ports=(), endpoints=(Endpoint(address),)
+    )
+
+
+def state(pods, services=(), inbound="permissive"):
+    """A state from {uid: address}; the watcher `me` is always there."""
+    entries = {uid: pod(uid, address) for uid, address in {"me": "fd00::1", **dict(pods)}.items()}
+    return Derived(
+        workloads=entries,
+        services={f"shop/{n}": service(n, a) for n, a in dict(services).items()},
+        meshes={
+            uid: MeshEntry(trust_domain="e", inbound=inbound, own=entry)
+            for uid, entry in entries.items()
+        },
+    )
+
+
+names = st.sampled_from("abcdef")
+tables = st.dictionaries(names, st.sampled_from(["fd00::a", "fd00::b", "fd00::c"]), max_size=6)
+states = st.builds(state, tables, tables, st.sampled_from(["permissive", "strict"]))
+trusts = st.builds(lambda serials: TrustEntry(roots=(b"r",), revoked=serials), st.tuples(names))
+
+
+@given(
+    st.lists(st.tuples(states, trusts, st.booleans()), min_size=1, max_size=12),
+    st.integers(0, 4),
+)
+def test_deltas_in_order_always_equal_the_snapshot(steps, max_deletions):
+    """Whichever changes a watcher misses between two reads, it ends where a new one begins."""
+    index = Index("epoch", 1000, max_deletions=max_deletions)
+    index.update(*steps[0][:2])
+    known = apply(None, index.message("me", "", 0))
+    for derived, trust, reads in steps[1:]:
+        index.update(derived, trust)
+        if reads:
+            known = apply(known, index.message("me", known.epoch, known.version))
+    known = apply(known, index.message("me", known.epoch, known.version))
+    assert known == apply(None, index.message("me", "", 0))
+    assert dict(known.workloads) == dict(steps[-1][0].workloads)
+    assert dict(known.services) == dict(steps[-1][0].services)
+    assert known.trust == steps[-1][1]
+
+
+def test_a_state_that_does_not_differ_makes_no_version():
+    index = Index("epoch", 1000)
+    assert index.update(state({"a": "fd00::a"}), TRUST)
+    assert index.version == 1001
+    assert not index.update(state({"a": "fd00::a"}), TRUST)
+    assert index.version == 1001
+
+
+def test_a_delta_names_only_what_changed():
+    index = Index("epoch", 1000)
+    index.update(state({"a": "fd00::a", "b": "fd00::b"}), TRUST)
+    index.update(state({"b": "fd00::c"}), TRUST)
+    assert index.message("me", "epoch", 1001) == WatchMessage(
+        type="delta",
+        epoch="epoch",
+        version=1002,
+        base=1001,
+        workloads=(pod("b", "fd00::c"),),
+        removed=Removed(workloads=("a",)),
+    )
+
+
+def test_a_watcher_that_is_current_gets_an_empty_delta():
+    index = Index("epoch", 1000)
+    index.update(state({}), TRUST)
+    message = index.message("me", "epoch", 1001)
+    assert message == WatchMessage(type="delta", epoch="epoch", version=1001, base=1001)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "version"), [("", 0), ("other", 1001), ("epoch", 999), ("epoch", 5000)]
+)
+def test_a_watcher_that_can_not_resume_gets_a_snapshot(epoch, version):
+    index = Index("epoch", 1000)
+    index.update(state({"a": "fd00::a"}), TRUST)
+    assert index.message("me", epoch, version).type == "snapshot"
+
+
+def test_a_watcher_from_before_a_forgotten_deletion_gets_a_snapshot():
+    index = Index("epoch", 1000, max_deletions=1)
+    index.update(state({"a": "fd00::a", "b": "fd00::b"}), TRUST)
+    index.update(state({"a": "fd00::a"}), TRUST)
+    index.update(state({}), TRUST)
+    assert index.message("me", "epoch", 1001).type == "snapshot"
+    assert index.message("me", "epoch", 1002).type == "delta"
+
+
+def test_a_workload_that_comes_back_is_not_reported_as_removed():
+    index = Index("epoch", 1000)
+    index.update(state({"a": "fd00::a"}), TRUST)
+    index.update(state({}), TRUST)
+    index.update(state({"a": "fd00::b"}), TRUST)
+    message = index.message("me", "epoch", 1001)
+    assert message.removed == Removed()
+    assert message.workloads == (pod("a", "fd00::b"),)
+
+
+def test_a_watcher_that_is_unknown_is_told_nothing():
+    index = Index("epoch", 1000)
+    assert index.message("me", "", 0) is None
+    index.update(state({}), TRUST)
+    assert index.message("stranger", "", 0) is None
+    assert index.workload("stranger") is None
+    assert index.named("shop", "stranger") is None
+    assert index.named("shop", "me") == index.workload("me")
+    assert index.counts == {"workloads": 1, "services": 0}
+
+
+def delta(base, version=9, epoch="epoch"):
+    return WatchMessage(type="delta", epoch=epoch, version=version, base=base)
+
+
+def test_a_delta_that_does_not_fit_is_a_gap():
+    index = Index("epoch", 1000)
+    index.update(state({}), TRUST)
+    known = apply(None, index.message("me", "", 0))
+    with pytest.raises(Gap, match="before any snapshot"):
+        apply(None, delta(1001))
+    with pytest.raises(Gap, match="builds on version 7"):
+        apply(known, delta(7))
+    with pytest.raises(Gap, match="other"):
+        apply(known, delta(1001, epoch="other"))
+    with pytest.raises(Gap, match="lacks mesh or trust"):
+        apply(None, WatchMessage(type="snapshot", epoch="epoch", version=1))
