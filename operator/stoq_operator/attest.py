@@ -1,0 +1,103 @@
+"""Who may have which identity. Pure.
+
+In the embedded mode a pod proves itself by its join token: 32 random bytes that only the pod holds,
+of which the store keeps the SHA-256. The token is bound to the connection it is sent over, so one
+that is replayed on another connection proves nothing.
+"""
+
+import hmac
+from collections.abc import Iterable, Set
+from enum import StrEnum
+from typing import Final
+
+from stoq import signing
+from stoq.api.stream import Peer
+from stoq.records.workload import Workload
+from stoq.signing import MAX_CSR, MAX_TOKEN, SignRequest
+
+MIN_TOKEN: Final = 16
+"""Characters of a token; shorter ones could be guessed from their hash."""
+
+
+class Refusal(StrEnum):
+    """Why a signing was refused; the label of a metric."""
+
+    TOKEN = "token"  # noqa: S105 - a reason, no secret
+    BINDING = "binding"
+    IDENTITY = "identity"
+    REVOKED = "revoked"
+    REQUEST = "request"
+    RATE = "rate"
+
+
+class Refused(Exception):
+    """The caller gets no certificate. The text is for both logs and says nothing of tokens."""
+
+    def __init__(self, reason: Refusal, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def attest(
+    request: SignRequest,
+    exporter: bytes,
+    peer: Peer | None,
+    workloads: Iterable[Workload],
+    trust_domain: str,
+    barred: Set[str],
+) -> Workload:
+    """The workload that the caller has proved to be.
+
+    `exporter` is the connection's for `signing.BINDING_LABEL`, `peer` its certificate's identity if
+    it has one, `barred` the SPIFFE ids that get no certificate. Raises `Refused`.
+    """
+    if not len(request.csr) <= MAX_CSR:
+        raise Refused(Refusal.REQUEST, f"the CSR has {len(request.csr)} bytes, {MAX_CSR} at most")
+    if not MIN_TOKEN <= len(request.token) <= MAX_TOKEN:
+        raise Refused(Refusal.TOKEN, f"the token is not {MIN_TOKEN} to {MAX_TOKEN} characters long")
+    workload = _holder(request.token, workloads)
+    if not hmac.compare_digest(signing.binding(request.token, exporter), request.binding):
+        raise Refused(
+            Refusal.BINDING, "the token is not bound to this connection; it may have been replayed"
+        )
+    own = workload.spiffe_id(trust_domain)
+    name = f"{workload.metadata.namespace}/{workload.metadata.name}"
+    if request.workload and request.workload != name:
+        raise Refused(
+            Refusal.IDENTITY,
+            f"the token is that of workload {name}, the caller says it is {request.workload}",
+        )
+    if request.spiffe_id and request.spiffe_id != own:
+        raise Refused(
+            Refusal.IDENTITY, f"workload {name} is {own} and may not become {request.spiffe_id}"
+        )
+    if peer is not None and peer.spiffe_id != own:
+        raise Refused(
+            Refusal.IDENTITY, f"{peer.spiffe_id} sent the token of workload {name}, which is {own}"
+        )
+    if own in barred:
+        raise Refused(
+            Refusal.REVOKED, f"{own} is revoked; remove its Revocation to let it join again"
+        )
+    return workload
+
+
+def _holder(token: str, workloads: Iterable[Workload]) -> Workload:
+    """The workload whose token it is; takes equally long whichever that is."""
+    presented = signing.token_hash(token)
+    holders = [
+        workload
+        for workload in workloads
+        if workload.spec.join_token_hash
+        and hmac.compare_digest(workload.spec.join_token_hash, presented)
+    ]
+    if not holders:
+        raise Refused(
+            Refusal.TOKEN,
+            "no workload has this token; make one with `stoq-control join-token` and put it "
+            "where the sidecar's token file is",
+        )
+    if len(holders) > 1:
+        names = ", ".join(str(workload.key) for workload in holders)
+        raise Refused(Refusal.TOKEN, f"{names} have the same token; give each its own")
+    return holders[0]

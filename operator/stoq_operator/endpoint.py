@@ -1,0 +1,44 @@
+"""The control process's own STOQ endpoint: its engine, key pair and trust."""
+
+from stoq.engine import Engine, EngineSettings, HybridKey, Listener, TlsContext
+from stoq.registry import TrustEntry
+
+
+class EngineEndpoint:
+    """Serves API streams on one address: callers may lack a certificate there, nowhere else."""
+
+    def __init__(self, listen: str, trust_domain: str, profile: str, log_level: str) -> None:
+        self._trust_domain = trust_domain
+        self._profile = profile
+        self._key: HybridKey | None = None
+        self._tls = TlsContext(profile=profile)
+        self._settings = EngineSettings(
+            name="stoq-control",
+            # Calls are few and small; a second thread would only cost memory.
+            workers=1,
+            bootstrap=Listener(listen=listen),
+            log_level=log_level,  # type: ignore[arg-type]  # checked by the settings
+        )
+        self.engine: Engine | None = None
+
+    def start(self) -> Engine:
+        """Opens the socket. Raises `OSError` when the address is taken or not ours."""
+        self.engine = Engine(self._settings, self._tls)
+        return self.engine
+
+    def new_key(self) -> bytes:
+        """Makes the next key pair and returns a CSR for it, DER."""
+        self._key = HybridKey.generate(self._profile)
+        return self._key.csr()
+
+    def install(self, certificate: bytes) -> None:
+        """Uses the last made key pair with `certificate` (DER) for handshakes to come."""
+        if self._key is None:
+            raise ValueError("no key was made for this certificate; call new_key first")
+        self._tls.set_identity(self._key, certificate)
+
+    def trust(self, trust: TrustEntry) -> None:
+        """Trusts exactly these; live connections of the revoked are closed."""
+        self._tls.set_trust(self._trust_domain, list(trust.roots), list(trust.revoked))
+        if self.engine is not None:
+            self.engine.reauthorise()

@@ -1,0 +1,99 @@
+"""Serves the registry: each watcher gets where it stands, then every change, merged while it reads.
+
+Nothing is queued for a watcher. It waits for the index to move on and is then told the difference
+between what it has and what there is, however many changes that were: a slow reader costs no
+memory.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Final
+
+from stoq.api.call import Context
+from stoq.api.errors import BadRequest, NotFound, Unauthorised
+from stoq.api.server import ApiServer
+from stoq.api.stream import Peer
+from stoq.registry import WATCH, TrustEntry, WatchMessage, WatchRequest, WorkloadEntry
+from stoq_operator.derive import Derived
+from stoq_operator.index import Index
+from stoq_operator.metrics import Metrics
+
+log: Final = logging.getLogger(__name__)
+
+
+class Registry:
+    """The index and those who watch it."""
+
+    def __init__(self, index: Index, metrics: Metrics) -> None:
+        self._index = index
+        self._metrics = metrics
+        self._moved = asyncio.Event()
+        self._revoked: frozenset[str] = frozenset()
+
+    def update(self, derived: Derived, trust: TrustEntry) -> None:
+        """Takes over a new state and wakes the watchers if it differs."""
+        self._revoked = frozenset(trust.revoked)
+        if not self._index.update(derived, trust):
+            return
+        counts = self._index.counts
+        self._metrics.index(self._index.version, counts)
+        log.info(
+            "version %d: %d workloads, %d services, %d revoked certificates",
+            self._index.version, counts["workloads"], counts["services"], len(trust.revoked),
+        )  # fmt: skip
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    def register(self, server: ApiServer) -> None:
+        """Adds the registry's method to a server."""
+        server.server_stream(WATCH, self.watch)
+
+    async def watch(self, request: WatchRequest, context: Context) -> AsyncIterator[WatchMessage]:
+        """Handler of `WATCH`.
+
+        The first message comes at once, if need be an empty delta: it tells the watcher that what
+        it has is current.
+        """
+        own = self._own(request, context.peer)
+        epoch, version = request.resume_epoch, request.resume_version
+        log.info("%s (%s) watches from %s", request.node, context.remote, version or "nothing")
+        with self._metrics.watching():
+            first = True
+            while True:
+                moved = self._moved
+                if first or version != self._index.version:
+                    self._authorise(own, context.peer)
+                    message = self._index.message(own.uid, epoch, version)
+                    if message is None:
+                        raise NotFound(f"workload {request.node} is no longer in the registry")
+                    epoch, version = message.epoch, message.version
+                    first = False
+                    self._metrics.sent(message.type)
+                    yield message
+                    continue
+                await moved.wait()
+
+    def _own(self, request: WatchRequest, peer: Peer | None) -> WorkloadEntry:
+        namespace, _, name = request.node.partition("/")
+        if not namespace or not name:
+            raise BadRequest(
+                f"node is {request.node!r}; name the watching workload as <namespace>/<name>"
+            )
+        own = self._index.named(namespace, name)
+        if own is None:
+            raise NotFound(f"workload {request.node} is not in the registry; write its manifest")
+        self._authorise(own, peer)
+        return own
+
+    def _authorise(self, own: WorkloadEntry, peer: Peer | None) -> None:
+        if peer is None:
+            raise Unauthorised("the registry needs a client certificate; get one by Sign first")
+        current = self._index.workload(own.uid)
+        if current is not None and current.spiffe_id != peer.spiffe_id:
+            raise Unauthorised(
+                f"workload {own.namespace}/{own.name} is {current.spiffe_id}, "
+                f"the caller is {peer.spiffe_id}"
+            )
+        if peer.serial in self._revoked:
+            raise Unauthorised(f"certificate {peer.serial} of {peer.spiffe_id} is revoked")
