@@ -1,0 +1,333 @@
+"""The compiled engine (crate `stoq-python`). Use it through `stoq.engine` and `stoq.falcon`.
+
+Wrong arguments raise `ValueError` and the text names the field and the value; what the kernel
+refuses raises `OSError`. No object here calls back into Python, all of them may be used from any
+thread, and whatever takes longer than microseconds runs without the interpreter's lock.
+"""
+
+from typing import final
+
+class StreamClosed(Exception):
+    """The API stream does not exist, has failed, or cannot be opened now; the text says which."""
+
+@final
+class FalconVerifyingKey:
+    """A FALCON public key (round 3, see docs/decisions/0003-falcon.md)."""
+
+    @staticmethod
+    def from_bytes(encoded: bytes) -> FalconVerifyingKey:
+        """Reads 897 (FALCON-512) or 1793 bytes (FALCON-1024)."""
+
+    def to_bytes(self) -> bytes:
+        """The encoded key."""
+
+    @property
+    def degree(self) -> int:
+        """512 or 1024."""
+
+    @property
+    def key_id(self) -> bytes:
+        """SHA-256 of the encoded key."""
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Whether `signature`, padded format, is this key's over `message`; about 15 µs."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class FalconSigningKey:
+    """A FALCON key pair; `repr` shows the public key's id only."""
+
+    @staticmethod
+    def generate(degree: int = 1024) -> FalconSigningKey:
+        """A new pair from the kernel's randomness; about 10 ms for 1024."""
+
+    @staticmethod
+    def from_bytes(encoded: bytes) -> FalconSigningKey:
+        """Reads 1281 (FALCON-512) or 2305 bytes (FALCON-1024)."""
+
+    def to_bytes(self) -> bytes:
+        """The encoded private key. Python cannot overwrite the copy: keep it short-lived."""
+
+    @property
+    def degree(self) -> int:
+        """512 or 1024."""
+
+    @property
+    def verifying_key(self) -> FalconVerifyingKey:
+        """The public key."""
+
+    def sign(self, message: bytes) -> bytes:
+        """A padded signature of 666 or 1280 bytes; about 0.3 ms for 1024. Never twice the same."""
+
+@final
+class HybridKey:
+    """An Ed25519 and a FALCON key pair together; `repr` shows public parts only."""
+
+    @staticmethod
+    def generate(profile: str = "hybrid-1024") -> HybridKey:
+        """A new pair of the profile's FALCON degree: `hybrid-1024` or `hybrid-512`."""
+
+    @staticmethod
+    def from_bytes(encoded: bytes) -> HybridKey:
+        """Reads what `to_bytes` wrote."""
+
+    def to_bytes(self) -> bytes:
+        """32 bytes of Ed25519 seed and the FALCON private key, to be stored with care."""
+
+    @property
+    def ed25519_public(self) -> bytes:
+        """The Ed25519 public key, 32 bytes."""
+
+    @property
+    def falcon_public(self) -> bytes:
+        """The FALCON public key, encoded."""
+
+    def csr(self) -> bytes:
+        """A certificate request (PKCS #10, DER), signed with both keys; about 3.3 KB."""
+
+@final
+class Certificate:
+    """What a certificate says; only its form was checked (and a root's own signatures)."""
+
+    @property
+    def kind(self) -> str:
+        """`leaf` or `root`."""
+
+    @property
+    def spiffe_id(self) -> str:
+        """The workload's id; of a root `spiffe://<trust domain>`."""
+
+    @property
+    def serial(self) -> str:
+        """Serial number, lower-case hexadecimal, without leading zero bytes."""
+
+    @property
+    def not_before(self) -> int:
+        """First second of its life, Unix time."""
+
+    @property
+    def not_after(self) -> int:
+        """Last second of its life, Unix time."""
+
+    @property
+    def falcon(self) -> str:
+        """`FALCON-1024` or `FALCON-512`."""
+
+    @property
+    def falcon_key_id(self) -> bytes:
+        """SHA-256 of the subject's FALCON public key."""
+
+def parse_certificate(der: bytes) -> Certificate:
+    """Reads a leaf or a root."""
+
+@final
+class CertificateAuthority:
+    """A dual root: an Ed25519 and a FALCON key that both sign every certificate."""
+
+    @staticmethod
+    def create(
+        trust_domain: str, not_before: int, not_after: int, profile: str = "hybrid-1024"
+    ) -> CertificateAuthority:
+        """A new key and root, valid between two Unix times, both inclusive."""
+
+    @staticmethod
+    def from_parts(key: HybridKey, root: bytes) -> CertificateAuthority:
+        """An authority from a stored key and its root (DER)."""
+
+    @property
+    def key(self) -> HybridKey:
+        """The root's key."""
+
+    @property
+    def root(self) -> bytes:
+        """The root certificate, DER."""
+
+    @property
+    def certificate(self) -> Certificate:
+        """What the root says."""
+
+    def issue(self, csr: bytes, spiffe_id: str, not_before: int, not_after: int) -> bytes:
+        """A leaf (DER) for a request, whose two signatures are verified here.
+
+        The caller has attested that the requester is `spiffe_id`. The serial number is random.
+        """
+
+@final
+class TlsContext:
+    """Identity and trust of a process, shared by all connections; replaced at any time."""
+
+    def __new__(
+        cls,
+        *,
+        profile: str = "hybrid-1024",
+        allow_classical: bool = False,
+        accept_other_degree: bool = False,
+        aead: str = "AES-256-GCM",
+        tickets: bool = True,
+        max_tickets: int = 4096,
+    ) -> TlsContext:
+        """A context without identity and trust, which refuses everybody.
+
+        `profile`: `hybrid-1024`, `hybrid-512`, or `classical` (interop tests) if `allow_classical`.
+        `accept_other_degree`: let peers use the other hybrid profile. `aead`: `AES-256-GCM` or
+        `AES-128-GCM`. `tickets`: resume sessions; `max_tickets` are kept, about 4 KB each.
+        """
+
+    def set_identity(self, key: HybridKey, leaf: bytes) -> None:
+        """Uses `key` and its certificate (DER) for handshakes from now on."""
+
+    def clear_identity(self) -> None:
+        """Forgets the identity; only the bootstrap call is possible then."""
+
+    def set_trust(
+        self,
+        trust_domain: str,
+        roots: list[bytes],
+        revoked: list[str] = ...,
+        federated: dict[str, list[bytes]] = ...,
+    ) -> None:
+        """Replaces roots (DER), revoked serial numbers (hexadecimal) and federated domains' roots.
+
+        Forgets all session tickets. Live connections are checked by `Engine.reauthorise`.
+        """
+
+    def ticket_counts(self) -> tuple[int, int]:
+        """Sessions that could be resumed now, as client and as server."""
+
+@final
+class StreamPeer:
+    """The other end of an API stream, as its handshake proved it; None where nothing is proven."""
+
+    @property
+    def remote(self) -> str:
+        """Address and port, such as `[fd00::1]:14012`."""
+
+    @property
+    def spiffe_id(self) -> str | None:
+        """Its SPIFFE id; None for a client without a certificate."""
+
+    @property
+    def serial(self) -> str | None:
+        """Serial number of its certificate, lower-case hexadecimal."""
+
+    @property
+    def not_after(self) -> int | None:
+        """End of its certificate's life, Unix time."""
+
+    @property
+    def key_exchange(self) -> str | None:
+        """Such as `X25519MLKEM768`."""
+
+    @property
+    def peer_signature(self) -> str | None:
+        """Such as `Ed25519+FALCON-1024`."""
+
+    @property
+    def local_signature(self) -> str | None:
+        """What this endpoint signed with."""
+
+    @property
+    def cipher(self) -> str | None:
+        """Such as `AES-256-GCM`."""
+
+    @property
+    def profile(self) -> str | None:
+        """Such as `hybrid-1024`."""
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier session was resumed."""
+
+@final
+class ApiStreams:
+    """API streams of an engine, named by numbers. No call waits for the network."""
+
+    @property
+    def event_fd(self) -> int:
+        """Readable while `poll_events` has something. Belongs to the engine."""
+
+    def poll_events(self) -> list[tuple[str, int, str | None, int | None]]:
+        """What happened since the last call: kind, stream, reason, code.
+
+        Kinds: `opened`, `accepted` (a peer opened it), `readable`, `writable`, `finished` (by the
+        peer; what came before can still be read), `failed` (with the reason, and the stream code
+        if the peer reset it).
+        """
+
+    def open(self, remote: str, expect: str | None = None) -> int:
+        """Opens a stream to `remote`, which must prove to be the SPIFFE id `expect`, or any member
+        of the mesh. `opened` or `failed` follows. Raises StreamClosed when too many are open.
+        """
+
+    def send(self, stream: int, data: bytes, offset: int = 0, end: bool = False) -> int:
+        """Queues `data` from `offset` on and returns how many bytes were taken; if fewer than
+        given, `writable` follows. `end` finishes our direction once all was taken.
+        Raises StreamClosed.
+        """
+
+    def recv(self, stream: int, most: int) -> bytes | None:
+        """Up to `most` bytes that have arrived; None when there are none now.
+        Raises StreamClosed.
+        """
+
+    def reset(self, stream: int, code: int) -> None:
+        """Abandons both directions with a stream code of docs/wire-format.md, section 6."""
+
+    def close(self, stream: int) -> None:
+        """Forgets the stream; what was queued and its end are still sent. Idempotent."""
+
+    def exporter(self, stream: int, label: str, context: bytes) -> bytes:
+        """32 bytes of keying material of the stream's connection (RFC 8446, section 7.5).
+
+        Waits for the worker's next turn, two seconds at most. Raises StreamClosed.
+        """
+
+    def peer(self, stream: int) -> StreamPeer | None:
+        """The other end; None before the handshake is complete."""
+
+@final
+class Engine:
+    """A running data plane."""
+
+    def __new__(cls, settings: str, tls: TlsContext) -> Engine:
+        """Opens the sockets and starts the workers, by settings in JSON
+        (`stoq.engine.EngineSettings`).
+        """
+
+    def set_table(self, table: str) -> None:
+        """Replaces the routing table, in JSON (crate `stoq-core`, module `table`)."""
+
+    def snapshot(self) -> str:
+        """Counters and gauges, as JSON (`stoq.engine.Snapshot`)."""
+
+    def connections(self) -> str:
+        """Connections, as JSON (a list of `stoq.engine.ConnectionInfo`)."""
+
+    def settings(self) -> str:
+        """What the engine was started with, defaults filled in, as JSON."""
+
+    def reauthorise(self) -> None:
+        """Closes live connections whose peer the trust would not let in any more."""
+
+    def drain(self, seconds: float) -> None:
+        """Takes nothing new and ends with the last flow, after `seconds` at the latest.
+        Does not wait: `join` does.
+        """
+
+    def join(self) -> None:
+        """Waits until the workers have ended, after a drain or a shutdown."""
+
+    def shutdown(self) -> None:
+        """Closes everything and waits until the workers have ended."""
+
+    def local_port(self, listener: str) -> int | None:
+        """The port of `stoq`, `bootstrap`, `outbound` or `inbound`; None if there is none."""
+
+    def set_log_level(self, level: str) -> None:
+        """`error`, `warn`, `info`, `debug` or `trace`."""
+
+    @property
+    def streams(self) -> ApiStreams:
+        """The engine's API streams."""

@@ -1,0 +1,42 @@
+"""The engine's Python face: start it, tell it what to do, ask it what it does.
+
+    tls = TlsContext()
+    tls.set_trust("prod.example.org", [root])
+    tls.set_identity(key, certificate)
+    async with Engine(EngineSettings(stoq=Listener(listen="[::]:14008")), tls) as engine:
+        engine.set_table(document)
+        stream = await engine.dialler("[fd00::1]:14012", expect=operator).open()
+
+Bytes of applications never pass through Python; only API streams do.
+"""
+
+from stoq._engine import (
+    Certificate,
+    CertificateAuthority,
+    HybridKey,
+    TlsContext,
+    parse_certificate,
+)
+from stoq.engine.facade import Engine
+from stoq.engine.settings import EngineSettings, Limits, Listener, Pool, Transport
+from stoq.engine.snapshot import ConnectionInfo, Counters, Flow, Gauges, Histogram, Snapshot
+
+__all__ = [
+    "Certificate",
+    "CertificateAuthority",
+    "ConnectionInfo",
+    "Counters",
+    "Engine",
+    "EngineSettings",
+    "Flow",
+    "Gauges",
+    "Histogram",
+    "HybridKey",
+    "Limits",
+    "Listener",
+    "Pool",
+    "Snapshot",
+    "TlsContext",
+    "Transport",
+    "parse_certificate",
+]

@@ -1,0 +1,90 @@
+"""`Engine`: the data plane as an object of asyncio."""
+
+import asyncio
+from types import TracebackType
+
+from stoq import _engine
+from stoq._engine import TlsContext
+from stoq.engine.settings import EngineSettings, LogLevel
+from stoq.engine.snapshot import ConnectionInfo, Snapshot, connections, snapshot
+from stoq.engine.streams import EngineAcceptor, EngineDialler, StreamHub
+
+
+class Engine:
+    """A running engine. Ends by `drain`, by `stop`, or by leaving its `async with` block.
+
+    Raises ValueError for settings that cannot be, OSError when the kernel refuses a socket.
+    """
+
+    def __init__(self, settings: EngineSettings, tls: TlsContext) -> None:
+        self._native = _engine.Engine(settings.to_json(), tls)
+        self._hub = StreamHub(self._native.streams)
+
+    async def __aenter__(self) -> "Engine":
+        self._hub.attach()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def set_table(self, document: str) -> None:
+        """Routes new connections by this table (JSON, as `stoq_core::table` reads it).
+
+        Raises ValueError naming the field; the table before then stays.
+        """
+        self._native.set_table(document)
+
+    def snapshot(self) -> Snapshot:
+        """Counters and gauges, read once; takes microseconds and delays no worker."""
+        return snapshot(self._native.snapshot())
+
+    def connections(self) -> list[ConnectionInfo]:
+        """Connections with what was negotiated; every worker is asked, about a millisecond."""
+        return connections(self._native.connections())
+
+    def settings(self) -> str:
+        """What the engine runs with, defaults filled in, as JSON. There is no key in it."""
+        return self._native.settings()
+
+    def reauthorise(self) -> None:
+        """Closes live connections whose peer the trust would not let in any more."""
+        self._native.reauthorise()
+
+    def set_log_level(self, level: LogLevel) -> None:
+        """Logs what is at least so severe from now on."""
+        self._native.set_log_level(level)
+
+    def local_port(self, listener: str) -> int | None:
+        """The port of `stoq`, `bootstrap`, `outbound` or `inbound`; None if there is none."""
+        return self._native.local_port(listener)
+
+    def dialler(self, remote: str, expect: str | None = None) -> EngineDialler:
+        """Opens API streams to `remote` (address and port), which must prove to be the SPIFFE id
+        `expect`, or any member of the mesh.
+        """
+        return EngineDialler(self._hub, remote, expect)
+
+    def acceptor(self) -> EngineAcceptor:
+        """Yields the API streams that peers open on the bootstrap listener, from now on; before
+        the first acceptor they are denied.
+        """
+        return EngineAcceptor(self._hub)
+
+    async def drain(self, seconds: float) -> None:
+        """Takes nothing new and returns when the last flow has ended, or after `seconds`.
+
+        API streams go on until then; afterwards the engine has stopped.
+        """
+        self._native.drain(seconds)
+        await asyncio.to_thread(self._native.join)
+        self._hub.detach()
+
+    async def stop(self) -> None:
+        """Closes everything and returns when the workers have ended. Idempotent."""
+        self._hub.detach()
+        await asyncio.to_thread(self._native.shutdown)

@@ -1,0 +1,111 @@
+"""What an engine is told at start (crate `stoq-io`, module `settings`).
+
+Defaults are the engine's; a test compares them. The engine checks ranges and names the field.
+"""
+
+from typing import Literal
+
+import msgspec
+
+LogLevel = Literal["error", "warn", "info", "debug", "trace"]
+AccessLog = Literal["json", "text", "off"]
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    """One listening address, or sockets that somebody else bound."""
+
+    listen: str
+    """Address and port to bind, such as `[::]:14008`; with `fds` it only documents them."""
+    fds: tuple[int, ...] = ()
+    """Bound sockets from the broker, one per worker; the engine owns them from now on."""
+
+
+class Transport(msgspec.Struct, frozen=True, kw_only=True):
+    """QUIC parameters of every connection."""
+
+    mtu: int = 1500
+    """MTU of the pod's interface in bytes, headers included."""
+    stream_window: int = 2_000_000
+    """Bytes a peer may send on one stream before the application has read them."""
+    connection_window: int = 8_000_000
+    """The same over all streams of a connection."""
+    stalled_window: int = 128_000_000
+    """Bytes by which connection windows may grow for stalled applications, per worker."""
+    send_window: int = 4_000_000
+    """Bytes accepted from applications and not yet acknowledged, per connection."""
+    idle_timeout_ms: int = 30_000
+    """A connection that hears nothing for so long is dead."""
+    keep_alive_ms: int = 10_000
+    """An otherwise silent connection sends a ping this often; 0: never."""
+    dial_timeout_ms: int = 5_000
+    """A dial that is not answered within this time has failed."""
+    max_streams: int = 4096
+    """Streams that a peer may have open on one connection."""
+    ack_threshold: int = 0
+    """Ask peers for one ACK per so many packets; 0: QUIC's every second."""
+    gso_segments: int = 64
+    """Datagrams per kernel send at most."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds on what peers and applications can make the engine hold."""
+
+    connections: int = 20_000
+    """QUIC connections per worker."""
+    handshakes_before_retry: int = 64
+    """Handshakes in flight per worker above which clients must prove their address first."""
+    handshakes: int = 1024
+    """Handshakes in flight per worker above which first datagrams are dropped."""
+    relays: int = 50_000
+    """Relayed TCP connections per worker."""
+    api_streams: int = 4096
+    """API streams open at once."""
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """How long connections to peers are kept."""
+
+    idle_ms: int = 300_000
+    """A dialled connection without streams for so long is closed."""
+    streams_per_connection: int = 2048
+    """Streams on one connection above which new flows get a further one."""
+    connections_per_peer: int = 4
+    """Connections to one peer at most."""
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything an engine needs to know, in groups."""
+
+    name: str = ""
+    """Name of the workload, for logs and metrics."""
+    namespace: str = ""
+    """Its namespace."""
+    workers: int = 0
+    """Threads; 0: one per CPU the process may use, at most 4."""
+    stoq: Listener | None = None
+    """Mutually authenticated STOQ (UDP); None: only dial."""
+    bootstrap: Listener | None = None
+    """STOQ for clients that may have no certificate yet (UDP); API streams only."""
+    outbound: Listener | None = None
+    """Where captured outbound TCP arrives."""
+    inbound: Listener | None = None
+    """Where captured inbound plaintext TCP arrives."""
+    probe_nonce: str | None = None
+    """32 hexadecimal digits, answered to the capture probe."""
+    transparent: bool = False
+    """Dial the application from the client's own address (needs IP_TRANSPARENT)."""
+    ipv6_only: bool = False
+    """Refuse IPv4 everywhere."""
+    transport: Transport = Transport()
+    limits: Limits = Limits()
+    pool: Pool = Pool()
+    access_log: AccessLog = "off"
+    """One line per relayed connection."""
+    log_level: LogLevel = "info"
+    """Least severe level that is logged."""
+    qlog_dir: str | None = None
+    """Folder for one qlog file per connection; None: no qlog."""
+
+    def to_json(self) -> str:
+        """The document that the engine reads."""
+        return msgspec.json.encode(self).decode()

@@ -1,0 +1,168 @@
+"""What an engine tells about itself (crate `stoq-io`, modules `snapshot` and `counters`).
+
+The names are the engine's; a test decodes what a real engine says. Fields that a newer engine may
+add are ignored.
+"""
+
+from typing import Literal
+
+import msgspec
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """Plain counters since the start, summed over workers; each only grows."""
+
+    udp_datagrams_sent: int
+    udp_bytes_sent: int
+    """Bytes of UDP payload."""
+    udp_sends: int
+    """Calls to the kernel; datagrams per call is the GSO batch."""
+    udp_datagrams_received: int
+    udp_bytes_received: int
+    udp_receives: int
+    """Buffers from the kernel; datagrams per buffer is the GRO batch."""
+    misrouted_forwarded: int
+    """Datagrams of another worker's connection, forwarded to it."""
+    misrouted_dropped: int
+    connections_dialled: int
+    dials_failed: int
+    """Dials without an answer in time."""
+    handshakes_completed: int
+    handshakes_resumed: int
+    handshakes_failed: int
+    handshakes_refused: int
+    """First datagrams answered with a refusal: too many connections, or draining."""
+    handshakes_dropped: int
+    """First datagrams dropped: too many handshakes in flight."""
+    retries_sent: int
+    """Clients asked to prove their address first (RFC 9000, section 8.1.2)."""
+    api_streams_opened: int
+    api_streams_accepted: int
+    capture_probes: int
+    plaintext_probes: int
+    """Plaintext connections let in as probes from exempt sources."""
+    plaintext_permitted: int
+    """Plaintext connections let in because `inbound` is `permissive`."""
+    passthrough: int
+    """Outbound connections that left the mesh."""
+
+
+class Gauges(msgspec.Struct, frozen=True, kw_only=True):
+    """What is held now."""
+
+    connections: int
+    """Established STOQ connections."""
+    handshakes: int
+    """Handshakes in flight."""
+    relays: int
+    """Relayed application connections."""
+    api_streams: int
+    buffer_bytes: int
+    """Bytes of pooled receive buffers."""
+
+
+class Histogram(msgspec.Struct, frozen=True, kw_only=True):
+    """Durations by bucket."""
+
+    bounds: tuple[float, ...]
+    """Upper bounds in seconds; one more bucket without a bound follows."""
+    counts: tuple[int, ...]
+    """How many fell into each bucket, not added up; one more than `bounds`."""
+    sum: float
+    """All durations together, seconds."""
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """Flows that share their labels. A label that is not known is `unknown`."""
+
+    reporter: Literal["source", "destination"]
+    source_workload: str
+    source_workload_namespace: str
+    source_principal: str
+    destination_workload: str
+    destination_workload_namespace: str
+    destination_principal: str
+    destination_service_name: str
+    destination_service_namespace: str
+    connection_security_policy: Literal["mutual_tls", "unknown"]
+    key_exchange: str
+    signature: str
+    cipher: str
+    opened: int
+    closed: int
+    sent_bytes: int
+    """Application bytes that the reporting workload sent."""
+    received_bytes: int
+    """Application bytes that the reporting workload received."""
+    failed: tuple[tuple[str, int], ...]
+    """Failures by `response_flags`; flags without one are left out."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Every counter and gauge of an engine, read once."""
+
+    uptime_seconds: float
+    workers: int
+    table_version: int
+    """Version of the routing table in use; 0 before the first."""
+    counters: Counters
+    gauges: Gauges
+    refused: dict[str, int]
+    """Captured connections that the routing table refused, by reason."""
+    streams_refused: dict[str, int]
+    """Streams refused, by stream code."""
+    connections_closed: dict[str, int]
+    """Established connections closed, by connection code."""
+    handshake_seconds: Histogram
+    flows: tuple[Flow, ...]
+    access_log_dropped: int
+    """Access-log lines dropped because their queue was full."""
+
+
+class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One STOQ connection, with the evidence of its handshake; None before it is complete."""
+
+    worker: int
+    initiator: Literal["dialled", "accepted"]
+    state: Literal["handshake", "established", "closing"]
+    remote: str
+    """The peer's address and port."""
+    spiffe_id: str | None
+    """The peer's id, proven; None for a client of the bootstrap listener."""
+    key_exchange: str | None
+    """Such as `X25519MLKEM768`."""
+    signature: str | None
+    """The peer's, such as `Ed25519+FALCON-1024`."""
+    local_signature: str | None
+    cipher: str | None
+    """Such as `AES-256-GCM`."""
+    profile: str | None
+    """Such as `hybrid-1024`."""
+    resumed: bool
+    peer_expires: int | None
+    """When the peer's certificate ends, Unix time."""
+    handshake_seconds: float | None
+    handshake_round_trips: int | None
+    """An estimate from the duration; only a packet capture counts them."""
+    age_seconds: float
+    streams: int
+    """Flows and API streams open on it."""
+    bytes_sent: int
+    """UDP payload bytes."""
+    bytes_received: int
+    rtt_seconds: float
+    congestion_window: int
+    mtu: int
+    """UDP payload bytes per datagram that the path carries."""
+    lost_packets: int
+    congestion_events: int
+
+
+def snapshot(document: str) -> Snapshot:
+    """The snapshot in an engine's JSON."""
+    return msgspec.json.decode(document, type=Snapshot)
+
+
+def connections(document: str) -> list[ConnectionInfo]:
+    """The connections in an engine's JSON."""
+    return msgspec.json.decode(document, type=list[ConnectionInfo])

@@ -1,0 +1,71 @@
+"""Real engines on loopback, with certificates of a CA made for the test."""
+
+import time
+from dataclasses import dataclass
+
+from stoq.engine import (
+    CertificateAuthority,
+    Engine,
+    EngineSettings,
+    HybridKey,
+    Listener,
+    TlsContext,
+    Transport,
+)
+
+TRUST_DOMAIN = "test.example"
+SERVER = f"spiffe://{TRUST_DOMAIN}/ns/stoq-system/sa/stoq-operator"
+CLIENT = f"spiffe://{TRUST_DOMAIN}/ns/shop/sa/web"
+
+HOUR = 3600
+
+
+def authority(trust_domain: str = TRUST_DOMAIN) -> CertificateAuthority:
+    """A CA whose root is valid for a day."""
+    now = int(time.time())
+    return CertificateAuthority.create(trust_domain, now - HOUR, now + 24 * HOUR)
+
+
+def identity(ca: CertificateAuthority, spiffe_id: str) -> TlsContext:
+    """A context with an SVID of an hour and trust in `ca`."""
+    now = int(time.time())
+    key = HybridKey.generate()
+    tls = anonymous(ca)
+    tls.set_identity(key, ca.issue(key.csr(), spiffe_id, now - 60, now + HOUR))
+    return tls
+
+
+def anonymous(ca: CertificateAuthority) -> TlsContext:
+    """A context with trust in `ca` and no certificate."""
+    tls = TlsContext()
+    tls.set_trust(ca.certificate.spiffe_id.removeprefix("spiffe://"), [ca.root])
+    return tls
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two engines, the one that serves API streams and its address."""
+
+    server: Engine
+    client: Engine
+    remote: str
+
+
+def server_settings(**changes: object) -> EngineSettings:
+    """An engine that serves API streams on a free port of loopback."""
+    return EngineSettings(
+        name="server", workers=1, bootstrap=Listener(listen="[::1]:0"), log_level="error", **changes
+    )  # type: ignore[arg-type]
+
+
+def client_settings(**changes: object) -> EngineSettings:
+    """An engine that only dials, and soon gives up."""
+    transport = Transport(dial_timeout_ms=1000)
+    return EngineSettings(
+        name="client", workers=1, transport=transport, log_level="error", **changes
+    )  # type: ignore[arg-type]
+
+
+def address(server: Engine) -> str:
+    """Where the server's API streams are."""
+    return f"[::1]:{server.local_port('bootstrap')}"

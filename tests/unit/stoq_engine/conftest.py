@@ -1,0 +1,23 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from support import engines
+from support.engines import Pair
+
+from stoq.engine import CertificateAuthority, Engine
+
+
+@pytest.fixture(scope="session")
+def ca() -> CertificateAuthority:
+    return engines.authority()
+
+
+@pytest.fixture
+async def pair(ca: CertificateAuthority) -> AsyncIterator[Pair]:
+    server_tls = engines.identity(ca, engines.SERVER)
+    client_tls = engines.identity(ca, engines.CLIENT)
+    async with (
+        Engine(engines.server_settings(), server_tls) as server,
+        Engine(engines.client_settings(), client_tls) as client,
+    ):
+        yield Pair(server, client, engines.address(server))
