@@ -118,6 +118,18 @@ async def test_a_closed_stream_still_delivers_what_was_sent(pair: Pair) -> None:
     assert near.peer is not None
 
 
+async def test_a_peer_that_closes_early_still_gets_its_answer_across(pair: Pair) -> None:
+    near, far = await opened(pair)
+    data = bytes(200_000)
+    await far.send(data, end=True)
+    far.close()
+    assert await read_all(near) == data
+    with pytest.raises(StreamError, match="takes no more bytes"):
+        while True:
+            await near.send(b"more")
+            await asyncio.sleep(0.01)
+
+
 async def test_a_cancelled_receive_loses_nothing(pair: Pair) -> None:
     near, far = await opened(pair)
     waiting = asyncio.create_task(far.recv())
@@ -210,7 +222,7 @@ async def test_a_stopped_engine_fails_what_was_waiting(pair: Pair) -> None:
 
 async def test_an_engine_that_serves_nobody_denies_streams(pair: Pair) -> None:
     near = await pair.client.dialler(pair.remote, engines.SERVER).open()
-    await near.send(b"anybody there?")
     with pytest.raises(StreamReset) as caught:
+        await near.send(b"anybody there?")
         await near.recv()
     assert caught.value.code == 0x18

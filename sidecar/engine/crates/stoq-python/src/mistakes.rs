@@ -45,9 +45,11 @@ pub(crate) fn engine(error: EngineError) -> PyErr {
 pub(crate) fn stream(error: ApiError) -> PyErr {
     match error {
         ApiError::Ipv4Refused(_) => value(error),
-        ApiError::TooMany | ApiError::Unknown(_) | ApiError::Failed(_) | ApiError::NoKeys(_) => {
-            StreamClosed::new_err(error.to_string())
-        }
+        ApiError::TooMany
+        | ApiError::Unknown(_)
+        | ApiError::Failed(_)
+        | ApiError::Stopped(_)
+        | ApiError::NoKeys(_) => StreamClosed::new_err(error.to_string()),
     }
 }
 

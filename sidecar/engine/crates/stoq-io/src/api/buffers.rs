@@ -56,6 +56,8 @@ pub(crate) struct Buffers {
     pub(crate) reset: Option<StreamCode>,
     /// The caller has forgotten the stream.
     pub(crate) closed: bool,
+    /// The peer takes no more bytes.
+    pub(crate) stopped: bool,
     /// The worker has given up on it.
     pub(crate) failed: bool,
 }
@@ -79,6 +81,14 @@ impl Buffers {
         let piece = self.outbound.pop_front()?;
         self.outbound_bytes -= piece.len();
         Some(piece)
+    }
+
+    /// The peer takes no more bytes: what waits is dropped, and the caller told so.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+        self.caller_waits = false;
+        self.outbound.clear();
+        self.outbound_bytes = 0;
     }
 
     /// Whether nothing waits to be sent.

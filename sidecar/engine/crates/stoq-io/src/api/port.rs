@@ -33,6 +33,9 @@ pub enum ApiError {
     /// The stream failed; an event said why.
     #[error("API stream {} has failed", .0.0)]
     Failed(StreamToken),
+    /// The peer wants no more bytes; its own can still be read.
+    #[error("the peer takes no more bytes on API stream {}", .0.0)]
+    Stopped(StreamToken),
     /// The connection cannot export keying material now.
     #[error("no keying material for API stream {}: its handshake is not complete", .0.0)]
     NoKeys(StreamToken),
@@ -88,12 +91,15 @@ impl ApiPort {
     /// only when all bytes were taken.
     ///
     /// # Errors
-    /// [`ApiError::Unknown`] and [`ApiError::Failed`].
+    /// [`ApiError::Unknown`], [`ApiError::Failed`] and [`ApiError::Stopped`].
     pub fn send(&self, token: StreamToken, data: &[u8], end: bool) -> Result<usize, ApiError> {
         let link = self.link(token)?;
         let mut buffers = link.lock();
         if buffers.failed {
             return Err(ApiError::Failed(token));
+        }
+        if buffers.stopped {
+            return Err(ApiError::Stopped(token));
         }
         let taken = buffers.accept(data);
         if end && taken == data.len() {

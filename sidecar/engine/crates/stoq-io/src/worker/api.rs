@@ -153,6 +153,25 @@ impl Worker {
         }))
     }
 
+    /// The peer wants no more bytes of an API stream; its own may still come, such as
+    /// the answer that it sent before. `false` for a flow of another kind.
+    pub(super) fn api_stopped(&mut self, key: usize, code: Option<StreamCode>) -> bool {
+        let Some(slot) = self.flows.get_mut(key) else {
+            return false;
+        };
+        let (Flow::Api(api), Some(index)) = (&mut slot.flow, slot.connection) else {
+            return false;
+        };
+        let Some(link) = self.links[index].as_mut() else {
+            return false;
+        };
+        api.stopped(&mut link.quic, code);
+        let token = api.link.token;
+        self.shared.api.publish(ApiEvent::Writable(token));
+        self.queue(key);
+        true
+    }
+
     pub(super) fn run_api(&mut self, key: usize, now: Instant) {
         let slot = &mut self.flows[key];
         let (Flow::Api(api), Some(index)) = (&mut slot.flow, slot.connection) else {
@@ -227,6 +246,17 @@ impl ApiStream {
         }
     }
 
+    /// Ends our direction without its end: the peer has asked for that (RFC 9000, 3.5).
+    fn stopped(&mut self, quic: &mut quinn_proto::Connection, code: Option<StreamCode>) {
+        self.send_ended = true;
+        self.pending = Bytes::new();
+        let code = code.unwrap_or(StreamCode::Cancelled).as_u64();
+        let code = VarInt::from_u64(code).unwrap_or(VarInt::MAX);
+        // It may have finished just before.
+        let _ = quic.send_stream(self.stream).reset(code);
+        self.link.lock().stop();
+    }
+
     fn send(
         &mut self,
         quic: &mut quinn_proto::Connection,
@@ -250,10 +280,8 @@ impl ApiStream {
             self.pending = rest;
             match result {
                 Ok(_) => {}
-                Err(WriteError::Blocked) => self.writable = false,
-                Err(WriteError::Stopped(code)) => {
-                    return Err(Fault::Peer(StreamCode::from_u64(code.into_inner())));
-                }
+                // A peer that stopped us is told of by an event of its own.
+                Err(WriteError::Blocked | WriteError::Stopped(_)) => self.writable = false,
                 Err(WriteError::ClosedStream) => return Err(Fault::Peer(None)),
             }
         }

@@ -56,7 +56,9 @@ impl Worker {
 
     /// The peer does not want what we send: its side of the flow is gone.
     pub(super) fn flow_stopped(&mut self, key: usize, code: Option<StreamCode>, now: Instant) {
-        self.fail_flow(key, Fault::Peer(code), now);
+        if !self.api_stopped(key, code) {
+            self.fail_flow(key, Fault::Peer(code), now);
+        }
     }
 
     /// Runs every flow that is due once; `true` when there was any.
