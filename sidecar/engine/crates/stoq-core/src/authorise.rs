@@ -66,25 +66,10 @@ pub fn authorise(
     expect: &Expect,
 ) -> Result<Option<Peer>, Refusal> {
     let Some(der) = leaf else {
-        return match expect {
-            Expect::Bootstrap => Ok(None),
-            Expect::Id(_) | Expect::AnyInMesh => Err(Refusal::NoCertificate),
-        };
+        return without_certificate(expect).map(|()| None);
     };
-    let leaf = Leaf::parse(der).map_err(Refusal::Certificate)?;
-    let root = root(&leaf.spiffe, trust, |root| leaf.names_issuer(root))?;
-    leaf.verify(root).map_err(Refusal::Certificate)?;
-    let peer = Peer {
-        falcon_key_id: leaf.falcon.key_id(),
-        falcon_degree: leaf.falcon.degree(),
-        spiffe: leaf.spiffe,
-        serial: leaf.serial,
-        not_before: leaf.not_before,
-        not_after: leaf.not_after,
-        issuer: root.key_id().to_vec(),
-        leaf_der: der.into(),
-    };
-    standing(&peer, root, now, trust, expect)?;
+    let peer = vouched(&parsed(der)?, trust)?;
+    reauthorise(&peer, now, trust, expect)?;
     Ok(Some(peer))
 }
 
@@ -97,6 +82,36 @@ pub fn authorise(
 pub fn reauthorise(peer: &Peer, now: u64, trust: &Trust, expect: &Expect) -> Result<(), Refusal> {
     let root = root(&peer.spiffe, trust, |root| root.key_id() == peer.issuer)?;
     standing(peer, root, now, trust, expect)
+}
+
+/// Whether one may come without a certificate.
+pub(crate) fn without_certificate(expect: &Expect) -> Result<(), Refusal> {
+    match expect {
+        Expect::Bootstrap => Ok(()),
+        Expect::Id(_) | Expect::AnyInMesh => Err(Refusal::NoCertificate),
+    }
+}
+
+/// The part of the decision that no clock changes: the leaf is well-formed.
+pub(crate) fn parsed(der: &[u8]) -> Result<Leaf, Refusal> {
+    Leaf::parse(der).map_err(Refusal::Certificate)
+}
+
+/// The part of the decision that no clock changes: a root we trust signed the
+/// leaf with both keys.
+pub(crate) fn vouched(leaf: &Leaf, trust: &Trust) -> Result<Peer, Refusal> {
+    let root = root(&leaf.spiffe, trust, |root| leaf.names_issuer(root))?;
+    leaf.verify(root).map_err(Refusal::Certificate)?;
+    Ok(Peer {
+        falcon_key_id: leaf.falcon.key_id(),
+        falcon_degree: leaf.falcon.degree(),
+        spiffe: leaf.spiffe.clone(),
+        serial: leaf.serial.clone(),
+        not_before: leaf.not_before,
+        not_after: leaf.not_after,
+        issuer: root.key_id().to_vec(),
+        leaf_der: leaf.der().into(),
+    })
 }
 
 /// The root of the id's own trust domain that issued its certificate.

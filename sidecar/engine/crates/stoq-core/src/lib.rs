@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authorise;
+mod bounded;
 pub mod cert;
 pub mod clock;
 pub mod falcon;

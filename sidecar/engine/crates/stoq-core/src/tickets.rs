@@ -5,7 +5,6 @@
 //! once. Resuming always repeats the key exchange (`psk_dhe_ke`), and the gate
 //! decides on the remembered certificate as on a fresh one.
 
-mod bounded;
 mod client;
 mod server;
 

@@ -9,6 +9,7 @@ mod composite;
 mod config;
 mod context;
 mod endpoint;
+mod leaves;
 mod shared;
 mod signer;
 mod verifier;

@@ -10,8 +10,8 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
-use super::bounded::Bounded;
 use crate::authorise::Expect;
+use crate::bounded::Bounded;
 use crate::clock::Clock;
 
 /// Whose session: the peer we expect, at the address we dial. rustls keys

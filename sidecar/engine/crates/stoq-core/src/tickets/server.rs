@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustls::server::StoresServerSessions;
 use zeroize::Zeroizing;
 
-use super::bounded::Bounded;
+use crate::bounded::Bounded;
 use crate::clock::Clock;
 
 /// How long a session is remembered, in seconds: what rustls tells clients.

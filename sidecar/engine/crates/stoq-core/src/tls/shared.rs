@@ -9,8 +9,9 @@ use stoq_wire::parameters::StoqParameters;
 
 use super::TlsSettings;
 use super::composite::scheme_of;
+use super::leaves::{Leaves, VerifiedLeaf};
 use super::signer::Identity;
-use crate::authorise::{Expect, Peer, Refusal, Trust, authorise};
+use crate::authorise::{Expect, Peer, Refusal, Trust, reauthorise, without_certificate};
 use crate::cert::{CertificateError, Leaf};
 use crate::clock::Clock;
 use crate::falcon::Degree;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: &'static dyn SecureRandom,
     pub(crate) client_tickets: Arc<ClientTickets>,
+    leaves: Leaves,
     parameters: StoqParameters,
     identity: ArcSwapOption<Identity>,
     trust: ArcSwapOption<Trust>,
@@ -60,6 +62,7 @@ impl Shared {
             clock,
             random: aws_lc_rs::default_provider().secure_random,
             client_tickets,
+            leaves: Leaves::new(),
             parameters: settings.parameters.clone(),
             identity: ArcSwapOption::empty(),
             trust: ArcSwapOption::empty(),
@@ -73,6 +76,7 @@ impl Shared {
 
     pub(super) fn set_trust(&self, trust: Trust) {
         self.trust.store(Some(Arc::new(trust)));
+        self.leaves.clear();
     }
 
     /// Our SVID of the moment.
@@ -106,13 +110,25 @@ impl Shared {
         self.identity.store(None);
     }
 
-    /// Runs the gate, now.
+    /// Runs the gate, now: [`authorise`](crate::authorise::authorise), with the
+    /// signatures of a leaf verified once.
     pub(crate) fn authorise(
         &self,
         leaf: Option<&[u8]>,
         expect: &Expect,
     ) -> Result<Option<Peer>, Refusal> {
-        authorise(leaf, self.clock.now(), &*self.trust()?, expect)
+        let Some(der) = leaf else {
+            return without_certificate(expect).map(|()| None);
+        };
+        let trust = self.trust()?;
+        let verified = self.leaves.verified(der, &trust)?;
+        reauthorise(&verified.peer, self.clock.now(), &trust, expect)?;
+        Ok(Some(verified.peer.clone()))
+    }
+
+    /// The keys of a leaf that the gate let in.
+    pub(crate) fn verified(&self, leaf: &[u8]) -> Result<Arc<VerifiedLeaf>, Refusal> {
+        self.leaves.verified(leaf, &*self.trust()?)
     }
 
     /// What we say of ourselves in a connection that begins now.

@@ -17,7 +17,6 @@ use rustls::{
 
 use super::{Shared, composite};
 use crate::authorise::{Expect, Refusal};
-use crate::cert::Leaf;
 use crate::key::verify_ed25519;
 
 /// Verifies peers. One object for all of a role's connections: rustls compares
@@ -47,7 +46,7 @@ impl Verifier {
         leaf: &[u8],
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let leaf = Leaf::parse(leaf).map_err(|error| refused(Refusal::Certificate(error)))?;
+        let leaf = self.shared.verified(leaf).map_err(refused)?;
         if !self.shared.schemes.contains(&signed.scheme) {
             return Err(Error::PeerMisbehaved(
                 PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme,
@@ -56,7 +55,7 @@ impl Verifier {
         let valid = match signed.scheme {
             SignatureScheme::ED25519 => verify_ed25519(&leaf.ed25519, content, signed.signature()),
             composite => {
-                composite == composite::scheme_of(leaf.falcon.degree())
+                composite == composite::scheme_of(leaf.peer.falcon_degree)
                     && composite::verify(&leaf.ed25519, &leaf.falcon, content, signed.signature())
             }
         };

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 /// At most `capacity` entries; inserting one more drops the oldest.
 #[derive(Debug)]
-pub(super) struct Bounded<K, V> {
+pub(crate) struct Bounded<K, V> {
     capacity: usize,
     entries: HashMap<K, (u64, V)>,
     /// Insertions in order. An entry removed since leaves its place behind,
@@ -15,7 +15,7 @@ pub(super) struct Bounded<K, V> {
 }
 
 impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
             capacity,
             entries: HashMap::new(),
@@ -25,7 +25,7 @@ impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
     }
 
     /// Inserts or replaces; false if the capacity is zero.
-    pub(super) fn insert(&mut self, key: K, value: V) -> bool {
+    pub(crate) fn insert(&mut self, key: K, value: V) -> bool {
         if self.capacity == 0 {
             return false;
         }
@@ -51,20 +51,24 @@ impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
         }
     }
 
-    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        self.entries.get(key).map(|(_, value)| value)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.entries.get_mut(key).map(|(_, value)| value)
     }
 
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         self.entries.remove(key).map(|(_, value)| value)
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.order.clear();
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.entries.values().map(|(_, value)| value)
     }
 }
@@ -94,6 +98,7 @@ mod tests {
         for (key, value) in [("a", 1), ("b", 2), ("a", 3), ("c", 4)] {
             map.insert(key, value);
         }
+        assert_eq!(map.get(&"a"), Some(&3));
         assert_eq!(map.get_mut(&"a"), Some(&mut 3));
         assert_eq!(map.remove(&"b"), None);
         assert_eq!(map.remove(&"c"), Some(4));
