@@ -1,10 +1,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from support import engines
-from support.engines import Pair
 
 from stoq.engine import CertificateAuthority, Engine
+from support import engines
+from support.engines import Pair
 
 
 @pytest.fixture(scope="session")

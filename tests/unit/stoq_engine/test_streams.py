@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from support import engines
-from support.engines import Pair
 
 from stoq.api.stream import ByteStream, StreamError, StreamReset
+from support import engines
+from support.engines import Pair
 
 
 async def opened(pair: Pair) -> tuple[ByteStream, ByteStream]:
