@@ -1,0 +1,209 @@
+//! A mesh of two workloads, each with an engine.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand_core::OsRng;
+use serde_json::{Value, json};
+use stoq_core::authorise::Trust;
+use stoq_core::cert::{CertificateAuthority, Csr, Validity, csr, random_serial};
+use stoq_core::clock::{Clock, SystemClock};
+use stoq_core::key::HybridKey;
+use stoq_core::profile::CryptoProfile;
+use stoq_core::spiffe::{SpiffeId, TrustDomain};
+use stoq_core::table::Table;
+use stoq_core::tls::{TlsContext, TlsSettings};
+use stoq_io::{Engine, EngineSettings};
+
+use crate::net::{DB, OUTSIDE, VIP, WEB};
+
+/// The port that clients dial on the virtual address.
+pub(crate) const SERVICE: u16 = 5000;
+
+/// The port that the server's application listens on.
+pub(crate) const APPLICATION: u16 = 7000;
+
+/// Nothing on one machine takes longer, unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Authority {
+    ca: CertificateAuthority,
+}
+
+pub(crate) fn id(service_account: &str) -> SpiffeId {
+    SpiffeId::new(&domain(), "shop", service_account).unwrap()
+}
+
+fn domain() -> TrustDomain {
+    TrustDomain::parse("mesh.test").unwrap()
+}
+
+fn validity(life: Duration) -> Validity {
+    let now = SystemClock.now();
+    Validity {
+        not_before: now - 60,
+        not_after: now + life.as_secs(),
+    }
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let serial = random_serial(&mut OsRng);
+        let long = validity(Duration::from_secs(3600));
+        let ca = CertificateAuthority::create(
+            &domain(),
+            CryptoProfile::Hybrid1024,
+            long,
+            &serial,
+            &mut OsRng,
+        );
+        Self { ca: ca.unwrap() }
+    }
+
+    pub(crate) fn trust(&self) -> Trust {
+        Trust::new(domain(), vec![self.ca.root().clone()])
+    }
+
+    /// A context with a certificate of this life, and its serial number.
+    pub(crate) fn issue(&self, account: &str, life: Duration) -> (Arc<TlsContext>, Vec<u8>) {
+        let tls = TlsContext::new(TlsSettings::default(), Arc::new(SystemClock));
+        let key = HybridKey::generate(CryptoProfile::Hybrid1024, &mut OsRng);
+        let csr = Csr::parse_and_verify(&csr::build(&key, &mut OsRng)).unwrap();
+        let serial = random_serial(&mut OsRng).to_vec();
+        let leaf = self
+            .ca
+            .issue(&csr, &id(account), validity(life), &serial, &mut OsRng);
+        tls.set_identity(key, leaf.unwrap()).unwrap();
+        tls.set_trust(self.trust());
+        (tls, serial)
+    }
+
+    pub(crate) fn workload(&self, account: &str) -> Arc<TlsContext> {
+        self.issue(account, Duration::from_secs(3600)).0
+    }
+}
+
+/// Both engines and what made them.
+pub(crate) struct Mesh {
+    pub(crate) authority: Authority,
+    pub(crate) web: Engine,
+    pub(crate) db: Engine,
+    pub(crate) db_tls: Arc<TlsContext>,
+    pub(crate) db_serial: Vec<u8>,
+}
+
+impl Mesh {
+    pub(crate) fn start() -> Self {
+        Self::with(json!({}), json!({}))
+    }
+
+    /// With settings on top of the usual ones, for the client's and the server's engine.
+    pub(crate) fn with(web: Value, db: Value) -> Self {
+        let authority = Authority::new();
+        let (db_tls, db_serial) = authority.issue("db", Duration::from_secs(3600));
+        let web_settings = json!({
+            "name": "web-0", "namespace": "shop", "workers": 1,
+            "stoq": {"listen": format!("[{WEB}]:14008")},
+            "outbound": {"listen": format!("[{VIP}]:{SERVICE}")},
+        });
+        let db_settings = json!({
+            "name": "db-0", "namespace": "shop", "workers": 1,
+            "stoq": {"listen": format!("[{DB}]:14008")},
+            "inbound": {"listen": format!("[{DB}]:14006")},
+        });
+        let web = start(merged(web_settings, web), authority.workload("web"));
+        let db = start(merged(db_settings, db), Arc::clone(&db_tls));
+        web.set_table(table("web-0", WEB));
+        db.set_table(table("db-0", DB));
+        Self {
+            authority,
+            web,
+            db,
+            db_tls,
+            db_serial,
+        }
+    }
+
+    /// Connects to the service, as an application does.
+    pub(crate) fn dial(&self) -> TcpStream {
+        let address: SocketAddr = format!("[{VIP}]:{SERVICE}").parse().unwrap();
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        self.web.shutdown();
+        self.db.shutdown();
+    }
+}
+
+pub(crate) fn start(settings: Value, tls: Arc<TlsContext>) -> Engine {
+    let settings = EngineSettings::from_json(&settings.to_string()).unwrap();
+    Engine::start(settings, tls).unwrap()
+}
+
+/// The routing table of one of the workloads.
+pub(crate) fn table(own: &str, address: &str) -> Arc<Table> {
+    table_with(own, address, json!({}))
+}
+
+/// As [`table`], with fields on top.
+pub(crate) fn table_with(own: &str, address: &str, more: Value) -> Arc<Table> {
+    let workload = |name: &str, account: &str, address: &str| {
+        json!({
+            "uid": name, "name": name, "namespace": "shop",
+            "spiffe_id": id(account).as_str(), "addresses": [address], "port": 14008,
+        })
+    };
+    let document = json!({
+        "version": 1,
+        "own": {"name": own, "namespace": "shop", "addresses": [address]},
+        "inbound": "permissive", "outbound": "allow",
+        "workloads": [workload("web-0", "web", WEB), workload("db-0", "db", DB)],
+        "services": [{
+            "name": "db", "namespace": "shop", "vip": VIP,
+            "ports": [{"port": SERVICE, "target": APPLICATION}],
+            "endpoints": [{"address": DB, "weight": 1}],
+        }],
+        "exempt_sources": [format!("{OUTSIDE}/128")],
+    });
+    Arc::new(Table::from_json(&merged(document, more).to_string()).unwrap())
+}
+
+fn merged(mut base: Value, more: Value) -> Value {
+    let Value::Object(more) = more else {
+        panic!("settings are objects")
+    };
+    for (key, value) in more {
+        base[key] = value;
+    }
+    base
+}
+
+/// The server's application.
+pub(crate) fn application() -> TcpListener {
+    TcpListener::bind(format!("[{DB}]:{APPLICATION}")).unwrap()
+}
+
+/// Accepts one connection, with patience.
+pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
+    let (stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < until, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
