@@ -6,10 +6,10 @@ import secrets
 import signal
 import time
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from stoq import constants
 from stoq.api.server import ApiServer
 from stoq.records.mesh import MeshConfigSpec
 from stoq.registry import TrustEntry
@@ -68,7 +68,7 @@ async def serve(settings: Settings) -> None:
     server = ApiServer(observer=metrics.call)
     Signing(ca, lambda: controller.world, rate, metrics, controller.refresh_trust).register(server)
     registry.register(server)
-    brokers = Brokers(f"stoq-control {version('stoq-mesh')}", settings.broker.sidecar_uid)
+    brokers = Brokers(f"stoq-control {constants.VERSION}", settings.broker.sidecar_uid)
     metrics.brokers(lambda: brokers.serving)
     if settings.broker.enabled:
         controller.on_world.append(lambda world: brokers.update(world.workloads))

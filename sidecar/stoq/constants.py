@@ -7,6 +7,10 @@ program.
 
 from typing import Final
 
+VERSION: Final = "0.1.0"
+"""Of the distribution; a constant because importlib.metadata costs an idle sidecar a megabyte. A
+test compares it with pyproject.toml."""
+
 ADMIN_PORT: Final = 14000
 """TCP, loopback only: /config /connections /log-level /drain."""
 

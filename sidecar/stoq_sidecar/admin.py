@@ -6,13 +6,19 @@ any other address is answered 403 should both ever fail.
 """
 
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+import msgspec
+
+from stoq.capture.plan import Address
 from stoq.http import Handler, Request, Response, Routes, plain
 from stoq.logs import LEVELS
+from stoq.registry import RegistryState
+from stoq_sidecar.discovery import DiscoveryStatus
+from stoq_sidecar.svid import SvidStatus
 
 JSON: Final = "application/json"
 
@@ -80,3 +86,30 @@ def _loopback_only(handler: Handler) -> Handler:
 def _json(value: Any) -> Response:
     body = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     return Response(body.encode(), content_type=JSON)
+
+
+def config_page(
+    *,
+    settings: Mapping[str, Mapping[str, str]],
+    engine: str,
+    own: Iterable[Address],
+    svid: SvidStatus,
+    discovery: DiscoveryStatus,
+    state: RegistryState | None,
+    blocking: Mapping[str, str],
+) -> dict[str, Any]:
+    """What `/config` shows: settings, the engine's own (`engine`, JSON), identity and everything
+    the registry said. There is no key and no token among it.
+    """
+    registry = None if state is None else msgspec.to_builtins(state)
+    if registry is not None:
+        registry["trust"]["roots"] = len(registry["trust"]["roots"])
+    return {
+        "settings": settings,
+        "engine": json.loads(engine),
+        "addresses": [str(address) for address in own],
+        "identity": asdict(svid),
+        "discovery": asdict(discovery),
+        "registry": registry,
+        "blocking": dict(blocking),
+    }

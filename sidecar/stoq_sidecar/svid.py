@@ -69,6 +69,8 @@ class SvidKeeper:
         self._backoff = backoff
         self._readiness = readiness
         self._soon = asyncio.Event()
+        self.first = asyncio.Event()
+        """Set once there is an SVID, for those who need one."""
         self.status = SvidStatus()
 
     def renew_now(self) -> None:
@@ -109,6 +111,7 @@ class SvidKeeper:
         log.info("%s as %s for %.0f s", "attested" if first else "renewed", answer.spiffe_id, life)
         if first:
             self._readiness.drop(LATCH)
+            self.first.set()
 
     def _failed(self, error: Exception, failures: int) -> None:
         self.status.failures += 1

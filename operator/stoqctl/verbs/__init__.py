@@ -1,1 +1,0 @@
-"""One module per verb; `run` is the command, `EXAMPLES` what its help ends with."""

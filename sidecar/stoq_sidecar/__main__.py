@@ -1,0 +1,112 @@
+"""stoq-sidecar: the agent of one pod."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from stoq import logs
+from stoq.settings.options import SettingsError, describe, dump
+from stoq_sidecar.app import App, StartError
+from stoq_sidecar.settings import REFUSAL, Settings, read, required
+
+log = logging.getLogger("stoq.main")
+
+FAILURE = 1
+
+_EXAMPLES = """\
+examples:
+  stoq-sidecar                                  run with settings from the environment
+  stoq-sidecar --config /etc/stoq/sidecar.toml  ... and from a file; the environment wins
+  stoq-sidecar --check                          are the settings right? show them and end
+  stoq-sidecar --variables                      every setting, its default and its reason
+  curl -s '[::1]:14000/connections'             who talks to us, and what was negotiated
+  curl -s '[::1]:14020/healthz/ready'           what still blocks
+  kill -HUP <pid>                               reload: log level, bundle, token, a new SVID
+
+exit status: 0 ended as told, 1 could not run, 2 settings cannot be used
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="stoq-sidecar",
+        description="Carries a pod's TCP connections over STOQ.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--config", default="", help="TOML file with settings")
+    action = made.add_mutually_exclusive_group()
+    action.add_argument("--check", action="store_true", help="show the settings and end")
+    action.add_argument("--variables", action="store_true", help="list every setting and end")
+    return made
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Does what the command line asks; returns the exit status."""
+    options = parser().parse_args(arguments)
+    if options.variables:
+        for variable, default, expects, why in describe(Settings):
+            sys.stdout.write(f"{variable}={default}\n    {expects}; {why}\n")
+        return 0
+    again = partial(checked, options.config, environment)
+    try:
+        settings = again()
+    except (SettingsError, ValueError) as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"stoq-sidecar: {line}\n")
+        return REFUSAL
+    if options.check:
+        sys.stdout.write("\n".join(lines(settings)) + "\n")
+        return 0
+    logs.configure(settings.log.level, settings.log.format)
+    for line in lines(settings):
+        log.info("setting %s", line)
+    try:
+        asyncio.run(_run(settings, again))
+    except (StartError, OSError, ValueError) as failure:
+        log.error("cannot run: %s", failure)
+        return FAILURE
+    return 0
+
+
+def checked(config: str, environment: Mapping[str, str]) -> Settings:
+    """Settings that a sidecar can run with. Raises SettingsError."""
+    settings = read(config, environment)
+    settings.plan()
+    problems = required(settings)
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def lines(settings: Settings) -> list[str]:
+    """Every setting as `group.option = value`. None of them is a secret."""
+    return [
+        f"{group}.{name} = {value}"
+        for group, options in dump(settings).items()
+        for name, value in options.items()
+    ]
+
+
+async def _run(settings: Settings, again: partial[Settings]) -> None:
+    app = App(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.stop)
+    loop.add_signal_handler(signal.SIGHUP, app.reload, again)
+    await app.run()
+
+
+def main() -> None:
+    """Entry point of the command `stoq-sidecar`."""
+    sys.exit(run(sys.argv[1:], os.environ))
+
+
+if __name__ == "__main__":
+    main()

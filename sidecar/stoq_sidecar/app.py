@@ -1,0 +1,238 @@
+"""Wires the sidecar: who is started, in which order, and how all of it ends.
+
+Order at start: capture's sockets are taken (mode `node`); the engine starts and refuses
+everything; then, side by side, identity and registry, the capture probe and the pages. The pod is
+ready when identity, registry and capture have each said so.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from stoq import constants, logs
+from stoq.broker import client as broker
+from stoq.capture.plan import Address
+from stoq.http import HttpServer, Routes
+from stoq.settings.options import dump
+from stoq_sidecar import addresses, admin, capture_probe, discovery, health, listeners, svid
+from stoq_sidecar.backoff import Backoff
+from stoq_sidecar.ca_client import CertificateAuthority
+from stoq_sidecar.cpus import workers
+from stoq_sidecar.data_plane import DataPlane
+from stoq_sidecar.discovery import Discovery
+from stoq_sidecar.engine_settings import Surroundings
+from stoq_sidecar.identity import Renewal
+from stoq_sidecar.metrics import Metrics, Sources
+from stoq_sidecar.readiness import Readiness
+from stoq_sidecar.settings import Settings
+from stoq_sidecar.svid import SvidKeeper
+
+log = logging.getLogger("stoq.app")
+
+RETRY: Final = Backoff(0.1, 2.0)
+"""For what comes into being at about the time the sidecar starts: the node agent's socket, the
+bundle's file."""
+
+
+class StartError(Exception):
+    """The sidecar cannot run in this pod; the text says why and what to do."""
+
+
+class App:
+    """One sidecar, made and run in one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._level = settings.log.level
+        self._stop = asyncio.Event()
+        latches = [svid.LATCH, discovery.LATCH]
+        if settings.capture.mode != "none":
+            latches.append(capture_probe.LATCH)
+        self.readiness = Readiness(latches)
+        self._own: tuple[Address, ...] = ()
+        self._plane: DataPlane | None = None
+        self._keeper: SvidKeeper | None = None
+        self._follower: Discovery | None = None
+
+    def stop(self) -> None:
+        """Drains and ends (SIGTERM, POST /drain)."""
+        self.readiness.drain()
+        self._stop.set()
+
+    def reload(self, read_settings: Callable[[], Settings]) -> None:
+        """Reads settings, token and bundle again (SIGHUP): log level and SVID change at once, the
+        rest is named as needing a restart.
+        """
+        try:
+            fresh = read_settings()
+            if self._plane is not None:
+                self._plane.trust_bundle()
+        except Exception as error:
+            log.error("not reloaded: %s", error)
+            return
+        self._set_level(fresh.log.level)
+        old, new = dump(self._settings), dump(fresh)
+        changed = [
+            f"{group}.{name}"
+            for group, options in new.items()
+            for name, value in options.items()
+            if value != old[group][name] and (group, name) != ("log", "level")
+        ]
+        if changed:
+            log.warning("these settings take a restart: %s", ", ".join(changed))
+        if self._keeper is not None:
+            self._keeper.renew_now()
+        log.info("reloaded")
+
+    async def run(self) -> None:
+        """Runs until told to stop. Raises StartError, OSError (a port is taken), ValueError (the
+        engine refuses a setting).
+        """
+        settings = self._settings
+        _check_user(settings)
+        ipv6 = addresses.ipv6_available()
+        self._own = settings.pod.addresses or tuple(addresses.own_addresses())
+        count = workers(settings.data.workers)
+        around = Surroundings(
+            sockets=await self._passed_sockets(count),
+            mtu=addresses.link_mtu(),
+            workers=count,
+            nonce=secrets.token_bytes(capture_probe.NONCE_BYTES),
+            ipv6=ipv6,
+        )
+        pages = [*listeners.admin_listeners(ipv6=ipv6), *listeners.metrics_listeners(ipv6=ipv6)]
+        self._plane = DataPlane(settings, around, self._own)
+        async with self._plane.engine, asyncio.TaskGroup() as tasks:
+            parts = [
+                tasks.create_task(part)
+                for part in (
+                    *self._pages(self._plane, pages),
+                    self._enrol(self._plane),
+                    self._prove_capture(around),
+                )
+            ]
+            await self._stop.wait()
+            log.info("draining for at most %g s", settings.shutdown.drain_seconds)
+            await self._plane.engine.drain(settings.shutdown.drain_seconds)
+            for part in parts:
+                part.cancel()
+        log.info("ended")
+
+    async def _enrol(self, plane: DataPlane) -> None:
+        """Gets an identity, then follows the registry; neither ends."""
+        identity, follow = self._settings.identity, self._settings.discovery
+        await self._bundle_trusted(plane)
+        node = f"{self._settings.pod.namespace}/{self._settings.pod.name}"
+        retry = Backoff(identity.retry_min_seconds, identity.retry_max_seconds)
+        renewal = Renewal(identity.renew_at, identity.renew_jitter)
+        authority = CertificateAuthority(plane.dialler, self._settings)
+        again = Backoff(follow.retry_min_seconds, follow.retry_max_seconds)
+        keeper = SvidKeeper(authority, plane, renewal, retry, self.readiness)
+        follower = Discovery(plane.dialler, plane.use, node, again, self.readiness)
+        self._keeper, self._follower = keeper, follower
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(keeper.run())
+            await keeper.first.wait()
+            tasks.create_task(follower.run())
+
+    async def _bundle_trusted(self, plane: DataPlane) -> None:
+        failures = 0
+        while True:
+            try:
+                plane.trust_bundle()
+            except (OSError, ValueError) as error:
+                failures += 1
+                why = f"no trust bundle (STOQ_IDENTITY_BUNDLE_FILE): {error}"
+                self.readiness.note(svid.LATCH, why)
+                await asyncio.sleep(RETRY.delay(failures, random.random()))  # noqa: S311
+            else:
+                return
+
+    async def _passed_sockets(self, count: int) -> broker.Sockets | None:
+        capture = self._settings.capture
+        if capture.mode != "node":
+            return None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + capture.broker_seconds
+        failures = 0
+        while True:
+            try:
+                return await asyncio.to_thread(broker.sockets, count, capture.broker_uid)
+            except broker.BrokerError as error:
+                failures += 1
+                if loop.time() > deadline:
+                    raise StartError(f"no sockets from the node agent: {error}") from error
+                self.readiness.note(capture_probe.LATCH, str(error))
+                await asyncio.sleep(RETRY.delay(failures, random.random()))  # noqa: S311
+
+    async def _prove_capture(self, around: Surroundings) -> None:
+        if self._settings.capture.mode == "none":
+            return
+        hosts = capture_probe.hosts(ipv6=around.ipv6, ipv4=not self._settings.link.ipv6_only)
+        patience = self._settings.capture.verify_seconds
+        await capture_probe.verify(hosts, around.nonce, self.readiness, patience)
+
+    def _pages(self, plane: DataPlane, sockets: list[socket.socket]) -> list[Any]:
+        metrics = Metrics(
+            Sources(
+                snapshot=plane.snapshot,
+                svid=lambda: self._keeper.status if self._keeper else svid.SvidStatus(),
+                discovery=self._discovery_status,
+                ready=lambda: self.readiness.ready,
+                version=constants.VERSION,
+            )
+        )
+        actions = admin.Actions(
+            config=partial(self._config, plane),
+            connections=plane.connections,
+            level=lambda: self._level,
+            set_level=self._set_level,
+            drain=self._drain_requested,
+        )
+        *loopback, everywhere = sockets
+        health_routes = health.routes(self.readiness, metrics.render, metrics.content_type)
+        admin_routes: Routes = admin.routes(actions)
+        return [
+            HttpServer("stoq-sidecar administration", admin_routes).serve(loopback),
+            HttpServer("stoq-sidecar", health_routes).serve([everywhere]),
+        ]
+
+    def _discovery_status(self) -> discovery.DiscoveryStatus:
+        return self._follower.status if self._follower else discovery.DiscoveryStatus()
+
+    def _config(self, plane: DataPlane) -> dict[str, Any]:
+        return admin.config_page(
+            settings=dump(self._settings),
+            engine=plane.engine.settings(),
+            own=self._own,
+            svid=self._keeper.status if self._keeper else svid.SvidStatus(),
+            discovery=self._discovery_status(),
+            state=self._follower.state if self._follower else None,
+            blocking=self.readiness.blocking(),
+        )
+
+    def _set_level(self, level: str) -> None:
+        logs.set_level(level)
+        if self._plane is not None:
+            self._plane.set_level(level)
+        self._level = level
+
+    async def _drain_requested(self) -> None:
+        self.stop()
+
+
+def _check_user(settings: Settings) -> None:
+    """Capture lets one user out; as any other the sidecar would capture itself, for ever."""
+    wanted = settings.capture.sidecar_uid
+    if settings.capture.mode != "none" and os.getuid() != wanted:
+        raise StartError(
+            f"running as uid {os.getuid()}, but capture lets out uid {wanted}: start the sidecar "
+            f"as that user (setpriv --reuid {wanted} --regid {wanted} --clear-groups, in "
+            "Kubernetes runAsUser), or name this one in STOQ_CAPTURE_SIDECAR_UID for stoq-init too"
+        )

@@ -1,0 +1,128 @@
+"""The engine as the rest of the agent sees it: keys, trust, table, diallers."""
+
+import asyncio
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stoq import constants
+from stoq.api.stream import ByteStream, ConnectionLost
+from stoq.capture.plan import Address
+from stoq.engine import Engine, HybridKey, Snapshot, TlsContext
+from stoq.pem import certificates
+from stoq.registry import RegistryState, TrustEntry
+from stoq.settings.kinds import split_host_and_port
+from stoq_sidecar.engine_settings import Surroundings, engine_settings
+from stoq_sidecar.settings import Settings
+from stoq_sidecar.table import table
+
+log = logging.getLogger("stoq.data_plane")
+
+
+class DataPlane:
+    """Owns the engine and its TLS context. Made inside the event loop that uses it.
+
+    Raises OSError when the kernel refuses a socket and ValueError for settings that cannot be.
+    """
+
+    def __init__(self, settings: Settings, around: Surroundings, own: tuple[Address, ...]) -> None:
+        self._settings = settings
+        self._own = own
+        self._next_key: HybridKey | None = None
+        self._trust: TrustEntry | None = None
+        self._tls = TlsContext(
+            profile=settings.identity.profile, allow_classical=settings.identity.allow_classical
+        )
+        self.engine = Engine(engine_settings(settings, around), self._tls)
+
+    def trust_bundle(self) -> None:
+        """Trusts the roots in the bundle file, until the registry sends later ones.
+
+        Raises ValueError or OSError when the file has none.
+        """
+        file = self._settings.identity.bundle_file
+        roots = certificates(Path(file).read_text(encoding="ascii"))
+        if self._trust is None:
+            self._tls.set_trust(self._settings.identity.trust_domain, list(roots))
+
+    def new_key(self) -> bytes:
+        """Makes the next key pair and returns a CSR for it, DER."""
+        self._next_key = HybridKey.generate(self._settings.identity.profile)
+        return self._next_key.csr()
+
+    def install(self, certificate: bytes, roots: tuple[bytes, ...]) -> None:
+        """Uses the last made key pair with `certificate` for handshakes from now on. Raises
+        ValueError when they do not belong together.
+
+        The roots are those the signing was verified with or their successors; the registry sends
+        them too, and is the only one to replace trust while it is connected.
+        """
+        if self._next_key is None:
+            raise ValueError("a certificate came before any key was made")
+        self._tls.set_identity(self._next_key, certificate)
+        self._next_key = None
+        if self._trust is None:
+            self._tls.set_trust(self._settings.identity.trust_domain, list(roots))
+
+    def use(self, state: RegistryState) -> None:
+        """Puts what the registry said in force. Raises ValueError for what cannot be used."""
+        pod = self._settings.pod
+        if state.mesh.trust_domain != self._settings.identity.trust_domain:
+            raise ValueError(
+                f"the registry serves trust domain {state.mesh.trust_domain}, this sidecar is set "
+                f"to {self._settings.identity.trust_domain} (STOQ_IDENTITY_TRUST_DOMAIN)"
+            )
+        if state.trust != self._trust:
+            self._tls.set_trust(
+                state.mesh.trust_domain, list(state.trust.roots), list(state.trust.revoked)
+            )
+            self._trust = state.trust
+            self.engine.reauthorise()
+        self.engine.set_table(table(state, pod.name, pod.namespace, self._own))
+
+    def dialler(self) -> "ControlDialler":
+        """A dialler of the control plane."""
+        return ControlDialler(self.engine, self._settings)
+
+    def snapshot(self) -> Snapshot:
+        """Counters and gauges."""
+        return self.engine.snapshot()
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Connections with what was negotiated, as plain data."""
+        found: list[dict[str, Any]] = msgspec.to_builtins(self.engine.connections())
+        return found
+
+    def set_level(self, level: str) -> None:
+        """Changes the engine's log level."""
+        self.engine.set_log_level(level)  # type: ignore[arg-type]
+
+
+class ControlDialler:
+    """Opens streams to the control plane; its name is resolved at each dial, since a Service or a
+    restarted process may have moved.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._address = settings.control.address
+        self._family = socket.AF_INET6 if settings.link.ipv6_only else socket.AF_UNSPEC
+        self._expect = constants.operator_spiffe_id(settings.identity.trust_domain)
+
+    async def open(self) -> ByteStream:
+        """A new stream. Raises StreamError with the reason."""
+        host, port = split_host_and_port(self._address)
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, port, family=self._family, type=socket.SOCK_DGRAM
+            )
+        except OSError as error:
+            raise ConnectionLost(
+                f"cannot resolve {host!r} (STOQ_CONTROL_ADDRESS): {error}"
+            ) from error
+        address = str(found[0][4][0])
+        remote = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return await self._engine.dialler(remote, self._expect).open()

@@ -1,0 +1,63 @@
+"""The engine's settings from the sidecar's. Pure."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from stoq import constants
+from stoq.broker.client import Sockets
+from stoq.engine.settings import (
+    AccessLog,
+    EngineSettings,
+    Listener,
+    LogLevel,
+    Pool,
+    Transport,
+)
+from stoq_sidecar.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the pod turned out to be at start.
+
+    `sockets` came from the broker (None: the engine opens its own), `mtu` is the link's in bytes,
+    `nonce` answers the capture probe, `ipv6` says whether the kernel has IPv6.
+    """
+
+    sockets: Sockets | None
+    mtu: int
+    workers: int
+    nonce: bytes
+    ipv6: bool
+
+
+def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
+    """What the engine is told at start."""
+    host = "[::]" if around.ipv6 else "0.0.0.0"
+    passed = around.sockets
+
+    def listener(port: int, *descriptors: int) -> Listener:
+        return Listener(listen=f"{host}:{port}", fds=descriptors)
+
+    return EngineSettings(
+        name=settings.pod.name,
+        namespace=settings.pod.namespace,
+        workers=around.workers,
+        stoq=listener(constants.STOQ_PORT, *(passed.stoq if passed else ())),
+        outbound=listener(constants.OUTBOUND_PORT, *((passed.outbound,) if passed else ())),
+        inbound=listener(constants.INBOUND_PORT, *((passed.inbound,) if passed else ())),
+        probe_nonce=around.nonce.hex(),
+        ipv6_only=settings.link.ipv6_only,
+        transport=Transport(
+            mtu=settings.link.mtu or around.mtu,
+            stream_window=settings.data.stream_window,
+            connection_window=settings.data.connection_window,
+            idle_timeout_ms=round(settings.data.idle_seconds * 1000),
+            # Three pings within the time after which silence means death.
+            keep_alive_ms=round(settings.data.idle_seconds * 1000 / 3),
+        ),
+        pool=Pool(idle_ms=round(settings.data.pool_idle_seconds * 1000)),
+        access_log=cast("AccessLog", settings.log.access),
+        log_level=cast("LogLevel", settings.log.level),
+        qlog_dir=settings.data.qlog_dir or None,
+    )
