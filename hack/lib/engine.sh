@@ -10,12 +10,20 @@ engine_sources() {
     -type f \( -name '*.rs' -o -name Cargo.toml -o -name Cargo.lock \) -print | LC_ALL=C sort
 }
 
+packages() {
+  local marker
+  for marker in sidecar/*/__init__.py operator/*/__init__.py; do
+    [ ! -f "$marker" ] || printf '%s ' "${marker%/__init__.py}"
+  done
+}
+
 # The package is installed in place (editable): Python code is read from the clone, and the compiled
 # module lies beside it in sidecar/stoq. It is built again only when a source or the profile changed.
 engine_install() {
   local wanted sources
   mapfile -t sources < <(engine_sources)
-  wanted="$(engine_profile) $(digest pyproject.toml rust-toolchain.toml "${sources[@]}")"
+  # A new package must be made known to Python as well.
+  wanted="$(engine_profile) $(digest pyproject.toml rust-toolchain.toml "${sources[@]}") $(packages)"
   if stamped engine "$wanted" && compgen -G 'sidecar/stoq/_engine*.so' >/dev/null; then return 0; fi
   rm -f .stoq/stamps/engine
   local environment=(SETUPTOOLS_RUST_CARGO_PROFILE="${STOQ_ENGINE_PROFILE:-release}")
