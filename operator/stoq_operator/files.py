@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from stoq.records.documents import DocumentError, Located, parse
 from stoq.records.manifest import AnyRecord
 from stoq.records.meta import Key
-from stoq_operator.documents import DocumentError, Located, parse
 from stoq_operator.store import Batch, StoreHealth, difference
 
 log: Final = logging.getLogger(__name__)

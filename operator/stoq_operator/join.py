@@ -7,11 +7,11 @@ from typing import Final
 
 import yaml
 
+from stoq.records.documents import DocumentError, parse
 from stoq.records.errors import RecordError
 from stoq.records.manifest import decode, encode
 from stoq.records.meta import API_VERSION, Key
 from stoq.signing import token_hash
-from stoq_operator.documents import DocumentError, parse
 from stoq_operator.state import PUBLIC_MODE, SECRET_MODE, write_file
 
 TOKEN_BYTES: Final = 32

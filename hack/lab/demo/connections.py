@@ -30,17 +30,17 @@ def dialled(
         for info in connections:
             host, _, remote_port = str(info["remote"]).rpartition(":")
             address = ip_address(host.strip("[]"))
-            if info["origin"] != "dialled" or int(remote_port) != port:
+            if info["initiator"] != "dialled" or int(remote_port) != port:
                 continue
             found.append(
                 ConnectionReport(
                     source=ids[name],
                     destination=str(info["spiffe_id"]),
                     key_exchange=str(info["key_exchange"]),
-                    signature=str(info["peer_signature"]),
+                    signature=str(info["signature"]),
                     cipher=str(info["cipher"]),
                     resumed=bool(info["resumed"]),
-                    bytes=int(info["sent_bytes"]) + int(info["received_bytes"]),
+                    bytes=int(info["bytes_sent"]) + int(info["bytes_received"]),
                     round_trips=_round_trips(seen, pods[name], address, port),
                 )
             )

@@ -16,15 +16,15 @@ IDS = {pod.name: f"spiffe://stoq.test/ns/demo/sa/{pod.name}" for pod in PLAN.pod
 
 def info(**changes: Any) -> dict[str, Any]:
     return {
-        "origin": "dialled",
+        "initiator": "dialled",
         "remote": f"[{SERVER.ipv6}]:14008",
         "spiffe_id": IDS["server"],
         "key_exchange": "X25519MLKEM768",
-        "peer_signature": "Ed25519+FALCON-1024",
+        "signature": "Ed25519+FALCON-1024",
         "cipher": "AES-256-GCM",
         "resumed": False,
-        "sent_bytes": 100,
-        "received_bytes": 23,
+        "bytes_sent": 100,
+        "bytes_received": 23,
         **changes,
     }
 
@@ -44,7 +44,7 @@ def test_a_connection_is_reported_by_the_pod_that_dialled_it() -> None:
 
     assert (found.source, found.destination) == (IDS["client"], IDS["server"])
     assert (found.bytes, found.round_trips) == (123, 1)
-    assert dialled(origin="accepted") == []
+    assert dialled(initiator="accepted") == []
     assert dialled(remote=f"[{SERVER.ipv6}]:14012") == []
 
 
@@ -58,7 +58,7 @@ def test_round_trips_that_the_witness_did_not_see_are_not_made_up() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"key_exchange": "X25519"}, {"peer_signature": "Ed25519"}, {"cipher": "AES-128-GCM"}],
+    [{"key_exchange": "X25519"}, {"signature": "Ed25519"}, {"cipher": "AES-128-GCM"}],
 )
 def test_any_weaker_part_of_the_suite_fails_the_check(changes: dict[str, str]) -> None:
     assert connections.suite_check(dialled()).ok

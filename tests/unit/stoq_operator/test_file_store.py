@@ -8,7 +8,7 @@ from yaml import safe_dump
 
 from stoq.records.manifest import encode
 from stoq.records.meta import Key
-from stoq_operator.documents import DocumentError, parse
+from stoq.records.documents import DocumentError, parse
 from stoq_operator.files import MAX_FILE, FileStore
 from stoq_operator.store import Batch, difference, fold
 from support.records import service, workload

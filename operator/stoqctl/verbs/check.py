@@ -1,0 +1,165 @@
+"""`stoqctl check`: what is wrong, and what mends it."""
+
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from stoqctl.admin import Sidecar
+from stoqctl.errors import StoqctlError
+from stoqctl.options import DEFAULT_ADMIN, Admin, Json, Netns, State, Store
+from stoqctl.output import console, duration, print_json, table
+from stoqctl.verbs.records import read_store
+
+EXAMPLES: Final = (
+    "Examples:\n\nsudo stoqctl check --netns web-0\n\nstoqctl check --store ./store --state ./state"
+)
+
+EXPIRY_WARNING: Final = 0.25
+"""Part of an SVID's life that must be left: renewal is due at half of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+def run(
+    netns: Netns = "",
+    admin: Admin = DEFAULT_ADMIN,
+    store: Store = None,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Check a sidecar, or with --store and --state the control process's directories.
+
+    Ends with status 1 if anything is wrong.
+    """
+    findings = [
+        *(_store(store) if store else ()),
+        *(_state(state) if state else ()),
+        *(_sidecar(Sidecar(admin, netns)) if netns or not (store or state) else ()),
+    ]
+    good = all(finding.ok for finding in findings)
+    if as_json:
+        print_json({"ok": good, "checks": [asdict(finding) for finding in findings]})
+    else:
+        rows = [("✓" if item.ok else "✗", item.name, item.detail) for item in findings]
+        console().print(table(("", "check", "found"), rows))
+        for item in findings:
+            if not item.ok:
+                console().print(f"{item.name}: {item.fix}", markup=False)
+    raise typer.Exit(0 if good else 1)
+
+
+def _sidecar(sidecar: Sidecar) -> Iterator[Finding]:
+    try:
+        config = sidecar.get("/config")
+        connections = sidecar.get("/connections")
+    except StoqctlError as error:
+        yield Finding("sidecar", False, str(error), "start the sidecar, or name its --netns")
+        return
+    yield Finding("sidecar", True, f"answers at {sidecar.name}")
+    yield from judge(config, connections, time.time())
+
+
+def judge(
+    config: dict[str, Any], connections: list[dict[str, Any]], now: float
+) -> Iterator[Finding]:
+    """The findings from `/config` and `/connections` at `now` (Unix seconds). Pure."""
+    blocking = config["blocking"]
+    yield Finding(
+        "ready",
+        not blocking,
+        "; ".join(f"{latch}: {why}" for latch, why in blocking.items()) or "every latch dropped",
+        "see the sidecar's log for what is named here",
+    )
+    yield _svid(config["identity"], now)
+    yield _registry(config["discovery"], config["settings"]["control"]["address"], now)
+    weak = [
+        item["spiffe_id"] or item["remote"]
+        for item in connections
+        if item["state"] == "established" and item["profile"] == "classical"
+    ]
+    yield Finding(
+        "suites",
+        not weak,
+        f"classical signatures with {', '.join(weak)}" if weak else "no classical connection",
+        "remove STOQ_IDENTITY_ALLOW_CLASSICAL: it is for interoperability tests",
+    )
+
+
+def _svid(identity: dict[str, Any], now: float) -> Finding:
+    fix = f"last error: {identity['last_error'] or 'none'}; check token, bundle and control process"
+    if not identity["expires"]:
+        return Finding("identity", False, "no SVID yet", fix)
+    left = identity["expires"] - now
+    life = identity["expires"] - identity["obtained"]
+    detail = f"{identity['spiffe_id']}, {duration(left)} left"
+    if left <= 0:
+        return Finding("identity", False, f"the SVID expired {duration(left)} ago", fix)
+    return Finding("identity", left > life * EXPIRY_WARNING, detail, fix)
+
+
+def _registry(discovery: dict[str, Any], address: str, now: float) -> Finding:
+    port = address.rpartition(":")[2]
+    if discovery["stale"]:
+        heard = discovery["updated"]
+        since = f", last heard {duration(now - heard)} ago" if heard else ""
+        return Finding(
+            "registry",
+            False,
+            f"{discovery['last_error'] or 'not connected'}{since}",
+            f"check that the control process runs at {address} and that UDP {port} is not blocked",
+        )
+    return Finding("registry", True, f"version {discovery['version']} from {address}")
+
+
+def _store(store: Path) -> Iterator[Finding]:
+    found, problems = read_store(store)
+    for file, problem in problems.items():
+        yield Finding(f"manifest {file}", False, problem, "mend it; what was read before holds")
+    kinds = [item.record.KIND for _, item in found]
+    yield Finding(
+        "mesh configuration",
+        kinds.count("MeshConfig") == 1,
+        f"{kinds.count('MeshConfig')} of kind MeshConfig, {len(found)} records in all",
+        "write one MeshConfig with spec.trustDomain",
+    )
+    unattested = [
+        item.record.metadata.name
+        for _, item in found
+        if item.record.KIND == "Workload" and not getattr(item.record.spec, "join_token_hash", "")
+    ]
+    yield Finding(
+        "join tokens",
+        not unattested,
+        f"none for {', '.join(unattested)}" if unattested else "every workload has one",
+        "run stoq-control join-token for each",
+    )
+
+
+def _state(state: Path) -> Iterator[Finding]:
+    if not state.is_dir():
+        yield Finding("state", False, f"{state} is no directory", "start stoq-control once")
+        return
+    open_ones = [
+        str(path)
+        for path in (state, *sorted(state.glob("ca/*.key")))
+        if stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
+    yield Finding(
+        "state",
+        not open_ones,
+        f"others may read {', '.join(open_ones)}" if open_ones else f"{state} is private",
+        "chmod go= on them, then rotate the root: stoq-control rotate-root",
+    )

@@ -1,0 +1,96 @@
+"""`stoqctl revoke`: takes the trust from a certificate or an identity."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+import yaml
+
+from stoq.records.errors import RecordError
+from stoq.records.manifest import decode, encode
+from stoq.records.meta import API_VERSION
+from stoqctl.errors import StoqctlError
+from stoqctl.options import Json
+from stoqctl.output import print_json
+
+EXAMPLES: Final = (
+    "Examples:\n\nstoqctl revoke 4402cd64cdc8 --store ./store\n\n"
+    "stoqctl revoke spiffe://stoq.test/ns/shop/sa/web --store ./store --reason 'key lost'\n\n"
+    "stoqctl revoke spiffe://stoq.test/ns/shop/sa/web --store ./store --undo"
+)
+
+Target = Annotated[
+    str, typer.Argument(help="A serial number in hexadecimal, or a SPIFFE id.", show_default=False)
+]
+
+
+def run(
+    target: Target,
+    store: Annotated[
+        Path, typer.Option("--store", metavar="DIR", help="The control process's manifests.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.")] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Trust it again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Revoke a certificate by its serial number, or an identity with all its certificates.
+
+    Live connections of the revoked are closed within a second. A workload whose serial number is
+    revoked may get a new certificate; one whose SPIFFE id is revoked may not, until --undo.
+    """
+    manifest = revocation(target, reason)
+    path = store / f"revocation-{manifest['metadata']['name']}.yaml"
+    if not store.is_dir():
+        raise StoqctlError(f"--store {store} is no directory")
+    try:
+        done = _remove(path) if undo else _write(path, manifest)
+    except OSError as error:
+        raise StoqctlError(f"{path}: {error.strerror}") from error
+    if as_json:
+        print_json({"target": target, "file": str(path), "revoked": not undo, "changed": done})
+    elif undo:
+        print(f"{target} is no longer revoked" if done else f"{target} was not revoked here")
+    else:
+        print(f"{target} is revoked by {path}")
+
+
+def revocation(target: str, reason: str) -> dict[str, Any]:
+    """The manifest that revokes `target`. Raises `StoqctlError` for what is neither of the two."""
+    field = "spiffeId" if target.startswith("spiffe://") else "serial"
+    canonical = target.lower().replace(":", "") if field == "serial" else target
+    name = f"{field.lower()}-{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
+    spec = {field: canonical, **({"reason": reason} if reason else {})}
+    try:
+        record = decode(
+            {
+                "apiVersion": API_VERSION,
+                "kind": "Revocation",
+                "metadata": {"name": name},
+                "spec": spec,
+            }
+        )
+    except RecordError as error:
+        raise StoqctlError(
+            f"{target!r} is neither a serial number nor a SPIFFE id: {error.hint}; "
+            "`stoqctl connections` and the control process's log show both"
+        ) from error
+    return encode(record)
+
+
+def _write(path: Path, manifest: dict[str, Any]) -> bool:
+    text = yaml.safe_dump(manifest, sort_keys=False)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+    return True
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
