@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,8 +54,15 @@ def _serve(_flags: argparse.Namespace, settings: Settings) -> int:
     for group, values in dump(settings).items():
         for name, value in values.items():
             log.info("setting %s.%s = %s", group, name, value)
-    asyncio.run(serve(settings))
+    asyncio.run(_until_told(settings))
     return 0
+
+
+async def _until_told(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(settings, stop)
 
 
 def _join_token(flags: argparse.Namespace, settings: Settings) -> int:

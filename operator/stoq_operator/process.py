@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import secrets
-import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -32,14 +31,11 @@ from stoq_operator.store import fold
 log: Final = logging.getLogger("stoq.control")
 
 
-async def serve(settings: Settings) -> None:
-    """Runs the control process until SIGTERM or SIGINT.
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the control process until `stop` is set.
 
     Raises `StateError` and `OSError` for what keeps it from starting.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = Metrics()
     store = FileStore(Path(settings.store.directory))
     batches = store.watch()

@@ -6,9 +6,9 @@ from contextlib import aclosing
 import pytest
 from yaml import safe_dump
 
+from stoq.records.documents import DocumentError, parse
 from stoq.records.manifest import encode
 from stoq.records.meta import Key
-from stoq.records.documents import DocumentError, parse
 from stoq_operator.files import MAX_FILE, FileStore
 from stoq_operator.store import Batch, difference, fold
 from support.records import service, workload

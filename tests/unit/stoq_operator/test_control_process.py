@@ -1,0 +1,259 @@
+"""The whole control process over real engines on loopback."""
+
+import asyncio
+
+import pytest
+
+from stoq.api.client import ApiClient
+from stoq.api.errors import BadRequest, NotFound, Unauthorised, Unavailable
+from stoq.engine import parse_certificate
+from stoq.registry import WATCH, WatchRequest, apply
+from stoq.signing import BINDING_LABEL, SIGN, SignRequest, binding
+from support.control import OPERATOR, Opened, eventually
+from support.records import mesh, record, revocation, service, workload
+
+WEB_ID = "spiffe://example.org/ns/shop/sa/web"
+
+
+class Watcher:
+    """Follows the registry as a sidecar does."""
+
+    def __init__(self, member, **resume):
+        self.member = member
+        self.request = WatchRequest(node="shop/web", **resume)
+        self.state = None
+        self.types = []
+        self.moved = asyncio.Condition()
+
+    async def follow(self):
+        async with self.member.client().stream(WATCH, self.request) as messages:
+            async for message in messages:
+                async with self.moved:
+                    self.types.append(message.type)
+                    self.state = apply(self.state, message)
+                    self.moved.notify_all()
+
+    async def until(self, holds):
+        async with asyncio.timeout(5), self.moved:
+            await self.moved.wait_for(lambda: self.state is not None and holds(self.state))
+
+
+@pytest.fixture
+async def web(control, member):
+    """A joined member whose entry the registry has."""
+    await joined(member, control.token("web"))
+    return member
+
+
+async def joined(member, token):
+    """Joins as soon as the store has the token."""
+    for _ in range(100):
+        try:
+            return await member.join(token)
+        except Unauthorised:
+            await asyncio.sleep(0.05)
+    raise AssertionError("the token was never taken up")
+
+
+@pytest.fixture
+async def watching(web):
+    watcher = Watcher(web)
+    task = asyncio.create_task(watcher.follow())
+    await watcher.until(lambda state: True)
+    yield watcher
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_workload_with_a_token_gets_its_identity(control, member):
+    answer = await joined(member, control.token("web"))
+    assert answer.spiffe_id == WEB_ID
+    certificate = parse_certificate(answer.certificate)
+    assert certificate.spiffe_id == WEB_ID
+    assert certificate.not_after == answer.expires
+    assert len(answer.roots) == 1
+    assert await control.metric("stoq_ca_certificates_issued_total") == 1
+
+
+async def test_a_workload_that_asks_for_another_ones_identity_is_refused_and_counted(
+    control, member
+):
+    token = control.token("web")
+    await joined(member, token)
+    with pytest.raises(Unauthorised, match="may not become"):
+        await member.sign(token, spiffe_id="spiffe://example.org/ns/shop/sa/db")
+    assert await control.metric('stoq_ca_sign_refusals_total{reason="identity"}') == 1
+
+
+async def test_a_token_of_another_workload_is_refused_on_a_certified_connection(control, member):
+    await joined(member, control.token("web"))
+    token = control.token("db", "fd00::3")
+    with pytest.raises(Unauthorised, match="sent the token of workload shop/db"):
+        for _ in range(100):
+            try:
+                await member.sign(token)
+            except Unauthorised as error:
+                if "no workload has this token" not in str(error):
+                    raise
+                await asyncio.sleep(0.05)
+
+
+async def test_a_token_bound_to_another_connection_is_refused(control, member):
+    token = control.token("web")
+    request = SignRequest(csr=b"x", token=token, binding=bytes(32))
+    await joined(member, token)
+    with pytest.raises(Unauthorised, match="not bound to this connection"):
+        await member.client().call(SIGN, request)
+
+
+async def test_a_request_without_proof_of_the_keys_is_a_bad_request(control, member):
+    token = control.token("web")
+    await joined(member, token)
+    stream = await member.engine.dialler(control.address, OPERATOR).open()
+    proof = binding(token, stream.exporter(BINDING_LABEL))
+    request = SignRequest(csr=b"no csr", token=token, binding=proof)
+    with pytest.raises(BadRequest, match="CSR is refused"):
+        await ApiClient(Opened(stream)).call(SIGN, request)
+
+
+async def test_the_registry_is_closed_to_callers_without_certificate(member):
+    with pytest.raises(Unauthorised, match="client certificate"):
+        async with member.client().stream(WATCH, WatchRequest(node="shop/web")) as messages:
+            await anext(messages)
+
+
+@pytest.mark.parametrize(
+    ("node", "error"), [("web", BadRequest), ("shop/nobody", NotFound), ("shop/db", Unauthorised)]
+)
+async def test_a_watcher_must_be_the_workload_it_says_it_is(control, web, node, error):
+    control.write(workload("db", "fd00::3"))
+    await asyncio.sleep(0.5)
+    with pytest.raises(error):
+        async with web.client().stream(WATCH, WatchRequest(node=node)) as messages:
+            await anext(messages)
+
+
+async def test_a_watcher_hears_of_new_records_within_a_second(control, watching):
+    control.write(workload("db", "fd00::3"), service("db", "fd00::3"))
+    async with asyncio.timeout(1):
+        await watching.until(
+            lambda state: "shop/db" in state.services and len(state.workloads) == 2
+        )
+    assert watching.types[0] == "snapshot"
+    assert set(watching.types[1:]) == {"delta"}
+
+
+async def test_a_watcher_hears_what_policy_holds_for_it(control, watching):
+    assert watching.state.mesh.inbound == "permissive"
+    control.write(record("TransportPolicy", "strict", {"inbound": "strict"}))
+    await watching.until(lambda state: state.mesh.inbound == "strict")
+    assert watching.state.mesh.own.name == "web"
+
+
+async def test_a_watcher_resumes_where_it_was(control, web, watching):
+    resumed = Watcher(web, resume_epoch=watching.state.epoch, resume_version=watching.state.version)
+    resumed.state = watching.state
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(resumed.follow())
+        control.write(workload("db", "fd00::3"))
+        await resumed.until(lambda state: len(state.workloads) == 2)
+        task.cancel()
+    assert set(resumed.types) == {"delta"}
+
+
+async def test_a_workload_that_leaves_the_store_loses_its_stream(control, web):
+    watcher = Watcher(web)
+    following = asyncio.create_task(watcher.follow())
+    await watcher.until(lambda state: True)
+    (control.store / "workload-shop-web.yaml").unlink()
+    with pytest.raises(NotFound, match="no longer in the registry"):
+        await asyncio.wait_for(following, 5)
+
+
+async def test_revoking_an_identity_closes_its_live_connection_and_keeps_it_out(control, member):
+    token = control.token("web")
+    await joined(member, token)
+    watcher = Watcher(member)
+    following = asyncio.create_task(watcher.follow())
+    await watcher.until(lambda state: True)
+    control.write(revocation("web", spiffeId=WEB_ID))
+    with pytest.raises((Unavailable, Unauthorised), match="revoked"):
+        await asyncio.wait_for(following, 5)
+    async with control.member() as fresh:
+        with pytest.raises(Unauthorised, match="is revoked"):
+            await fresh.sign(token)
+
+
+async def test_a_third_certificate_revokes_the_first(control, watching, web):
+    token = control.token("db", "fd00::3")
+    async with control.member() as first, control.member() as second, control.member() as third:
+        serials = [
+            parse_certificate((await joined(each, token)).certificate).serial
+            for each in (first, second, third)
+        ]
+    await watching.until(lambda state: serials[0] in state.trust.revoked)
+    assert serials[1] not in watching.state.trust.revoked
+
+
+async def test_a_control_process_that_stops_tells_its_watchers(control, web):
+    watcher = Watcher(web)
+    following = asyncio.create_task(watcher.follow())
+    await watcher.until(lambda state: True)
+    control.stop.set()
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(following, 5)
+
+
+async def test_a_restart_changes_neither_roots_nor_addresses_nor_identities(stopped):
+    async with stopped.running(), stopped.member() as member:
+        token = stopped.token("web")
+        stopped.write(service("db", "fd00::2"))
+        first = await joined(member, token)
+        watcher = Watcher(member)
+        following = asyncio.create_task(watcher.follow())
+        await watcher.until(lambda state: "shop/db" in state.services)
+        stopped.stop.set()
+        with pytest.raises(Unavailable):
+            await following
+        async with stopped.running():
+            again = Watcher(member, resume_epoch=watcher.state.epoch, resume_version=2)
+            following = asyncio.create_task(again.follow())
+            await again.until(lambda state: "shop/db" in state.services)
+            assert again.types == ["snapshot"]
+            assert again.state.services == watcher.state.services
+            assert again.state.trust.roots == first.roots
+            assert again.state.version > watcher.state.version
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+async def _reads(control, name, value):
+    return await control.metric(name) == value
+
+
+async def _beyond(control, name, value):
+    return await control.metric(name) > value
+
+
+async def test_health_and_metrics_are_served(control):
+    assert await control.get("/healthz/live") == (200, "live\n")
+    assert await control.get("/healthz/ready") == (200, "ready\n")
+    assert await control.metric("stoq_store_problems") == 0
+    (control.store / "broken.yaml").write_text("kind: [")
+    await eventually(lambda: _reads(control, "stoq_store_problems", 1))
+
+
+async def test_a_rotation_asked_for_puts_a_second_root_into_the_bundle(control, watching):
+    (control.folder / "state" / "ca" / "rotate").touch()
+    await watching.until(lambda state: len(state.trust.roots) == 2)
+    bundle = (control.folder / "bundle.pem").read_text()
+    assert bundle.count("BEGIN CERTIFICATE") == 2
+
+
+async def test_a_short_life_renews_the_control_processes_own_identity(stopped):
+    stopped.write(mesh(svidTtlSeconds=2), name="meshconfig-mesh")
+    async with stopped.running():
+        before = await stopped.metric("stoq_control_svid_expiration")
+        await eventually(lambda: _beyond(stopped, "stoq_control_svid_expiration", before))
+        async with stopped.member() as member:
+            assert (await joined(member, stopped.token("web"))).spiffe_id == WEB_ID
