@@ -109,19 +109,20 @@ class App:
         pages = [*listeners.admin_listeners(ipv6=ipv6), *listeners.metrics_listeners(ipv6=ipv6)]
         self._plane = DataPlane(settings, around, self._own)
         async with self._plane.engine, asyncio.TaskGroup() as tasks:
-            parts = [
-                tasks.create_task(part)
-                for part in (
-                    *self._pages(self._plane, pages),
-                    self._enrol(self._plane),
-                    self._prove_capture(around),
-                )
+            served = [tasks.create_task(page) for page in self._pages(self._plane, pages)]
+            running = [
+                tasks.create_task(self._enrol(self._plane)),
+                tasks.create_task(self._prove_capture(around)),
             ]
             await self._stop.wait()
+            # Their streams would keep the engine from being done before the time is up.
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
             log.info("draining for at most %g s", settings.shutdown.drain_seconds)
             await self._plane.engine.drain(settings.shutdown.drain_seconds)
-            for part in parts:
-                part.cancel()
+            for task in served:
+                task.cancel()
         log.info("ended")
 
     async def _enrol(self, plane: DataPlane) -> None:
