@@ -7,9 +7,17 @@ use std::net::SocketAddr;
 /// setting to change.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The settings are not valid JSON of the documented shape.
+    /// The settings are followed by something that does not belong to them.
     #[error("engine settings: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// A setting is unknown, missing, or not of its type.
+    #[error("engine setting {field}: {reason}")]
+    Field {
+        /// Path of the field, as in the JSON document.
+        field: String,
+        /// What is wrong with it.
+        reason: serde_json::Error,
+    },
     /// A setting has a value outside its range.
     #[error("engine setting {field} = {value}: {reason}")]
     Setting {

@@ -201,10 +201,16 @@ impl EngineSettings {
     /// Reads settings from their JSON document and checks every range.
     ///
     /// # Errors
-    /// [`EngineError::Malformed`], [`EngineError::Setting`] or
+    /// [`EngineError::Malformed`], [`EngineError::Field`], [`EngineError::Setting`] or
     /// [`EngineError::Ipv4Refused`].
     pub fn from_json(json: &str) -> Result<Self, EngineError> {
-        let settings: Self = serde_json::from_str(json)?;
+        let mut reader = serde_json::Deserializer::from_str(json);
+        let settings: Self =
+            serde_path_to_error::deserialize(&mut reader).map_err(|error| EngineError::Field {
+                field: error.path().to_string(),
+                reason: error.into_inner(),
+            })?;
+        reader.end()?;
         settings.check()?;
         Ok(settings)
     }

@@ -33,6 +33,7 @@ pub(crate) fn engine(error: EngineError) -> PyErr {
     let text = error.to_string();
     match error {
         EngineError::Malformed(_)
+        | EngineError::Field { .. }
         | EngineError::Setting { .. }
         | EngineError::Ipv4Refused { .. } => PyValueError::new_err(text),
         EngineError::Listen { source, .. }

@@ -183,7 +183,7 @@ mod tests {
             peers.place(&key(), LIMITS, |i| Some(i - 3)),
             Placement::Use(4)
         );
-        assert_eq!(peers.place(&key(), LIMITS, |i| Some(i)), Placement::Use(4));
+        assert_eq!(peers.place(&key(), LIMITS, Some), Placement::Use(4));
         assert_eq!(peers.place(&key(), LIMITS, |_| None), Placement::Wait);
     }
 
