@@ -23,9 +23,12 @@ class ProcessError(RuntimeError):
 class Process:
     """One running program. `pid` is the program's own process id, not a wrapper's."""
 
-    def __init__(self, name: str, child: subprocess.Popen[bytes], log: Path, state: State) -> None:
+    def __init__(
+        self, name: str, child: subprocess.Popen[bytes], log: Path, log_start: int, state: State
+    ) -> None:
         self.name = name
         self.log = log
+        self._log_start = log_start
         self._child = child
         self._state = state
 
@@ -39,9 +42,10 @@ class Process:
         return self._child.poll() is None
 
     def tail(self, limit: int = 2000) -> str:
-        """The last `limit` bytes of what it printed."""
+        """The last `limit` bytes of what it printed, and nothing of a namesake before it."""
         with suppress(FileNotFoundError):
-            return self.log.read_bytes()[-limit:].decode(errors="replace").strip()
+            printed = self.log.read_bytes()[self._log_start :]
+            return printed[-limit:].decode(errors="replace").strip()
         return ""
 
     def wait_until(self, what: str, ready: Callable[[], bool], timeout: float = 15.0) -> None:
@@ -88,6 +92,7 @@ def start(
     """
     log = state.folder / "logs" / f"{name}.log"
     with log.open("ab") as output:
+        log_start = output.tell()
         child = subprocess.Popen(
             [*(enter(netns) if netns else []), *argv],
             stdin=subprocess.DEVNULL,
@@ -97,4 +102,4 @@ def start(
             start_new_session=True,
         )
     state.add_process(child)
-    return Process(name, child, log, state)
+    return Process(name, child, log, log_start, state)

@@ -7,14 +7,14 @@ that is known to be in them.
 """
 
 import re
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from time import sleep
 
-from lab import process
+from lab import netns, process
 from lab.packets import STOQ_PORTS, Kind, Packet, parse
 from lab.pcap import frames
 from lab.process import Process
@@ -28,9 +28,6 @@ HEAD_BYTES = 160
 
 WHOLE = 262_144
 """tcpdump's largest snapshot: a whole burst of segments, as a veth carries it."""
-
-SETTLE_SECONDS = 0.2
-"""From the last packet of interest until tcpdump has surely been given it."""
 
 _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 
@@ -59,8 +56,9 @@ class Count:
 class Capture:
     """One running tcpdump on every interface of the fabric."""
 
-    def __init__(self, running: Process, file: Path) -> None:
+    def __init__(self, running: Process, file: Path, fabric: str) -> None:
         self._running = running
+        self._fabric = fabric
         self.file = file
 
     @classmethod
@@ -69,6 +67,7 @@ class Capture:
     ) -> "Capture":
         """Starts a capture and returns once it is listening. Raises process.ProcessError."""
         file = state.folder / f"{name}.pcap"
+        file.unlink(missing_ok=True)
         # -Z root: tcpdump would become another user and could not write here. A 32 MiB buffer
         # holds what arrives while it is not scheduled.
         argv = ["tcpdump", "-i", "any", "-y", "LINUX_SLL2", "-n", "-p", "-Z", "root", "-U"]
@@ -77,11 +76,18 @@ class Capture:
             argv.append(expression)
         running = process.start(state, name, argv, netns=fabric)
         running.wait_until("listening", lambda: "listening on" in running.tail())
-        return cls(running, file)
+        return cls(running, file, fabric)
 
     def stop(self) -> int:
-        """Ends the capture and returns how many packets the kernel dropped on the way to it."""
-        sleep(SETTLE_SECONDS)
+        """Ends the capture and returns how many packets the kernel dropped on the way to it.
+
+        A last packet is sent on the fabric's loopback and waited for: what was captured before it
+        has then been written, however busy the machine is.
+        """
+        token = secrets.token_hex(8)
+        before = self.file.stat().st_size
+        netns.run_in(self._fabric, ["bash", "-c", f"printf %s {token} > /dev/udp/::1/9"])
+        self._running.wait_until("up to date", lambda: self._holds(token.encode(), before), 60)
         self._running.stop()
         said = self._running.tail()
         found = _DROPPED.search(said)
@@ -89,13 +95,22 @@ class Capture:
             raise process.ProcessError(f"{self._running.name} gave no account of itself:\n{said}")
         return int(found[1])
 
+    def _holds(self, token: bytes, start: int) -> bool:
+        with self.file.open("rb") as capture:
+            capture.seek(start)
+            return token in capture.read()
+
 
 def packets(file: Path) -> Iterator[tuple[float, Packet]]:
     """Every packet of a capture once, as it came in from a pod: (seconds, packet)."""
     for frame in frames(file.read_bytes()):
         # What a bridge passes on appears twice: in through one port, out through another.
-        if not frame.outgoing:
-            yield frame.time, parse(frame.protocol, frame.data)
+        if frame.outgoing:
+            continue
+        packet = parse(frame.protocol, frame.data)
+        # The fabric's own loopback is not between pods; the capture's last packet is sent there.
+        if packet.source is None or not packet.source.is_loopback:
+            yield frame.time, packet
 
 
 def count(

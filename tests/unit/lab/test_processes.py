@@ -98,3 +98,11 @@ def test_a_command_that_fails_says_what_was_run_and_what_it_answered() -> None:
         command.run(["no-such-program"])
     with pytest.raises(command.CommandError, match=r"no end within 0.1 s"):
         command.run(["sleep", "5"], timeout=0.1)
+
+
+def test_a_program_is_not_taken_for_a_namesake_that_ran_before_it(run_state: State) -> None:
+    first = process.start(run_state, "server", ["echo", "listening"])
+    first.wait_until("listening", lambda: "listening" in first.tail())
+    first.stop()
+
+    assert process.start(run_state, "server", ["sleep", "60"]).tail() == ""
