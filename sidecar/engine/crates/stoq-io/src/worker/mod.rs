@@ -224,7 +224,9 @@ impl Worker {
         self.blocks.trim();
         self.outgoing = Vec::new();
         self.scratch = Scratch::new();
-        self.active = Vec::new();
+        // Never emptied: a connection that became active in this very turn would be marked as
+        // queued for ever, and neither send nor time out.
+        self.active.shrink_to_fit();
         self.runnable.shrink_to_fit();
     }
 
