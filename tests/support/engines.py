@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from stoq.api.stream import ByteStream
 from stoq.engine import (
     CertificateAuthority,
     Engine,
@@ -51,21 +52,28 @@ class Pair:
     remote: str
 
 
-def server_settings(**changes: object) -> EngineSettings:
+def server_settings() -> EngineSettings:
     """An engine that serves API streams on a free port of loopback."""
-    return EngineSettings(
-        name="server", workers=1, bootstrap=Listener(listen="[::1]:0"), log_level="error", **changes
-    )  # type: ignore[arg-type]
+    listener = Listener(listen="[::1]:0")
+    return EngineSettings(name="server", workers=1, bootstrap=listener, log_level="error")
 
 
-def client_settings(**changes: object) -> EngineSettings:
+def client_settings() -> EngineSettings:
     """An engine that only dials, and soon gives up."""
     transport = Transport(dial_timeout_ms=1000)
-    return EngineSettings(
-        name="client", workers=1, transport=transport, log_level="error", **changes
-    )  # type: ignore[arg-type]
+    return EngineSettings(name="client", workers=1, transport=transport, log_level="error")
 
 
 def address(server: Engine) -> str:
     """Where the server's API streams are."""
     return f"[::1]:{server.local_port('bootstrap')}"
+
+
+async def opened(pair: Pair) -> tuple[ByteStream, ByteStream]:
+    """A stream, seen from the client and from the server."""
+    acceptor = pair.server.acceptor()
+    near = await pair.client.dialler(pair.remote, SERVER).open()
+    await near.send(b"!")
+    accepted = await acceptor.accept()
+    assert await accepted.recv() == b"!"
+    return near, accepted

@@ -7,7 +7,7 @@ import msgspec
 from stoq import _engine
 from stoq.engine import ConnectionInfo, Snapshot, TlsContext
 from support import engines
-from support.engines import Pair
+from support.engines import Pair, opened
 
 
 def names(struct: type[msgspec.Struct]) -> set[str]:
@@ -29,8 +29,7 @@ def test_every_field_of_a_snapshot_has_a_place_in_python() -> None:
 
 
 async def test_what_happened_is_counted(pair: Pair) -> None:
-    stream = await pair.client.dialler(pair.remote, engines.SERVER).open()
-    await stream.send(b"hello")
+    await opened(pair)
     client = pair.client.snapshot()
     assert client.counters.connections_dialled == 1
     assert client.counters.handshakes_completed == 1
@@ -42,7 +41,7 @@ async def test_what_happened_is_counted(pair: Pair) -> None:
 
 
 async def test_a_connection_tells_what_was_negotiated(pair: Pair) -> None:
-    await pair.client.dialler(pair.remote, engines.SERVER).open()
+    await opened(pair)
     (mine,) = pair.client.connections()
     assert mine.initiator == "dialled"
     assert mine.state == "established"
@@ -60,6 +59,6 @@ async def test_a_connection_tells_what_was_negotiated(pair: Pair) -> None:
 
 
 async def test_every_field_of_a_connection_has_a_place_in_python(pair: Pair) -> None:
-    await pair.client.dialler(pair.remote, engines.SERVER).open()
+    await opened(pair)
     (said,) = json.loads(pair.client._native.connections())
     assert set(said) == names(ConnectionInfo)

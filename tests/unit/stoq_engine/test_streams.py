@@ -6,17 +6,7 @@ import pytest
 
 from stoq.api.stream import ByteStream, StreamError, StreamReset
 from support import engines
-from support.engines import Pair
-
-
-async def opened(pair: Pair) -> tuple[ByteStream, ByteStream]:
-    """A stream, seen from the client and from the server."""
-    acceptor = pair.server.acceptor()
-    near = await pair.client.dialler(pair.remote, engines.SERVER).open()
-    await near.send(b"!")
-    accepted = await acceptor.accept()
-    assert await accepted.recv() == b"!"
-    return near, accepted
+from support.engines import Pair, opened
 
 
 async def echo(stream: ByteStream) -> None:
