@@ -1,0 +1,151 @@
+"""A small real mesh for tests: control process, sidecars, and echo servers as applications."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from lab import netns, plan
+from lab.mesh import Mesh, MeshSettings
+from lab.state import State
+from netns.sockets import connect, listen
+
+PORT = 8080
+
+
+class Echo:
+    """Sends back what comes, connection by connection."""
+
+    def __init__(self, pod: plan.Pod, port: int = PORT) -> None:
+        self._listener = listen(pod.netns, port)
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+        self.accepted = 0
+        self._open: list[socket.socket] = []
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.accepted += 1
+                self._open.append(connection)
+                thread = threading.Thread(target=self._echo, args=(connection,))
+                self._threads.append(thread)
+                thread.start()
+
+    def _echo(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            while data := connection.recv(65536):
+                connection.sendall(data)
+
+    def close(self) -> None:
+        for one in (self._listener, *self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+    def __enter__(self) -> "Echo":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def echoed(connection: socket.socket, message: bytes = b"hello through the mesh") -> bool:
+    """Whether the message comes back."""
+    connection.settimeout(5)
+    try:
+        connection.sendall(message)
+        got = b""
+        while len(got) < len(message):
+            piece = connection.recv(65536)
+            if not piece:
+                return False
+            got += piece
+    except OSError:
+        return False
+    return got == message
+
+
+@dataclass
+class Running:
+    """A mesh that runs, its layout and its state folder."""
+
+    layout: plan.Plan
+    mesh: Mesh
+    state: State
+
+    def pod(self, name: str) -> plan.Pod:
+        return self.layout.pod(name)
+
+    def dial(self, source: str, destination: str, port: int = PORT) -> socket.socket:
+        """A TCP connection from one pod to another, as an application makes it."""
+        return connect(self.pod(source).netns, self.pod(destination).ipv6, port)
+
+    def reaches(self, source: str, destination: str, port: int = PORT) -> bool:
+        """Whether an echo comes back over a new connection."""
+        try:
+            with self.dial(source, destination, port) as connection:
+                return echoed(connection)
+        except OSError:
+            return False
+
+    def page(self, name: str, url: str, *arguments: str) -> tuple[int, str]:
+        """Status and body of a page asked for inside the pod."""
+        words = ["curl", "-s", "--max-time", "5", "-w", "\n%{http_code}", *arguments, url]
+        body, _, status = netns.run_in(self.pod(name).netns, words).rpartition("\n")
+        return int(status), body
+
+    def admin(self, name: str, path: str) -> Any:
+        """A JSON page of the admin port."""
+        return json.loads(self.page(name, f"http://[::1]:14000{path}")[1])
+
+    def metric(self, name: str, family: str, **labels: str) -> float:
+        """The value of the one sample of `family` that has these labels (and maybe others)."""
+        _, body = self.page(name, "http://[::1]:14020/metrics")
+        found = [
+            sample.value
+            for metric in text_string_to_metric_families(body)
+            for sample in metric.samples
+            if sample.name == family and labels.items() <= sample.labels.items()
+        ]
+        assert len(found) == 1, f"{family} {labels}: {len(found)} samples"
+        return float(found[0])
+
+
+@contextmanager
+def running(*names: str, settings: MeshSettings | None = None) -> Iterator[Running]:
+    """A mesh whose `names` are ready; `outside` and `control` are pods without a sidecar."""
+    layout = plan.make(plan.new_run_id("t"), [*names, "control", "outside"], ipv4=True)
+    state = State.create(layout.run, "test")
+    try:
+        netns.build(layout, state)
+        mesh = Mesh(state, layout.pod("control"), settings)
+        pods = [layout.pod(name) for name in names]
+        for pod in pods:
+            mesh.enrol(pod)
+        mesh.start_control()
+        for pod in pods:
+            mesh.start_sidecar(pod)
+        mesh.wait_ready(pods)
+        yield Running(layout, mesh, state)
+    finally:
+        state.remove()
+
+
+def eventually(what: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Whether it becomes true in time."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
