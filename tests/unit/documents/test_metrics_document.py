@@ -1,0 +1,126 @@
+"""docs/metrics.md lists every metric of both programs with its type and labels, and no other."""
+
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+from prometheus_client.metrics_core import Metric
+
+from stoq.api.errors import Status
+from stoq.engine import snapshot
+from stoq_operator.metrics import Metrics as ControlMetrics
+from stoq_sidecar.metrics import agent_families, engine_families
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
+
+Row = tuple[str, str, str]
+"""Name as scraped, type, labels in alphabetical order."""
+
+
+def _filled(kind: type[msgspec.Struct]) -> msgspec.Struct:
+    """A struct in which every number is 1 and every text `x`."""
+    values: dict[str, object] = {}
+    for field in msgspec.structs.fields(kind):
+        origin = typing.get_origin(field.type)
+        if origin is typing.Literal:
+            values[field.name] = typing.get_args(field.type)[0]
+        else:
+            values[field.name] = "x" if field.type is str else field.type(1)
+    return kind(**values)
+
+
+def _snapshot() -> snapshot.Snapshot:
+    flow = {
+        field.name: "x" if field.type is str else 1
+        for field in msgspec.structs.fields(snapshot.Flow)
+        if field.name not in ("reporter", "connection_security_policy", "failed")
+    }
+    one = {"x": 1}
+    return snapshot.Snapshot(
+        uptime_seconds=1.0,
+        workers=1,
+        table_version=1,
+        counters=_filled(snapshot.Counters),  # type: ignore[arg-type]
+        gauges=_filled(snapshot.Gauges),  # type: ignore[arg-type]
+        refused=one,
+        streams_refused=one,
+        connections_closed=one,
+        handshake_seconds=snapshot.Histogram(bounds=(1.0,), counts=(1, 0), sum=1.0),
+        flows=(
+            snapshot.Flow(
+                reporter="source",
+                connection_security_policy="mutual_tls",
+                failed=(("RESET", 1),),
+                **flow,  # type: ignore[arg-type]
+            ),
+        ),
+        access_log_dropped=1,
+    )
+
+
+def _sidecar() -> Iterable[Metric]:
+    svid = SimpleNamespace(expires=1, obtained=1, renewals=1, failures=1)
+    discovery = SimpleNamespace(version=1, updated=1, stale=False, reconnects=1, refused=1)
+    yield from engine_families(_snapshot())
+    yield from agent_families(svid, discovery, ready=True)  # type: ignore[arg-type]
+
+
+def _control() -> Iterable[Metric]:
+    metrics = ControlMetrics()
+    metrics.roots({("r", "current"): 1})
+    metrics.index(1, {"workload": 1})
+    metrics.sent("snapshot")
+    metrics.call("m", Status.OK)
+    return metrics.registry.collect()
+
+
+def _rows(families: Iterable[Metric]) -> set[Row]:
+    rows = set()
+    for family in families:
+        if family.name.startswith("stoq_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+            rows.add((name, family.type, ", ".join(sorted(labels))))
+    return rows
+
+
+def _documented(heading: str) -> set[Row]:
+    section = DOCUMENT.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    flow_labels = ", ".join(sorted(_flow_labels()))
+    rows = set()
+    for line in section.splitlines():
+        cells = [cell.strip().replace("`", "") for cell in line.strip("|").split("|")]
+        if line.startswith("| `stoq_"):
+            labels = cells[2].replace("connection labels", flow_labels)
+            labels = ", ".join(sorted(filter(None, (part.strip() for part in labels.split(",")))))
+            rows.add((cells[0], cells[1], labels))
+    return rows
+
+
+def _flow_labels() -> set[str]:
+    (opened,) = [f for f in _sidecar() if f.name == "stoq_tcp_connections_opened"]
+    return set(opened.samples[0].labels)
+
+
+def test_the_sidecars_metrics_are_those_of_the_document() -> None:
+    build = ("stoq_build_info", "gauge", "component, version")
+
+    assert _rows(_sidecar()) | {build} == _documented("Sidecar")
+
+
+def test_the_control_processs_metrics_are_those_of_the_document() -> None:
+    assert _rows(_control()) == _documented("Control process")
+
+
+def test_every_label_of_connections_is_explained() -> None:
+    section = DOCUMENT.read_text().partition("\n## Connection labels\n")[2].partition("\n## ")[0]
+    explained = {
+        label.strip().strip("`")
+        for line in section.splitlines()
+        if line.startswith("| `")
+        for label in line.strip("|").split("|")[0].split(",")
+    }
+
+    assert explained == _flow_labels()
