@@ -28,6 +28,9 @@ pub enum CertificateError {
     /// A critical extension that nobody here understands (RFC 5280, 4.2).
     #[error("it has the critical extension {0}, which is not known here")]
     UnknownCritical(ObjectIdentifier),
+    /// A validity that ends before it begins.
+    #[error("its validity ends before it begins")]
+    Validity,
     /// An algorithm other than the one required.
     #[error("its {field} is {found}, not {expected}")]
     Algorithm {

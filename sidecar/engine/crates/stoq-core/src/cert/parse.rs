@@ -52,10 +52,7 @@ impl Parsed {
         Ok(Self {
             uri: san::only_uri(found.need(ID_CE_SUBJECT_ALT_NAME, "SubjectAltName")?)?,
             serial: super::plain_serial(tbs.serial_number().as_bytes()).to_vec(),
-            validity: Validity {
-                not_before: tbs.validity().not_before.to_unix_duration().as_secs(),
-                not_after: tbs.validity().not_after.to_unix_duration().as_secs(),
-            },
+            validity: validity(tbs.validity())?,
             issuer: tbs.issuer().to_der()?,
             subject: tbs.subject().to_der()?,
             issuer_id: found
@@ -108,6 +105,17 @@ impl Parsed {
         }
         Ok(())
     }
+}
+
+fn validity(validity: &x509_cert::time::Validity) -> Result<Validity, CertificateError> {
+    let validity = Validity {
+        not_before: validity.not_before.to_unix_duration().as_secs(),
+        not_after: validity.not_after.to_unix_duration().as_secs(),
+    };
+    if validity.not_after < validity.not_before {
+        return Err(CertificateError::Validity);
+    }
+    Ok(validity)
 }
 
 /// What a certificate without basic constraints is (RFC 5280, 4.2.1.9).

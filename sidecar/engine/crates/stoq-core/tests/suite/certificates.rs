@@ -311,6 +311,16 @@ fn a_malformed_falcon_key_is_refused() {
 }
 
 #[test]
+fn a_validity_that_ends_before_it_begins_is_refused() {
+    let error = changed(|mut leaf| {
+        let validity = &mut leaf.tbs().validity;
+        std::mem::swap(&mut validity.not_before, &mut validity.not_after);
+        leaf
+    });
+    assert_eq!(error, CertificateError::Validity);
+}
+
+#[test]
 fn an_older_version_is_refused() {
     let error = changed(|mut leaf| {
         leaf.tbs().version = x509_cert::Version::V2;

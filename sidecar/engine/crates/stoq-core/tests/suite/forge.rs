@@ -28,7 +28,7 @@ pub(crate) struct Tbs {
     serial: SerialNumber,
     pub(crate) signature: AlgorithmIdentifierOwned,
     issuer: Name,
-    validity: Validity,
+    pub(crate) validity: Validity,
     subject: Name,
     pub(crate) key: SubjectPublicKeyInfoOwned,
     #[asn1(context_specific = "3", tag_mode = "EXPLICIT")]
