@@ -13,7 +13,7 @@ def expiry(mesh: Running, pod: str) -> float:
 
 
 def test_an_svid_is_renewed_at_half_its_life_and_connections_stay() -> None:
-    settings = MeshSettings(svid_ttl_seconds=60, environment={"STOQ_IDENTITY_RENEW_AT": "0.1"})
+    settings = MeshSettings(svid_ttl_seconds=20)
     with running("client", "server", settings=settings) as mesh, Echo(mesh.pod("server")) as server:
         first = expiry(mesh, "client")
         with mesh.dial("client", "server") as connection:

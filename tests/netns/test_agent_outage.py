@@ -11,17 +11,20 @@ from netns.witness import Witness
 
 
 def test_known_peers_go_on_without_the_control_plane_and_changes_follow_its_return() -> None:
-    with running("client", "server") as mesh, Echo(mesh.pod("server")):
-        with mesh.dial("client", "server") as connection:
-            assert echoed(connection)
-            assert mesh.mesh.control is not None
-            mesh.mesh.control.stop(number=SIGKILL)
-            # A killed process says no goodbye: the stream ends with the connection's silence.
-            assert echoed(connection), "an existing connection"
-            assert mesh.reaches("client", "server"), "a new connection"
-            mesh.mesh.start_control()
-            assert eventually(lambda: mesh.metric("client", "stoq_registry_stale") == 0, 60)
-            assert echoed(connection), "an existing connection, later"
+    with (
+        running("client", "server") as mesh,
+        Echo(mesh.pod("server")),
+        mesh.dial("client", "server") as connection,
+    ):
+        assert echoed(connection)
+        assert mesh.mesh.control is not None
+        mesh.mesh.control.stop(number=SIGKILL)
+        # A killed process says no goodbye: the stream ends with the connection's silence.
+        assert echoed(connection), "an existing connection"
+        assert mesh.reaches("client", "server"), "a new connection"
+        mesh.mesh.start_control()
+        assert eventually(lambda: mesh.metric("client", "stoq_registry_stale") == 0, 60)
+        assert echoed(connection), "an existing connection, later"
 
 
 def test_a_registry_that_ends_is_noticed_at_once_and_its_state_kept() -> None:

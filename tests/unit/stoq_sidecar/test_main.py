@@ -1,0 +1,38 @@
+"""The command line of stoq-sidecar."""
+
+import pytest
+
+from stoq_sidecar import __main__ as program
+
+ENVIRONMENT = {
+    "STOQ_POD_NAME": "web-0",
+    "STOQ_POD_NAMESPACE": "shop",
+    "STOQ_CONTROL_ADDRESS": "[fd00::9]:14012",
+}
+
+
+def test_check_shows_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["--check"], ENVIRONMENT) == 0
+    assert "pod.name = web-0\n" in capsys.readouterr().out
+
+
+def test_bad_settings_end_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run([], {}) == 2
+    assert "STOQ_POD_NAME is empty and has no default" in capsys.readouterr().err
+    assert program.run([], ENVIRONMENT | {"STOQ_X": "1"}) == 2
+    assert "stoq-sidecar: STOQ_X is unknown" in capsys.readouterr().err
+
+
+def test_variables_are_listed_with_default_and_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["--variables"], {}) == 0
+    out = capsys.readouterr().out
+    assert "STOQ_SHUTDOWN_DRAIN_SECONDS=2.0\n    a number from 0 to 300 seconds; " in out
+
+
+def test_help_has_examples_and_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program.run(["--help"], {})
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "kill -HUP" in out
+    assert "exit status: 0" in out

@@ -1,0 +1,130 @@
+"""The metrics page, from a real engine's snapshot and from one with flows."""
+
+import asyncio
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from stoq.engine import Engine, EngineSettings, Flow, Listener, Snapshot, TlsContext
+from stoq.engine.snapshot import Counters, Gauges
+from stoq_sidecar.discovery import DiscoveryStatus
+from stoq_sidecar.metrics import COUNTERS, FLOW_LABELS, GAUGES, Metrics, Sources
+from stoq_sidecar.svid import SvidStatus
+
+FLOW = Flow(
+    reporter="source",
+    source_workload="web-0",
+    source_workload_namespace="shop",
+    source_principal="spiffe://td/ns/shop/sa/web",
+    destination_workload="db-0",
+    destination_workload_namespace="shop",
+    destination_principal="spiffe://td/ns/shop/sa/db",
+    destination_service_name="db",
+    destination_service_namespace="shop",
+    connection_security_policy="mutual_tls",
+    key_exchange="X25519MLKEM768",
+    signature="Ed25519+FALCON-1024",
+    cipher="AES-256-GCM",
+    opened=5,
+    closed=4,
+    sent_bytes=100,
+    received_bytes=7,
+    failed=(("CONNECT", 2),),
+)
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Iterator[Snapshot]:
+    settings = EngineSettings(workers=1, stoq=Listener(listen="[::1]:0"))
+    engine = Engine(settings, TlsContext())
+    yield engine.snapshot()
+    asyncio.run(engine.stop())
+
+
+def page(snapshot: Snapshot) -> list[Sample]:
+    svid = SvidStatus(obtained=1000.0, expires=2000.0, renewals=3, failures=1)
+    discovery = DiscoveryStatus(version=7, updated=1500.0, stale=True, reconnects=2, refused=1)
+    sources = Sources(
+        snapshot=lambda: snapshot,
+        svid=lambda: svid,
+        discovery=lambda: discovery,
+        ready=lambda: True,
+        version="0.1.0",
+    )
+    text = Metrics(sources).render().decode()
+    return [s for family in text_string_to_metric_families(text) for s in family.samples]
+
+
+def value(samples: list[Sample], name: str, **labels: str) -> float:
+    found = [s.value for s in samples if s.name == name and labels.items() <= s.labels.items()]
+    assert len(found) == 1, f"{name} {labels}"
+    return float(found[0])
+
+
+def test_every_counter_and_gauge_of_the_engine_is_exported() -> None:
+    assert set(COUNTERS) == set(Counters.__struct_fields__)
+    assert set(GAUGES) == set(Gauges.__struct_fields__)
+
+
+def test_a_fresh_engine_has_a_whole_page(snapshot: Snapshot) -> None:
+    samples = page(snapshot)
+    assert value(samples, "stoq_workers") == 1
+    assert value(samples, "stoq_udp_sent_bytes_total") == 0
+    assert value(samples, "stoq_refused_total", reason="plaintext_strict") == 0
+    assert value(samples, "stoq_connections_closed_total", code="revoked") == 0
+    assert value(samples, "stoq_handshake_seconds_count") == 0
+    assert value(samples, "stoq_build_info", component="sidecar", version="0.1.0") == 1
+    assert value(samples, "process_resident_memory_bytes") > 0
+
+
+def test_names_have_our_prefix_and_no_label_is_empty(snapshot: Snapshot) -> None:
+    for sample in page(msgspec.structs.replace(snapshot, flows=(FLOW,))):
+        assert sample.name.startswith(("stoq_", "process_"))
+        assert all(sample.labels.values())
+
+
+def test_flows_carry_ztunnels_labels_and_what_was_negotiated(snapshot: Snapshot) -> None:
+    samples = page(msgspec.structs.replace(snapshot, flows=(FLOW,)))
+    labels = {"reporter": "source", "destination_service": "db.shop.stoq", "response_flags": "-"}
+    assert value(samples, "stoq_tcp_connections_opened_total", **labels) == 5
+    assert value(samples, "stoq_tcp_connections_closed_total", **labels) == 4
+    assert value(samples, "stoq_tcp_sent_bytes_total", **labels) == 100
+    assert value(samples, "stoq_tcp_received_bytes_total", **labels) == 7
+    failed = value(samples, "stoq_tcp_connections_failed_total", response_flags="CONNECT")
+    assert failed == 2
+    opened = next(s for s in samples if s.name == "stoq_tcp_connections_opened_total")
+    assert set(opened.labels) == set(FLOW_LABELS)
+    assert opened.labels["signature"] == "Ed25519+FALCON-1024"
+
+
+def test_a_service_that_was_not_dialled_is_unknown(snapshot: Snapshot) -> None:
+    plain = msgspec.structs.replace(FLOW, destination_service_name="unknown")
+    samples = page(msgspec.structs.replace(snapshot, flows=(plain,)))
+    labels = {"destination_service": "unknown"}
+    assert value(samples, "stoq_tcp_sent_bytes_total", **labels) == 100
+
+
+def test_identity_and_registry_are_on_the_page(snapshot: Snapshot) -> None:
+    samples = page(snapshot)
+    assert value(samples, "stoq_identity_cert_expiration_timestamp_seconds") == 2000
+    assert value(samples, "stoq_identity_cert_refresh_timestamp_seconds") == 1000
+    assert value(samples, "stoq_identity_cert_refreshes_total", result="ok") == 3
+    assert value(samples, "stoq_identity_cert_refreshes_total", result="error") == 1
+    assert value(samples, "stoq_registry_version") == 7
+    assert value(samples, "stoq_registry_stale") == 1
+    assert value(samples, "stoq_registry_connection_terminations_total") == 2
+    assert value(samples, "stoq_registry_refused_versions_total") == 1
+    assert value(samples, "stoq_ready") == 1
+
+
+def test_the_histogram_adds_up(snapshot: Snapshot) -> None:
+    sample = snapshot.handshake_seconds
+    counts = tuple(range(1, len(sample.counts) + 1))
+    filled = msgspec.structs.replace(sample, counts=counts, sum=4.5)
+    samples = page(msgspec.structs.replace(snapshot, handshake_seconds=filled))
+    assert value(samples, "stoq_handshake_seconds_count") == sum(counts)
+    assert value(samples, "stoq_handshake_seconds_bucket", le="+Inf") == sum(counts)
+    assert value(samples, "stoq_handshake_seconds_sum") == 4.5

@@ -1,0 +1,87 @@
+"""Health pages, the listeners they stand on, and /config."""
+
+import json
+import socket
+from ipaddress import ip_address
+
+import pytest
+
+from stoq import constants
+from stoq.http import Request
+from stoq.registry import MeshEntry, RegistryState, TrustEntry
+from stoq_sidecar import health, listeners
+from stoq_sidecar.admin import config_page
+from stoq_sidecar.discovery import DiscoveryStatus
+from stoq_sidecar.readiness import Readiness
+from stoq_sidecar.svid import SvidStatus
+
+
+async def test_ready_says_what_blocks_until_nothing_does() -> None:
+    readiness = Readiness(["capture", "identity"])
+    pages = health.routes(readiness, lambda: b"metrics", "text/plain")
+    request = Request("GET", "/healthz/ready", {}, "::1")
+    readiness.note("identity", "the CA is gone")
+    answer = await pages["GET", "/healthz/ready"](request)
+    assert answer.status == 503
+    assert answer.body == b"capture: has not started\nidentity: the CA is gone\n"
+    readiness.drop("capture")
+    readiness.drop("identity")
+    assert (await pages["GET", "/healthz/ready"](request)).status == 200
+    assert (await pages["GET", "/healthz/live"](request)).body == b"live\n"
+    assert (await pages["GET", "/metrics"](request)).body == b"metrics"
+
+
+def test_the_admin_listeners_are_bound_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ADMIN_PORT", 0)
+    monkeypatch.setattr(constants, "METRICS_PORT", 0)
+    admin = listeners.admin_listeners(ipv6=True)
+    everywhere = listeners.metrics_listeners(ipv6=True)
+    only_ipv4 = listeners.metrics_listeners(ipv6=False)
+    hosts = [one.getsockname()[0] for one in (*admin, *everywhere, *only_ipv4)]
+    for one in (*admin, *everywhere, *only_ipv4):
+        one.close()
+    assert hosts == ["127.0.0.1", "::1", "::", "0.0.0.0"]
+
+
+def test_a_taken_port_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(constants, "ADMIN_PORT", port)
+        with pytest.raises(OSError, match=f"127.0.0.1 port {port}: .*second sidecar"):
+            listeners.admin_listeners(ipv6=False)
+
+
+def test_config_shows_the_state_without_certificates() -> None:
+    state = RegistryState(
+        epoch="e",
+        version=7,
+        mesh=MeshEntry(trust_domain="td"),
+        trust=TrustEntry(roots=(b"root", b"next")),
+        workloads={},
+        services={},
+    )
+    page = config_page(
+        settings={"pod": {"name": "web-0"}},
+        engine='{"workers": 2}',
+        own=[ip_address("fd00::2")],
+        svid=SvidStatus(spiffe_id="spiffe://td/ns/shop/sa/web"),
+        discovery=DiscoveryStatus(version=7),
+        state=state,
+        blocking={"capture": "no"},
+    )
+    assert json.loads(json.dumps(page))["registry"]["trust"]["roots"] == 2
+    assert page["engine"] == {"workers": 2}
+    assert page["addresses"] == ["fd00::2"]
+
+
+def test_config_before_the_registry_has_spoken() -> None:
+    page = config_page(
+        settings={},
+        engine="{}",
+        own=[],
+        svid=SvidStatus(),
+        discovery=DiscoveryStatus(),
+        state=None,
+        blocking={},
+    )
+    assert page["registry"] is None
