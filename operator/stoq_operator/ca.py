@@ -4,16 +4,16 @@ The cryptography is the engine's; here is what is kept, when it changes and who 
 through `rotation`; every SVID is in the ledger before it is handed out.
 """
 
-import base64
 import logging
 import secrets
-import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
+from stoq import pem
 from stoq.engine import Certificate, CertificateAuthority, HybridKey, parse_certificate
 from stoq.records.revocation import Revocation
 from stoq.registry import TrustEntry
@@ -81,7 +81,8 @@ class Ca:
             self._state.remove(f"ca/{name}.key")
             self._state.remove(f"ca/{name}.crt")
         for root in roots:
-            log.info("root %s is %s until %d", root.name, root.phase, root.expires)
+            until = datetime.fromtimestamp(root.expires, UTC).date()
+            log.info("root %s is %s, valid until %s", root.name, root.phase, until)
         return True
 
     def sign(self, csr: bytes, uid: str, spiffe_id: str, ttl: int, now: int) -> Svid:
@@ -138,7 +139,7 @@ class Ca:
             self._trust_domain, now - SKEW, expires, self._profile
         )
         self._state.write(f"ca/{name}.key", authority.key.to_bytes())
-        self._state.write(f"ca/{name}.crt", pem(authority.root))
+        self._state.write(f"ca/{name}.crt", pem.encode(authority.root))
         self._authorities[name] = authority
         log.info("made root %s for %s, %s", name, self._trust_domain, self._profile)
         return Root(name=name, phase=phase, since=now, expires=expires)
@@ -154,7 +155,7 @@ class Ca:
             )
         try:
             authority = CertificateAuthority.from_parts(
-                HybridKey.from_bytes(key), unpem(certificate)
+                HybridKey.from_bytes(key), pem.certificates(certificate.decode("ascii"))[0]
             )
         except ValueError as error:
             raise StateError(
@@ -204,22 +205,7 @@ def _line(entry: Issued) -> bytes:
     return msgspec.json.encode(entry) + b"\n"
 
 
-def pem(der: bytes) -> bytes:
-    """A certificate as text (RFC 7468)."""
-    body = "\n".join(textwrap.wrap(base64.b64encode(der).decode(), 64))
-    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n".encode()
-
-
-def unpem(text: bytes) -> bytes:
-    """The first certificate in `text`. Raises `ValueError`."""
-    _, begin, rest = text.partition(b"-----BEGIN CERTIFICATE-----")
-    body, end, _ = rest.partition(b"-----END CERTIFICATE-----")
-    if not begin or not end:
-        raise ValueError("no PEM certificate")
-    return base64.b64decode(b"".join(body.split()), validate=True)
-
-
 def bundle(trust_domain: str, trust: TrustEntry) -> bytes:
     """The file that lets a sidecar trust the control process at its first dial."""
     head = f"# Roots of the trust domain {trust_domain}, written by stoq-control\n".encode()
-    return head + b"".join(map(pem, trust.roots))
+    return head + b"".join(map(pem.encode, trust.roots))

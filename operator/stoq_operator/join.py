@@ -17,7 +17,7 @@ from stoq_operator.state import PUBLIC_MODE, SECRET_MODE, write_file
 TOKEN_BYTES: Final = 32
 """Random bytes of a token: as strong as the SHA-256 that stands for it."""
 
-_HASH_LINE: Final = re.compile(r"^(?P<head>\s*joinTokenHash:\s*)\S+\s*$", re.MULTILINE)
+_HASH_LINE: Final = re.compile(r"^(?P<head>[ \t]*joinTokenHash:[ \t]*)\S+[ \t]*$", re.MULTILINE)
 
 
 class JoinError(Exception):

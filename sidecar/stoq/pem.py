@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import textwrap
 from typing import Final
 
 _BLOCK: Final = re.compile(
@@ -27,3 +28,9 @@ def certificates(text: str) -> tuple[bytes, ...]:
             "begun; at least one is needed"
         )
     return tuple(found)
+
+
+def encode(der: bytes) -> bytes:
+    """One certificate as PEM text, in lines of 64 characters (RFC 7468, section 2)."""
+    body = "\n".join(textwrap.wrap(base64.b64encode(der).decode("ascii"), 64))
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n".encode("ascii")

@@ -12,10 +12,10 @@ from stoq.api.client import ApiClient
 from stoq.api.stream import ByteStream
 from stoq.constants import operator_spiffe_id
 from stoq.engine import Engine, EngineSettings, HybridKey, TlsContext
+from stoq.pem import certificates
 from stoq.records.manifest import encode
 from stoq.signing import BINDING_LABEL, SIGN, SignRequest, SignResponse, binding
 from stoq_operator import join
-from stoq_operator.ca import unpem
 from stoq_operator.process import serve
 from stoq_operator.settings import read
 from support.records import TRUST_DOMAIN, mesh
@@ -158,7 +158,7 @@ class Control:
     async def member(self):
         """A sidecar's engine that trusts the bundle and has no identity yet."""
         tls = TlsContext()
-        tls.set_trust(TRUST_DOMAIN, [unpem((self.folder / "bundle.pem").read_bytes())])
+        tls.set_trust(TRUST_DOMAIN, list(certificates((self.folder / "bundle.pem").read_text())))
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(Engine(EngineSettings(workers=1), tls))
             yield Member(engine, tls, self.address)
