@@ -112,7 +112,9 @@ impl TlsContext {
         Ok(())
     }
 
-    /// Forgets our SVID: new connections are refused until another is set.
+    /// Forgets our SVID: the mesh refuses us until another is set. A workload
+    /// whose SVID has run out must do this before it asks the bootstrap listener
+    /// for a new one: an expired certificate is refused there, none is not.
     pub fn clear_identity(&self) {
         self.shared.clear_identity();
         self.flush_tickets();
