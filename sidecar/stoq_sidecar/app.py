@@ -135,7 +135,9 @@ class App:
         authority = CertificateAuthority(plane.dialler, self._settings)
         again = Backoff(follow.retry_min_seconds, follow.retry_max_seconds)
         keeper = SvidKeeper(authority, plane, renewal, retry, self.readiness)
-        follower = Discovery(plane.dialler, plane.use, node, again, self.readiness)
+        follower = Discovery(
+            plane.dialler, plane.use, node, again, self.readiness, keeper.renew_now
+        )
         self._keeper, self._follower = keeper, follower
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keeper.run())

@@ -67,6 +67,10 @@ class DataPlane:
         if self._trust is None:
             self._tls.set_trust(self._settings.identity.trust_domain, list(roots))
 
+    def drop(self) -> None:
+        """Forgets the identity; until the next `install` no peer is reached or let in."""
+        self._tls.clear_identity()
+
     def use(self, state: RegistryState) -> None:
         """Puts what the registry said in force. Raises ValueError for what cannot be used."""
         pod = self._settings.pod

@@ -17,6 +17,7 @@ from stoq.api.errors import ApiError
 from stoq.api.stream import Dialler
 from stoq.registry import WATCH, Gap, RegistryState, WatchRequest, apply
 from stoq_sidecar.backoff import Backoff
+from stoq_sidecar.identity import refused_by_peer
 from stoq_sidecar.readiness import Readiness
 
 log = logging.getLogger("stoq.discovery")
@@ -39,7 +40,7 @@ class DiscoveryStatus:
 
 class Discovery:
     """Runs for as long as the sidecar does. `use` puts a state in force and raises ValueError for
-    one that cannot be used.
+    one that cannot be used; `refused` is called when the registry does not take our certificate.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Discovery:
         node: str,
         backoff: Backoff,
         readiness: Readiness,
+        refused: Callable[[], None],
     ) -> None:
         self._dial = dial
         self._use = use
         self._node = node
         self._backoff = backoff
         self._readiness = readiness
+        self._refused = refused
         self._state: RegistryState | None = None
         self._heard = False
         self.status = DiscoveryStatus()
@@ -127,3 +130,5 @@ class Discovery:
         self.status.reconnects += 1
         self.status.last_error = why
         self._readiness.note(LATCH, why)
+        if refused_by_peer(why):
+            self._refused()

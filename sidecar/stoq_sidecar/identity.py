@@ -1,7 +1,18 @@
-"""When an SVID is renewed. Pure."""
+"""When an SVID is renewed, and when it is worth nothing any more. Pure."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+_REFUSED: Final = re.compile(r"handshake failed: error (44|45)\b|closed the connection: revoked\b")
+"""TLS alerts certificate_revoked and certificate_expired (RFC 8446, section 6.2), and the
+connection code `revoked` (wire format, section 6), as the engine words them."""
+
+
+def refused_by_peer(why: str) -> bool:
+    """Whether a failed connection says that our own certificate is revoked or expired."""
+    return _REFUSED.search(why) is not None
 
 
 class Standing(StrEnum):

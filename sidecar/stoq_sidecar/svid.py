@@ -13,7 +13,7 @@ from typing import Protocol
 from stoq.signing import SignResponse
 from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.ca_client import SigningError
-from stoq_sidecar.identity import Renewal, Standing
+from stoq_sidecar.identity import Renewal, Standing, refused_by_peer
 from stoq_sidecar.readiness import Readiness
 
 log = logging.getLogger("stoq.identity")
@@ -38,6 +38,9 @@ class Holder(Protocol):
         """Uses the last made key pair with `certificate` from now on. Raises ValueError when
         they do not belong together.
         """
+
+    def drop(self) -> None:
+        """Forgets key pair and certificate: the next signing is that of a newcomer."""
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ class SvidKeeper:
         self.status = SvidStatus()
 
     def renew_now(self) -> None:
-        """Renews without waiting for the due time (SIGHUP)."""
+        """Renews without waiting for the due time (SIGHUP, or a peer says it is revoked)."""
         self._soon.set()
 
     async def run(self) -> None:
@@ -88,6 +91,7 @@ class SvidKeeper:
     async def _obtain(self) -> None:
         failures = 0
         while True:
+            self._drop_if_expired()
             try:
                 # A fresh key each time: one that leaked is worth no more than one life.
                 answer = await self._authority.sign(self._holder.new_key())
@@ -95,10 +99,17 @@ class SvidKeeper:
             except (SigningError, ValueError) as error:
                 failures += 1
                 self._failed(error, failures)
+                if refused_by_peer(str(error)):
+                    self._holder.drop()
                 await self._sleep(self._backoff.delay(failures, random.random()))  # noqa: S311
             else:
                 self._succeeded(answer)
                 return
+
+    def _drop_if_expired(self) -> None:
+        """A connection that presents an expired certificate is refused, also to sign a new one."""
+        if self.status.obtained and time.time() >= self.status.expires:
+            self._holder.drop()
 
     def _succeeded(self, answer: SignResponse) -> None:
         first = self.status.obtained == 0.0

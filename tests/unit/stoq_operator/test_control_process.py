@@ -9,6 +9,7 @@ from stoq.api.errors import BadRequest, NotFound, Unauthorised, Unavailable
 from stoq.engine import parse_certificate
 from stoq.registry import WATCH, WatchRequest, apply
 from stoq.signing import BINDING_LABEL, SIGN, SignRequest, binding
+from stoq_sidecar.identity import refused_by_peer
 from support.control import OPERATOR, Opened, eventually
 from support.records import mesh, record, revocation, service, workload
 
@@ -182,6 +183,23 @@ async def test_revoking_an_identity_closes_its_live_connection_and_keeps_it_out(
     async with control.member() as fresh:
         with pytest.raises(Unauthorised, match="is revoked"):
             await fresh.sign(token)
+
+
+async def test_a_workload_whose_certificate_is_revoked_joins_again_as_a_newcomer(control, member):
+    token = control.token("web")
+    lost = parse_certificate((await joined(member, token)).certificate).serial
+    control.write(revocation("web", serial=lost))
+
+    async def refused():
+        try:
+            await member.sign(token)
+        except Unavailable as error:
+            return refused_by_peer(str(error))
+        return False
+
+    await eventually(refused)
+    member.tls.clear_identity()
+    assert parse_certificate((await member.join(token)).certificate).serial != lost
 
 
 async def test_a_third_certificate_revokes_the_first(control, watching, web):

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from stoq_sidecar.backoff import Backoff
-from stoq_sidecar.identity import Renewal, Standing
+from stoq_sidecar.identity import Renewal, Standing, refused_by_peer
 from stoq_sidecar.readiness import Readiness
 
 
@@ -75,3 +75,18 @@ def test_a_draining_sidecar_is_never_ready_again() -> None:
     readiness.drain()
     assert not readiness.ready
     assert readiness.blocking() == {"drain": "the sidecar is ending"}
+
+
+@pytest.mark.parametrize(
+    ("why", "refused"),
+    [
+        ("aborted by peer: the cryptographic handshake failed: error 44: it is revoked", True),
+        ("aborted by peer: the cryptographic handshake failed: error 45: it has expired", True),
+        ("[fd00::1]:14012 closed the connection: revoked the certificate is revoked", True),
+        ("aborted by peer: the cryptographic handshake failed: error 48: unknown root", False),
+        ("no answer from [fd00::1]:14012 on UDP 14012", False),
+        ("[fd00::1]:14012 closed the connection: draining", False),
+    ],
+)
+def test_a_refused_certificate_is_told_from_other_failures(why: str, refused: bool) -> None:
+    assert refused_by_peer(why) is refused

@@ -61,9 +61,18 @@ class World:
         self.registry, self.refuse = registry, refuse
         self.used: list[RegistryState] = []
         self.readiness = Readiness([LATCH])
+        self.refusals = 0
         self.discovery = Discovery(
-            lambda: registry.network, self.use, "shop/web-0", Backoff(0.001, 0.01), self.readiness
+            lambda: registry.network,
+            self.use,
+            "shop/web-0",
+            Backoff(0.001, 0.01),
+            self.readiness,
+            self.refused,
         )
+
+    def refused(self) -> None:
+        self.refusals += 1
 
     def use(self, state: RegistryState) -> None:
         if state.version == self.refuse:
@@ -141,3 +150,11 @@ async def test_a_first_state_that_is_refused_does_not_make_ready() -> None:
     world = World(Registry([SNAPSHOT]), refuse=1)
     await world.run(lambda: world.discovery.status.refused == 1)
     assert world.readiness.blocking() == {LATCH: "workloads[0].addresses: the list is empty"}
+
+
+async def test_only_a_registry_that_refuses_our_certificate_is_told_to_the_keeper() -> None:
+    refusal = "aborted by peer: the cryptographic handshake failed: error 44: serial 0a is revoked"
+    world = World(Registry([Unavailable("no route")], [Unavailable(refusal)], [SNAPSHOT]))
+    await world.run(lambda: bool(world.used))
+    assert world.discovery.status.reconnects == 2
+    assert world.refusals == 1

@@ -21,23 +21,27 @@ class Ca:
 
     def __init__(self, life: float, failures: int = 0) -> None:
         self.life, self.failures, self.csrs = life, failures, []
+        self.why = "the CA is not there"
 
     async def sign(self, csr: bytes) -> SignResponse:
         self.csrs.append(csr)
         if self.failures:
             self.failures -= 1
-            raise SigningError("the CA is not there")
+            raise SigningError(self.why)
         expires = int(time.time() + self.life)
         return SignResponse(certificate=b"for " + csr, roots=(b"r",), spiffe_id=ID, expires=expires)
 
 
 class Keys:
     def __init__(self) -> None:
-        self.made, self.installed, self.refuse = 0, [], False
+        self.made, self.installed, self.refuse, self.dropped = 0, [], False, 0
 
     def new_key(self) -> bytes:
         self.made += 1
         return b"csr %d" % self.made
+
+    def drop(self) -> None:
+        self.dropped += 1
 
     def install(self, certificate: bytes, roots: tuple[bytes, ...]) -> None:
         if self.refuse:
@@ -124,3 +128,22 @@ async def test_a_renewal_can_be_asked_for() -> None:
         return keeper.status.renewals == 2
 
     await kept(Ca(3600), Keys(), enough)
+
+
+async def test_a_revoked_certificate_is_dropped_so_that_the_next_signing_is_a_newcomers() -> None:
+    ca, keys = Ca(3600, failures=1), Keys()
+    ca.why = "cannot reach it: aborted by peer: the cryptographic handshake failed: error 44: x"
+    await kept(ca, keys, lambda k: k.status.renewals == 1)
+    assert keys.dropped == 1
+
+
+async def test_an_expired_certificate_is_dropped_before_the_next_signing() -> None:
+    keys = Keys()
+    await kept(Ca(0), keys, lambda k: k.status.renewals >= 2)
+    assert keys.dropped >= 1
+
+
+async def test_a_ca_that_is_away_costs_no_identity() -> None:
+    keys = Keys()
+    await kept(Ca(3600, failures=3), keys, lambda k: k.status.renewals == 1)
+    assert keys.dropped == 0
