@@ -35,7 +35,7 @@ impl crypto::ClientConfig for ClientSessions {
             self.tls.clone(),
             Version::V1,
             self.scope.name(),
-            encode(&self.shared, parameters),
+            encode(&self.shared, Side::Client, parameters),
         )
         .map_err(|error| ConnectError::InvalidServerName(format!("TLS: {error}")))?;
         Ok(Box::new(TlsSession::new(
@@ -74,7 +74,7 @@ impl crypto::ServerConfig for ServerSessions {
         let connection = ServerConnection::new(
             self.tls.clone(),
             Version::V1,
-            encode(&self.shared, parameters),
+            encode(&self.shared, Side::Server, parameters),
         )
         .expect("our configuration speaks TLS 1.3 over QUIC, without early data");
         Box::new(TlsSession::new(
@@ -88,10 +88,10 @@ impl crypto::ServerConfig for ServerSessions {
 }
 
 /// QUIC's transport parameters, then ours.
-fn encode(shared: &Shared, parameters: &TransportParameters) -> Vec<u8> {
+fn encode(shared: &Shared, side: Side, parameters: &TransportParameters) -> Vec<u8> {
     let mut block = Vec::new();
     parameters.write(&mut block);
-    shared.parameters().append_to(&mut block);
+    shared.parameters(side).append_to(&mut block);
     block
 }
 

@@ -48,22 +48,16 @@ impl TlsSession {
         expect: Expect,
         scope: Option<TicketScope>,
     ) -> Self {
+        let side = side_of(&tls);
         Self {
             tls,
-            has_identity: shared.has_identity(),
+            has_identity: shared.identity(side).is_some(),
             shared,
             initial,
             expect,
             scope,
             next_secrets: None,
             established: None,
-        }
-    }
-
-    fn side(&self) -> Side {
-        match self.tls {
-            Connection::Client(_) => Side::Client,
-            Connection::Server(_) => Side::Server,
         }
     }
 
@@ -143,7 +137,7 @@ impl Session for TlsSession {
     }
 
     fn early_data_accepted(&self) -> Option<bool> {
-        (self.side() == Side::Client).then_some(false)
+        (side_of(&self.tls) == Side::Client).then_some(false)
     }
 
     fn is_handshaking(&self) -> bool {
@@ -166,7 +160,7 @@ impl Session for TlsSession {
             return Ok(None);
         };
         self.stoq_parameters()?;
-        let parameters = TransportParameters::read(self.side(), &mut Cursor::new(block))?;
+        let parameters = TransportParameters::read(side_of(&self.tls), &mut Cursor::new(block))?;
         Ok(Some(parameters))
     }
 
@@ -202,6 +196,13 @@ impl Session for TlsSession {
             .export_keying_material(out, label, Some(context))
             .map(drop)
             .map_err(|_| ExportKeyingMaterialError)
+    }
+}
+
+fn side_of(tls: &Connection) -> Side {
+    match tls {
+        Connection::Client(_) => Side::Client,
+        Connection::Server(_) => Side::Server,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use quinn_proto::Side;
 use quinn_proto::crypto::{ClientConfig, HandshakeTokenKey, HmacKey, ServerConfig};
 use stoq_wire::parameters::StoqParameters;
 
@@ -112,9 +113,9 @@ impl TlsContext {
         Ok(())
     }
 
-    /// Forgets our SVID: the mesh refuses us until another is set. A workload
-    /// whose SVID has run out must do this before it asks the bootstrap listener
-    /// for a new one: an expired certificate is refused there, none is not.
+    /// Forgets our SVID: the mesh refuses us until another is set. There is no
+    /// need to when it runs out: a client shows none that has, and can then ask
+    /// the bootstrap listener for a new one.
     pub fn clear_identity(&self) {
         self.shared.clear_identity();
         self.flush_tickets();
@@ -123,7 +124,7 @@ impl TlsContext {
     /// Whether we have an SVID, so that new connections are authenticated both ways.
     #[must_use]
     pub fn has_identity(&self) -> bool {
-        self.shared.has_identity()
+        self.shared.identity(Side::Server).is_some()
     }
 
     /// Replaces roots and revocations and forgets all tickets. Live
@@ -197,7 +198,10 @@ impl std::fmt::Debug for TlsContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TlsContext")
             .field("profile", &self.shared.profile)
-            .field("has_identity", &self.shared.has_identity())
+            .field(
+                "has_identity",
+                &self.shared.identity(Side::Server).is_some(),
+            )
             .finish_non_exhaustive()
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use quinn_proto::Side;
 use rustls::SignatureScheme;
 use rustls::crypto::{SecureRandom, aws_lc_rs};
 use stoq_wire::parameters::StoqParameters;
@@ -79,14 +80,15 @@ impl Shared {
         self.leaves.clear();
     }
 
-    /// Our SVID of the moment.
-    pub(super) fn identity(&self) -> Option<Arc<Identity>> {
-        self.identity.load_full()
-    }
-
-    /// Whether we have an SVID.
-    pub(crate) fn has_identity(&self) -> bool {
-        self.identity.load().is_some()
+    /// Our SVID of the moment, as this side of a connection shows it. A client
+    /// shows none that has run out: without one it can still ask the bootstrap
+    /// listener for a new one. A server shows even that, and the client says
+    /// what is wrong.
+    pub(crate) fn identity(&self, side: Side) -> Option<Arc<Identity>> {
+        let now = self.clock.now();
+        self.identity
+            .load_full()
+            .filter(|identity| side == Side::Server || now <= identity.not_after)
     }
 
     pub(super) fn set_identity(&self, key: HybridKey, leaf: Vec<u8>) -> Result<(), IdentityError> {
@@ -101,7 +103,8 @@ impl Shared {
                 profile: self.profile,
             });
         }
-        let identity = Identity::new(key, leaf, scheme_for(self.profile), self.random);
+        let scheme = scheme_for(self.profile);
+        let identity = Identity::new(key, leaf, parsed.not_after, scheme, self.random);
         self.identity.store(Some(Arc::new(identity)));
         Ok(())
     }
@@ -132,9 +135,9 @@ impl Shared {
     }
 
     /// What we say of ourselves in a connection that begins now.
-    pub(crate) fn parameters(&self) -> StoqParameters {
+    pub(crate) fn parameters(&self, side: Side) -> StoqParameters {
         StoqParameters {
-            falcon_key_id: self.identity().map(|identity| identity.falcon_key_id()),
+            falcon_key_id: self.identity(side).map(|identity| identity.falcon_key_id()),
             ..self.parameters.clone()
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use quinn_proto::Side;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::SecureRandom;
 use rustls::pki_types::CertificateDer;
@@ -17,9 +18,11 @@ use crate::random::Random;
 
 /// Our SVID, as rustls wants it. Replaced as a whole on renewal.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     certified: Arc<CertifiedKey>,
     falcon_key_id: KeyId,
+    /// The last second the leaf is valid in, as Unix time.
+    pub(super) not_after: u64,
 }
 
 impl Identity {
@@ -27,6 +30,7 @@ impl Identity {
     pub(super) fn new(
         key: HybridKey,
         leaf: Vec<u8>,
+        not_after: u64,
         scheme: SignatureScheme,
         random: Source,
     ) -> Self {
@@ -38,6 +42,7 @@ impl Identity {
         };
         Self {
             falcon_key_id,
+            not_after,
             certified: Arc::new(CertifiedKey::new(
                 vec![CertificateDer::from(leaf)],
                 Arc::new(signing),
@@ -97,15 +102,10 @@ impl fmt::Debug for HybridSigningKey {
 #[derive(Debug)]
 pub(super) struct Resolver(pub(super) Arc<Shared>);
 
-impl Resolver {
-    fn certified(&self) -> Option<Arc<CertifiedKey>> {
-        self.0.identity().map(|identity| identity.certified.clone())
-    }
-}
-
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.certified()
+        let identity = self.0.identity(Side::Server)?;
+        Some(identity.certified.clone())
     }
 }
 
@@ -115,10 +115,11 @@ impl ResolvesClientCert for Resolver {
         _root_hint_subjects: &[&[u8]],
         _schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
-        self.certified()
+        let identity = self.0.identity(Side::Client)?;
+        Some(identity.certified.clone())
     }
 
     fn has_certs(&self) -> bool {
-        self.0.has_identity()
+        self.0.identity(Side::Client).is_some()
     }
 }

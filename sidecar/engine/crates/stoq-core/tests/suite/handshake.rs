@@ -2,12 +2,12 @@
 
 use rand_core::OsRng;
 use stoq_core::authorise::{Expect, Peer};
-use stoq_core::cert::CertificateError;
+use stoq_core::cert::{CertificateError, Validity};
 use stoq_core::key::HybridKey;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::tls::{Aead, IdentityError, ServerRole, TlsSettings};
 
-use crate::mesh::{DAY, Mesh, id, today};
+use crate::mesh::{DAY, Mesh, START, id, today};
 use crate::pair::Pair;
 
 #[test]
@@ -141,6 +141,33 @@ fn a_workload_with_a_certificate_is_known_at_the_bootstrap_listener() {
     let identity = pair.server.connection().crypto_session().peer_identity();
     let peer: Box<Peer> = identity.unwrap().downcast().unwrap();
     assert_eq!(peer.serial, web.serial);
+}
+
+#[test]
+fn a_workload_whose_certificate_ran_out_can_ask_for_a_new_one() {
+    let mesh = Mesh::new();
+    let web = mesh.workload("web");
+    let long = Validity {
+        not_after: START + 7 * DAY,
+        ..today()
+    };
+    let operator = mesh.workload_with("operator", long, TlsSettings::default());
+    mesh.clock.advance(2 * DAY);
+    let expect = Expect::Id(id("operator"));
+    let mut pair = Pair::dial(
+        &web.tls,
+        &operator.tls,
+        ServerRole::Bootstrap,
+        expect.clone(),
+    );
+    pair.settle();
+    assert!(pair.server.is_connected());
+    assert_eq!(pair.server.evidence().peer, None);
+    assert_eq!(pair.client.evidence().local_signature, "none");
+    let mut pair = Pair::dial(&web.tls, &operator.tls, ServerRole::Mesh, expect);
+    pair.settle();
+    let (_, reason) = pair.server.refusal();
+    assert!(reason.contains("the peer has no certificate"), "{reason}");
 }
 
 #[test]
