@@ -121,10 +121,11 @@ impl TlsContext {
         self.flush_tickets();
     }
 
-    /// Whether we have an SVID, so that new connections are authenticated both ways.
+    /// Whether we have an SVID that has not run out, so that new connections
+    /// are authenticated both ways.
     #[must_use]
     pub fn has_identity(&self) -> bool {
-        self.shared.identity(Side::Server).is_some()
+        self.shared.identity(Side::Client).is_some()
     }
 
     /// Replaces roots and revocations and forgets all tickets. Live

@@ -152,7 +152,9 @@ fn a_workload_whose_certificate_ran_out_can_ask_for_a_new_one() {
         ..today()
     };
     let operator = mesh.workload_with("operator", long, TlsSettings::default());
+    assert!(web.tls.has_identity());
     mesh.clock.advance(2 * DAY);
+    assert!(!web.tls.has_identity());
     let expect = Expect::Id(id("operator"));
     let mut pair = Pair::dial(
         &web.tls,
