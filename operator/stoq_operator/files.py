@@ -32,14 +32,9 @@ MAX_FILE: Final = 16 << 20
 """Bytes of one file."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    """What changes when a file does."""
-
-    inode: int
-    size: int
-    modified: int
-    changed: int
+_Stamp = tuple[int, int, int, int]
+"""What changes when a file does: inode, size, times of content and of inode. A plain tuple, since
+one is made for every file at every look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +68,44 @@ class FileStore:
         while True:
             # Read in the loop's own thread: the files are few and small, and a thread would let
             # a look overtake the one before it.
-            self.look()
-            current = self._merged()
-            if not self._synced:
-                self._synced = True
-                yield Batch(put=tuple(current.values()), complete=True)
-            elif not (batch := difference(known, current)).empty:
-                yield batch
-            known = current
+            if self.look():
+                current = self._merged()
+                if not self._synced:
+                    self._synced = True
+                    yield Batch(put=tuple(current.values()), complete=True)
+                elif not (batch := difference(known, current)).empty:
+                    yield batch
+                known = current
             await asyncio.sleep(self._interval)
 
-    def look(self) -> None:
-        """Reads what has changed since the last looks."""
+    def look(self) -> bool:
+        """Reads what has changed since the last looks; returns whether there may be a new state.
+
+        There is none before the directory was read for the first time: a folder that is not there
+        says nothing, not that the mesh is empty.
+        """
         place = str(self._directory)
         try:
             stamps = self._stamps()
         except OSError as error:
             self._report(place, f"{error.strerror}; make it a directory of YAML manifests")
-            return
+            return False
         self._mend(place)
+        changed = not self._synced
         for name in [name for name in self._files if name not in stamps]:
             log.info("%s is gone, and its %d records", name, len(self._files.pop(name).records))
             self._mend(name)
-        for name, stamp in sorted(stamps.items()):
+            changed = True
+        for name, stamp in stamps.items():
             known = self._files.get(name)
+            if known is not None and known.stamp == stamp:
+                continue
             settled = self._seen.get(name) == stamp
-            if (known is None or known.stamp != stamp) and (settled or not self._synced):
+            if settled or not self._synced:
                 self._read(name, stamp, settled=settled)
+                changed = True
         self._seen = stamps
+        return changed
 
     def _stamps(self) -> dict[str, _Stamp]:
         stamps: dict[str, _Stamp] = {}
@@ -112,8 +117,11 @@ class FileStore:
                     found = entry.stat()
                 except FileNotFoundError:
                     continue
-                stamps[entry.name] = _Stamp(
-                    found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+                stamps[entry.name] = (
+                    found.st_ino,
+                    found.st_size,
+                    found.st_mtime_ns,
+                    found.st_ctime_ns,
                 )
         return stamps
 
@@ -121,8 +129,8 @@ class FileStore:
         before = self._files.get(name, _File(None, ()))
         records = before.records
         try:
-            if stamp.size > MAX_FILE:
-                raise DocumentError(1, f"{stamp.size} bytes, {MAX_FILE} at most; split it")
+            if (size := stamp[1]) > MAX_FILE:
+                raise DocumentError(1, f"{size} bytes, {MAX_FILE} at most; split it")
             records = parse((self._directory / name).read_text(encoding="utf-8"))
         except DocumentError as error:
             self._report(name, str(error))

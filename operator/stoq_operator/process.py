@@ -25,7 +25,7 @@ from stoq_operator.rate import Rate
 from stoq_operator.registry import Registry
 from stoq_operator.settings import Settings
 from stoq_operator.signing import Signing
-from stoq_operator.state import PUBLIC_MODE, StateDirectory, write_file
+from stoq_operator.state import PUBLIC_MODE, StateDirectory, StateError, write_file
 from stoq_operator.store import fold
 
 log: Final = logging.getLogger("stoq.control")
@@ -37,7 +37,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     Raises `StateError` and `OSError` for what keeps it from starting.
     """
     metrics = Metrics()
-    store = FileStore(Path(settings.store.directory))
+    store = _store(Path(settings.store.directory))
     batches = store.watch()
     first = await anext(batches)
     mesh = mesh_of(fold({}, first))
@@ -86,6 +86,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log.info("stopping")
         for task in running:
             task.cancel()
+
+
+def _store(folder: Path) -> FileStore:
+    """A folder that is not there may come later, but at the start it is more likely a typo."""
+    if not folder.is_dir():
+        raise StateError(f"the store {folder} is no directory; make it, or name it with --store")
+    return FileStore(folder)
 
 
 def _write_bundle(path: Path, trust_domain: str, trust: TrustEntry) -> None:

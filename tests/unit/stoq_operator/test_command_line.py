@@ -150,6 +150,12 @@ def test_a_process_that_can_not_start_says_why(tmp_path, capsys):
     assert "chmod 700" in capsys.readouterr().err
 
 
+def test_a_store_that_is_not_there_is_named(tmp_path, capsys):
+    arguments = ["--store", str(tmp_path / "none"), "--state", str(tmp_path / "state")]
+    assert main(arguments) == FAILED
+    assert "name it with --store" in capsys.readouterr().err
+
+
 def test_a_metrics_port_that_is_taken_is_named(tmp_path, capsys):
     import socket
 

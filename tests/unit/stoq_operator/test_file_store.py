@@ -98,6 +98,18 @@ async def test_a_file_replaced_by_rename_is_followed(tmp_path, following):
     await following.until("db")
 
 
+async def test_a_directory_that_is_not_there_yet_says_nothing(tmp_path):
+    folder = tmp_path / "late"
+    store = FileStore(folder, interval=0.01)
+    async with aclosing(store.watch()) as batches:
+        first = asyncio.ensure_future(anext(batches))
+        await asyncio.sleep(0.05)
+        assert not first.done()
+        assert not store.health.synced
+        folder.mkdir()
+        assert await asyncio.wait_for(first, 5) == Batch(complete=True)
+
+
 def test_a_broken_file_keeps_its_last_good_records_and_says_where(tmp_path, caplog):
     write(tmp_path / "a.yaml", WEB)
     write(tmp_path / "b.yaml", DB)
