@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quinn_proto::Side;
 use quinn_proto::crypto::{ClientConfig, HandshakeTokenKey, HmacKey, ServerConfig};
@@ -84,6 +85,7 @@ pub struct TlsContext {
     configs: Configs,
     server_tickets: Arc<ServerTickets>,
     endpoint: EndpointKeys,
+    identities: AtomicU64,
 }
 
 impl TlsContext {
@@ -99,6 +101,7 @@ impl TlsContext {
             endpoint: EndpointKeys::new(shared.random),
             server_tickets,
             shared,
+            identities: AtomicU64::new(0),
         })
     }
 
@@ -109,6 +112,7 @@ impl TlsContext {
     /// is not of the profile's FALCON degree. The old identity then stays.
     pub fn set_identity(&self, key: HybridKey, leaf_der: Vec<u8>) -> Result<(), IdentityError> {
         self.shared.set_identity(key, leaf_der)?;
+        self.identities.fetch_add(1, Ordering::Release);
         self.flush_tickets();
         Ok(())
     }
@@ -118,7 +122,15 @@ impl TlsContext {
     /// the bootstrap listener for a new one.
     pub fn clear_identity(&self) {
         self.shared.clear_identity();
+        self.identities.fetch_add(1, Ordering::Release);
         self.flush_tickets();
+    }
+
+    /// Grows whenever our identity changes: a connection dialled at another number
+    /// shows its peer an identity that is no longer ours.
+    #[must_use]
+    pub fn identity_version(&self) -> u64 {
+        self.identities.load(Ordering::Acquire)
     }
 
     /// Whether we have an SVID that has not run out, so that new connections

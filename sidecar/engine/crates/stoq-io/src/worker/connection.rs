@@ -60,6 +60,14 @@ pub(crate) struct Link {
     pub(crate) refused: Option<String>,
     /// Bytes by which its receive window exceeds the configured one.
     pub(crate) extra_window: u64,
+    /// Number of the identity it was dialled with.
+    pub(crate) identity: u64,
+    /// When the peer was last heard of.
+    pub(crate) heard: Instant,
+    /// Whether a timer waits for the peer to say something.
+    pub(crate) silence_watched: bool,
+    /// Whether the peer did not answer when it should have: no new flows go here.
+    pub(crate) suspect: bool,
     /// Whether the peer allows no further stream for now.
     pub(crate) exhausted: bool,
     /// Streams opened or accepted so far.
@@ -93,6 +101,10 @@ impl Link {
             queued_steps: 0,
             refused: None,
             extra_window: 0,
+            identity: 0,
+            heard: now,
+            silence_watched: false,
+            suspect: false,
             exhausted: false,
             total_streams: 0,
         }

@@ -15,6 +15,12 @@ use stoq_wire::code::{ConnectionCode, StreamCode};
 use super::{Link, Origin, PeerKey, Phase, PortKind, Timer, Worker};
 use crate::counters::ResponseFlag;
 
+/// Certificates are valid through their last second.
+const EXPIRY_GRACE: Duration = Duration::from_secs(1);
+
+/// A peer from which nothing has come for so long is asked after when it is needed.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// Name given to TLS for peers that have none: identity is the SPIFFE id.
 const SERVER_NAME: &str = "stoq";
 
@@ -45,6 +51,7 @@ impl Worker {
             .position(dial_port)
             .ok_or("no socket to dial from")?;
         let expect = key.expect.clone().map_or(Expect::AnyInMesh, Expect::Id);
+        let identity = self.shared.tls.identity_version();
         let mut config = ClientConfig::new(self.shared.tls.client_config(expect, key.address));
         config.transport_config(Arc::clone(&self.transport));
         config.token_store(Arc::new(NoneTokenStore));
@@ -53,6 +60,9 @@ impl Worker {
             .connect(now, config, key.address, SERVER_NAME)
             .map_err(|error| format!("cannot dial {}: {error}", key.address))?;
         self.insert_link(handle, quic, Origin::Dialled(key.clone()), port, now);
+        if let Some(link) = self.links[handle.0].as_mut() {
+            link.identity = identity;
+        }
         self.peers.dialled(key, handle.0);
         self.counters().dialled();
         let timer = Timer::Dial {
@@ -348,9 +358,52 @@ impl Worker {
         }
     }
 
+    /// A stream was opened on a connection that has been silent: a living peer
+    /// acknowledges it within milliseconds.
+    pub(super) fn watch_silence(&mut self, index: usize, now: Instant) {
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        if link.silence_watched || now < link.heard + SILENCE {
+            return;
+        }
+        link.silence_watched = true;
+        let timer = Timer::Silence {
+            index,
+            serial: link.serial,
+        };
+        self.timers.set(now + SILENCE, timer);
+    }
+
+    /// New flows get another connection if the peer has still said nothing. Those on
+    /// this one wait: it may come back until its idle timeout.
+    pub(super) fn silence_due(&mut self, index: usize, serial: u64, now: Instant) {
+        let Some(link) = self.link_of(index, serial) else {
+            return;
+        };
+        link.silence_watched = false;
+        if now < link.heard + SILENCE || link.phase != Phase::Established {
+            return;
+        }
+        link.suspect = true;
+        let remote = link.quic.remote_address();
+        self.shared.log.warn(format_args!(
+            "{remote} does not answer on its connection; new flows dial again"
+        ));
+    }
+
     pub(super) fn expiry_due(&mut self, index: usize, serial: u64, now: Instant) {
-        if self.link_of(index, serial).is_some() {
-            self.check_authority(index, now);
+        if self.link_of(index, serial).is_none() {
+            return;
+        }
+        self.check_authority(index, now);
+        // The clock of certificates may be behind the timers'.
+        if self
+            .link_of(index, serial)
+            .is_some_and(|link| link.phase == Phase::Established)
+        {
+            self.timers
+                .set(now + EXPIRY_GRACE, Timer::Expiry { index, serial });
         }
     }
 

@@ -67,10 +67,11 @@ impl Worker {
     }
 
     /// Something for a connection: at once when it is established, else in its turn.
-    pub(super) fn connection_event(&mut self, index: usize, event: ConnectionEvent) {
+    pub(super) fn connection_event(&mut self, index: usize, event: ConnectionEvent, now: Instant) {
         let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
             return;
         };
+        link.heard = now;
         if link.queued_steps == 0 && !link.quic.is_handshaking() {
             link.quic.handle_event(event);
             self.activate(index);

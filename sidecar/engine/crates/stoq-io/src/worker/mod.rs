@@ -140,8 +140,8 @@ impl Worker {
         self.transmit(now);
         if received || moved {
             self.arm_trim(now);
-            self.set_gauges();
         }
+        self.set_gauges();
     }
 
     /// Remembers what the kernel reported.
@@ -205,6 +205,7 @@ impl Worker {
                 Timer::Connection { index, serial } => self.connection_due(index, serial, at, now),
                 Timer::Dial { index, serial } => self.dial_due(index, serial, now),
                 Timer::PoolIdle { index, serial } => self.pool_idle_due(index, serial, now),
+                Timer::Silence { index, serial } => self.silence_due(index, serial, now),
                 Timer::Expiry { index, serial } => self.expiry_due(index, serial, now),
                 Timer::Flow { key, serial } => self.flow_due(key, serial, now),
                 Timer::Accept => self.listeners.iter_mut().for_each(|l| l.ready = true),

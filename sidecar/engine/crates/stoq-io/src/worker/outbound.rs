@@ -14,8 +14,8 @@ use stoq_core::table::{Outbound, Reason, Service, Workload, decide_outbound};
 use stoq_wire::head::{FlowId, StreamHead, StreamKind};
 
 use super::observe::{Outcome, suite};
-use super::peers::{Placement, PoolLimits};
-use super::{Captured, Direction, FLOWS, Flow, FlowInfo, PeerKey, Worker};
+use super::peers::{Load, Placement, PoolLimits};
+use super::{Captured, Direction, FLOWS, Flow, FlowInfo, PeerKey, Phase, Worker};
 use crate::counters::{Party, ResponseFlag, SecurityPolicy};
 use crate::mailbox::Command;
 use crate::original_destination::original_destination;
@@ -210,16 +210,19 @@ impl Worker {
         }
     }
 
-    fn load(&self, index: usize) -> Option<usize> {
-        let link = self.links.get(index)?.as_ref()?;
-        // On a connection from before our first SVID we are nobody: it is left to its
-        // streams, and new flows get one that says who we are.
-        let nameless = link
-            .evidence
-            .as_ref()
-            .is_some_and(|e| e.local_signature == "none");
-        let outdated = nameless && self.shared.tls.has_identity();
-        (self.usable(index) && !link.exhausted && !outdated).then(|| link.stream_count())
+    fn load(&self, index: usize) -> Load {
+        let Some(link) = self.links.get(index).and_then(Option::as_ref) else {
+            return Load::Stale;
+        };
+        // Another identity is ours since: the peer should see that one.
+        let renewed = link.identity != self.shared.tls.identity_version();
+        if link.phase != Phase::Established || link.suspect || renewed {
+            return Load::Stale;
+        }
+        match link.exhausted {
+            true => Load::Full,
+            false => Load::Streams(link.stream_count()),
+        }
     }
 
     /// Opens a stream for a waiting flow.
@@ -233,6 +236,7 @@ impl Worker {
             return;
         };
         link.attach(stream, key);
+        self.watch_silence(index, now);
         self.cancel_deadline(key);
         let evidence = self.links[index]
             .as_ref()

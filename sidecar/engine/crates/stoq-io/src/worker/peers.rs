@@ -25,6 +25,17 @@ impl PeerKey {
     }
 }
 
+/// What a connection of the pool can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// It carries so many streams and takes more.
+    Streams(usize),
+    /// The peer allows no further stream for now.
+    Full,
+    /// It serves the flows it has and takes no new ones.
+    Stale,
+}
+
 /// What to do with a new flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Placement {
@@ -60,26 +71,28 @@ pub(crate) struct PoolLimits {
 }
 
 impl Peers {
-    /// Places a flow. `load` tells how many streams a connection carries, or `None`
-    /// when it can take no more.
+    /// Places a flow on the connection with the fewest streams, as `load` tells.
     pub(crate) fn place(
         &self,
         key: &PeerKey,
         limits: PoolLimits,
-        load: impl Fn(usize) -> Option<usize>,
+        load: impl Fn(usize) -> Load,
     ) -> Placement {
         let Some(peer) = self.by_key.get(key) else {
             return Placement::Dial;
         };
-        let best = peer
-            .live
-            .iter()
-            .filter_map(|index| load(*index).map(|streams| (streams, *index)))
+        let loads = || peer.live.iter().map(|index| (load(*index), *index));
+        let best = loads()
+            .filter_map(|(load, index)| match load {
+                Load::Streams(streams) => Some((streams, index)),
+                Load::Full | Load::Stale => None,
+            })
             .min();
+        let current = loads().filter(|(load, _)| *load != Load::Stale).count();
         match best {
             Some((streams, index)) if streams < limits.streams => Placement::Use(index),
             _ if peer.dialling.is_some() => Placement::Wait,
-            _ if peer.live.len() < limits.connections => Placement::Dial,
+            _ if current < limits.connections => Placement::Dial,
             Some((_, index)) => Placement::Use(index),
             None => Placement::Wait,
         }
@@ -160,31 +173,40 @@ mod tests {
         }
     }
 
+    fn place(peers: &Peers, load: impl Fn(usize) -> Load) -> Placement {
+        peers.place(&key(), LIMITS, load)
+    }
+
     #[test]
     fn the_second_flow_waits_for_the_first_ones_dial() {
         let mut peers = Peers::default();
-        assert_eq!(peers.place(&key(), LIMITS, |_| None), Placement::Dial);
+        assert_eq!(place(&peers, |_| Load::Full), Placement::Dial);
         peers.dialled(&key(), 4);
         peers.wait(&key(), 1);
-        assert_eq!(peers.place(&key(), LIMITS, |_| None), Placement::Wait);
+        assert_eq!(place(&peers, |_| Load::Full), Placement::Wait);
         peers.wait(&key(), 2);
         peers.established(&key(), 4);
         assert_eq!(peers.take_waiting(&key()), [1, 2]);
-        assert_eq!(peers.place(&key(), LIMITS, |_| Some(0)), Placement::Use(4));
+        assert_eq!(place(&peers, |_| Load::Streams(0)), Placement::Use(4));
     }
 
     #[test]
     fn a_full_connection_gets_a_companion_and_no_more_than_allowed() {
         let mut peers = Peers::default();
         peers.established(&key(), 4);
-        assert_eq!(peers.place(&key(), LIMITS, |_| Some(2)), Placement::Dial);
+        assert_eq!(place(&peers, |_| Load::Streams(2)), Placement::Dial);
         peers.established(&key(), 5);
-        assert_eq!(
-            peers.place(&key(), LIMITS, |i| Some(i - 3)),
-            Placement::Use(4)
-        );
-        assert_eq!(peers.place(&key(), LIMITS, Some), Placement::Use(4));
-        assert_eq!(peers.place(&key(), LIMITS, |_| None), Placement::Wait);
+        assert_eq!(place(&peers, |i| Load::Streams(i - 3)), Placement::Use(4));
+        assert_eq!(place(&peers, Load::Streams), Placement::Use(4));
+        assert_eq!(place(&peers, |_| Load::Full), Placement::Wait);
+    }
+
+    #[test]
+    fn a_stale_connection_takes_no_flow_and_does_not_count() {
+        let mut peers = Peers::default();
+        peers.established(&key(), 4);
+        peers.established(&key(), 5);
+        assert_eq!(place(&peers, |_| Load::Stale), Placement::Dial);
     }
 
     #[test]
@@ -195,7 +217,7 @@ mod tests {
         peers.wait(&key(), 2);
         peers.forget(&key(), 1);
         assert_eq!(peers.remove(&key(), 4), [2]);
-        assert_eq!(peers.place(&key(), LIMITS, |_| None), Placement::Dial);
+        assert_eq!(place(&peers, |_| Load::Full), Placement::Dial);
     }
 
     #[test]

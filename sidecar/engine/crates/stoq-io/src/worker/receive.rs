@@ -142,7 +142,7 @@ impl Worker {
         self.outgoing = response;
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
-                self.connection_event(handle.0, event);
+                self.connection_event(handle.0, event, now);
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.incoming(port, incoming),
             Some(DatagramEvent::Response(transmit)) => self.respond(port, transmit),

@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Dial { index: usize, serial: u64 },
     /// A dialled connection may have been idle for long enough.
     PoolIdle { index: usize, serial: u64 },
+    /// A peer should have answered.
+    Silence { index: usize, serial: u64 },
     /// The peer's certificate expires.
     Expiry { index: usize, serial: u64 },
     /// A flow did not get through its opening phase.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Phase, Worker};
+use super::Worker;
 use crate::socket::udp::Sent;
 
 /// Sends per connection and turn, each up to 64 datagrams.
@@ -135,13 +135,5 @@ impl Worker {
     pub(super) fn link_of(&mut self, index: usize, serial: u64) -> Option<&mut super::Link> {
         let link = self.links.get_mut(index)?.as_deref_mut()?;
         (link.serial == serial).then_some(link)
-    }
-
-    /// Whether flows may be put on this connection.
-    pub(super) fn usable(&self, index: usize) -> bool {
-        self.links
-            .get(index)
-            .and_then(Option::as_ref)
-            .is_some_and(|link| link.phase == Phase::Established)
     }
 }

@@ -1,6 +1,16 @@
 //! Engines as a sidecar runs them, with real sockets, in a network namespace of
 //! their own. Needs the right to make one (root, or CAP_SYS_ADMIN).
 
+mod api;
+mod drain;
+mod hostile;
+mod identity;
 mod mesh;
 mod net;
+mod plaintext;
+mod pool;
 mod relay;
+mod resets;
+mod stalls;
+mod start;
+mod workers;

@@ -50,7 +50,7 @@ fn validity(life: Duration) -> Validity {
 impl Authority {
     pub(crate) fn new() -> Self {
         let serial = random_serial(&mut OsRng);
-        let long = validity(Duration::from_secs(3600));
+        let long = validity(Duration::from_secs(24 * 3600));
         let ca = CertificateAuthority::create(
             &domain(),
             CryptoProfile::Hybrid1024,
@@ -68,6 +68,17 @@ impl Authority {
     /// A context with a certificate of this life, and its serial number.
     pub(crate) fn issue(&self, account: &str, life: Duration) -> (Arc<TlsContext>, Vec<u8>) {
         let tls = TlsContext::new(TlsSettings::default(), Arc::new(SystemClock));
+        tls.set_trust(self.trust());
+        let serial = self.certify(&tls, account, life);
+        (tls, serial)
+    }
+
+    /// Gives a context a new certificate.
+    pub(crate) fn renew(&self, tls: &TlsContext, account: &str) {
+        self.certify(tls, account, Duration::from_secs(3600));
+    }
+
+    fn certify(&self, tls: &TlsContext, account: &str, life: Duration) -> Vec<u8> {
         let key = HybridKey::generate(CryptoProfile::Hybrid1024, &mut OsRng);
         let csr = Csr::parse_and_verify(&csr::build(&key, &mut OsRng)).unwrap();
         let serial = random_serial(&mut OsRng).to_vec();
@@ -75,8 +86,7 @@ impl Authority {
             .ca
             .issue(&csr, &id(account), validity(life), &serial, &mut OsRng);
         tls.set_identity(key, leaf.unwrap()).unwrap();
-        tls.set_trust(self.trust());
-        (tls, serial)
+        serial
     }
 
     pub(crate) fn workload(&self, account: &str) -> Arc<TlsContext> {
@@ -89,7 +99,7 @@ pub(crate) struct Mesh {
     pub(crate) authority: Authority,
     pub(crate) web: Engine,
     pub(crate) db: Engine,
-    pub(crate) db_tls: Arc<TlsContext>,
+    pub(crate) web_tls: Arc<TlsContext>,
     pub(crate) db_serial: Vec<u8>,
 }
 
@@ -102,6 +112,14 @@ impl Mesh {
     pub(crate) fn with(web: Value, db: Value) -> Self {
         let authority = Authority::new();
         let (db_tls, db_serial) = authority.issue("db", Duration::from_secs(3600));
+        let mut mesh = Self::of(authority, db_tls, web, db);
+        mesh.db_serial = db_serial;
+        mesh
+    }
+
+    /// With a server's identity of one's own.
+    pub(crate) fn of(authority: Authority, db_tls: Arc<TlsContext>, web: Value, db: Value) -> Self {
+        let web_tls = authority.workload("web");
         let web_settings = json!({
             "name": "web-0", "namespace": "shop", "workers": 1,
             "stoq": {"listen": format!("[{WEB}]:14008")},
@@ -112,16 +130,16 @@ impl Mesh {
             "stoq": {"listen": format!("[{DB}]:14008")},
             "inbound": {"listen": format!("[{DB}]:14006")},
         });
-        let web = start(merged(web_settings, web), authority.workload("web"));
-        let db = start(merged(db_settings, db), Arc::clone(&db_tls));
+        let web = start(merged(web_settings, web), Arc::clone(&web_tls));
+        let db = start(merged(db_settings, db), db_tls);
         web.set_table(table("web-0", WEB));
         db.set_table(table("db-0", DB));
         Self {
             authority,
             web,
             db,
-            db_tls,
-            db_serial,
+            web_tls,
+            db_serial: Vec::new(),
         }
     }
 

@@ -1,0 +1,111 @@
+//! Plaintext, where the policy lets it through.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::mesh::{Mesh, PATIENCE, accept, application, table_with};
+use crate::net::{DB, OUTSIDE, in_namespace};
+
+/// Sends what goes to the server's application to its engine instead, as capture does.
+fn capture_inbound() {
+    let rules = format!(
+        "table inet t {{ chain c {{ type nat hook output priority -100;
+           ip6 saddr {OUTSIDE} ip6 daddr {DB} tcp dport 7000 redirect to :14006
+         }} }}"
+    );
+    let mut nft = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    nft.stdin
+        .take()
+        .unwrap()
+        .write_all(rules.as_bytes())
+        .unwrap();
+    assert!(nft.wait().unwrap().success());
+}
+
+fn dial_from_outside() -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+    let bind: std::net::SocketAddr = format!("[{OUTSIDE}]:0").parse().unwrap();
+    let to: std::net::SocketAddr = format!("[{DB}]:7000").parse().unwrap();
+    socket.bind(&bind.into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// The output chain redirects to loopback's own address: listen everywhere.
+fn mesh() -> Mesh {
+    Mesh::with(json!({}), json!({"inbound": {"listen": "[::]:14006"}}))
+}
+
+#[test]
+fn permissive_lets_unmeshed_clients_in_and_counts_them() {
+    in_namespace(|| {
+        let mesh = mesh();
+        capture_inbound();
+        let listener = application();
+        let mut client = dial_from_outside();
+        let mut server = accept(&listener);
+        client.write_all(b"hello").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut heard = Vec::new();
+        server.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, b"hello");
+        server.write_all(&vec![9; 1_000_000]).unwrap();
+        drop(server);
+        heard.clear();
+        client.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard.len(), 1_000_000);
+        assert_eq!(mesh.db.snapshot().counters.plaintext_permitted, 1);
+    });
+}
+
+#[test]
+fn strict_resets_them() {
+    in_namespace(|| {
+        let mesh = mesh();
+        mesh.db
+            .set_table(table_with("db-0", DB, json!({"inbound": "strict"})));
+        capture_inbound();
+        let listener = application();
+        listener.set_nonblocking(true).unwrap();
+        let mut client = dial_from_outside();
+        let error = client.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert!(listener.accept().is_err());
+        assert_eq!(mesh.db.snapshot().refused["plaintext_strict"], 1);
+    });
+}
+
+#[test]
+fn destinations_outside_the_mesh_are_passed_through_or_refused() {
+    in_namespace(|| {
+        let mesh = Mesh::start();
+        let outside = TcpListener::bind(format!("[{OUTSIDE}]:7000")).unwrap();
+        let endpoints = json!([{
+            "name": "db", "namespace": "shop", "vip": crate::net::VIP,
+            "ports": [{"port": 5000, "target": 7000}],
+            "endpoints": [{"address": OUTSIDE, "weight": 1}],
+        }]);
+        let more = json!({"services": endpoints.clone()});
+        mesh.web
+            .set_table(table_with("web-0", crate::net::WEB, more));
+        let mut client = mesh.dial();
+        let mut server = accept(&outside);
+        server.write_all(b"220").unwrap();
+        client.read_exact(&mut [0; 3]).unwrap();
+        let more = json!({"services": endpoints, "outbound": "meshOnly"});
+        mesh.web
+            .set_table(table_with("web-0", crate::net::WEB, more));
+        let mut client = mesh.dial();
+        assert!(client.read(&mut [0]).is_err());
+        assert_eq!(mesh.web.snapshot().counters.passthrough, 1);
+    });
+}
