@@ -14,7 +14,8 @@ fn capture_inbound() {
     let rules = format!(
         "table inet t {{ chain c {{ type nat hook output priority -100;
            ip6 saddr {OUTSIDE} ip6 daddr {DB} tcp dport 7000 redirect to :14006
-         }} }}"
+         }}
+         }}"
     );
     let mut nft = Command::new("nft")
         .args(["-f", "-"])
