@@ -78,6 +78,7 @@ class Controller:
         self._derived = Derived(vips=_load_vips(state))
         self._reported: dict[str, str] = {}
         self._trust: TrustEntry | None = None
+        self._bundled: tuple[bytes, ...] = ()
         self._renew_at = 0.0
         self.ready = False
         """Whether records and identity are in force."""
@@ -117,15 +118,26 @@ class Controller:
     def refresh_trust(self) -> None:
         """Hands the trust on where it changed."""
         trust = self._ca.trust(self._world.revocations, time.time())
+        if trust.roots != self._bundled:
+            self._write_bundle(trust)
         if trust == self._trust:
             return
-        before, self._trust = self._trust, trust
-        if before is None or before.roots != trust.roots:
-            self._bundle(trust)
+        self._trust = trust
         self._metrics.revoked(len(trust.revoked))
         self._endpoint.trust(trust)
         if self.ready:
             self._registry.update(self._derived, trust)
+
+    def _write_bundle(self, trust: TrustEntry) -> None:
+        """A bundle that can not be written stops no one who has joined; the next tick tries again."""
+        try:
+            self._bundle(trust)
+        except StateError as error:
+            if not self.ready:
+                raise
+            log.error("%s; new sidecars can not join by it", error)
+        else:
+            self._bundled = trust.roots
 
     async def _follow(self) -> None:
         async for batch in self._batches:

@@ -5,13 +5,16 @@ were; a watcher from another epoch, or from before the oldest deletion remembere
 """
 
 from collections.abc import Mapping
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from stoq.registry import MeshEntry, Removed, ServiceEntry, TrustEntry, WatchMessage, WorkloadEntry
 from stoq_operator.derive import Derived
 
 MAX_DELETIONS: Final = 10_000
 """Deletions remembered; a watcher further behind gets a snapshot, which is then not longer."""
+
+MAX_REMEMBERED: Final = 64
+"""Differences kept for the next watcher that needs the same; watchers are rarely far apart."""
 
 Entry = TypeVar("Entry")
 
@@ -56,6 +59,14 @@ class _Table(Generic[Entry]):
         return max([self.deleted.pop(key) for key in oldest])
 
 
+class _Changes(NamedTuple):
+    """What is the same in the deltas of all watchers that have one version."""
+
+    workloads: tuple[WorkloadEntry, ...]
+    services: tuple[ServiceEntry, ...]
+    removed: Removed
+
+
 class Index:
     """What the registry knows, at one version."""
 
@@ -68,6 +79,8 @@ class Index:
         self._workloads = _Table[WorkloadEntry]()
         self._services = _Table[ServiceEntry]()
         self._meshes: dict[str, tuple[int, MeshEntry]] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        self._changes: dict[int, _Changes] = {}
         self._trust: tuple[int, TrustEntry] | None = None
 
     def update(self, derived: Derived, trust: TrustEntry) -> bool:
@@ -84,6 +97,10 @@ class Index:
         if not any(changes):
             return False
         self.version = version
+        self._changes.clear()
+        self._names = {
+            (entry.namespace, entry.name): uid for uid, entry in derived.workloads.items()
+        }
         # A delta must name every deletion; from before a forgotten one only a snapshot will do.
         self._floor = max(
             self._floor,
@@ -107,10 +124,7 @@ class Index:
 
     def named(self, namespace: str, name: str) -> WorkloadEntry | None:
         """The entry of the workload with that name."""
-        for _, entry in self._workloads.entries.values():
-            if (entry.namespace, entry.name) == (namespace, name):
-                return entry
-        return None
+        return self.workload(self._names.get((namespace, name), ""))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -131,6 +145,7 @@ class Index:
             return None
         if epoch != self.epoch or not self._floor <= version <= self.version:
             return self._snapshot(mesh[1], self._trust[1])
+        changes = self._since(version)
         return WatchMessage(
             type="delta",
             epoch=self.epoch,
@@ -138,13 +153,25 @@ class Index:
             base=version,
             mesh=mesh[1] if mesh[0] > version else None,
             trust=self._trust[1] if self._trust[0] > version else None,
-            workloads=self._workloads.since(version),
-            services=self._services.since(version),
-            removed=Removed(
-                workloads=self._workloads.deleted_since(version),
-                services=self._services.deleted_since(version),
-            ),
+            workloads=changes.workloads,
+            services=changes.services,
+            removed=changes.removed,
         )
+
+    def _since(self, version: int) -> "_Changes":
+        """What changed after `version`; looked for once for all watchers that have it."""
+        if version not in self._changes:
+            if len(self._changes) >= MAX_REMEMBERED:
+                self._changes.clear()
+            self._changes[version] = _Changes(
+                self._workloads.since(version),
+                self._services.since(version),
+                Removed(
+                    workloads=self._workloads.deleted_since(version),
+                    services=self._services.deleted_since(version),
+                ),
+            )
+        return self._changes[version]
 
     def _snapshot(self, mesh: MeshEntry, trust: TrustEntry) -> WatchMessage:
         return WatchMessage(
@@ -153,6 +180,6 @@ class Index:
             version=self.version,
             mesh=mesh,
             trust=trust,
-            workloads=self._workloads.since(-1),
-            services=self._services.since(-1),
+            workloads=self._since(-1).workloads,
+            services=self._since(-1).services,
         )

@@ -76,8 +76,8 @@ class Ledger:
                 serials.discard(entry.serial.lstrip("0"))
         for entries in by_workload.values():
             found.update(entry.serial for entry in entries[:-MAX_LIVE])
-        # An odd number of digits is no hexadecimal for bytes.
-        found.update(serial.zfill(len(serial) + len(serial) % 2) for serial in serials)
+        # An odd number of digits is no hexadecimal for bytes, and no digit is no serial number.
+        found.update(serial.zfill(len(serial) + len(serial) % 2) for serial in serials if serial)
         return tuple(sorted(found))
 
 

@@ -1,17 +1,36 @@
-"""`stoqctl identity`: a sidecar's SVID and whom it trusts."""
+"""`stoqctl identity`: a sidecar's SVID and whom it trusts, or all certificates that are out."""
 
+import json
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from stoqctl.admin import Sidecar
-from stoqctl.options import DEFAULT_ADMIN, Admin, Json, Netns
+from stoqctl.errors import StoqctlError
+from stoqctl.options import DEFAULT_ADMIN, Admin, Json, Netns, State
 from stoqctl.output import console, print_json, table, until
 
-EXAMPLES: Final = "Examples:\n\nstoqctl identity\n\nsudo stoqctl identity --netns web-0 --json"
+EXAMPLES: Final = (
+    "Examples:\n\nstoqctl identity\n\nsudo stoqctl identity --netns web-0 --json\n\n"
+    "sudo stoqctl identity --state ./state"
+)
 
 
-def run(netns: Netns = "", admin: Admin = DEFAULT_ADMIN, as_json: Json = False) -> None:
-    """Show a sidecar's SPIFFE id, the life of its certificate and its trust."""
+def run(
+    netns: Netns = "",
+    admin: Admin = DEFAULT_ADMIN,
+    state: State = None,
+    as_json: Json = False,
+) -> None:
+    """Show a sidecar's SPIFFE id, the life of its certificate and its trust.
+
+    With --state: every certificate that the control process has given out and that is valid, with
+    its serial number.
+    """
+    if state is not None:
+        _issued(state, as_json)
+        return
     found = summary(Sidecar(admin, netns).get("/config"))
     if as_json:
         print_json(found)
@@ -29,6 +48,34 @@ def run(netns: Netns = "", admin: Admin = DEFAULT_ADMIN, as_json: Json = False) 
         ("revoked", str(len(found["revoked"]))),
     ]
     console().print(table(("", ""), rows))
+
+
+def _issued(state: Path, as_json: bool) -> None:
+    now = time.time()
+    valid = [entry for entry in read_ledger(state) if entry["expires"] > now]
+    if as_json:
+        print_json({"certificates": valid})
+        return
+    rows = (
+        (entry["serial"], entry["uid"], entry["spiffe_id"], until(entry["expires"], now))
+        for entry in valid
+    )
+    console().print(table(("serial", "workload", "spiffe id", "expires"), rows))
+
+
+def read_ledger(state: Path) -> list[dict[str, Any]]:
+    """The control process's ledger, oldest first. Raises `StoqctlError`."""
+    path = state / "issued.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise StoqctlError(f"{path}: {error.strerror}; name the state with --state") from error
+    entries = []
+    for line in lines:
+        # A crash can leave the last line unfinished; the control process skips it too.
+        with suppress(ValueError):
+            entries.append(json.loads(line))
+    return entries
 
 
 def summary(config: dict[str, Any]) -> dict[str, Any]:

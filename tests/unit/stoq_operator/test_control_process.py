@@ -268,6 +268,23 @@ async def test_a_rotation_asked_for_puts_a_second_root_into_the_bundle(control, 
     assert bundle.count("BEGIN CERTIFICATE") == 2
 
 
+async def test_a_bundle_that_can_not_be_written_stops_nothing_and_is_tried_again(
+    control, watching, caplog
+):
+    bundle = control.folder / "bundle.pem"
+    bundle.unlink()
+    bundle.mkdir()
+    (control.folder / "state" / "ca" / "rotate").touch()
+    await watching.until(lambda state: len(state.trust.roots) == 2)
+    assert "new sidecars can not join" in caplog.text
+    bundle.rmdir()
+
+    async def written():
+        return bundle.exists()
+
+    await eventually(written)
+
+
 async def test_a_short_life_renews_the_control_processes_own_identity(stopped):
     stopped.write(mesh(svidTtlSeconds=2), name="meshconfig-mesh")
     async with stopped.running():

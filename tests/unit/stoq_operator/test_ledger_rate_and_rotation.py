@@ -35,6 +35,10 @@ def test_leading_zeros_of_a_serial_say_nothing():
     assert ledger.revoked([revocation("one", serial="00:0a")], 10) == ("0a",)
 
 
+def test_a_serial_of_zeros_revokes_nothing():
+    assert Ledger([issued("0a")]).revoked([revocation("one", serial="00")], 10) == ()
+
+
 def test_an_identity_is_revoked_with_all_its_certificates_and_gets_no_new_one():
     ledger = Ledger([issued("0a"), issued("0b", "web-1"), issued("0c", "db", DB)])
     revocations = [revocation("web", spiffeId=WEB)]

@@ -1,5 +1,6 @@
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,24 @@ def state(tmp_path):
     (found / "ca" / "a.key").touch(mode=0o600)
     found.chmod(0o700)
     return found
+
+
+def test_certificates_that_are_out_are_listed_with_their_serials(state, stoqctl):
+    entry = {"serial": "0a", "uid": "shop/web", "spiffe_id": WEB_ID, "issued": 1, "expires": 2}
+    living = entry | {"serial": "0b", "expires": int(time.time()) + 7300}
+    lines = [json.dumps(entry), json.dumps(living), '{"serial": "0']
+    (state / "issued.jsonl").write_text("\n".join(lines))
+    _, text = stoqctl("identity", "--state", state)
+    assert "0b" in text
+    assert "in 2 h" in text
+    found = json.loads(stoqctl("identity", "--state", state, "--json")[1])
+    assert found == {"certificates": [living]}
+
+
+def test_a_state_without_ledger_is_explained(tmp_path, stoqctl):
+    status, text = stoqctl("identity", "--state", tmp_path)
+    assert status == 1
+    assert "issued.jsonl" in text
 
 
 def test_a_check_of_the_control_processes_directories(store, state, stoqctl):
