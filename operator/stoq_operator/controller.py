@@ -129,7 +129,7 @@ class Controller:
             self._registry.update(self._derived, trust)
 
     def _write_bundle(self, trust: TrustEntry) -> None:
-        """A bundle that can not be written stops no one who has joined; the next tick tries again."""
+        """A bundle that can not be written stops nobody; the next tick tries again."""
         try:
             self._bundle(trust)
         except StateError as error:

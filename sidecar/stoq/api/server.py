@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from stoq.api.call import Context, Handling, ServerLimits, run_call
 from stoq.api.errors import Status
 from stoq.api.method import Method, ServerStream, Unary
-from stoq.api.stream import DRAINING, Acceptor, ByteStream, StreamError
+from stoq.api.stream import CANCELLED, DRAINING, Acceptor, ByteStream, StreamError
 
 log: Final = logging.getLogger(__name__)
 
@@ -99,6 +99,8 @@ class ApiServer:
             self._observer(method, status)
         except StreamError as gone:
             log.debug("call from %s ended: %s", stream.remote, gone)
+            # Closing alone could look like the end of a whole answer.
+            stream.reset(CANCELLED)
         except asyncio.CancelledError:
             stream.reset(DRAINING)
             raise

@@ -4,6 +4,7 @@ import pytest
 
 from stoq.api.errors import NotFound, Status, TimedOut, Unavailable
 from stoq.api.method import Unary
+from stoq.api.stream import CANCELLED
 from unit.stoq_api.conftest import COUNT, DOUBLE, Number
 
 
@@ -123,6 +124,8 @@ async def test_a_lost_connection_is_unavailable_at_the_caller_and_ends_the_handl
             async for _ in messages:
                 world.network.streams[0][0].lose()
     await asyncio.wait_for(closed.wait(), 5)
+    await asyncio.sleep(0)
+    assert world.network.streams[0][1].reset_sent == CANCELLED
 
 
 async def test_a_server_that_stops_makes_its_streams_unavailable(world):
