@@ -2,7 +2,9 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchlib import (
     candidates,
@@ -17,6 +19,7 @@ from benchlib import (
     tools,
 )
 from benchlib.candidates.base import Bench, Candidate
+from benchlib.certificates import Certificates
 from benchlib.errors import BenchError
 from lab.command import CommandError
 from lab.process import ProcessError
@@ -51,26 +54,31 @@ def _measure(chosen: settings.Settings, found: tools.Tools) -> report.Rounds:
     scenario = scenarios.ALL[chosen.scenario]
     rounds = report.Rounds(chosen, scenario.metrics)
     measured = [c for c in candidates.named(chosen.candidates) if scenario.name in c.scenarios]
-    with network.pair(chosen.mtu, pin=chosen.pin) as made:
-        bench = Bench(chosen, made, found, certificates.make(made.state.folder))
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        Path(folder).chmod(0o755)
+        made = certificates.make(Path(folder))
         for number in range(chosen.rounds):
             for candidate in measured:
-                _measure_one(bench, candidate, rounds, number)
+                label = f"{scenario.name} {number + 1}/{chosen.rounds} {candidate.name}"
+                print(f"{label}: {_measure_one(rounds, candidate, found, made)}", file=sys.stderr)
     return rounds
 
 
-def _measure_one(bench: Bench, candidate: Candidate, rounds: report.Rounds, number: int) -> None:
-    scenario = scenarios.ALL[bench.settings.scenario]
-    label = f"{scenario.name} {number + 1}/{bench.settings.rounds} {candidate.name}"
+def _measure_one(
+    rounds: report.Rounds, candidate: Candidate, found: tools.Tools, made: Certificates
+) -> str:
+    """Measures once, in namespaces of its own, and says how it went."""
+    chosen = rounds.settings
     try:
-        sample = scenario.measure(bench, candidate)
+        with network.pair(chosen.mtu, pin=chosen.pin) as pods:
+            bench = Bench(chosen, pods, found, made)
+            sample = scenarios.ALL[chosen.scenario].measure(bench, candidate)
     except ERRORS as error:
         rounds.failures.append((candidate.name, str(error)))
-        print(f"{label}: {error}", file=sys.stderr)
-        return
+        return str(error)
     rounds.add(candidate.name, sample)
     shown = ", ".join(f"{name} {value:.4g}" for name, value in sample.values.items())
-    print(f"{label}: {shown}; {sample.busy_cores:.2f} cores busy", file=sys.stderr)
+    return f"{shown}; {sample.busy_cores:.2f} cores busy"
 
 
 def _publish(

@@ -50,8 +50,8 @@ class Network:
 
     client: Side
     server: Side
+    control: Pod  # the mesh's own, where there is one
     state: State
-    plan: plan.Plan
 
 
 @contextlib.contextmanager
@@ -60,7 +60,7 @@ def pair(mtu: int, *, pin: bool) -> Iterator[Network]:
 
     Raises lab.command.CommandError when iproute2 refuses.
     """
-    made = plan.make(plan.new_run_id("bench"), ["client", "server"], mtu=mtu)
+    made = plan.make(plan.new_run_id("bench"), ["client", "server", "control"], mtu=mtu)
     state = State.create(made.run, "bench")
     try:
         netns.build(made, state)
@@ -70,6 +70,6 @@ def pair(mtu: int, *, pin: bool) -> Iterator[Network]:
             Side(made.pod(name), cpu if pin else None)
             for cpu, name in enumerate(["client", "server"])
         )
-        yield Network(client, server, state, made)
+        yield Network(client, server, made.pod("control"), state)
     finally:
         state.remove()

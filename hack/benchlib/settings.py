@@ -40,6 +40,7 @@ class Settings:
     new_connections: bool = False  # or a new one for each of them
     idle: int = 1000  # idle connections of the memory scenario
     cycles: int = 10  # of opening and closing them
+    idle_peers: int = 1000  # idle connections of other relays, in the memory scenario
     pin: bool = False  # client side on CPU 0, server side on CPU 1
     smoke: bool = False
 
@@ -51,8 +52,8 @@ def parse(arguments: Sequence[str]) -> tuple[list[Settings], "Output"]:
     if given.smoke == (given.scenario is not None):
         raise BenchError(f"name one scenario of {', '.join(SCENARIOS)}, or --smoke for all of them")
     _check_range("--mtu", given.mtu, MTUS.start, MTUS.stop - 1)
-    for option in ("streams", "rounds", "connections", "idle", "cycles"):
-        _check_range(f"--{option}", getattr(given, option), 1, 1_000_000)
+    for option in ("streams", "rounds", "connections", "idle", "cycles", "idle-peers"):
+        _check_range(f"--{option}", getattr(given, option.replace("-", "_")), 1, 1_000_000)
     _check_range("--seconds", given.seconds, 0.5, 3600)
     _check_range("--rate", given.rate, 1, 1_000_000)
     output = Output(json=given.json, folder=given.out)
@@ -70,6 +71,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[Settings], "Output"]:
         new_connections=given.new_connections,
         idle=given.idle,
         cycles=given.cycles,
+        idle_peers=given.idle_peers,
         pin=given.pin,
     )
     return [settings], output
@@ -94,6 +96,7 @@ def smoke(scenario: str, candidates: tuple[str, ...]) -> Settings:
         connections=4,
         idle=50,
         cycles=2,
+        idle_peers=20,
         smoke=True,
     )
 
@@ -161,6 +164,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=default.cycles,
         help="memory: times they are opened and closed (%(default)s)",
+    )
+    parser.add_argument(
+        "--idle-peers",
+        type=int,
+        default=default.idle_peers,
+        help="memory: idle connections of other sidecars (%(default)s)",
     )
     parser.add_argument(
         "--pin",

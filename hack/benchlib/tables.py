@@ -12,9 +12,18 @@ def command(settings: Settings) -> str:
     """The command that repeats a benchmark."""
     default = Settings(settings.scenario)
     words = ["hack/bench", settings.scenario, f"--mtu {settings.mtu}"]
-    numbers = ("streams", "seconds", "rounds", "rate", "connections", "idle", "cycles")
+    numbers = (
+        "streams",
+        "seconds",
+        "rounds",
+        "rate",
+        "connections",
+        "idle",
+        "cycles",
+        "idle_peers",
+    )
     changed = [name for name in numbers if getattr(settings, name) != getattr(default, name)]
-    words += [f"--{name} {getattr(settings, name):g}" for name in changed]
+    words += [f"--{name.replace('_', '-')} {getattr(settings, name):g}" for name in changed]
     if settings.new_connections:
         words.append("--new-connections")
     if settings.candidates != default.candidates:
@@ -31,6 +40,8 @@ def name(settings: Settings) -> str:
         words.append(f"{settings.streams}-streams")
     if settings.new_connections:
         words.append("new-connections")
+    if settings.scenario == "memory":
+        words.append(f"{settings.idle_peers}-peers")
     if settings.pin:
         words.append("pinned")
     return "-".join(words)

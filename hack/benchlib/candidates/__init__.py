@@ -4,6 +4,7 @@ from benchlib.candidates.base import Candidate
 from benchlib.candidates.direct import Direct
 from benchlib.candidates.envoy import EnvoyHttp3, EnvoyTcp
 from benchlib.candidates.quinn import QuinnRelay, StockQuinn
+from benchlib.candidates.stoq import Stoq
 from benchlib.candidates.tcp_relay import TcpRelay
 
 ALL: tuple[Candidate, ...] = (
@@ -13,6 +14,7 @@ ALL: tuple[Candidate, ...] = (
     EnvoyHttp3(),
     QuinnRelay(),
     StockQuinn(),
+    Stoq(),
 )
 
 

@@ -80,6 +80,17 @@ class HandshakeLoad(abc.ABC):
         """The load client. It prints one JSON object with `handshakes`, `resumed`, `seconds`."""
 
 
+class IdlePeers(abc.ABC):
+    """A candidate that keeps connections between relays apart from those it relays."""
+
+    @abc.abstractmethod
+    def idle_command(self, bench: Bench, count: int) -> Sequence[str]:
+        """Holds `count` such connections to the server side's relay until it is killed.
+
+        It prints one JSON object with `connections` when all are up.
+        """
+
+
 class RelayPair(Candidate):
     """Two relays, one on each side, given by their commands."""
 

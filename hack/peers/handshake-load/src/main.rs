@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 use quic_setup::Identity;
+use quic_setup::handshakes::Count;
 
 /// Handshake load.
 #[derive(Parser)]
@@ -52,22 +53,6 @@ enum Protocol {
     Quic,
 }
 
-/// What one client, or all of them together, did.
-#[derive(Clone, Copy, Debug, Default)]
-struct Count {
-    handshakes: u64,
-    resumed: u64,
-}
-
-impl std::iter::Sum for Count {
-    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
-        counts.fold(Self::default(), |a, b| Self {
-            handshakes: a.handshakes + b.handshakes,
-            resumed: a.resumed + b.resumed,
-        })
-    }
-}
-
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let identity = Identity::from_files(&arguments.certificate, &arguments.key, &arguments.root)?;
@@ -77,7 +62,10 @@ fn main() -> Result<()> {
     }
     let start = Instant::now();
     let end = start + Duration::from_secs_f64(arguments.seconds);
-    let count = match arguments.protocol {
+    let Count {
+        handshakes,
+        resumed,
+    } = match arguments.protocol {
         Protocol::Tls => tls::run(arguments.server, tls, arguments.parallel, end)?,
         Protocol::Quic => quic::run(
             arguments.server,
@@ -90,15 +78,15 @@ fn main() -> Result<()> {
     };
     let seconds = start.elapsed().as_secs_f64();
     ensure!(
-        count.handshakes > 0,
+        handshakes > 0,
         "no handshake with {} succeeded",
         arguments.server
     );
     println!(
         "{}",
         serde_json::json!({
-            "handshakes": count.handshakes,
-            "resumed": count.resumed,
+            "handshakes": handshakes,
+            "resumed": resumed,
             "seconds": seconds,
         })
     );

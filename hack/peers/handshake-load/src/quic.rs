@@ -1,32 +1,23 @@
-//! QUIC by quinn, one task for each client.
+//! QUIC by quinn.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use quinn::{Connection, Endpoint, VarInt};
+use anyhow::Result;
+use quic_setup::handshakes::{Count, repeat};
 use rustls::NamedGroup;
 use rustls::client::{
     ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
     Tls13ClientSessionValue,
 };
 use rustls::pki_types::ServerName;
-use tokio::task::JoinSet;
-
-use crate::Count;
-
-/// How often a client looks whether its handshake is confirmed.
-const LOOK: Duration = Duration::from_micros(500);
-
-/// How long a server may take to confirm.
-const SILENCE: Duration = Duration::from_secs(5);
 
 /// Runs `parallel` clients until `end`.
 pub(crate) fn run(
     server: SocketAddr,
-    mut config: rustls::ClientConfig,
+    mut tls: rustls::ClientConfig,
     resumed: bool,
     mtu: u16,
     parallel: usize,
@@ -34,60 +25,20 @@ pub(crate) fn run(
 ) -> Result<Count> {
     let tickets = Arc::new(Tickets::new());
     if resumed {
-        config.resumption = Resumption::store(tickets.clone());
+        tls.resumption = Resumption::store(tickets.clone());
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let handshakes = runtime.block_on(async {
-        let endpoint = quic_setup::client(mtu, config)?;
-        let mut clients = JoinSet::new();
-        for _ in 0..parallel {
-            clients.spawn(client(endpoint.clone(), server, end));
-        }
-        let mut handshakes = 0;
-        while let Some(count) = clients.join_next().await {
-            handshakes += count??;
-        }
-        anyhow::Ok(handshakes)
+    let count = runtime.block_on(async {
+        let config = quic_setup::client_config(mtu, quic_setup::client_crypto(tls)?);
+        let endpoint = quic_setup::client_endpoint(mtu)?;
+        repeat(&endpoint, &config, server, parallel, end, |_| false).await
     })?;
     Ok(Count {
-        handshakes,
         resumed: tickets.used.load(Ordering::Relaxed),
+        ..count
     })
-}
-
-async fn client(endpoint: Endpoint, server: SocketAddr, end: Instant) -> Result<u64> {
-    let mut handshakes = 0;
-    while Instant::now() < end {
-        let connection = endpoint
-            .connect(server, quic_setup::SERVER_NAME)?
-            .await
-            .with_context(|| format!("handshake with {server}"))?;
-        confirmed(&connection).await?;
-        connection.close(VarInt::from_u32(0), b"");
-        handshakes += 1;
-    }
-    Ok(handshakes)
-}
-
-/// Waits for HANDSHAKE_DONE: only then has the server checked the client's certificate. quinn has
-/// no future for it.
-async fn confirmed(connection: &Connection) -> Result<()> {
-    let start = Instant::now();
-    while connection.stats().frame_rx.handshake_done == 0 {
-        ensure!(
-            start.elapsed() < SILENCE,
-            "no HANDSHAKE_DONE in {SILENCE:?}"
-        );
-        ensure!(
-            connection.close_reason().is_none(),
-            "closed: {:?}",
-            connection.close_reason()
-        );
-        tokio::time::sleep(LOOK).await;
-    }
-    Ok(())
 }
 
 /// rustls's own store, counting what it gives out: quinn does not tell whether a session was

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
-use crate::Count;
+use quic_setup::handshakes::Count;
 
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -31,7 +31,12 @@ pub(crate) fn run(
             .into_iter()
             .map(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
             .collect();
-        Ok(counts?.into_iter().sum())
+        Ok(counts?
+            .into_iter()
+            .fold(Count::default(), |all, one| Count {
+                handshakes: all.handshakes + one.handshakes,
+                resumed: all.resumed + one.resumed,
+            }))
     })
 }
 

@@ -1,15 +1,18 @@
 //! The settings of every quinn peer in one place, each with its reason, so that none of them is
 //! configured worse than its documentation allows.
 
+pub mod handshakes;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TransportConfig,
-    VarInt,
+    VarInt, crypto,
 };
 use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -33,6 +36,9 @@ const CONNECTION_WINDOW: u32 = 8_000_000;
 /// Streams a peer may have open: one for each relayed connection of the memory scenario, and not
 /// more, since quinn makes room for all of them when a connection opens.
 const STREAMS: u32 = 2048;
+
+/// Idle connections are part of what is measured: none may expire.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Initial congestion window, bytes. On a path without loss it ends slow start at once.
 const INITIAL_WINDOW: u64 = 1_000_000;
@@ -111,6 +117,7 @@ fn transport(mtu: u16) -> Arc<TransportConfig> {
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
+        .keep_alive_interval(Some(KEEP_ALIVE))
         .initial_mtu(payload.min(1452))
         .mtu_discovery_config(Some(discovery))
         .congestion_controller_factory(Arc::new(cubic));
@@ -145,13 +152,32 @@ pub fn server(listen: SocketAddr, mtu: u16, tls: rustls::ServerConfig) -> Result
     )?)
 }
 
-/// A quinn client on any port, for an interface MTU in bytes.
-pub fn client(mtu: u16, tls: rustls::ClientConfig) -> Result<Endpoint> {
-    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    config.transport_config(transport(mtu));
-    let runtime = Arc::new(quinn::TokioRuntime);
+/// A quinn endpoint for clients, on any port, for an interface MTU in bytes.
+pub fn client_endpoint(mtu: u16) -> Result<Endpoint> {
     let any = SocketAddr::from(([0u16; 8], 0));
-    let mut endpoint = Endpoint::new(endpoint_config(mtu)?, None, socket(any)?, runtime)?;
-    endpoint.set_default_client_config(config);
+    Ok(Endpoint::new(
+        endpoint_config(mtu)?,
+        None,
+        socket(any)?,
+        Arc::new(quinn::TokioRuntime),
+    )?)
+}
+
+/// What a client dials with, for an interface MTU in bytes.
+pub fn client_config(mtu: u16, crypto: Arc<dyn crypto::ClientConfig>) -> ClientConfig {
+    let mut config = ClientConfig::new(crypto);
+    config.transport_config(transport(mtu));
+    config
+}
+
+/// rustls as quinn takes it.
+pub fn client_crypto(tls: rustls::ClientConfig) -> Result<Arc<dyn crypto::ClientConfig>> {
+    Ok(Arc::new(QuicClientConfig::try_from(tls)?))
+}
+
+/// A quinn client that dials with mutual TLS, for an interface MTU in bytes.
+pub fn client(mtu: u16, tls: rustls::ClientConfig) -> Result<Endpoint> {
+    let mut endpoint = client_endpoint(mtu)?;
+    endpoint.set_default_client_config(client_config(mtu, client_crypto(tls)?));
     Ok(endpoint)
 }

@@ -1,0 +1,70 @@
+"""Ours: the real sidecars with the real control process, started as hack/demo starts them."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from benchlib.candidates.base import Bench, Candidate, HandshakeLoad, IdlePeers, Route
+from benchlib.network import Side
+from lab.mesh import Mesh
+from lab.process import Process
+
+STOQ_PORT = 14008
+
+
+class Stoq(Candidate, HandshakeLoad, IdlePeers):
+    """Transparent: the client dials the application's own address."""
+
+    name: ClassVar[str] = "stoq"
+    title: ClassVar[str] = "**STOQ**"
+    scenarios: ClassVar[frozenset[str]] = frozenset(
+        {"bulk", "latency", "handshake", "memory", "cpu"}
+    )
+
+    @contextlib.contextmanager
+    def route(self, bench: Bench, port: int) -> Iterator[Route]:
+        """Control process, then both sidecars; all end with the namespaces."""
+        network = bench.network
+        sides = {"client": network.client, "server": network.server}
+        mesh = Mesh(network.state, network.control)
+        for side in sides.values():
+            mesh.enrol(side.pod)
+        mesh.start_control()
+        relays = {name: _start(mesh, side) for name, side in sides.items()}
+        mesh.wait_ready([side.pod for side in sides.values()])
+        yield Route(network.server.address, port, relays)
+
+    def handshake_command(self, bench: Bench, *, resumed: bool) -> Sequence[str]:
+        """The engine's own session under quinn's driver, with a certificate of the mesh."""
+        command = ["--seconds", str(bench.settings.seconds), *(["--resumed"] if resumed else [])]
+        return [*_load(bench, "handshake"), *command]
+
+    def idle_command(self, bench: Bench, count: int) -> Sequence[str]:
+        """The same, holding what it opened."""
+        return [*_load(bench, "idle"), "--connections", str(count)]
+
+
+def _load(bench: Bench, command: str) -> list[str]:
+    authority = bench.network.state.folder / "control" / "ca"
+    roots = json.loads((authority / "roots.json").read_text())
+    root = next(root["name"] for root in roots if root["phase"] == "signing")
+    return [
+        *(bench.tools.peer("stoq-load"), command),
+        f"[{bench.network.server.address}]:{STOQ_PORT}",
+        *("--mtu", str(bench.settings.mtu)),
+        *("--authority-key", str(authority / f"{root}.key")),
+        *("--authority-root", str(authority / f"{root}.crt")),
+    ]
+
+
+def _start(mesh: Mesh, side: Side) -> Process:
+    """Starts a sidecar on its side's CPU: programs inherit where we may run."""
+    everywhere = os.sched_getaffinity(0)
+    if side.cpu is not None:
+        os.sched_setaffinity(0, {side.cpu})
+    try:
+        return mesh.start_sidecar(side.pod)
+    finally:
+        os.sched_setaffinity(0, everywhere)
