@@ -167,12 +167,15 @@ class TlsContext:
         aead: str = "AES-256-GCM",
         tickets: bool = True,
         max_tickets: int = 4096,
+        reset_secret: bytes | None = None,
     ) -> TlsContext:
         """A context without identity and trust, which refuses everybody.
 
         `profile`: `hybrid-1024`, `hybrid-512`, or `classical` (interop tests) if `allow_classical`.
         `accept_other_degree`: let peers use the other hybrid profile. `aead`: `AES-256-GCM` or
         `AES-128-GCM`. `tickets`: resume sessions; `max_tickets` are kept, about 4 KB each.
+        `reset_secret`: 32 bytes that a later process of this workload will have too, so that it can
+        tell peers that our connections are gone (RFC 9000, section 10.3); None: random.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:

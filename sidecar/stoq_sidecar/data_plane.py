@@ -15,7 +15,9 @@ from stoq.engine import Engine, HybridKey, Snapshot, TlsContext
 from stoq.pem import certificates
 from stoq.registry import RegistryState, TrustEntry
 from stoq.settings.kinds import split_host_and_port
+from stoq_sidecar.ca_client import SigningError, read_token
 from stoq_sidecar.engine_settings import Surroundings, engine_settings
+from stoq_sidecar.identity import reset_secret
 from stoq_sidecar.settings import Settings
 from stoq_sidecar.table import table
 
@@ -34,7 +36,9 @@ class DataPlane:
         self._next_key: HybridKey | None = None
         self._trust: TrustEntry | None = None
         self._tls = TlsContext(
-            profile=settings.identity.profile, allow_classical=settings.identity.allow_classical
+            profile=settings.identity.profile,
+            allow_classical=settings.identity.allow_classical,
+            reset_secret=_reset_secret(settings),
         )
         self.engine = Engine(engine_settings(settings, around), self._tls)
 
@@ -103,6 +107,15 @@ class DataPlane:
     def set_level(self, level: str) -> None:
         """Changes the engine's log level."""
         self.engine.set_log_level(level)  # type: ignore[arg-type]
+
+
+def _reset_secret(settings: Settings) -> bytes | None:
+    """None when there is no token yet: then peers find out about a restart by silence."""
+    try:
+        token = read_token(settings.identity.token_file)
+    except SigningError:
+        return None
+    return reset_secret(token, f"{settings.pod.namespace}/{settings.pod.name}")
 
 
 class ControlDialler:

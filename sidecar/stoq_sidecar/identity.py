@@ -1,5 +1,9 @@
-"""When an SVID is renewed, and when it is worth nothing any more. Pure."""
+"""When an SVID is renewed, when it is worth nothing any more, and what a workload knows about
+itself over a restart. Pure.
+"""
 
+import hashlib
+import hmac
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -47,3 +51,15 @@ class Renewal:
             return Standing.EXPIRED
         due = now >= self.moment(obtained, expires, 0.0)
         return Standing.DUE if due else Standing.VALID
+
+
+def reset_secret(token: str, workload: str) -> bytes:
+    """32 bytes that the next sidecar of `workload` (`<namespace>/<name>`) derives too, given
+    the same token, and nobody without the token can.
+
+    With them a successor answers packets of its predecessor's connections by a stateless reset
+    that the peer believes (RFC 9000, section 10.3); otherwise the peer finds out by silence.
+    """
+    return hmac.new(
+        token.encode(), f"stoq stateless reset {workload}".encode(), hashlib.sha256
+    ).digest()

@@ -92,6 +92,13 @@ class Bench:
         (files / "row").write_text(PAYLOAD)
         for pod in (self.server, self.outside[1], self.client):
             apps.nginx(self.state, pod, files, ports=(apps.HTTP_PORT, PROBE_PORT))
+        alone = ["-m", "http.server", "--bind", "::1", "--directory", str(files)]
+        process.start(
+            self.state,
+            "loopback",
+            ["/usr/bin/python3", *alone, str(apps.HTTP_PORT)],
+            netns=self.client.netns,
+        )
         echo = (
             "import socket\ns = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
             f"s.bind(('::', {UDP_PORT}))\n"
@@ -103,10 +110,13 @@ class Bench:
         """Namespace and address of a column's word."""
         if name == "node":
             return self.layout.fabric, str(self.layout.gateway6)
+        if name == "loopback":
+            return self.client.netns, "::1"
         pod = {
             ("meshed", True): self.client,
             ("meshed", False): self.server,
             ("itself", False): self.client,
+            ("control", False): self.mesh.control_pod,
             ("unmeshed", True): self.outside[0],
             ("unmeshed", False): self.outside[1],
         }[name, source]
@@ -187,7 +197,7 @@ def test_row(row: Row, benches: Callable[[str], Bench]) -> None:
 
 def _crosses_readable(row: Row) -> bool:
     """Whether the payload of a plaintext row passes where the witness takes packets in."""
-    on_the_wire = row.source != "node" and row.destination != "itself"
+    on_the_wire = row.source != "node" and row.destination not in ("itself", "loopback")
     return on_the_wire and row.protocol != "icmp" and row.port != "14020"
 
 

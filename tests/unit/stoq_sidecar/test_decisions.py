@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from stoq_sidecar.backoff import Backoff
-from stoq_sidecar.identity import Renewal, Standing, refused_by_peer
+from stoq_sidecar.identity import Renewal, Standing, refused_by_peer, reset_secret
 from stoq_sidecar.readiness import Readiness
 
 
@@ -90,3 +90,10 @@ def test_a_draining_sidecar_is_never_ready_again() -> None:
 )
 def test_a_refused_certificate_is_told_from_other_failures(why: str, refused: bool) -> None:
     assert refused_by_peer(why) is refused
+
+
+def test_the_reset_secret_is_the_pods_and_the_tokens() -> None:
+    found = reset_secret("token", "shop/web-0")
+    assert len(found) == 32
+    assert found == reset_secret("token", "shop/web-0")
+    assert len({found, reset_secret("other", "shop/web-0"), reset_secret("token", "shop/db")}) == 3

@@ -166,6 +166,12 @@ impl Table {
         }
     }
 
+    /// Whether this is [`Table::closed`]: nothing is known yet.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.version == 0 && self.own.addresses.is_empty() && self.workloads.is_empty()
+    }
+
     /// The registry's version of this table.
     #[must_use]
     pub fn version(&self) -> u64 {

@@ -17,7 +17,7 @@ mod verifier;
 pub use composite::{
     DOMAIN_LABEL, ED25519_FALCON_512, ED25519_FALCON_1024, scheme_name, scheme_of,
 };
-pub use context::{Aead, ServerRole, TlsContext, TlsSettings};
+pub use context::{Aead, ResetSecret, ServerRole, TlsContext, TlsSettings};
 pub use shared::IdentityError;
 
 pub(crate) use shared::{Shared, scheme_for};

@@ -117,6 +117,7 @@ impl Engine {
     /// Replaces the routing table; connections made from now on obey it.
     pub fn set_table(&self, table: Arc<Table>) {
         self.api.shared.table.store(table);
+        self.post_all(|| Command::Table);
     }
 
     /// Closes every live connection whose peer would not be let in any more: to be

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Relay(Box<Captured>),
     /// Something about an API stream.
     Api(Request),
+    /// The routing table was replaced.
+    Table,
     /// Check every live connection against the current trust and time.
     Reauthorise,
     /// Take nothing new, and end when everything is done or at the given instant.

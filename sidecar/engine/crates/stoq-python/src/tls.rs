@@ -9,7 +9,7 @@ use stoq_core::cert::RootCertificate;
 use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::spiffe::TrustDomain;
-use stoq_core::tls::{Aead, TlsSettings};
+use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
 
 use crate::certificate::unhex;
 use crate::key::HybridKey;
@@ -30,6 +30,7 @@ impl TlsContext {
         aead = "AES-256-GCM",
         tickets = true,
         max_tickets = 4096,
+        reset_secret = None,
     ))]
     fn new(
         profile: &str,
@@ -38,6 +39,7 @@ impl TlsContext {
         aead: &str,
         tickets: bool,
         max_tickets: usize,
+        reset_secret: Option<[u8; 32]>,
     ) -> PyResult<Self> {
         let profile: CryptoProfile = if allow_classical {
             crate::key::profile(profile)?
@@ -60,6 +62,7 @@ impl TlsContext {
             aead,
             tickets,
             max_tickets,
+            reset_secret: reset_secret.map(|bytes| ResetSecret(bytes.into())),
             ..TlsSettings::default()
         };
         Ok(Self(stoq_core::tls::TlsContext::new(

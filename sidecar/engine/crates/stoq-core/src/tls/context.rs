@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quinn_proto::Side;
 use quinn_proto::crypto::{ClientConfig, HandshakeTokenKey, HmacKey, ServerConfig};
 use stoq_wire::parameters::StoqParameters;
+use zeroize::Zeroizing;
 
 use super::config::Configs;
 use super::endpoint::EndpointKeys;
@@ -63,6 +64,20 @@ pub struct TlsSettings {
     pub max_tickets: usize,
     /// What we say of ourselves in the transport parameters.
     pub parameters: StoqParameters,
+    /// Makes the same stateless reset tokens (RFC 9000, section 10.3.2) as the process
+    /// before us that had the same secret, so that peers of its connections learn at
+    /// once that these are gone; none: random.
+    pub reset_secret: Option<ResetSecret>,
+}
+
+/// 32 bytes that only this workload knows; never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResetSecret(pub Zeroizing<[u8; 32]>);
+
+impl std::fmt::Debug for ResetSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ResetSecret")
+    }
 }
 
 impl Default for TlsSettings {
@@ -74,6 +89,7 @@ impl Default for TlsSettings {
             tickets: true,
             max_tickets: 4096,
             parameters: StoqParameters::default(),
+            reset_secret: None,
         }
     }
 }
@@ -98,7 +114,7 @@ impl TlsContext {
         let shared = Arc::new(Shared::new(&settings, clock, client_tickets));
         Arc::new(Self {
             configs: Configs::new(&settings, &shared, server_tickets.clone()),
-            endpoint: EndpointKeys::new(shared.random),
+            endpoint: EndpointKeys::new(shared.random, settings.reset_secret.as_ref()),
             server_tickets,
             shared,
             identities: AtomicU64::new(0),

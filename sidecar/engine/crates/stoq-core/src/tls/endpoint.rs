@@ -7,6 +7,8 @@ use aws_lc_rs::{hkdf, hmac};
 use quinn_proto::crypto::{HandshakeTokenKey, HmacKey};
 use zeroize::Zeroizing;
 
+use super::context::ResetSecret;
+
 /// The keys all workers of one process share.
 pub(super) struct EndpointKeys {
     token: Zeroizing<[u8; 32]>,
@@ -14,7 +16,10 @@ pub(super) struct EndpointKeys {
 }
 
 impl EndpointKeys {
-    pub(super) fn new(random: &'static dyn rustls::crypto::SecureRandom) -> Self {
+    pub(super) fn new(
+        random: &'static dyn rustls::crypto::SecureRandom,
+        reset: Option<&ResetSecret>,
+    ) -> Self {
         let draw = || {
             let mut secret = Zeroizing::new([0; 32]);
             random
@@ -24,7 +29,7 @@ impl EndpointKeys {
         };
         Self {
             token: draw(),
-            reset: draw(),
+            reset: reset.map_or_else(draw, |secret| secret.0.clone()),
         }
     }
 

@@ -51,7 +51,7 @@ impl Worker {
         }
     }
 
-    fn accepted(
+    pub(super) fn accepted(
         &mut self,
         kind: ListenerKind,
         stream: TcpStream,

@@ -28,6 +28,7 @@ impl Worker {
         match command {
             Command::Relay(captured) => self.begin_relay(*captured, now),
             Command::Api(request) => self.api_request(request, now),
+            Command::Table => self.table_changed(now),
             Command::Reauthorise => {
                 for index in 0..self.links.len() {
                     self.check_authority(index, now);

@@ -17,7 +17,7 @@ use stoq_wire::head::{MAX_HEAD_LEN, StreamHead, StreamKind};
 
 use super::observe::{Outcome, suite};
 use super::outbound::{dialled_address, party};
-use super::{Direction, FLOWS, Flow, Origin, Worker};
+use super::{Direction, FLOWS, Flow, ListenerKind, Origin, Worker};
 use crate::counters::SecurityPolicy;
 use crate::relay::stream::StreamRelay;
 use crate::socket::tcp;
@@ -79,9 +79,13 @@ impl Worker {
             return;
         };
         let stream = *stream;
+        let undecided = self.table.is_closed();
         let Some(link) = self.links[index].as_mut() else {
             return;
         };
+        if undecided && link.origin == Origin::Mesh {
+            return; // read when the first table comes; the deadline holds meanwhile
+        }
         match gather(&mut link.quic, stream, seen) {
             Head::Incomplete => {}
             Head::Wrong(why) => {
@@ -218,6 +222,10 @@ impl Worker {
             tcp::reset_on_close(&stream);
             return;
         };
+        if self.undecided() {
+            self.keep_early(ListenerKind::Inbound, stream, source, now);
+            return;
+        }
         let table = Arc::clone(&self.table);
         match decide_inbound_plaintext(&table, source, destination) {
             InboundPlaintext::Admit(admission) => {

@@ -9,6 +9,7 @@ mod api;
 mod commands;
 mod connection;
 mod connections;
+mod early;
 mod flow;
 mod flows;
 mod handshakes;
@@ -44,6 +45,7 @@ use crate::relay::down::Scratch;
 use crate::relay::pipe::Side;
 use crate::shared::Shared;
 use crate::socket::udp::Datagrams;
+use early::Early;
 use handshakes::Handshakes;
 use peers::Peers;
 use stoq_core::table::Table;
@@ -86,6 +88,8 @@ pub(crate) struct Worker {
     api_flows: HashMap<StreamToken, usize>,
     handshakes: Handshakes,
     timers: Timers,
+    /// Captured connections that wait for the first table.
+    early: Vec<Early>,
     /// Connections to look after in this turn.
     active: Vec<usize>,
     /// Flows to run.
@@ -209,6 +213,7 @@ impl Worker {
                 Timer::Expiry { index, serial } => self.expiry_due(index, serial, now),
                 Timer::Flow { key, serial } => self.flow_due(key, serial, now),
                 Timer::Accept => self.listeners.iter_mut().for_each(|l| l.ready = true),
+                Timer::Early => self.early_due(now),
                 Timer::Trim => self.trim(now),
                 Timer::Drain => self.stop = true,
             }

@@ -15,7 +15,7 @@ use stoq_wire::head::{FlowId, StreamHead, StreamKind};
 
 use super::observe::{Outcome, suite};
 use super::peers::{Load, Placement, PoolLimits};
-use super::{Captured, Direction, FLOWS, Flow, FlowInfo, PeerKey, Phase, Worker};
+use super::{Captured, Direction, FLOWS, Flow, FlowInfo, ListenerKind, PeerKey, Phase, Worker};
 use crate::counters::{Party, ResponseFlag, SecurityPolicy};
 use crate::mailbox::Command;
 use crate::original_destination::original_destination;
@@ -36,6 +36,10 @@ impl Worker {
         };
         if dialled.port() == PROBE_PORT && dialled.ip().is_loopback() {
             self.answer_probe(stream);
+            return;
+        }
+        if self.undecided() {
+            self.keep_early(ListenerKind::Outbound, stream, source, now);
             return;
         }
         let pick = self.pick();

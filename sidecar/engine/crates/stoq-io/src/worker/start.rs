@@ -152,6 +152,7 @@ impl Worker {
             api_flows: std::collections::HashMap::new(),
             handshakes: Handshakes::default(),
             timers: Timers::default(),
+            early: Vec::new(),
             active: Vec::new(),
             runnable: std::collections::VecDeque::new(),
             blocks: BlockPool::new(),

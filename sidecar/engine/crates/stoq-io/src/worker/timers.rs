@@ -21,6 +21,8 @@ pub(crate) enum Timer {
     Flow { key: usize, serial: u64 },
     /// Accept again, after the process had run out of descriptors.
     Accept,
+    /// A connection may have waited long enough for the first routing table.
+    Early,
     /// Give memory back after a busy time.
     Trim,
     /// Draining has taken long enough.
