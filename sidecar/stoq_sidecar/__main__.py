@@ -8,22 +8,16 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from stoq import logs
 from stoq.settings.options import SettingsError, describe, dump
+from stoq_sidecar.app import App, StartError
 from stoq_sidecar.settings import REFUSAL, Settings, read, required
-
-if TYPE_CHECKING:
-    from stoq_sidecar.app import App
 
 log = logging.getLogger("stoq.main")
 
 FAILURE: Final = 1
-
-ALLOCATOR: Final = {"MIMALLOC_ALLOW_THP": "0"}
-"""For the engine's allocator, which reads it when the engine is loaded. With transparent huge pages
-every arena it touches costs 2 MB at once: measured, 15 MB of an idle sidecar's 56."""
 
 _EXAMPLES = """\
 examples:
@@ -74,12 +68,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     logs.configure(settings.log.level, settings.log.format)
     for line in lines(settings):
         log.info("setting %s", line)
-    for variable, value in ALLOCATOR.items():
-        os.environ.setdefault(variable, value)
-    from stoq_sidecar.app import App, StartError  # loads the engine
-
     try:
-        asyncio.run(_run(App, settings, again))
+        asyncio.run(_run(settings, again))
     except (StartError, OSError, ValueError) as failure:
         log.error("cannot run: %s", failure)
         return FAILURE
@@ -105,8 +95,8 @@ def lines(settings: Settings) -> list[str]:
     ]
 
 
-async def _run(app_type: "type[App]", settings: Settings, again: partial[Settings]) -> None:
-    app = app_type(settings)
+async def _run(settings: Settings, again: partial[Settings]) -> None:
+    app = App(settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)
