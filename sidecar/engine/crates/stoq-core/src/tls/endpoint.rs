@@ -49,3 +49,30 @@ impl std::fmt::Debug for EndpointKeys {
         f.write_str("EndpointKeys")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(keys: &EndpointKeys) -> [u8; 32] {
+        let mut signature = [0; 32];
+        keys.reset().sign(b"a connection id", &mut signature);
+        signature
+    }
+
+    #[test]
+    fn only_the_same_secret_makes_the_same_reset_tokens() {
+        let random = aws_lc_rs_random();
+        let secret = |byte| ResetSecret(Zeroizing::new([byte; 32]));
+        let keys = |secret: Option<&ResetSecret>| EndpointKeys::new(random, secret);
+        let ours = token(&keys(Some(&secret(1))));
+        assert_eq!(ours, token(&keys(Some(&secret(1)))));
+        assert_ne!(ours, token(&keys(Some(&secret(2)))));
+        assert_ne!(token(&keys(None)), token(&keys(None)));
+        assert_eq!(format!("{:?}", secret(1)), "ResetSecret");
+    }
+
+    fn aws_lc_rs_random() -> &'static dyn rustls::crypto::SecureRandom {
+        rustls::crypto::aws_lc_rs::default_provider().secure_random
+    }
+}

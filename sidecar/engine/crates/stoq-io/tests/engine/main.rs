@@ -3,6 +3,7 @@
 
 mod api;
 mod drain;
+mod early;
 mod hostile;
 mod identity;
 mod mesh;
