@@ -43,14 +43,18 @@ class DataPlane:
         self.engine = Engine(engine_settings(settings, around), self._tls)
 
     def trust_bundle(self) -> None:
-        """Trusts the roots in the bundle file, until the registry sends later ones.
+        """Trusts the roots in the bundle file too, until the registry says whom to trust.
+
+        Called at start and for a reload: a sidecar that slept through a change of roots can reach
+        the registry again once its bundle is the new one. Revocations stay.
 
         Raises ValueError or OSError when the file has none.
         """
         file = self._settings.identity.bundle_file
         roots = certificates(Path(file).read_text(encoding="ascii"))
-        if self._trust is None:
-            self._tls.set_trust(self._settings.identity.trust_domain, list(roots))
+        known = self._trust or TrustEntry(roots=())
+        together = list(dict.fromkeys([*known.roots, *roots]))
+        self._tls.set_trust(self._settings.identity.trust_domain, together, list(known.revoked))
 
     def new_key(self) -> bytes:
         """Makes the next key pair and returns a CSR for it, DER."""

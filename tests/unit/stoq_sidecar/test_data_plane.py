@@ -124,6 +124,18 @@ async def test_a_bundle_without_certificates_is_refused(
         plane.trust_bundle()
 
 
+async def test_a_reloaded_bundle_is_trusted_beside_what_the_registry_said(
+    plane: DataPlane, rewrite: Callable[[str | None], None]
+) -> None:
+    plane.use(state(7))
+    successor = CertificateAuthority.create("td", NOW - 60, NOW + 3600)
+    rewrite(pem(successor.root))
+    plane.trust_bundle()
+    for authority in (AUTHORITY, successor):
+        plane.install(authority.issue(plane.new_key(), WEB, NOW, NOW + 600), ())
+    assert plane._trust == state(7).trust
+
+
 async def test_connections_and_level_pass_through(plane: DataPlane) -> None:
     assert plane.connections() == []
     plane.set_level("debug")
