@@ -16,8 +16,14 @@ TENTATIVE_OR_FAILED: Final = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED <li
 
 
 def ipv6_available(proc: Path = Path("/proc/net")) -> bool:
-    """Whether the kernel has IPv6 (it may be switched off by ipv6.disable=1)."""
-    return (proc / "if_inet6").exists()
+    """Whether this pod has IPv6 at all, at least on loopback. Not so with `ipv6.disable=1` (no such
+    file) and with the sysctl `net.ipv6.conf.all.disable_ipv6` (no address), which container
+    runtimes set for IPv4-only networks.
+    """
+    try:
+        return bool((proc / "if_inet6").read_text(encoding="ascii").strip())
+    except OSError:
+        return False
 
 
 def parse_if_inet6(text: str) -> list[IPv6Address]:

@@ -95,3 +95,20 @@ def test_until_capture_is_in_force_the_pod_is_not_ready(lab: tuple[State, Pod]) 
     assert "capture works" not in sidecar.log.read_text()
     run_in(f"/run/netns/{pod.netns}", partial(nft.apply, Plan()))
     sidecar.wait_until("captured", lambda: "capture works" in sidecar.log.read_text())
+
+
+def test_a_pod_without_ipv6_is_served_on_ipv4(lab: tuple[State, Pod]) -> None:
+    state, pod = lab
+    off = "net.ipv6.conf.all.disable_ipv6=1"
+    subprocess.run([*netns.enter(pod.netns), "sysctl", "-qw", off], check=True)
+    run_in(f"/run/netns/{pod.netns}", partial(nft.apply, Plan()))
+    sidecar = process.start(
+        state,
+        "sidecar",
+        installation.as_sidecar(state, "stoq_sidecar"),
+        netns=pod.netns,
+        environment={**installation.environment(state), **ENVIRONMENT},
+    )
+    sidecar.wait_until("captured", lambda: "capture works" in sidecar.log.read_text())
+    url = "http://127.0.0.1:14000/config"
+    assert '"listen": "0.0.0.0:14008"' in netns.run_in(pod.netns, ["curl", "-s", url])

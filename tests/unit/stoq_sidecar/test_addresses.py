@@ -24,7 +24,13 @@ def test_a_kernel_without_ipv6_is_no_error(tmp_path: Path) -> None:
     assert all(address.version == 4 for address in own_addresses(tmp_path))
 
 
+def test_a_pod_whose_ipv6_is_switched_off_has_none(tmp_path: Path) -> None:
+    (tmp_path / "if_inet6").write_text("")
+    assert not ipv6_available(tmp_path)
+    (tmp_path / "if_inet6").write_text(LINES)
+    assert ipv6_available(tmp_path)
+
+
 def test_this_machine_has_a_link() -> None:
-    assert ipv6_available() == Path("/proc/net/if_inet6").exists()
     assert 68 <= link_mtu() <= 65536
     assert not any(address.is_loopback for address in own_addresses())
