@@ -33,9 +33,9 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes by which connection windows may grow for stalled applications, per worker."""
     send_window: int = 4_000_000
     """Bytes accepted from applications and not yet acknowledged, per connection."""
-    idle_timeout_ms: int = 30_000
+    idle_timeout_ms: int = 15_000
     """A connection that hears nothing for so long is dead."""
-    keep_alive_ms: int = 10_000
+    keep_alive_ms: int = 5_000
     """An otherwise silent connection sends a ping this often; 0: never."""
     dial_timeout_ms: int = 5_000
     """A dial that is not answered within this time has failed."""
