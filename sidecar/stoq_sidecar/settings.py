@@ -149,13 +149,13 @@ class Data:
 
     workers: int = option(0, integer(0, 64), "threads; 0: one per CPU of the cgroup, at most 4")
     stream_window: int = option(
-        2_000_000, integer(16_384, 64_000_000, "bytes"), "what a stalled application can hold back"
+        1_000_000, integer(16_384, 64_000_000, "bytes"), "what a stalled application can hold back"
     )
     connection_window: int = option(
         8_000_000, integer(65_536, 256_000_000, "bytes"), "what a hostile peer can make us hold"
     )
     idle_seconds: float = option(
-        30.0, number(1, 3600, "seconds"), "silence after which a connection is given up"
+        15.0, number(1, 3600, "seconds"), "silence after which a connection is given up"
     )
     pool_idle_seconds: float = option(
         300.0, number(1, 86400, "seconds"), "unused connections to a peer are closed after this"

@@ -25,7 +25,7 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
 
     mtu: int = 1500
     """MTU of the pod's interface in bytes, headers included."""
-    stream_window: int = 2_000_000
+    stream_window: int = 1_000_000
     """Bytes a peer may send on one stream before the application has read them."""
     connection_window: int = 8_000_000
     """The same over all streams of a connection."""

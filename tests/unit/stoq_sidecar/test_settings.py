@@ -50,9 +50,9 @@ def test_every_default_is_pinned() -> None:
         "link": {"ipv6_only": "false", "mtu": "0"},
         "data": {
             "workers": "0",
-            "stream_window": "2000000",
+            "stream_window": "1000000",
             "connection_window": "8000000",
-            "idle_seconds": "30.0",
+            "idle_seconds": "15.0",
             "pool_idle_seconds": "300.0",
             "qlog_dir": "",
         },

@@ -102,7 +102,7 @@ impl Default for TransportSettings {
     fn default() -> Self {
         Self {
             mtu: 1500,
-            stream_window: 2_000_000,
+            stream_window: 1_000_000,
             connection_window: 8_000_000,
             stalled_window: 128_000_000,
             send_window: 4_000_000,
@@ -268,6 +268,13 @@ impl EngineSettings {
             1,
             1 << 20,
         )?;
+        if let Some(folder) = &self.qlog_dir {
+            return Err(EngineError::Setting {
+                field: "qlog_dir",
+                value: folder.display().to_string(),
+                reason: "this engine is built without qlog; leave it out",
+            });
+        }
         self.nonce()?;
         self.check_family()
     }

@@ -8,6 +8,7 @@ use quinn_proto::{Connection, Dir, StreamId, VarInt};
 use stoq_core::session::Evidence;
 
 use super::peers::PeerKey;
+use super::timers::Timer;
 
 /// How a connection came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub(crate) struct Link {
     pub(crate) active: bool,
     /// The entry in the worker's timers.
     pub(crate) armed: Option<Instant>,
+    /// Its other entries there, to be taken out with it; those that fired may linger.
+    pub(crate) timers: Vec<(Instant, Timer)>,
     pub(crate) evidence: Option<Arc<Evidence>>,
     pub(crate) started: Instant,
     pub(crate) established: Option<Instant>,
@@ -92,6 +95,7 @@ impl Link {
             last: None,
             active: false,
             armed: None,
+            timers: Vec::new(),
             evidence: None,
             started: now,
             established: None,

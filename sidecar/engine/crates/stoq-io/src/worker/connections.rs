@@ -69,8 +69,8 @@ impl Worker {
             index: handle.0,
             serial: self.serial,
         };
-        self.timers
-            .set(now + self.shared.settings.transport.dial_timeout(), timer);
+        let timeout = self.shared.settings.transport.dial_timeout();
+        self.set_link_timer(handle.0, now + timeout, timer);
         Ok(())
     }
 
@@ -169,8 +169,7 @@ impl Worker {
             .and_then(|e| e.peer.as_ref())
             .map(|p| p.not_after);
         if let Some(expires) = expires {
-            self.timers
-                .set(now + until(expires), Timer::Expiry { index, serial });
+            self.set_link_timer(index, now + until(expires), Timer::Expiry { index, serial });
         }
         let resumed = self.links[index]
             .as_ref()
@@ -304,6 +303,9 @@ impl Worker {
                     },
                 );
             }
+            for (at, timer) in link.timers {
+                self.timers.cancel(at, timer);
+            }
             self.release_window(link.extra_window);
         }
     }
@@ -339,7 +341,7 @@ impl Worker {
             index,
             serial: link.serial,
         };
-        self.timers.set(since + idle, timer);
+        self.set_link_timer(index, since + idle, timer);
     }
 
     pub(super) fn pool_idle_due(&mut self, index: usize, serial: u64, now: Instant) {
@@ -372,7 +374,7 @@ impl Worker {
             index,
             serial: link.serial,
         };
-        self.timers.set(now + SILENCE, timer);
+        self.set_link_timer(index, now + SILENCE, timer);
     }
 
     /// New flows get another connection if the peer has still said nothing. Those on
@@ -402,8 +404,7 @@ impl Worker {
             .link_of(index, serial)
             .is_some_and(|link| link.phase == Phase::Established)
         {
-            self.timers
-                .set(now + EXPIRY_GRACE, Timer::Expiry { index, serial });
+            self.set_link_timer(index, now + EXPIRY_GRACE, Timer::Expiry { index, serial });
         }
     }
 

@@ -90,7 +90,7 @@ impl Worker {
         if !self.handshakes.waiting() {
             return;
         }
-        let busy = !self.runnable.is_empty();
+        let busy = self.moving || !self.runnable.is_empty();
         let started = Instant::now();
         while self.advance_one(now) {
             if busy || started.elapsed() >= IDLE_BUDGET {

@@ -101,6 +101,8 @@ pub(crate) struct Worker {
     random: u64,
     /// Bytes by which connection windows exceed what is configured, in sum.
     extra_window: u64,
+    /// Whether flows were run in the last turn.
+    moving: bool,
     busy_since_trim: bool,
     trim_armed: bool,
     draining: bool,
@@ -140,9 +142,9 @@ impl Worker {
         self.advance_handshakes(now);
         self.accept(now);
         self.pump_active(now);
-        let moved = self.run_flows(now);
+        self.moving = self.run_flows(now);
         self.transmit(now);
-        if received || moved {
+        if received || self.moving {
             self.arm_trim(now);
         }
         self.set_gauges();

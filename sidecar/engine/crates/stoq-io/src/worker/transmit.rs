@@ -121,6 +121,15 @@ impl Worker {
         }
     }
 
+    /// Sets a timer that is of no use once its connection is gone.
+    pub(super) fn set_link_timer(&mut self, index: usize, at: Instant, timer: super::Timer) {
+        if let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) {
+            link.timers.retain(|(due, _)| *due > link.heard);
+            link.timers.push((at, timer));
+            self.timers.set(at, timer);
+        }
+    }
+
     /// Looks after a connection in this turn.
     pub(super) fn activate(&mut self, index: usize) {
         let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
