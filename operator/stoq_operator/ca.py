@@ -85,10 +85,13 @@ class Ca:
             log.info("root %s is %s, valid until %s", root.name, root.phase, until)
         return True
 
-    def sign(self, csr: bytes, uid: str, spiffe_id: str, ttl: int, now: int) -> Svid:
+    def sign(
+        self, csr: bytes, uid: str, spiffe_id: str, ttl: int, now: int, *, chain: str = ""
+    ) -> Svid:
         """An SVID for the keys in `csr` (DER), valid for `ttl` seconds.
 
-        The caller has attested that the requester is `spiffe_id`. Raises `ValueError` for a CSR
+        The caller has attested that the requester is `spiffe_id`. It continues `chain`, or without
+        one begins its own, which revokes what the workload had. Raises `ValueError` for a CSR
         that proves nothing, `StateError` when the ledger can not be written.
         """
         authority = self._authorities[self._signing().name]
@@ -99,7 +102,14 @@ class Ca:
         certificate = authority.issue(csr, spiffe_id, begins, expires)
         serial = parse_certificate(certificate).serial
         self._remember(
-            Issued(serial=serial, uid=uid, spiffe_id=spiffe_id, issued=now, expires=expires)
+            Issued(
+                serial=serial,
+                uid=uid,
+                spiffe_id=spiffe_id,
+                issued=now,
+                expires=expires,
+                chain=chain,
+            )
         )
         return Svid(certificate, serial, expires)
 
@@ -118,6 +128,10 @@ class Ca:
         if self._lines > COMPACT_FACTOR * max(len(entries), 16):
             self._state.write("issued.jsonl", b"".join(map(_line, entries)))
             self._lines = len(entries)
+
+    def find(self, serial: str) -> Issued | None:
+        """What is known of a certificate that has not expired."""
+        return self._ledger.find(serial)
 
     @property
     def roots(self) -> tuple[Root, ...]:

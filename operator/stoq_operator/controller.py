@@ -80,6 +80,7 @@ class Controller:
         self._trust: TrustEntry | None = None
         self._bundled: tuple[bytes, ...] = ()
         self._renew_at = 0.0
+        self._chain = ""
         self.ready = False
         """Whether records and identity are in force."""
         self.on_world: list[Callable[[World], None]] = []
@@ -171,7 +172,9 @@ class Controller:
             operator_spiffe_id(self._fixed.trust_domain),
             ttl,
             int(now),
+            chain=self._chain,
         )
+        self._chain = self._chain or svid.serial
         self._endpoint.install(svid.certificate)
         self._renew_at = now + (svid.expires - now) / 2
         self._metrics.own_svid(svid.expires)

@@ -1,19 +1,16 @@
 """Which certificates are out, and which of them are revoked. Pure.
 
-A workload has at most `MAX_LIVE` certificates that are valid at one time: the newest, and the one
-before it, whose connections go on until it expires. A third one revokes the oldest, so a stolen
-join token can not add an identity beside the pod's own without showing.
+The certificates of a workload form chains: one that is signed over a connection which presents a
+certificate continues that one's chain, as every renewal does. A newcomer without certificate begins
+a chain and ends the one before: of each workload one chain is alive. So a sidecar's connections
+outlive its renewals, and a stolen join token cannot stand beside the pod's own without showing.
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 
 from stoq.records.revocation import Revocation
-
-MAX_LIVE: Final = 2
-"""Valid certificates of one workload at one time."""
 
 
 class Issued(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,23 +25,44 @@ class Issued(msgspec.Struct, frozen=True, kw_only=True):
     """Unix seconds."""
     expires: int
     """Unix seconds."""
+    chain: str = ""
+    """Serial number of the chain's first certificate; empty: this one is the first."""
+
+    @property
+    def of_chain(self) -> str:
+        """Names the chain."""
+        return self.chain or self.serial
 
 
 class Ledger:
     """All certificates that have not expired, oldest first."""
 
     def __init__(self, issued: Iterable[Issued] = ()) -> None:
-        self._issued = {entry.serial: entry for entry in issued}
+        self._issued: dict[str, Issued] = {}
+        self._living: dict[str, str] = {}
+        for entry in issued:
+            self.add(entry)
 
     def add(self, entry: Issued) -> None:
         """Remembers a certificate; to be called before it is handed out."""
         self._issued[entry.serial] = entry
+        if not entry.chain:
+            self._living[entry.uid] = entry.serial
+        else:
+            # What began the chain may have expired and be forgotten.
+            self._living.setdefault(entry.uid, entry.chain)
+
+    def find(self, serial: str) -> Issued | None:
+        """The certificate with that serial number, if it has not expired."""
+        return self._issued.get(serial)
 
     def prune(self, now: float) -> int:
         """Forgets what has expired; returns how many certificates that were."""
         gone = [serial for serial, entry in self._issued.items() if entry.expires <= now]
         for serial in gone:
             del self._issued[serial]
+        uids = {entry.uid for entry in self._issued.values()}
+        self._living = {uid: chain for uid, chain in self._living.items() if uid in uids}
         return len(gone)
 
     @property
@@ -65,17 +83,15 @@ class Ledger:
                 serials.add(revocation.spec.serial.lstrip("0"))
             elif revocation.spec.spiffe_id is not None:
                 identities.add(revocation.spec.spiffe_id)
-        by_workload: dict[str, list[Issued]] = {}
         found = set()
         for entry in self._issued.values():
             if entry.expires <= now:
                 continue
-            by_workload.setdefault(entry.uid, []).append(entry)
-            if entry.spiffe_id in identities or entry.serial.lstrip("0") in serials:
+            named = entry.serial.lstrip("0") in serials
+            serials.discard(entry.serial.lstrip("0"))
+            superseded = self._living[entry.uid] != entry.of_chain
+            if named or superseded or entry.spiffe_id in identities:
                 found.add(entry.serial)
-                serials.discard(entry.serial.lstrip("0"))
-        for entries in by_workload.values():
-            found.update(entry.serial for entry in entries[:-MAX_LIVE])
         # An odd number of digits is no hexadecimal for bytes, and no digit is no serial number.
         found.update(serial.zfill(len(serial) + len(serial) % 2) for serial in serials if serial)
         return tuple(sorted(found))

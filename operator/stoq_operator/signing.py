@@ -9,6 +9,8 @@ from typing import Final
 from stoq.api.call import Context
 from stoq.api.errors import ApiError, BadRequest, Unauthorised, Unavailable
 from stoq.api.server import ApiServer
+from stoq.api.stream import Peer
+from stoq.records.workload import Workload
 from stoq.signing import BINDING_LABEL, SIGN, SignRequest, SignResponse
 from stoq_operator.attest import Refusal, Refused, attest
 from stoq_operator.ca import Ca
@@ -68,17 +70,19 @@ class Signing:
             barred(world.revocations),
         )
         spiffe_id = workload.spiffe_id(world.mesh.trust_domain)
+        chain = self._chain(context.peer, workload)
         now = int(time.time())
         try:
             svid = self._ca.sign(
-                request.csr, workload.uid, spiffe_id, world.mesh.svid_ttl_seconds, now
+                request.csr, workload.uid, spiffe_id, world.mesh.svid_ttl_seconds, now, chain=chain
             )
         except ValueError as error:
             raise Refused(Refusal.REQUEST, f"the CSR is refused: {error}") from None
         self._metrics.issued()
         log.info(
-            "signed %s for workload %s at %s, serial %s, for %d s",
-            spiffe_id, workload.uid, context.remote, svid.serial, svid.expires - now,
+            "%s %s for workload %s at %s, serial %s, for %d s",
+            "renewed" if chain else "signed", spiffe_id, workload.uid, context.remote,
+            svid.serial, svid.expires - now,
         )  # fmt: skip
         self._issued()
         trust = self._ca.trust(world.revocations, now)
@@ -88,6 +92,24 @@ class Signing:
             spiffe_id=spiffe_id,
             expires=svid.expires,
         )
+
+    def _chain(self, peer: Peer | None, workload: Workload) -> str:
+        """The chain that a certified caller continues; empty for a newcomer.
+
+        Two pods of one service account have the same SPIFFE id: only the serial number tells that
+        one of them has the other's token.
+        """
+        if peer is None:
+            return ""
+        held = self._ca.find(peer.serial)
+        if held is None:
+            return peer.serial
+        if held.uid != workload.uid:
+            raise Refused(
+                Refusal.IDENTITY,
+                f"workload {held.uid} sent the token of workload {workload.uid}",
+            )
+        return held.of_chain
 
 
 def _answer(refused: Refused) -> ApiError:

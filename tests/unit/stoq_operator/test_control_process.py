@@ -9,6 +9,7 @@ from stoq.api.errors import BadRequest, NotFound, Unauthorised, Unavailable
 from stoq.engine import parse_certificate
 from stoq.registry import WATCH, WatchRequest, apply
 from stoq.signing import BINDING_LABEL, SIGN, SignRequest, binding
+from stoq_operator import join
 from stoq_sidecar.identity import refused_by_peer
 from support.control import OPERATOR, Opened, eventually
 from support.records import mesh, record, revocation, service, workload
@@ -202,15 +203,38 @@ async def test_a_workload_whose_certificate_is_revoked_joins_again_as_a_newcomer
     assert parse_certificate((await member.join(token)).certificate).serial != lost
 
 
-async def test_a_third_certificate_revokes_the_first(control, watching, web):
+async def test_a_renewal_leaves_the_certificate_before_it_alone(control, web, watching):
     token = control.token("db", "fd00::3")
-    async with control.member() as first, control.member() as second, control.member() as third:
-        serials = [
-            parse_certificate((await joined(each, token)).certificate).serial
-            for each in (first, second, third)
-        ]
-    await watching.until(lambda state: serials[0] in state.trust.revoked)
-    assert serials[1] not in watching.state.trust.revoked
+    async with control.member() as db:
+        serials = [parse_certificate((await joined(db, token)).certificate).serial]
+        for _ in range(3):
+            serials.append(parse_certificate((await db.join(token)).certificate).serial)
+        control.write(service("db", "fd00::3"))
+        await watching.until(lambda state: "shop/db" in state.services)
+    assert len(set(serials)) == 4
+    assert not set(serials) & set(watching.state.trust.revoked)
+
+
+async def test_a_token_used_a_second_time_ends_the_identity_that_it_gave_first(control, watching):
+    token = control.token("db", "fd00::3")
+    async with control.member() as first, control.member() as second:
+        lost = parse_certificate((await joined(first, token)).certificate).serial
+        kept = parse_certificate((await joined(second, token)).certificate).serial
+    await watching.until(lambda state: lost in state.trust.revoked)
+    assert kept not in watching.state.trust.revoked
+
+
+async def test_a_pod_can_not_use_the_token_of_another_pod_of_its_service_account(control, member):
+    token = control.token("web")
+    await joined(member, token)
+    twin = join.issue(
+        control.store, "shop", "web-1", addresses=["fd00::9"], service_account="web", netns="",
+        output=None,
+    )  # fmt: skip
+    async with control.member() as other:
+        await joined(other, twin)
+        with pytest.raises(Unauthorised, match="workload shop/web-1 sent the token of workload"):
+            await other.sign(token)
 
 
 async def test_a_control_process_that_stops_tells_its_watchers(control, web):

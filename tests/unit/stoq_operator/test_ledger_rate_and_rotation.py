@@ -16,8 +16,10 @@ WEB, DB = "spiffe://example.org/ns/shop/sa/web", "spiffe://example.org/ns/shop/s
 TTL = 86400
 
 
-def issued(serial, uid="web", spiffe_id=WEB, expires=1000):
-    return Issued(serial=serial, uid=uid, spiffe_id=spiffe_id, issued=0, expires=expires)
+def issued(serial, uid="web", spiffe_id=WEB, expires=1000, chain=""):
+    return Issued(
+        serial=serial, uid=uid, spiffe_id=spiffe_id, issued=0, expires=expires, chain=chain
+    )
 
 
 def test_nothing_is_revoked_at_first():
@@ -25,7 +27,7 @@ def test_nothing_is_revoked_at_first():
 
 
 def test_a_serial_is_revoked_by_its_record_also_when_it_is_not_ours():
-    ledger = Ledger([issued("0a"), issued("0b")])
+    ledger = Ledger([issued("0a"), issued("0b", "web-1")])
     revocations = [revocation("one", serial="0a"), revocation("two", serial="ffff")]
     assert ledger.revoked(revocations, 10) == ("0a", "ffff")
 
@@ -46,15 +48,32 @@ def test_an_identity_is_revoked_with_all_its_certificates_and_gets_no_new_one():
     assert barred(revocations) == {WEB}
 
 
-def test_a_workload_has_two_living_certificates_at_most():
-    ledger = Ledger([issued("0a"), issued("0b")])
+def test_renewals_continue_a_chain_and_revoke_nothing():
+    ledger = Ledger([issued("0a"), issued("0b", chain="0a"), issued("0c", chain="0a")])
     assert ledger.revoked([], 10) == ()
+    assert ledger.find("0c").of_chain == ledger.find("0a").of_chain == "0a"
+    assert ledger.find("0d") is None
+
+
+def test_a_newcomer_ends_the_chain_before_and_that_of_nobody_else():
+    ledger = Ledger([issued("0a"), issued("0b", chain="0a"), issued("0d", "db", DB)])
     ledger.add(issued("0c"))
-    assert ledger.revoked([], 10) == ("0a",)
+    assert ledger.revoked([], 10) == ("0a", "0b")
+    ledger.add(issued("0e", chain="0a"))
+    assert ledger.revoked([], 10) == ("0a", "0b", "0e")
+
+
+def test_a_chain_lives_on_when_what_began_it_has_expired():
+    ledger = Ledger([issued("0a", expires=5), issued("0b", chain="0a")])
+    ledger.prune(10)
+    assert ledger.revoked([], 10) == ()
+    assert Ledger(ledger.entries).revoked([], 10) == ()
+    ledger.add(issued("0c", chain="0a"))
+    assert ledger.revoked([], 10) == ()
 
 
 def test_what_has_expired_is_neither_counted_nor_kept():
-    ledger = Ledger([issued("0a", expires=5), issued("0b"), issued("0c")])
+    ledger = Ledger([issued("0a", expires=5), issued("0b"), issued("0c", chain="0b")])
     assert ledger.revoked([revocation("web", spiffeId=WEB)], 10) == ("0b", "0c")
     assert ledger.revoked([], 10) == ()
     assert ledger.prune(10) == 1
