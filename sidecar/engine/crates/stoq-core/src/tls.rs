@@ -12,6 +12,7 @@ mod endpoint;
 mod leaves;
 mod shared;
 mod signer;
+mod suite;
 mod verifier;
 
 pub use composite::{

@@ -101,10 +101,7 @@ fn provider(profile: CryptoProfile, aead: Aead) -> CryptoProvider {
         CryptoProfile::Classical => aws_lc_rs::kx_group::X25519,
     };
     CryptoProvider {
-        cipher_suites: vec![match aead {
-            Aead::Aes256Gcm => aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384,
-            Aead::Aes128Gcm => aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256,
-        }],
+        cipher_suites: vec![super::suite::suite(aead)],
         kx_groups: vec![group],
         ..aws_lc_rs::default_provider()
     }
