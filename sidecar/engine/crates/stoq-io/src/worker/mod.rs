@@ -22,6 +22,7 @@ mod receive;
 mod start;
 mod timers;
 mod transmit;
+mod watches;
 mod window;
 
 use std::collections::{HashMap, VecDeque};
