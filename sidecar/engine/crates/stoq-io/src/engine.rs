@@ -215,7 +215,7 @@ struct Sockets {
 impl Sockets {
     fn open(settings: &EngineSettings, workers: usize) -> Result<Self, EngineError> {
         let open = |field, listener: &Option<ListenerSettings>, kind| match listener {
-            Some(listener) => socket::open(field, listener, kind, workers),
+            Some(listener) => socket::open(field, listener, kind, workers, settings.ipv6_only),
             None => Ok(Vec::new()),
         };
         Ok(Self {

@@ -23,6 +23,7 @@ pub(crate) fn open(
     settings: &ListenerSettings,
     kind: Type,
     count: usize,
+    ipv6_only: bool,
 ) -> Result<Vec<Socket>, EngineError> {
     if !settings.fds.is_empty() {
         return settings.fds.iter().map(|fd| adopt(field, *fd)).collect();
@@ -30,7 +31,7 @@ pub(crate) fn open(
     let mut address = settings.listen;
     let mut sockets = Vec::with_capacity(count);
     for _ in 0..count {
-        let socket = bind(address, kind).map_err(|source| EngineError::Listen {
+        let socket = bind(address, kind, ipv6_only).map_err(|source| EngineError::Listen {
             field,
             address,
             source,
@@ -59,7 +60,7 @@ pub(crate) fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::other("the socket is not bound to an IP address"))
 }
 
-fn bind(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+fn bind(address: SocketAddr, kind: Type, ipv6_only: bool) -> io::Result<Socket> {
     let protocol = if kind == Type::STREAM {
         Protocol::TCP
     } else {
@@ -72,7 +73,7 @@ fn bind(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     )?;
     if address.is_ipv6() {
         // `[::]` takes IPv4 too, where the pod has it; a given address does not.
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        socket.set_only_v6(ipv6_only || !address.ip().is_unspecified())?;
     }
     socket.set_reuse_port(true)?;
     if kind == Type::STREAM {

@@ -62,6 +62,11 @@ impl Worker {
             self.turn_away(stream, source, format_args!("limits.relays is reached"));
             return;
         }
+        // A socket that was handed in may take both families.
+        if self.shared.settings.ipv6_only && source.is_ipv4() {
+            self.turn_away(stream, source, format_args!("ipv6_only refuses IPv4"));
+            return;
+        }
         match kind {
             ListenerKind::Outbound => self.accept_outbound(stream, source, now),
             ListenerKind::Inbound => self.accept_plaintext(stream, source, now),

@@ -332,6 +332,9 @@ impl Worker {
     fn return_window(&mut self, relay: &StreamRelay, connection: Option<usize>) {
         if let Some(index) = connection.filter(|_| relay.granted) {
             self.reclaim_window(index);
+            if self.extra_window == 0 {
+                self.granted.clear();
+            }
         }
     }
 }

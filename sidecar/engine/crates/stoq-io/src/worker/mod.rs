@@ -102,6 +102,8 @@ pub(crate) struct Worker {
     random: u64,
     /// Bytes by which connection windows exceed what is configured, in sum.
     extra_window: u64,
+    /// The flows that have some of it, the oldest first; ended ones among them.
+    granted: VecDeque<usize>,
     /// Whether flows were run in the last turn.
     moving: bool,
     busy_since_trim: bool,

@@ -58,6 +58,9 @@ impl Worker {
             }
         };
         let mut data = self.blocks.take(received.length);
+        if self.shared.settings.ipv6_only && received.remote.is_ipv4() {
+            return true;
+        }
         // A zero-length datagram has no stride; it counts against the budget only.
         let stride = received.stride.max(1);
         let origin = Origin {

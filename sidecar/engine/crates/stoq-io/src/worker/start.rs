@@ -161,6 +161,7 @@ impl Worker {
             serial: 0,
             random: OsRng.next_u64() | 1,
             extra_window: 0,
+            granted: std::collections::VecDeque::new(),
             moving: false,
             busy_since_trim: false,
             trim_armed: false,

@@ -4,18 +4,22 @@
 //! and they count against the window of its connection. So when a stream stalls for
 //! the first time its connection's window grows by a stream window, until the stream
 //! has ended. What all connections of a worker get in this way is bounded; beyond
-//! it new flows find the connection slow and the pool dials another.
+//! it a stream that stalls takes over from one that has long been reading again.
 
 use quinn_proto::VarInt;
 
 use super::{Flow, Worker};
+
+/// Grants looked at before a stalled stream gets none: bounds the work per stall.
+const LOOKED_AT: usize = 8;
 
 impl Worker {
     /// Makes up for a stalled stream, once.
     pub(super) fn grant_window(&mut self, key: usize, index: usize) {
         let settings = &self.shared.settings.transport;
         let more = u64::from(settings.stream_window);
-        if self.extra_window + more > u64::from(settings.stalled_window) {
+        let most = u64::from(settings.stalled_window);
+        if self.extra_window + more > most && !self.take_back(more, most) {
             return;
         }
         let Some(Flow::Relay(relay)) = self.flows.get_mut(key).map(|slot| &mut slot.flow) else {
@@ -28,7 +32,37 @@ impl Worker {
             link.extra_window += more;
             self.extra_window += more;
         }
+        self.granted.push_back(key);
         self.apply_window(index);
+    }
+
+    /// Takes a grant back from a stream that reads again, looking at the oldest few;
+    /// `true` when there is room for another then.
+    fn take_back(&mut self, more: u64, most: u64) -> bool {
+        for _ in 0..LOOKED_AT.min(self.granted.len()) {
+            let Some(key) = self.granted.pop_front() else {
+                break;
+            };
+            let Some(slot) = self.flows.get_mut(key) else {
+                continue;
+            };
+            let (Flow::Relay(relay), Some(index)) = (&mut slot.flow, slot.connection) else {
+                continue;
+            };
+            if !relay.granted {
+                continue;
+            }
+            if relay.stalled() {
+                self.granted.push_back(key);
+                continue;
+            }
+            relay.granted = false;
+            self.reclaim_window(index);
+            if self.extra_window + more <= most {
+                return true;
+            }
+        }
+        false
     }
 
     /// A stream that was made up for has ended.

@@ -78,3 +78,32 @@ fn stalled_streams_leave_the_others_alone() {
         writer.join().unwrap();
     });
 }
+
+#[test]
+fn a_stream_that_stalls_takes_over_what_another_no_longer_needs() {
+    in_namespace(|| {
+        // Room to make up for one stalled stream, no more.
+        let transport = json!({
+            "stream_window": 262_144, "connection_window": 262_144, "stalled_window": 262_144,
+        });
+        let settings = json!({"transport": transport});
+        let mesh = Mesh::with(settings.clone(), settings);
+        let listener = application();
+        for _ in 0..4 {
+            let mut stalled = mesh.dial();
+            let mut server = accept(&listener);
+            let sent = fill(&mut stalled);
+            let mut active = mesh.dial();
+            let mut active_server = accept(&listener);
+            active.write_all(b"go on").unwrap();
+            active_server.read_exact(&mut [0; 5]).unwrap();
+            // It reads again, and stays open while the next one stalls.
+            let mut rest = sent;
+            let mut buffer = vec![0; 1 << 20];
+            while rest > 0 {
+                rest -= server.read(&mut buffer).unwrap();
+            }
+            std::mem::forget((stalled, server));
+        }
+    });
+}

@@ -92,3 +92,21 @@ fn ports_are_told_and_the_capture_probe_is_answered() {
         engine.shutdown();
     });
 }
+
+#[test]
+fn ipv6_only_takes_no_ipv4_on_a_wildcard_listener() {
+    in_namespace(|| {
+        let listen = json!({"listen": "[::]:5000"});
+        let both = start(
+            json!({"workers": 1, "outbound": listen}),
+            Authority::new().workload("web"),
+        );
+        assert!(std::net::TcpStream::connect("10.0.0.1:5000").is_ok());
+        both.shutdown();
+        let settings = json!({"workers": 1, "ipv6_only": true, "outbound": listen});
+        let only = start(settings, Authority::new().workload("web"));
+        assert!(std::net::TcpStream::connect("10.0.0.1:5000").is_err());
+        assert!(std::net::TcpStream::connect("[fd00::1]:5000").is_ok());
+        only.shutdown();
+    });
+}
