@@ -11,12 +11,19 @@ die() {
 }
 
 # step NAME COMMAND...: runs one part and prints how long it took. Its output is shown as it comes.
+# A function stops at its first command that fails, as the script itself would: bash forgets `set -e`
+# inside `f || ...`, so the part runs in a shell of its own. Variables that it sets are lost.
 step() {
-  local name=$1 start=$EPOCHREALTIME
+  local name=$1 start=$EPOCHREALTIME status before=$-
   shift
   say "== $name"
-  local status=0
-  "$@" || status=$?
+  set +e
+  (
+    set -e
+    "$@"
+  )
+  status=$?
+  [[ $before != *e* ]] || set -e
   local spent
   spent=$(elapsed_since "$start")
   if [ "$status" -ne 0 ]; then
