@@ -26,7 +26,7 @@ CONTROL_PORT: Final = 14012
 NAMESPACE: Final = "demo"
 """Kubernetes namespace of every pod here."""
 
-READY_SECONDS: Final = 20.0
+READY_SECONDS: Final = 60.0
 """How long a program may take to become ready on a busy machine."""
 
 

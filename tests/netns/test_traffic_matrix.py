@@ -133,16 +133,19 @@ class Bench:
 @pytest.fixture(scope="module")
 def benches() -> Iterator[Callable[[str], Bench]]:
     made: dict[str, Bench] = {}
+    states: list[State] = []
 
     def bench(inbound: str) -> Bench:
         if inbound not in made:
-            made[inbound] = Bench(inbound)
-            made[inbound].start()
+            one = Bench(inbound)
+            states.append(one.state)
+            one.start()
+            made[inbound] = one
         return made[inbound]
 
     yield bench
-    for one in made.values():
-        one.state.remove()
+    for state in states:
+        state.remove()
 
 
 def _ask(row: Row, bench: Bench) -> bool:
