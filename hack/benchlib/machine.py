@@ -16,6 +16,10 @@ def describe(versions: dict[str, str]) -> dict[str, object]:
         "virtual": "hypervisor" in _cpuinfo(),
         "rmem_max": int(Path("/proc/sys/net/core/rmem_max").read_text()),
         "wmem_max": int(Path("/proc/sys/net/core/wmem_max").read_text()),
+        # Of the applications' TCP and the relays' TCP alike; a namespace inherits it.
+        "tcp_congestion_control": Path("/proc/sys/net/ipv4/tcp_congestion_control")
+        .read_text()
+        .strip(),
         "load_before": round(os.getloadavg()[0], 2),
         "versions": versions,
     }

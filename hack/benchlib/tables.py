@@ -107,7 +107,8 @@ def _machine(machine: Mapping[str, object]) -> str:
     named = versions.items() if isinstance(versions, dict) else ()
     return (
         f"{machine['cpus']} × {machine['cpu']}, Linux {machine['kernel']}, "
-        f"rmem_max {machine['rmem_max']}, load before {machine['load_before']}, "
+        f"rmem_max {machine['rmem_max']}, TCP {machine.get('tcp_congestion_control', '?')}, "
+        f"load before {machine['load_before']}, "
         f"steal {machine.get('steal_cores', 0)} cores; "
         + ", ".join(f"{tool} {version}" for tool, version in named)
     )

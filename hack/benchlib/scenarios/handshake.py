@@ -13,6 +13,9 @@ from lab.command import run
 
 KINDS = ("full", "resumed")
 
+# Share of the handshakes that must be resumed. Each client's first has no ticket yet.
+RESUMED = 0.9
+
 
 class Handshake(Scenario):
     """Handshakes against the server side's relay, full and resumed."""
@@ -55,6 +58,11 @@ class Handshake(Scenario):
                 wrapped = bench.network.client.command(command)
                 done = run(wrapped, timeout=bench.settings.seconds + 60)
                 result = json.loads(done.stdout)
+                if kind == "resumed" and result["resumed"] < RESUMED * result["handshakes"]:
+                    raise BenchError(
+                        f"{candidate.name}: {result['resumed']} of {result['handshakes']} "
+                        "handshakes were resumed; the figure would not be what its name says"
+                    )
                 cpu = part.sample({}).relays["server"].cpu_seconds
                 values[f"{kind}_rate"] = result["handshakes"] / result["seconds"]
                 values[f"{kind}_per_core"] = result["handshakes"] / max(cpu, 0.01)

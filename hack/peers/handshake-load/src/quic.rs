@@ -33,7 +33,7 @@ pub(crate) fn run(
     let count = runtime.block_on(async {
         let config = quic_setup::client_config(mtu, quic_setup::client_crypto(tls)?);
         let endpoint = quic_setup::client_endpoint(mtu)?;
-        repeat(&endpoint, &config, server, parallel, end, |_| false).await
+        repeat(&endpoint, vec![config; parallel], server, end, |_| false).await
     })?;
     Ok(Count {
         resumed: tickets.used.load(Ordering::Relaxed),

@@ -24,19 +24,18 @@ pub struct Count {
     pub resumed: u64,
 }
 
-/// Runs `parallel` clients, each starting its next handshake when the last is confirmed, until
-/// `end`.
+/// Runs one client for each of `configs`, which starts its next handshake when the last is
+/// confirmed, until `end`.
 pub async fn repeat(
     endpoint: &Endpoint,
-    config: &ClientConfig,
+    configs: Vec<ClientConfig>,
     server: SocketAddr,
-    parallel: usize,
     end: Instant,
     is_resumed: fn(&Connection) -> bool,
 ) -> Result<Count> {
     let mut clients = JoinSet::new();
-    for _ in 0..parallel {
-        let (endpoint, config) = (endpoint.clone(), config.clone());
+    for config in configs {
+        let endpoint = endpoint.clone();
         clients.spawn(async move {
             let mut count = Count::default();
             while Instant::now() < end {

@@ -106,15 +106,18 @@ async fn handshakes(
     parallel: usize,
     tickets: bool,
 ) -> Result<serde_json::Value> {
-    let context = peer.context(tickets)?;
-    let config = peer.dial(&context);
+    // The engine keeps one ticket for each peer, which clients in parallel would take from each
+    // other: each plays a workload of its own.
+    let configs = (0..parallel)
+        .map(|_| peer.context(tickets).map(|context| peer.dial(&context)))
+        .collect::<Result<Vec<_>>>()?;
     let endpoint = quic_setup::client_endpoint(peer.mtu)?;
     let start = Instant::now();
     let end = start + Duration::from_secs_f64(seconds);
     let Count {
         handshakes,
         resumed,
-    } = repeat(&endpoint, &config, peer.server, parallel, end, is_resumed).await?;
+    } = repeat(&endpoint, configs, peer.server, end, is_resumed).await?;
     let seconds = start.elapsed().as_secs_f64();
     ensure!(
         tickets || resumed == 0,
