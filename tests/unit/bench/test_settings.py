@@ -62,9 +62,13 @@ def test_a_scenario_is_needed() -> None:
 def test_smoke_is_every_scenario_once_in_miniature() -> None:
     benchmarks, _ = parse(["--smoke"])
     assert tuple(settings.scenario for settings in benchmarks) == SCENARIOS
-    assert {(s.rounds, s.seconds, s.smoke, s.candidates) for s in benchmarks} == {
-        (1, 1.0, True, CANDIDATES)
-    }
+    assert {(s.rounds, s.seconds, s.smoke) for s in benchmarks} == {(1, 1.0, True)}
+
+
+def test_smoke_starts_every_peer_once_and_ours_in_every_scenario() -> None:
+    bulk, *others = parse(["--smoke"])[0]
+    assert bulk.candidates == CANDIDATES
+    assert {settings.candidates for settings in others} == {("stoq",)}
 
 
 def test_smoke_takes_no_scenario() -> None:
