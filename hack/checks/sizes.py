@@ -31,7 +31,7 @@ def _modules(root: Path, files: list[str]) -> dict[str, int]:
         if (
             is_code
             and not is_test
-            and path.suffix not in {".txt", ".yaml", ".toml", ".md", ".lock"}
+            and path.suffix not in {".txt", ".yaml", ".toml", ".md", ".lock", ".mod", ".sum"}
         ):
             counted[name] = lines(name, (root / name).read_text(encoding="utf-8", errors="replace"))
     return counted

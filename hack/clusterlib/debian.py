@@ -1,0 +1,40 @@
+"""A base for images where no registry is reachable: Debian, bootstrapped from its packages."""
+
+import tempfile
+from pathlib import Path
+
+from clusterlib import packages
+from lab.command import run
+
+SECONDS = 600.0
+"""How long downloading and unpacking may take; some 20 seconds when the mirror is near."""
+
+_RELEASE_FILE = Path("/etc/os-release")
+
+
+def release(os_release: str) -> str:
+    """The code name of this machine's Debian from the text of os-release(5), else `stable`."""
+    for line in os_release.splitlines():
+        name, _, value = line.partition("=")
+        if name == "VERSION_CODENAME":
+            return value.strip('"')
+    return "stable"
+
+
+def bootstrap(wanted: list[str]) -> bytes:
+    """A tar archive of a minimal Debian, the release that runs here, with the `wanted` packages.
+
+    Raises lab.command.CommandError with what mmdebstrap said, such as a package's wrong name.
+    """
+    packages.install("mmdebstrap")
+    argv = ["mmdebstrap", "--quiet", "--variant=minbase", "--skip=output/dev"]
+    argv += ["--aptopt=Apt::Install-Recommends false"]
+    # Nothing that only installing needs: it would be half of the image.
+    argv += ['--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*']
+    argv += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"]
+    if wanted:
+        argv.append(f"--include={','.join(wanted)}")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "root.tar"
+        run([*argv, release(_RELEASE_FILE.read_text()), str(target)], timeout=SECONDS)
+        return target.read_bytes()

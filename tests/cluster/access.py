@@ -1,0 +1,101 @@
+"""A cluster as tests see it: kubectl, and the verbs of `hack/cluster`."""
+
+import ipaddress
+import json
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+HACK = Path(__file__).resolve().parents[2] / "hack" / "cluster"
+
+UP_SECONDS = 600.0
+
+
+class Failed(Exception):
+    """A command ended with another status than 0; the message is what it said."""
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    environment: dict[str, str] | None = None,
+    stdin: str | None = None,
+    timeout: float = 60.0,
+) -> str:
+    done = subprocess.run(
+        argv,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(environment or {})},
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Failed(f"{argv}: {done.stderr}{done.stdout}")
+    return done.stdout
+
+
+def hack_cluster(*arguments: str | Path, timeout: float = UP_SECONDS) -> str:
+    return run([HACK, *arguments], timeout=timeout)
+
+
+class Cluster:
+    """Knows a kubeconfig, and where the kubectl of the cluster's version is."""
+
+    def __init__(self, name: str, namespace: str = "default") -> None:
+        said = run(["bash", "-c", 'eval "$("$0" env --name "$1")"; env -0', HACK, name])
+        variables = dict(line.split("=", 1) for line in said.split("\0") if line)
+        self.name = name
+        self.namespace = namespace
+        self.environment = {key: variables[key] for key in ("KUBECONFIG", "PATH", "NO_PROXY")}
+        self.audit_log = Path(variables["STOQ_CLUSTER_AUDIT_LOG"])
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> str:
+        argv = ["kubectl", "--namespace", self.namespace, *arguments]
+        return run(argv, environment=self.environment, stdin=stdin, timeout=timeout)
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        document = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+
+    def ready(self, *pods: str) -> None:
+        """Waits until the pods are ready."""
+        names = [f"pod/{pod}" for pod in pods]
+        self.kubectl("wait", "--for=condition=Ready", *names, "--timeout=90s", timeout=100.0)
+
+    def execute(self, pod: str, *command: str) -> str:
+        return self.kubectl("exec", pod, "--", *command)
+
+    def fetch(self, pod: str, url: str) -> str:
+        """What an HTTP request from inside `pod` is answered; tried again for 10 seconds."""
+        tries = f"for i in $(seq 20); do wget -qO- -T 3 {url} && exit; sleep 0.5; done; exit 1"
+        return self.execute(pod, "sh", "-c", tries).strip()
+
+    def addresses(self, pod: str) -> list[str]:
+        return [entry["ip"] for entry in self.get("pod", pod)["status"]["podIPs"]]
+
+    def nodes(self) -> list[str]:
+        """Those that take pods."""
+        listing = self.get("nodes", "-l", "!node-role.kubernetes.io/control-plane")
+        return sorted(item["metadata"]["name"] for item in listing["items"])
+
+
+def versions(addresses: Sequence[str]) -> list[int]:
+    return [ipaddress.ip_address(address).version for address in addresses]
+
+
+def url(address: str, port: int = 8080) -> str:
+    return f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
+
+
+def answer_addresses(nslookup: str) -> list[str]:
+    """The addresses in what busybox's nslookup printed, without the server's own."""
+    answers = nslookup.partition("\n\n")[2]
+    return re.findall(r"^Address: (\S+)$", answers, re.MULTILINE)
