@@ -144,9 +144,10 @@ def _services(
         key: ServiceEntry(
             name=record.metadata.name,
             namespace=record.metadata.namespace,
-            vip=given[key],
+            vips=(given[key],),
             ports=tuple(
-                ServicePort(port.port, port.target_port or port.port) for port in record.spec.ports
+                ServicePort(port.port, port.target_port or port.port, port.name)
+                for port in record.spec.ports
             ),
             endpoints=_endpoints(record, pods),
             spiffe_ids=record.spec.spiffe_ids,

@@ -1,8 +1,7 @@
 """What the registry says to a sidecar, and how a sidecar follows it. Pure.
 
 A watcher receives one snapshot and then deltas. `apply` turns each message into the next state;
-a delta that does not fit raises `Gap`, and the watcher asks again from nothing. The field names
-are those of the engine's table, so that a sidecar passes entries on as they are.
+a delta that does not fit raises `Gap`, and the watcher asks again from nothing.
 """
 
 from collections.abc import Mapping
@@ -24,6 +23,10 @@ class WorkloadEntry(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     port: int = constants.STOQ_PORT
     """UDP port of its sidecar."""
+    node: str = ""
+    """The machine it runs on; empty where none is known, as in the embedded mode."""
+    zone: str = ""
+    """The failure domain of that machine (`topology.kubernetes.io/zone`)."""
 
 
 class ServicePort(msgspec.Struct, frozen=True):
@@ -31,6 +34,9 @@ class ServicePort(msgspec.Struct, frozen=True):
 
     port: int
     target: int
+    name: str = ""
+    """Unique in the service; SRV records are asked for by it."""
+    protocol: Literal["TCP", "UDP"] = "TCP"
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -38,23 +44,66 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     address: str
     weight: int = 1
+    """New connections are spread by it; 0 takes none."""
+    node: str = ""
+    zone: str = ""
+    terminating: bool = False
+    """Its pod is on its way out: used only while no other endpoint is left."""
+    targets: tuple[int, ...] = ()
+    """Its own port for each of the service's ports, in their order; empty: `ServicePort.target`.
+    A named target port may be another number in each pod."""
 
 
 class ServiceEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One service record, resolved."""
+    """A service record or a Kubernetes Service, resolved."""
 
     name: str
     namespace: str
-    vip: str
+    kind: Literal["record", "service"] = "record"
+    vips: tuple[str, ...]
+    """Its virtual addresses; empty: headless, its name stands for the endpoints themselves."""
     ports: tuple[ServicePort, ...]
     endpoints: tuple[Endpoint, ...]
     spiffe_ids: tuple[str, ...] = ()
     """Identities that its endpoints may have; empty: those the registry binds to the addresses."""
+    ttl_seconds: int = 5
+    """How long a name server's client may remember its addresses."""
+    affinity: bool = False
+    """All connections from one pod go to one endpoint (sessionAffinity ClientIP)."""
+    local_only: bool = False
+    """Only endpoints on the client's own node are used (internalTrafficPolicy Local)."""
+    prefer: Literal["", "zone", "node"] = ""
+    """Endpoints to prefer while there are any (trafficDistribution)."""
 
     @property
     def key(self) -> str:
-        """`<namespace>/<name>`, unique among services."""
-        return f"{self.namespace}/{self.name}"
+        """Unique among services; a record and a Kubernetes Service may share a name."""
+        return service_key(self.kind, self.namespace, self.name)
+
+
+def service_key(kind: Literal["record", "service"], namespace: str, name: str) -> str:
+    """`ServiceEntry.key` of the entry with that name."""
+    return f"{namespace}/{name}" if kind == "record" else f"service/{namespace}/{name}"
+
+
+class AccessRule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule of an AccessPolicy that holds for the watching workload.
+
+    A peer matches when any of the three peer lists names it; with all three empty everyone does.
+    Deny wins. Once any allow rule that is no dry run exists, what no allow rule admits is refused.
+    """
+
+    policy: str
+    """`<namespace>/<name>` of the policy, for logs and counters."""
+    action: Literal["allow", "deny"]
+    dry_run: bool = False
+    """It only counts."""
+    spiffe_ids: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    service_accounts: tuple[str, ...] = ()
+    """`<namespace>/<service account>`."""
+    ports: tuple[tuple[int, int], ...] = ()
+    """Ranges of destination ports, both ends included; empty: all ports."""
 
 
 class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +117,20 @@ class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Networks whose plaintext is let in in any mode, CIDR."""
     probe_ports: tuple[int, ...] = ()
     """TCP ports on which plaintext is let in in any mode."""
+    access: tuple[AccessRule, ...] = ()
+    """Who may connect to it; empty: every meshed workload."""
+    ipv6_only: bool = False
+    """IPv4 is refused."""
     own: WorkloadEntry | None = None
     """The watcher itself; `None` for a watcher that named no workload."""
+
+
+class RevokedIdentity(msgspec.Struct, frozen=True):
+    """Revokes the certificates of an identity that begin before a moment."""
+
+    spiffe_id: str
+    before: int
+    """Unix time, seconds: certificates whose notBefore is earlier are revoked."""
 
 
 class TrustEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +140,7 @@ class TrustEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Root certificates, DER."""
     revoked: tuple[str, ...] = ()
     """Serial numbers, lower-case hexadecimal."""
+    revoked_identities: tuple[RevokedIdentity, ...] = ()
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,6 +8,42 @@ from stoq.capture.plan import Address
 from stoq.registry import RegistryState, ServiceEntry, WorkloadEntry
 
 
+class Peer(msgspec.Struct, frozen=True):
+    """A meshed pod as the engine needs it."""
+
+    uid: str
+    name: str
+    namespace: str
+    spiffe_id: str
+    addresses: tuple[str, ...]
+    port: int
+
+
+class Port(msgspec.Struct, frozen=True):
+    """A TCP port of a virtual address and where it leads to."""
+
+    port: int
+    target: int
+
+
+class Target(msgspec.Struct, frozen=True):
+    """An address behind a virtual one."""
+
+    address: str
+    weight: int
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """A virtual address."""
+
+    name: str
+    namespace: str
+    vip: str
+    ports: tuple[Port, ...]
+    endpoints: tuple[Target, ...]
+    spiffe_ids: tuple[str, ...]
+
+
 class Own(msgspec.Struct, frozen=True):
     """The workload that the table belongs to."""
 
@@ -23,8 +59,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     own: Own
     inbound: str
     outbound: str
-    workloads: tuple[WorkloadEntry, ...]
-    services: tuple[ServiceEntry, ...]
+    workloads: tuple[Peer, ...]
+    services: tuple[Service, ...]
     exempt_sources: tuple[str, ...]
     probe_ports: tuple[int, ...]
 
@@ -38,17 +74,18 @@ def table(state: RegistryState, name: str, namespace: str, addresses: Iterable[A
     out rather than refusing the whole table, so one conflict cannot stop all updates.
     """
     workloads = _without_conflicts(state.workloads.values())
-    taken = {address for entry in workloads for address in entry.addresses}
-    services: dict[str, ServiceEntry] = {}
-    for service in sorted(state.services.values(), key=lambda s: s.key):
-        if service.vip not in taken:
-            services.setdefault(service.vip, service)
+    taken = {address for pod in workloads for address in pod.addresses}
+    services: dict[str, Service] = {}
+    for entry in sorted(state.services.values(), key=lambda s: s.key):
+        for vip in entry.vips:
+            if vip not in taken:
+                services.setdefault(vip, _service(entry, vip))
     document = Table(
         version=state.version,
         own=Own(name, namespace, tuple(str(address) for address in addresses)),
         inbound=state.mesh.inbound,
         outbound=state.mesh.outbound,
-        workloads=workloads,
+        workloads=tuple(map(_peer, workloads)),
         services=tuple(services.values()),
         exempt_sources=state.mesh.exempt_sources,
         probe_ports=state.mesh.probe_ports,
@@ -64,3 +101,20 @@ def _without_conflicts(entries: Iterable[WorkloadEntry]) -> tuple[WorkloadEntry,
             taken.update(entry.addresses)
             kept.append(entry)
     return tuple(kept)
+
+
+def _peer(entry: WorkloadEntry) -> Peer:
+    return Peer(
+        entry.uid, entry.name, entry.namespace, entry.spiffe_id, entry.addresses, entry.port
+    )
+
+
+def _service(entry: ServiceEntry, vip: str) -> Service:
+    return Service(
+        name=entry.name,
+        namespace=entry.namespace,
+        vip=vip,
+        ports=tuple(Port(port.port, port.target) for port in entry.ports if port.protocol == "TCP"),
+        endpoints=tuple(Target(end.address, end.weight) for end in entry.endpoints),
+        spiffe_ids=entry.spiffe_ids,
+    )

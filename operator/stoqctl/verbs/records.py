@@ -44,7 +44,7 @@ def _from_sidecar(sidecar: Sidecar, as_json: bool) -> None:
     console().print(table(("workload", "addresses", "spiffe id"), rows))
     if services:
         console().print()
-        console().print(table(("service", "vip", "ports", "endpoints"), map(_service, services)))
+        console().print(table(("service", "vips", "ports", "endpoints"), map(_service, services)))
 
 
 def _name(item: dict[str, Any]) -> str:
@@ -57,7 +57,8 @@ def _service(item: dict[str, Any]) -> tuple[str, ...]:
         for port in item["ports"]
     )
     endpoints = (end["address"] for end in item["endpoints"])
-    return _name(item), item["vip"], ", ".join(ports), ", ".join(endpoints) or "none"
+    cells = (item["vips"], ports, endpoints)
+    return _name(item), *(", ".join(cell) or "none" for cell in cells)
 
 
 def _from_store(store: Path, as_json: bool) -> None:

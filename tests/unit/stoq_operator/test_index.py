@@ -28,7 +28,7 @@ def pod(uid, address):
 
 def service(name, address):
     return ServiceEntry(
-        name=name, namespace="shop", vip="fd53::1", ports=(), endpoints=(Endpoint(address),)
+        name=name, namespace="shop", vips=("fd53::1",), ports=(), endpoints=(Endpoint(address),)
     )
 
 

@@ -29,7 +29,7 @@ def service(name: str, vip: str) -> ServiceEntry:
     return ServiceEntry(
         name=name,
         namespace="shop",
-        vip=vip,
+        vips=(vip,),
         ports=(ServicePort(5432, 5433),),
         endpoints=(Endpoint("fd00::4"),),
     )

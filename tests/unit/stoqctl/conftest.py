@@ -20,7 +20,7 @@ WORKLOAD = {
 }  # fmt: skip
 
 SERVICE = {
-    "name": "db", "namespace": "shop", "vip": "fd53::99", "spiffe_ids": [],
+    "name": "db", "namespace": "shop", "vips": ["fd53::99"], "spiffe_ids": [],
     "ports": [{"port": 80, "target": 8080}, {"port": 443, "target": 443}],
     "endpoints": [{"address": "fd00::3", "weight": 1}],
 }  # fmt: skip
