@@ -6,7 +6,7 @@ that is replayed on another connection proves nothing.
 """
 
 import hmac
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from enum import StrEnum
 from typing import Final
 
@@ -38,24 +38,39 @@ class Refused(Exception):
         self.reason = reason
 
 
+def holders(workloads: Iterable[Workload]) -> dict[str, tuple[Workload, ...]]:
+    """The workloads by the hash of their join token; those without a token are left out.
+
+    Looking a token up by its hash tells nobody how near a guess was: SHA-256 of a near guess is
+    nowhere near.
+    """
+    found: dict[str, tuple[Workload, ...]] = {}
+    for workload in workloads:
+        known = workload.spec.join_token_hash
+        if known:
+            found[known] = (*found.get(known, ()), workload)
+    return found
+
+
 def attest(
     request: SignRequest,
     exporter: bytes,
     peer: Peer | None,
-    workloads: Iterable[Workload],
+    tokens: Mapping[str, tuple[Workload, ...]],
     trust_domain: str,
     barred: Set[str],
 ) -> Workload:
     """The workload that the caller has proved to be.
 
-    `exporter` is the connection's for `signing.BINDING_LABEL`, `peer` its certificate's identity if
-    it has one, `barred` the SPIFFE ids that get no certificate. Raises `Refused`.
+    `tokens` is what `holders` made of all workloads, `exporter` the connection's for
+    `signing.BINDING_LABEL`, `peer` its certificate's identity if it has one, `barred` the SPIFFE
+    ids that get no certificate. Raises `Refused`.
     """
     if not len(request.csr) <= MAX_CSR:
         raise Refused(Refusal.REQUEST, f"the CSR has {len(request.csr)} bytes, {MAX_CSR} at most")
     if not MIN_TOKEN <= len(request.token) <= MAX_TOKEN:
         raise Refused(Refusal.TOKEN, f"the token is not {MIN_TOKEN} to {MAX_TOKEN} characters long")
-    workload = _holder(request.token, workloads)
+    workload = _holder(request.token, tokens)
     if not hmac.compare_digest(signing.binding(request.token, exporter), request.binding):
         raise Refused(
             Refusal.BINDING, "the token is not bound to this connection; it may have been replayed"
@@ -82,22 +97,16 @@ def attest(
     return workload
 
 
-def _holder(token: str, workloads: Iterable[Workload]) -> Workload:
-    """The workload whose token it is; takes equally long whichever that is."""
-    presented = signing.token_hash(token)
-    holders = [
-        workload
-        for workload in workloads
-        if workload.spec.join_token_hash
-        and hmac.compare_digest(workload.spec.join_token_hash, presented)
-    ]
-    if not holders:
+def _holder(token: str, tokens: Mapping[str, tuple[Workload, ...]]) -> Workload:
+    """The one workload whose token it is."""
+    found = tokens.get(signing.token_hash(token), ())
+    if not found:
         raise Refused(
             Refusal.TOKEN,
             "no workload has this token; make one with `stoq-control join-token` and put it "
             "where the sidecar's token file is",
         )
-    if len(holders) > 1:
-        names = ", ".join(str(workload.key) for workload in holders)
+    if len(found) > 1:
+        names = ", ".join(str(workload.key) for workload in found)
         raise Refused(Refusal.TOKEN, f"{names} have the same token; give each its own")
-    return holders[0]
+    return found[0]

@@ -65,7 +65,7 @@ class Signing:
             request,
             context.exporter(BINDING_LABEL),
             context.peer,
-            world.workloads,
+            world.tokens,
             world.mesh.trust_domain,
             barred(world.revocations),
         )

@@ -10,6 +10,7 @@ from stoq.records.mesh import MeshConfigSpec
 from stoq.records.meta import Key
 from stoq.records.revocation import Revocation
 from stoq.records.workload import Workload
+from stoq_operator.attest import holders
 from stoq_operator.derive import mesh_of
 
 
@@ -21,6 +22,8 @@ class World:
     mesh: MeshConfigSpec
     workloads: tuple[Workload, ...]
     """All pods, in order of their keys."""
+    tokens: Mapping[str, tuple[Workload, ...]]
+    """The pods by the hash of their join token."""
     revocations: tuple[Revocation, ...]
 
 
@@ -36,9 +39,13 @@ def world(records: Mapping[Key, AnyRecord], fixed: MeshConfigSpec) -> World:
         mesh = msgspec.structs.replace(
             found.spec, trust_domain=fixed.trust_domain, profile=fixed.profile
         )
+    workloads = tuple(
+        record for _, record in sorted(records.items()) if isinstance(record, Workload)
+    )
     return World(
         records,
         mesh,
-        tuple(record for _, record in sorted(records.items()) if isinstance(record, Workload)),
+        workloads,
+        holders(workloads),
         tuple(record for record in records.values() if isinstance(record, Revocation)),
     )

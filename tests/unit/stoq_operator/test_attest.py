@@ -2,7 +2,7 @@ import pytest
 
 from stoq.api.stream import Peer
 from stoq.signing import MAX_CSR, SignRequest, binding, token_hash
-from stoq_operator.attest import Refusal, Refused, attest
+from stoq_operator.attest import Refusal, Refused, attest, holders
 from support.records import TRUST_DOMAIN, workload
 
 EXPORTER = b"e" * 32
@@ -19,7 +19,7 @@ def request(token=WEB_TOKEN, *, bound_to=EXPORTER, **fields):
 
 
 def attested(asked, *, peer=None, barred=frozenset(), workloads=(WEB, DB, PLAIN)):
-    return attest(asked, EXPORTER, peer, workloads, TRUST_DOMAIN, barred)
+    return attest(asked, EXPORTER, peer, holders(workloads), TRUST_DOMAIN, barred)
 
 
 def refusal(asked, **options):
@@ -91,3 +91,7 @@ def test_a_revoked_identity_gets_no_certificate():
 
 def test_an_oversize_request_is_refused_before_anything_else():
     assert refusal(request(csr=bytes(MAX_CSR + 1)))[0] is Refusal.REQUEST
+
+
+def test_workloads_without_a_token_are_nobodys():
+    assert holders((WEB, PLAIN)) == {token_hash(WEB_TOKEN): (WEB,)}
