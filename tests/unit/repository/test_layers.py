@@ -32,3 +32,12 @@ def test_only_the_facade_and_the_falcon_module_reach_the_compiled_engine() -> No
     allowed = {name for name in users if name == "stoq.falcon" or name.startswith("stoq.engine")}
     assert "stoq.engine.facade" in users
     assert users == allowed
+
+
+def test_only_modules_named_after_kubernetes_import_its_clients() -> None:
+    users = {
+        name
+        for name, path in modules()
+        if {whole.partition(".")[0] for whole in imported(path)} & {"kubernetes", "kopf"}
+    }
+    assert {name.rpartition(".")[2] for name in users} <= {"kube"}
