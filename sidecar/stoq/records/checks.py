@@ -1,6 +1,7 @@
 """Rules for single values. Each returns the value in canonical form or raises `RecordError`."""
 
 import re
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -69,12 +70,33 @@ def spiffe_id(field: str, value: str) -> str:
         raise RecordError(field, value, str(error)) from None
 
 
+def service_account(field: str, value: str) -> str:
+    """A service account with its namespace, `<namespace>/<name>`."""
+    namespace, slash, name = value.partition("/")
+    if not slash:
+        raise RecordError(field, value, "use <namespace>/<name>, such as shop/web")
+    dns_label(field, namespace)
+    dns_subdomain(field, name)
+    return value
+
+
 def trust_domain(field: str, value: str) -> str:
     """A SPIFFE trust domain."""
     try:
         return check_trust_domain(value)
     except SpiffeError as error:
         raise RecordError(field, value, str(error)) from None
+
+
+def timestamp(field: str, value: str) -> int:
+    """A moment in RFC 3339, as Unix seconds."""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise RecordError(field, value, "use RFC 3339 such as 2026-01-31T12:00:00Z")
+    return int(found.timestamp())
 
 
 def hexadecimal(field: str, value: str, *, low: int, high: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from stoq.records.access import AccessPolicy
 from stoq.records.errors import MISSING, RecordError
 from stoq.records.mesh import MeshConfig
 from stoq.records.meta import API_VERSION, Record
@@ -14,10 +15,11 @@ from stoq.records.revocation import Revocation
 from stoq.records.service import ServiceRecord
 from stoq.records.workload import Workload
 
-AnyRecord = MeshConfig | TransportPolicy | ServiceRecord | Workload | Revocation
+AnyRecord = MeshConfig | TransportPolicy | AccessPolicy | ServiceRecord | Workload | Revocation
 
 KINDS: Final[Mapping[str, type[AnyRecord]]] = {
-    kind.KIND: kind for kind in (MeshConfig, TransportPolicy, ServiceRecord, Workload, Revocation)
+    kind.KIND: kind
+    for kind in (MeshConfig, TransportPolicy, AccessPolicy, ServiceRecord, Workload, Revocation)
 }
 
 _AT_PATH: Final = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
@@ -45,13 +47,15 @@ def decode(manifest: object) -> AnyRecord:
 def encode(record: AnyRecord) -> dict[str, Any]:
     """The manifest of `record`, without fields that have their default."""
     body = msgspec.to_builtins(record)
-    for part in ("metadata", "spec"):
+    for part in ("metadata", "spec", "status"):
         defaults = _defaults(getattr(record, part))
         body[part] = {
             name: value
             for name, value in body[part].items()
             if value != defaults.get(name, MISSING)
         }
+    if not body["status"]:
+        del body["status"]
     return {"apiVersion": API_VERSION, "kind": record.KIND, **body}
 
 

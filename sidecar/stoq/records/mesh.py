@@ -38,6 +38,8 @@ class MeshConfigSpec(Spec, frozen=True, kw_only=True):
     """Networks whose plaintext is let in in any mode, such as the node's probes."""
     probe_ports: tuple[int, ...] = ()
     """TCP ports on which exempt sources may speak plaintext; empty: on all."""
+    ipv6_only: bool = False
+    """Refuse IPv4 altogether."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; networks become canonical."""

@@ -1,7 +1,7 @@
 """What every record has: where it is from, what it is called, what it is labelled with."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import ClassVar, Final, Literal, NamedTuple, Self
 
 import msgspec
 
@@ -30,6 +30,31 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     namespace: str = ""
     uid: str = ""
     labels: Mapping[str, str] = {}
+    generation: int = 0
+    """Counts the changes of the spec; 0 where nobody counts, as in a file."""
+    creation_timestamp: str | None = None
+    """RFC 3339, as the API server writes it; absent in a file."""
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Kubernetes' metav1.Condition: one thing that is so, or is not, and why."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    """CamelCase, for programs."""
+    message: str = ""
+    """For people."""
+    last_transition_time: str = ""
+    """RFC 3339; when `status` became what it is."""
+    observed_generation: int = 0
+    """`metadata.generation` of the object that was judged."""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the operator found out about a record; only the operator writes it."""
+
+    conditions: tuple[Condition, ...] = ()
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -47,6 +72,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     NAMESPACED: ClassVar[bool] = True
 
     metadata: Metadata
+    status: Status = Status()
 
     @property
     def key(self) -> Key:

@@ -19,6 +19,7 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
     outbound: Outbound | None = None
     exempt_sources: tuple[str, ...] | None = None
     probe_ports: tuple[int, ...] | None = None
+    ipv6_only: bool | None = None
 
     def checked(self) -> Self:
         """Raises `RecordError`; networks become canonical."""
@@ -52,6 +53,7 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     outbound: Outbound
     exempt_sources: tuple[str, ...]
     probe_ports: tuple[int, ...]
+    ipv6_only: bool
 
 
 def effective(
@@ -82,4 +84,5 @@ def effective(
         probe_ports=next(
             (s.probe_ports for s in specs if s.probe_ports is not None), mesh.probe_ports
         ),
+        ipv6_only=next((s.ipv6_only for s in specs if s.ipv6_only is not None), mesh.ipv6_only),
     )

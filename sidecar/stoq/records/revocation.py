@@ -41,3 +41,14 @@ class Revocation(Record, frozen=True, kw_only=True):
     NAMESPACED: ClassVar[bool] = False
 
     spec: RevocationSpec
+
+    @property
+    def since(self) -> int:
+        """When it was written, Unix seconds; 0 in a file, which has no such time."""
+        written = self.metadata.creation_timestamp
+        return checks.timestamp("metadata.creationTimestamp", written) if written else 0
+
+    def check_metadata(self) -> None:
+        """As every record's; the time must be one, since certificates are compared with it."""
+        super().check_metadata()
+        _ = self.since

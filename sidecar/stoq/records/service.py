@@ -6,19 +6,23 @@ import msgspec
 
 from stoq.records import checks
 from stoq.records.errors import MISSING, RecordError
-from stoq.records.meta import Record, Selector, Spec
+from stoq.records.meta import Record, Selector, Spec, Status
 
 MAX_PORTS: Final = 64
 MAX_ENDPOINTS: Final = 1024
 MAX_SPIFFE_IDS: Final = 64
+MAX_TTL: Final = 86400
 
 
 class RecordPort(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """A port of the service; `target_port` is where its endpoints listen (default: the same)."""
+    """A port of the service."""
 
     port: int
     target_port: int | None = None
+    """Where its endpoints listen, and with `serviceRef` the Service's own port; left out: the same
+    number."""
     name: str = ""
+    """Unique in the record; SRV records are asked for by it."""
 
 
 class RecordEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,23 +32,30 @@ class RecordEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 1
 
 
+class ServiceRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Kubernetes Service of the same namespace."""
+
+    name: str
+
+
 class ServiceRecordSpec(Spec, frozen=True, kw_only=True):
-    """Endpoints are listed, or chosen among the workloads of the namespace: one of the two."""
+    """Endpoints are listed, chosen among the workloads of the namespace, or those of a Service:
+    one of the three.
+    """
 
     ports: tuple[RecordPort, ...]
     endpoints: tuple[RecordEndpoint, ...] | None = None
     selector: Selector | None = None
+    service_ref: ServiceRef | None = None
     spiffe_ids: tuple[str, ...] = ()
     """Identities its endpoints may have; left out: what the registry binds to each address."""
+    ttl_seconds: Annotated[int, msgspec.Meta(ge=1, le=MAX_TTL)] = 5
+    """How long those who resolve its name may remember the answer."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; addresses become canonical."""
         self._check_ports()
-        if (self.endpoints is None) == (self.selector is None):
-            value = MISSING if self.endpoints is None else "given beside spec.selector"
-            raise RecordError("spec.endpoints", value, "give either endpoints or a selector")
-        if self.selector is not None:
-            self.selector.check("spec.selector")
+        self._check_source()
         checks.at_most("spec.spiffeIds", self.spiffe_ids, MAX_SPIFFE_IDS)
         for index, item in enumerate(self.spiffe_ids):
             checks.spiffe_id(f"spec.spiffeIds[{index}]", item)
@@ -55,6 +66,7 @@ class ServiceRecordSpec(Spec, frozen=True, kw_only=True):
             raise RecordError("spec.ports", [], "name at least one port")
         checks.at_most("spec.ports", self.ports, MAX_PORTS)
         seen: set[int] = set()
+        names: set[str] = set()
         for index, item in enumerate(self.ports):
             field = f"spec.ports[{index}]"
             checks.port(f"{field}.port", item.port)
@@ -62,9 +74,31 @@ class ServiceRecordSpec(Spec, frozen=True, kw_only=True):
                 checks.port(f"{field}.targetPort", item.target_port)
             if item.name:
                 checks.dns_label(f"{field}.name", item.name)
+                if item.name in names:
+                    raise RecordError(f"{field}.name", item.name, "another port has it; rename one")
+                names.add(item.name)
             if item.port in seen:
                 raise RecordError(f"{field}.port", item.port, "it is listed twice; remove one")
             seen.add(item.port)
+
+    def _check_source(self) -> None:
+        sources = {
+            "spec.endpoints": self.endpoints,
+            "spec.selector": self.selector,
+            "spec.serviceRef": self.service_ref,
+        }
+        given = [field for field, value in sources.items() if value is not None]
+        if len(given) != 1:
+            value = f"given beside {given[1]}" if given else MISSING
+            raise RecordError(
+                given[0] if given else "spec.endpoints",
+                value,
+                "give one of endpoints, selector and serviceRef",
+            )
+        if self.selector is not None:
+            self.selector.check("spec.selector")
+        if self.service_ref is not None:
+            checks.dns_label("spec.serviceRef.name", self.service_ref.name)
 
     def _checked_endpoints(self) -> tuple[RecordEndpoint, ...] | None:
         if self.endpoints is None:
@@ -80,12 +114,19 @@ class ServiceRecordSpec(Spec, frozen=True, kw_only=True):
         return tuple(found.values())
 
 
+class ServiceStatus(Status, frozen=True, kw_only=True):
+    """As every record's, with the address that the record was given."""
+
+    vip: str = ""
+
+
 class ServiceRecord(Record, frozen=True, kw_only=True):
     """Reached by its VIP; the name `<name>.<namespace>.stoq` stands for it."""
 
     KIND: ClassVar[str] = "ServiceRecord"
 
     spec: ServiceRecordSpec
+    status: ServiceStatus = ServiceStatus()
 
     def check_metadata(self) -> None:
         """As every record's; the name must also be a label, since it becomes a DNS name."""

@@ -1,4 +1,4 @@
-"""Workload: a pod of the embedded mode, where no Kubernetes knows the pods."""
+"""Workload: a pod. In the embedded mode a manifest says what Kubernetes knows of its pods."""
 
 from typing import ClassVar, Final, Self
 
@@ -41,6 +41,14 @@ class WorkloadSpec(Spec, frozen=True, kw_only=True):
     netns: str = ""
     """Path of its network namespace, for the socket broker; left out: no broker serves it."""
     capture: CaptureSpec = CaptureSpec()
+    node: str = ""
+    """The machine it runs on; left out: services prefer nobody on its account."""
+    zone: str = ""
+    """The failure domain of that machine."""
+    ready: bool = True
+    """Whether services that choose it by its labels lead to it."""
+    terminating: bool = False
+    """On its way out: services lead to it only while they have nothing else."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; addresses and the hash become canonical."""

@@ -24,6 +24,16 @@ def refused(kind, spec, **options):
 MESH = {"trustDomain": "example.org"}
 WORKLOAD = {"addresses": ["fd00::2"]}
 SERVICE = {"ports": [{"port": 80}], "endpoints": [{"address": "fd00::2"}]}
+ACCESS = {"action": "allow", "rules": [{}]}
+
+
+def peers(**lists):
+    return {"action": "allow", "rules": [{"from": lists}]}
+
+
+def ports(**item):
+    return {"action": "deny", "rules": [{"ports": [item]}]}
+
 
 MISTAKES = [
     ("MeshConfig", {}, "spec.trustDomain is missing: it must be given"),
@@ -50,11 +60,27 @@ MISTAKES = [
         "spec.ports[0].targetPort is 0",
     ),
     ("ServiceRecord", SERVICE | {"ports": [{"port": 1, "name": "A"}]}, "spec.ports[0].name"),
-    ("ServiceRecord", {"ports": [{"port": 1}]}, "spec.endpoints is missing: give either"),
+    ("ServiceRecord", {"ports": [{"port": 1}]}, "spec.endpoints is missing: give one of"),
     (
         "ServiceRecord",
         SERVICE | {"selector": {"matchLabels": {"a": "b"}}},
-        "give either endpoints or a selector",
+        "give one of endpoints, selector and serviceRef",
+    ),
+    (
+        "ServiceRecord",
+        SERVICE | {"serviceRef": {"name": "web"}},
+        "spec.endpoints is 'given beside spec.serviceRef'",
+    ),
+    (
+        "ServiceRecord",
+        {"ports": [{"port": 1}], "serviceRef": {"name": "a.b"}},
+        "spec.serviceRef.name is 'a.b'",
+    ),
+    ("ServiceRecord", SERVICE | {"ttlSeconds": 0}, "spec.ttlSeconds is 0"),
+    (
+        "ServiceRecord",
+        SERVICE | {"ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "a"}]},
+        "spec.ports[1].name is 'a': another port has it",
     ),
     (
         "ServiceRecord",
@@ -69,6 +95,18 @@ MISTAKES = [
     ("Workload", WORKLOAD | {"joinTokenHash": "abc"}, "use 32 bytes in hexadecimal"),
     ("Workload", WORKLOAD | {"netns": "web-0"}, "spec.netns is 'web-0': use a path"),
     ("Workload", WORKLOAD | {"serviceAccount": "A b"}, "spec.serviceAccount is 'A b'"),
+    ("AccessPolicy", {"action": "allow", "rules": []}, "spec.rules is []: write one rule"),
+    ("AccessPolicy", {"action": "audit", "rules": [{}]}, "spec.action is 'audit': use one of all"),
+    ("AccessPolicy", {"rules": [{}]}, "spec.action is missing"),
+    ("AccessPolicy", ACCESS | {"rules": [{}] * 65}, "spec.rules is '65 entries'"),
+    ("AccessPolicy", ACCESS | {"selector": {"matchLabels": {}}}, "spec.selector.matchLabels is {}"),
+    ("AccessPolicy", peers(), "spec.rules[0].from is {}: name callers in spiffeIds"),
+    ("AccessPolicy", peers(spiffeIds=["web"]), "spec.rules[0].from.spiffeIds[0] is 'web'"),
+    ("AccessPolicy", peers(namespaces=["Shop"]), "spec.rules[0].from.namespaces[0] is 'Shop'"),
+    ("AccessPolicy", peers(serviceAccounts=["web"]), "use <namespace>/<name>, such as shop/web"),
+    ("AccessPolicy", peers(groups=["x"]), "spec.rules[0].from.groups is ['x']: no such field"),
+    ("AccessPolicy", ports(port=0), "spec.rules[0].ports[0].port is 0"),
+    ("AccessPolicy", ports(port=9, endPort=8), "spec.rules[0].ports[0].endPort is 8: use 9"),
     ("Revocation", {}, "give either serial or spiffeId"),
     ("Revocation", {"serial": "01", "spiffeId": "spiffe://a/ns/b/sa/c"}, "give either"),
     ("Revocation", {"serial": "xyz"}, "spec.serial is 'xyz'"),
@@ -135,9 +173,7 @@ def test_serials_become_canonical():
 
 
 def test_metadata_of_kubernetes_passes_unread():
-    record = decode(
-        manifest("Workload", WORKLOAD, uid="7", creationTimestamp="x", managedFields=[])
-    )
+    record = decode(manifest("Workload", WORKLOAD, uid="7", resourceVersion="x", managedFields=[]))
     assert record.metadata.uid == "7"
 
 
@@ -149,6 +185,9 @@ def test_metadata_of_kubernetes_passes_unread():
         ("ServiceRecord", SERVICE | {"spiffeIds": ["spiffe://example.org/ns/shop/sa/web"]}),
         ("Workload", WORKLOAD | {"capture": {"excludeOutboundPorts": "443"}}),
         ("Revocation", {"spiffeId": "spiffe://example.org/ns/shop/sa/web", "reason": "lost"}),
+        ("AccessPolicy", peers(serviceAccounts=["shop/web"]) | {"dryRun": True}),
+        ("AccessPolicy", ports(port=80, endPort=90) | {"selector": {"matchLabels": {"a": "b"}}}),
+        ("ServiceRecord", {"ports": [{"port": 1}], "serviceRef": {"name": "web"}}),
     ],
 )
 def test_a_record_survives_being_written_and_read(kind, spec):
@@ -183,3 +222,37 @@ def test_the_defaults_of_the_mesh_are_these():
     assert (spec.inbound, spec.outbound, spec.profile) == ("permissive", "allow", "hybrid-1024")
     assert spec.vip_range == "fd53:746f:7100::/64"
     assert spec.svid_ttl_seconds == 86400
+
+
+def test_what_the_operator_found_out_is_read_with_the_record():
+    raw = manifest("ServiceRecord", SERVICE, generation=3) | {
+        "status": {
+            "vip": "fd53::7",
+            "observedGeneration": 3,
+            "conditions": [
+                {
+                    "type": "Ready",
+                    "status": "True",
+                    "reason": "Ready",
+                    "message": "",
+                    "lastTransitionTime": "2026-01-31T12:00:00Z",
+                    "observedGeneration": 3,
+                }
+            ],
+        }
+    }
+    record = decode(raw)
+    assert record.metadata.generation == 3
+    assert record.status.vip == "fd53::7"
+    assert record.status.conditions[0].observed_generation == 3
+    assert decode(encode(record)) == record
+
+
+def test_a_revocation_holds_since_it_was_written():
+    spec = {"serial": "0aff"}
+    written = manifest("Revocation", spec, namespace="", creationTimestamp="2026-01-31T12:00:00Z")
+    assert decode(written).since == 1769860800
+    assert decode(manifest("Revocation", spec, namespace="")).since == 0
+    assert "metadata.creationTimestamp is 'soon'" in refused(
+        "Revocation", spec, namespace="", creationTimestamp="soon"
+    )

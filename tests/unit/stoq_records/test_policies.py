@@ -48,3 +48,10 @@ def test_an_empty_list_is_a_value_and_not_a_wish_to_keep():
     )
     assert found.probe_ports == ()
     assert found.exempt_sources == ("fd00::1/128",)
+
+
+def test_a_policy_may_refuse_ipv4_where_the_mesh_does_not_and_the_other_way_round():
+    assert effective(MESH, [policy("a", ipv6_only=True)], "shop", {}).ipv6_only
+    strict = MeshConfigSpec(trust_domain="example.org", ipv6_only=True)
+    assert effective(strict, [], "shop", {}).ipv6_only
+    assert not effective(strict, [policy("a", ipv6_only=False)], "shop", {}).ipv6_only
