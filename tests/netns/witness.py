@@ -63,5 +63,7 @@ def _parse(frame: bytes) -> Packet | None:
         protocol, offset = data[9], (data[0] & 15) * 4
     else:
         return None
-    ports = struct.unpack_from("!HH", data, offset) if protocol in {TCP, UDP} else (0, 0)
-    return Packet(protocol, *ports, data)
+    source, destination = 0, 0
+    if protocol in {TCP, UDP}:
+        source, destination = struct.unpack_from("!HH", data, offset)
+    return Packet(protocol, source, destination, data)

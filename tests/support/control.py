@@ -73,6 +73,7 @@ class Member:
     async def join(self, token: str) -> SignResponse:
         """Gets a certificate and uses it from now on."""
         answer = await self.sign(token)
+        assert self.key is not None
         self.tls.set_identity(self.key, answer.certificate)
         return answer
 

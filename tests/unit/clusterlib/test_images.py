@@ -3,6 +3,7 @@
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 from clusterlib import images
 
@@ -16,7 +17,7 @@ IMAGE = images.Image(
 )
 
 
-def written(folder: Path) -> tuple[dict[str, bytes], dict[str, object]]:
+def written(folder: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     images.write(folder / "image.tar", IMAGE)
     with tarfile.open(folder / "image.tar") as archive:
         files = {member.name: archive.extractfile(member) for member in archive}

@@ -1,6 +1,7 @@
 """Names and addresses of a cluster."""
 
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,9 @@ def test_ranges_of_pods_services_and_machines_are_apart_and_inside_the_clusters(
 ) -> None:
     plan = make("local", MAX_NODES, family, 3)
     for place in range(len(plan.ranges)):
+        pods: Any
+        services: Any
+        whole: Any
         pods, services, whole = (
             plan.pod_ranges[place],
             plan.service_ranges[place],

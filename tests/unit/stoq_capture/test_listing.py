@@ -80,7 +80,7 @@ def test_what_is_no_listing_is_refused(listing: str) -> None:
 
 def test_counters_are_read_by_chain_and_rule() -> None:
     counter = {"counter": {"packets": 3, "bytes": 180}}
-    items = [
+    items: list[dict[str, Any]] = [
         {"rule": {"chain": "guard", "comment": "escaped", "expr": [counter, {"reject": None}]}},
         {"rule": {"chain": "guard", "comment": "answer", "expr": [{"accept": None}]}},
     ]

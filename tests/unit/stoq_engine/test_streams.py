@@ -19,7 +19,7 @@ async def read_all(stream: ByteStream) -> bytes:
     return b"".join([piece async for piece in pieces(stream)])
 
 
-async def pieces(stream: ByteStream):  # type: ignore[no-untyped-def]
+async def pieces(stream: ByteStream):
     while piece := await stream.recv():
         yield piece
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 from yaml import safe_load
 
+from stoq.records.meta import Key
 from stoq.settings.options import SettingsError
 from stoq.signing import token_hash
 from stoq_operator import join
@@ -95,7 +96,7 @@ def test_a_join_token_needs_a_store_that_can_be_read(store, tmp_path, capsys):
 
 def test_a_manifest_without_a_line_for_the_hash_is_left_to_its_author(store):
     with pytest.raises(join.JoinError, match="set it by hand"):
-        join.with_token("spec: {}\n", "Workload shop/web", "t")
+        join.with_token("spec: {}\n", Key("Workload", "shop", "web"), "t")
 
 
 def test_a_rotation_is_asked_for_in_the_state_directory(tmp_path, capsys):

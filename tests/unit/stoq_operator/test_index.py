@@ -45,6 +45,14 @@ def state(pods, services=(), inbound="permissive"):
     )
 
 
+def caught_up(index, known):
+    """What `me` knows once it was told everything it lacks."""
+    at = ("", 0) if known is None else (known.epoch, known.version)
+    message = index.message("me", *at)
+    assert message is not None
+    return apply(known, message)
+
+
 names = st.sampled_from("abcdef")
 tables = st.dictionaries(names, st.sampled_from(["fd00::a", "fd00::b", "fd00::c"]), max_size=6)
 states = st.builds(state, tables, tables, st.sampled_from(["permissive", "strict"]))
@@ -59,13 +67,13 @@ def test_deltas_in_order_always_equal_the_snapshot(steps, max_deletions):
     """Whichever changes a watcher misses between two reads, it ends where a new one begins."""
     index = Index("epoch", 1000, max_deletions=max_deletions)
     index.update(*steps[0][:2])
-    known = apply(None, index.message("me", "", 0))
+    known = caught_up(index, None)
     for derived, trust, reads in steps[1:]:
         index.update(derived, trust)
         if reads:
-            known = apply(known, index.message("me", known.epoch, known.version))
-    known = apply(known, index.message("me", known.epoch, known.version))
-    assert known == apply(None, index.message("me", "", 0))
+            known = caught_up(index, known)
+    known = caught_up(index, known)
+    assert known == caught_up(index, None)
     assert dict(known.workloads) == dict(steps[-1][0].workloads)
     assert dict(known.services) == dict(steps[-1][0].services)
     assert known.trust == steps[-1][1]
@@ -146,7 +154,7 @@ def delta(base, version=9, epoch="epoch"):
 def test_a_delta_that_does_not_fit_is_a_gap():
     index = Index("epoch", 1000)
     index.update(state({}), TRUST)
-    known = apply(None, index.message("me", "", 0))
+    known = caught_up(index, None)
     with pytest.raises(Gap, match="before any snapshot"):
         apply(None, delta(1001))
     with pytest.raises(Gap, match="builds on version 7"):

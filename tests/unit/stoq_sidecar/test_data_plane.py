@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from stoq import constants
 from stoq.api.stream import ConnectionLost
 from stoq.engine import CertificateAuthority
 from stoq.registry import MeshEntry, RegistryState, TrustEntry, WorkloadEntry
-from stoq_sidecar import engine_settings
 from stoq_sidecar.data_plane import DataPlane
 from stoq_sidecar.engine_settings import Surroundings
 from stoq_sidecar.settings import Settings, read
@@ -45,13 +45,20 @@ def bundle(tmp_path: Path) -> Path:
 @pytest.fixture
 def rewrite(bundle: Path) -> Callable[[str | None], None]:
     """Replaces the bundle's text, or takes the file away."""
-    return lambda text: bundle.unlink() if text is None else bundle.write_text(text) and None
+
+    def write(text: str | None) -> None:
+        if text is None:
+            bundle.unlink()
+        else:
+            bundle.write_text(text)
+
+    return write
 
 
 @pytest.fixture(autouse=True)
 def free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     for port in ("STOQ_PORT", "OUTBOUND_PORT", "INBOUND_PORT"):
-        monkeypatch.setattr(engine_settings.constants, port, 0)
+        monkeypatch.setattr(constants, port, 0)
 
 
 @pytest.fixture

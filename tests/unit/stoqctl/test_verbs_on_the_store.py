@@ -151,7 +151,7 @@ def test_durations_and_sizes_read_well():
         "1 d 1 h",
     ]
     assert [until(m, 100) for m in (0, 40, 160)] == ["never", "1 min 0 s ago", "in 1 min 0 s"]
-    assert [size(n) for n in (5, 1500, 2e6, 3e9, 4e12)] == [
+    assert [size(n) for n in (5, 1500, 2 * 10**6, 3 * 10**9, 4 * 10**12)] == [
         "5 B",
         "1.5 kB",
         "2.0 MB",
