@@ -3,12 +3,13 @@
 import sys
 from pathlib import Path
 
-from checks import documents, sizes, tree
+from checks import crds, documents, sizes, tree
 
 CHECKS = {
     "sizes": sizes.problems,
     "tree": tree.problems,
     "documents": documents.problems,
+    "crds": crds.problems,
 }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from checks import documents, sizes, tree
+from checks import crds, documents, sizes, tree
 
 
 def _write(root: Path, files: dict[str, str]) -> list[str]:
@@ -74,3 +74,23 @@ stoq-unknown
     assert len(found) == 4
     for part in ("gone.md", "#two", "hack/gone", "stoq-unknown"):
         assert any(part in line for line in found), part
+
+
+def test_a_definition_that_the_chart_has_otherwise_is_named(tmp_path: Path) -> None:
+    for place, text in {
+        "crds/a.yaml": "a",
+        "charts/stoq/files/crds/a.yaml": "a",
+        "crds/b.yaml": "b",
+        "charts/stoq/files/crds/b.yaml": "other",
+        "crds/c.yaml": "c",
+    }.items():
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(text)
+    names = [str(path.relative_to(tmp_path)) for path in tmp_path.glob("**/*.yaml")]
+
+    found = crds.problems(tmp_path, names)
+
+    assert [line.partition(":")[0] for line in found] == [
+        "charts/stoq/files/crds/b.yaml",
+        "charts/stoq/files/crds/c.yaml",
+    ]
