@@ -1,0 +1,31 @@
+"""What the mesh, not the pod, decides about injected containers."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from stoq import constants
+
+CONTROL_ADDRESS: Final = (
+    f"{constants.OPERATOR_SERVICE_ACCOUNT}.{constants.SYSTEM_NAMESPACE}.svc"
+    f":{constants.CONTROL_PORT}"
+)
+"""Where registry and certificate authority are in a cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Resources are Kubernetes quantities; empty: none is set."""
+
+    sidecar_image: str
+    init_image: str
+    pull_policy: str = "IfNotPresent"
+    trust_domain: str = "cluster.local"
+    control_address: str = CONTROL_ADDRESS
+    ipv6_only: bool = False
+    log_level: str = "info"
+    log_format: str = "json"
+    log_access: str = "json"
+    cpu_request: str = "10m"
+    memory_request: str = "64Mi"
+    cpu_limit: str = ""
+    memory_limit: str = ""

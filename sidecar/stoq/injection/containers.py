@@ -1,0 +1,152 @@
+"""The injected containers and their volume, as the API server takes them. Pure.
+
+Each passes the check of Pod Security it can: the sidecar `restricted`, `stoq-init` only
+`privileged`, since it must program the pod's network namespace.
+"""
+
+from typing import Any, Final
+
+from stoq import constants
+from stoq.injection import names
+from stoq.injection.annotations import Wishes, check_limits
+from stoq.injection.config import Config
+
+Object = dict[str, Any]
+
+STARTUP_SECONDS: Final = 600
+"""How long the sidecar may wait for its identity before the kubelet starts it again. Long: it
+tries again by itself, and a restart only adds the kubelet's back-off to an outage of the control
+plane."""
+
+_SHARED: Final[Object] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def init_container(config: Config, wishes: Wishes) -> Object:
+    """`stoq-init`: programs capture and ends. Raises `AnnotationError`."""
+    return {
+        "name": names.INIT,
+        "image": config.init_image,
+        "imagePullPolicy": config.pull_policy,
+        "command": ["stoq-init"],
+        "env": _environment(config, wishes),
+        # The same as the sidecar's, which runs later: so it adds nothing to what the pod asks for,
+        # and a pod of class Guaranteed stays one.
+        "resources": _resources(config, wishes),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            **_SHARED,
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "runAsNonRoot": False,
+            "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]},
+        },
+    }
+
+
+def sidecar_container(config: Config, wishes: Wishes) -> Object:
+    """`stoq-sidecar`: a native sidecar (KEP-753). Raises `AnnotationError`."""
+    return {
+        "name": names.SIDECAR,
+        "image": config.sidecar_image,
+        "imagePullPolicy": config.pull_policy,
+        "command": ["stoq-sidecar"],
+        "restartPolicy": "Always",
+        "env": _environment(config, wishes),
+        "ports": [
+            {
+                "name": names.METRICS_PORT_NAME,
+                "containerPort": constants.METRICS_PORT,
+                "protocol": "TCP",
+            }
+        ],
+        "resources": _resources(config, wishes),
+        # Answers only after a connection has really come back through capture. There is no liveness
+        # probe: the engine carries traffic also while the agent is busy.
+        "startupProbe": {
+            "httpGet": {"path": "/healthz/ready", "port": constants.METRICS_PORT},
+            "periodSeconds": 1,
+            "timeoutSeconds": 2,
+            "failureThreshold": STARTUP_SECONDS,
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            **_SHARED,
+            "runAsUser": constants.SIDECAR_UID,
+            "runAsGroup": constants.SIDECAR_UID,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": names.VOLUME, "mountPath": names.MOUNT_PATH, "readOnly": True},
+        ],
+    }
+
+
+def identity_volume() -> Object:
+    """Token and bundle. The bundle is not optional: a pod without it could trust nobody, so it
+    waits for the operator instead.
+    """
+    token = {
+        "path": "token",
+        "audience": names.AUDIENCE,
+        "expirationSeconds": names.TOKEN_SECONDS,
+    }
+    bundle = {
+        "name": names.TRUST_CONFIG_MAP,
+        "optional": False,
+        "items": [{"key": "bundle.pem", "path": "bundle.pem"}],
+    }
+    return {
+        "name": names.VOLUME,
+        "projected": {"sources": [{"serviceAccountToken": token}, {"configMap": bundle}]},
+    }
+
+
+def _environment(config: Config, wishes: Wishes) -> list[Object]:
+    """Settings of `stoq-sidecar` and `stoq-init`, which read the same variables."""
+    fixed = {
+        "STOQ_CONTROL_ADDRESS": config.control_address,
+        "STOQ_IDENTITY_TRUST_DOMAIN": config.trust_domain,
+        "STOQ_LOG_LEVEL": wishes.log_level or config.log_level,
+        "STOQ_LOG_FORMAT": config.log_format,
+        "STOQ_LOG_ACCESS": config.log_access,
+    }
+    asked = {
+        "STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS": wishes.exclude_outbound_ports,
+        "STOQ_CAPTURE_EXCLUDE_OUTBOUND_NETWORKS": wishes.exclude_outbound_cidrs,
+        "STOQ_CAPTURE_EXCLUDE_INBOUND_PORTS": wishes.exclude_inbound_ports,
+        "STOQ_LINK_IPV6_ONLY": "true" if config.ipv6_only else "",
+    }
+    from_pod = {
+        "STOQ_POD_NAME": "metadata.name",
+        "STOQ_POD_NAMESPACE": "metadata.namespace",
+        "STOQ_POD_SERVICE_ACCOUNT": "spec.serviceAccountName",
+        "STOQ_POD_NODE": "spec.nodeName",
+    }
+    given = {name: value for name, value in asked.items() if value}
+    return [
+        *(
+            {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+            for name, path in from_pod.items()
+        ),
+        *({"name": name, "value": value} for name, value in (fixed | given).items()),
+    ]
+
+
+def _resources(config: Config, wishes: Wishes) -> Object:
+    requests = {
+        "cpu": wishes.cpu_request or config.cpu_request,
+        "memory": wishes.memory_request or config.memory_request,
+    }
+    limits = {
+        "cpu": wishes.cpu_limit or config.cpu_limit,
+        "memory": wishes.memory_limit or config.memory_limit,
+    }
+    requests = {name: amount for name, amount in requests.items() if amount}
+    limits = {name: amount for name, amount in limits.items() if amount}
+    check_limits(requests, limits)
+    return {name: part for name, part in (("requests", requests), ("limits", limits)) if part}

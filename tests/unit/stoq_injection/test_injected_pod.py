@@ -1,0 +1,150 @@
+"""What a meshed pod looks like."""
+
+import json
+from typing import Any
+
+import pytest
+
+from stoq.injection import names
+from stoq.injection.config import Config
+from stoq.injection.decide import Injected, decide
+from stoq_sidecar.settings import read, required
+from support.pods import CONFIG, annotated, applied, pod
+
+Object = dict[str, Any]
+
+
+def injected(manifest: Object, config: Config = CONFIG) -> Object:
+    outcome = decide(manifest, "shop", config)
+    assert isinstance(outcome, Injected), outcome
+    return applied(manifest, outcome.patch)
+
+
+def environment(container: Object) -> dict[str, str]:
+    """As the container will see it, with the downward API filled in."""
+    fields = {
+        "metadata.name": "web-0",
+        "metadata.namespace": "shop",
+        "spec.serviceAccountName": "web",
+        "spec.nodeName": "node0",
+    }
+    return {
+        item["name"]: item["value"]
+        if "value" in item
+        else fields[item["valueFrom"]["fieldRef"]["fieldPath"]]
+        for item in container["env"]
+    }
+
+
+def test_our_containers_come_before_the_users_own_init_containers() -> None:
+    made = injected(pod(initContainers=[{"name": "migrate", "image": "r.test/migrate:1"}]))
+    names_in_order = [container["name"] for container in made["spec"]["initContainers"]]
+    assert names_in_order == ["stoq-init", "stoq-sidecar", "migrate"]
+    assert [container["name"] for container in made["spec"]["containers"]] == ["web"]
+
+
+def test_only_the_sidecar_is_native_and_only_init_has_privileges() -> None:
+    init, sidecar = injected(pod())["spec"]["initContainers"]
+    assert "restartPolicy" not in init
+    assert sidecar["restartPolicy"] == "Always"
+    assert init["securityContext"]["capabilities"] == {
+        "drop": ["ALL"],
+        "add": ["NET_ADMIN", "NET_RAW"],
+    }
+    assert init["securityContext"]["runAsUser"] == 0
+    assert sidecar["securityContext"] == {  # Pod Security Standard restricted
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "runAsUser": 14008,
+        "runAsGroup": 14008,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_the_application_starts_once_the_sidecar_is_ready() -> None:
+    sidecar = injected(pod())["spec"]["initContainers"][1]
+    assert sidecar["startupProbe"]["httpGet"] == {"path": "/healthz/ready", "port": 14020}
+
+
+def test_both_containers_get_settings_that_their_programs_accept() -> None:
+    made = injected(annotated(exclude_outbound_ports="443,8000-8010", log_level="debug"))
+    for container in made["spec"]["initContainers"]:
+        settings = read("", environment(container))
+        assert required(settings) == []
+        assert settings.spiffe_id == "spiffe://cluster.local/ns/shop/sa/web"
+        assert settings.control.address == "stoq-operator.stoq-system.svc:14012"
+        assert settings.log.level == "debug"
+        assert [str(item) for item in settings.plan().exclude_outbound_ports] == [
+            "443",
+            "8000-8010",
+        ]
+
+
+def test_every_exclusion_reaches_capture() -> None:
+    made = injected(annotated(exclude_outbound_cidrs="fd00::/64", exclude_inbound_ports="9090"))
+    plan = read("", environment(made["spec"]["initContainers"][0])).plan()
+    assert [str(item) for item in plan.exclude_outbound_networks] == ["fd00::/64"]
+    assert [str(item) for item in plan.exclude_inbound_ports] == ["9090"]
+
+
+def test_a_mesh_of_ipv6_only_says_so_to_both_containers() -> None:
+    config = Config(sidecar_image="s", init_image="i", ipv6_only=True)
+    for container in injected(pod(), config)["spec"]["initContainers"]:
+        assert read("", environment(container)).plan().ipv6_only
+
+
+def test_token_and_bundle_are_where_the_sidecar_looks() -> None:
+    made = injected(pod())
+    (volume,) = made["spec"]["volumes"]
+    token, bundle = volume["projected"]["sources"]
+    settings = read("", environment(made["spec"]["initContainers"][1]))
+    (mount,) = made["spec"]["initContainers"][1]["volumeMounts"]
+    assert mount == {"name": volume["name"], "mountPath": names.MOUNT_PATH, "readOnly": True}
+    token_path = f"{names.MOUNT_PATH}/{token['serviceAccountToken']['path']}"
+    assert token_path == settings.identity.token_file
+    assert token["serviceAccountToken"]["audience"] == "stoq.dev"
+    assert f"{names.MOUNT_PATH}/{bundle['configMap']['items'][0]['path']}" == (
+        settings.identity.bundle_file
+    )
+    assert bundle["configMap"]["optional"] is False
+
+
+def test_resources_come_from_the_mesh_and_annotations_win() -> None:
+    config = Config(sidecar_image="s", init_image="i", memory_limit="256Mi")
+    made = injected(annotated(cpu_request="100m", cpu_limit="1"), config)
+    for container in made["spec"]["initContainers"]:
+        assert container["resources"] == {
+            "requests": {"cpu": "100m", "memory": "64Mi"},
+            "limits": {"cpu": "1", "memory": "256Mi"},
+        }
+
+
+def test_kubectl_still_goes_to_the_application() -> None:
+    annotations = injected(pod())["metadata"]["annotations"]
+    assert annotations["kubectl.kubernetes.io/default-container"] == "web"
+    assert annotations["kubectl.kubernetes.io/default-logs-container"] == "web"
+
+
+def test_a_default_container_that_the_pod_names_stays() -> None:
+    manifest = pod()
+    manifest["metadata"]["annotations"] = {"kubectl.kubernetes.io/default-container": "other"}
+    annotations = injected(manifest)["metadata"]["annotations"]
+    assert annotations["kubectl.kubernetes.io/default-container"] == "other"
+
+
+def test_the_status_annotation_says_what_was_injected() -> None:
+    status = json.loads(injected(pod())["metadata"]["annotations"]["stoq.dev/status"])
+    assert status["initContainers"] == ["stoq-init", "stoq-sidecar"]
+    assert status["images"] == ["r.test/init:1", "r.test/sidecar:1"]
+    assert status["volumes"] == ["stoq-identity"]
+
+
+@pytest.mark.parametrize("field", ["annotations", "labels"])
+def test_null_metadata_is_as_good_as_none(field: str) -> None:
+    manifest = pod(volumes=None, initContainers=None)
+    manifest["metadata"][field] = None
+    outcome = decide(manifest, "shop", CONFIG)
+    assert isinstance(outcome, Injected)
+    assert len(outcome.pod["spec"]["initContainers"]) == 2
