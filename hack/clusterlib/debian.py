@@ -21,20 +21,27 @@ def release(os_release: str) -> str:
     return "stable"
 
 
-def bootstrap(wanted: list[str]) -> bytes:
+def here() -> str:
+    """The release that runs on this machine, such as `trixie`."""
+    return release(_RELEASE_FILE.read_text())
+
+
+def bootstrap(wanted: list[str], variant: str = "minbase") -> bytes:
     """A tar archive of a minimal Debian, the release that runs here, with the `wanted` packages.
 
-    Raises lab.command.CommandError with what mmdebstrap said, such as a package's wrong name.
+    `variant` is mmdebstrap's: `minbase` has apt, `essential` has not. Raises
+    lab.command.CommandError with what mmdebstrap said, such as a package's wrong name.
     """
     packages.install("mmdebstrap")
-    argv = ["mmdebstrap", "--quiet", "--variant=minbase", "--skip=output/dev"]
+    argv = ["mmdebstrap", "--quiet", f"--variant={variant}", "--skip=output/dev"]
     argv += ["--aptopt=Apt::Install-Recommends false"]
     # Nothing that only installing needs: it would be half of the image.
     argv += ['--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*']
-    argv += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*"]
+    for folder in ("doc", "man", "info", "locale"):
+        argv.append(f"--dpkgopt=path-exclude=/usr/share/{folder}/*")
     if wanted:
         argv.append(f"--include={','.join(wanted)}")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "root.tar"
-        run([*argv, release(_RELEASE_FILE.read_text()), str(target)], timeout=SECONDS)
+        run([*argv, here(), str(target)], timeout=SECONDS)
         return target.read_bytes()

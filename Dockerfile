@@ -1,0 +1,68 @@
+# The images of STOQ mesh: targets operator, sidecar and init. `hack/images` builds them, with docker
+# or buildah; the build context is what it gathers (.stoq/images/context): the wheel of this
+# repository, and the wheels of the locks with their hashes.
+#
+# Every image runs without root (init aside, which programs nftables), on a read-only root file
+# system, and writes nothing. The sidecar's has what an idle sidecar needs and nothing more.
+
+# Any Debian with Python 3.11 or later does. hack/images bootstraps one from Debian packages where no
+# registry can be reached.
+ARG BASE=docker.io/library/debian:bookworm-slim
+
+FROM ${BASE} AS python
+RUN dpkg -s python3 nftables >/dev/null 2>&1 \
+  || { apt-get update \
+    && apt-get install -y --no-install-recommends python3 nftables \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*; }
+
+FROM python AS builder
+RUN python3 -m venv --without-pip /opt/stoq
+COPY pip /pip
+COPY wheels /wheels
+COPY requirements-sidecar.lock requirements-operator.lock /locks/
+# Only what lies here is installed, and of the locks only what has their hashes.
+ENV PYTHONPATH=/pip PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_NO_DEPS=1 PIP_NO_CACHE_DIR=1 \
+  PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+
+FROM builder AS build-sidecar
+RUN /opt/stoq/bin/python -m pip install --quiet --require-hashes -r /locks/requirements-sidecar.lock \
+  && /opt/stoq/bin/python -m pip install --quiet stoq-mesh
+
+FROM builder AS build-operator
+RUN /opt/stoq/bin/python -m pip install --quiet --require-hashes -r /locks/requirements-operator.lock \
+  && /opt/stoq/bin/python -m pip install --quiet stoq-mesh
+
+FROM python AS runtime
+ARG VERSION=0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.version="${VERSION}" \
+  org.opencontainers.image.revision="${REVISION}" \
+  org.opencontainers.image.licenses="Apache-2.0" \
+  org.opencontainers.image.vendor="STOQ mesh"
+# Byte code was compiled when the wheels were installed; the root file system stays as it is.
+ENV PATH=/opt/stoq/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+  PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+WORKDIR /
+
+FROM runtime AS sidecar
+LABEL org.opencontainers.image.title="stoq-sidecar" \
+  org.opencontainers.image.description="The sidecar of STOQ mesh, and stoq-init"
+COPY --from=build-sidecar /opt/stoq /opt/stoq
+# stoq.constants.SIDECAR_UID: capture lets this user's traffic out as it is.
+USER 14008:14008
+ENTRYPOINT ["stoq-sidecar"]
+
+FROM sidecar AS init
+LABEL org.opencontainers.image.title="stoq-init" \
+  org.opencontainers.image.description="Programs capture in the network namespace of a pod"
+# With NET_ADMIN and no other capability.
+USER 0:0
+ENTRYPOINT ["stoq-init"]
+
+FROM runtime AS operator
+LABEL org.opencontainers.image.title="stoq-operator" \
+  org.opencontainers.image.description="The operator of STOQ mesh: registry, authority, webhook"
+COPY --from=build-operator /opt/stoq /opt/stoq
+# Debian's nobody: the operator owns no file.
+USER 65534:65534
+ENTRYPOINT ["stoq-operator"]
