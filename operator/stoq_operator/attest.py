@@ -1,8 +1,8 @@
 """Who may have which identity. Pure.
 
-In the embedded mode a pod proves itself by its join token: 32 random bytes that only the pod holds,
-of which the store keeps the SHA-256. The token is bound to the connection it is sent over, so one
-that is replayed on another connection proves nothing.
+What holds however a pod proves itself is here, and one way to prove it: in the embedded mode by a
+join token, 32 random bytes that only the pod holds, of which the store keeps the SHA-256. A token
+is bound to the connection it is sent over, so one that is replayed on another proves nothing.
 """
 
 import hmac
@@ -28,6 +28,8 @@ class Refusal(StrEnum):
     REVOKED = "revoked"
     REQUEST = "request"
     RATE = "rate"
+    UNKNOWN = "unknown"
+    """Not known yet, or not known who it is: the caller may come again."""
 
 
 class Refused(Exception):
@@ -66,15 +68,39 @@ def attest(
     `signing.BINDING_LABEL`, `peer` its certificate's identity if it has one, `barred` the SPIFFE
     ids that get no certificate. Raises `Refused`.
     """
+    check_sizes(request)
+    workload = _holder(request.token, tokens)
+    check_binding(request, exporter)
+    check_claims(request, workload, peer, trust_domain, barred)
+    return workload
+
+
+def check_sizes(request: SignRequest) -> None:
+    """Raises `Refused` for what can be no request of a sidecar."""
     if not len(request.csr) <= MAX_CSR:
         raise Refused(Refusal.REQUEST, f"the CSR has {len(request.csr)} bytes, {MAX_CSR} at most")
     if not MIN_TOKEN <= len(request.token) <= MAX_TOKEN:
         raise Refused(Refusal.TOKEN, f"the token is not {MIN_TOKEN} to {MAX_TOKEN} characters long")
-    workload = _holder(request.token, tokens)
+
+
+def check_binding(request: SignRequest, exporter: bytes) -> None:
+    """Raises `Refused` when the token was meant for another connection."""
     if not hmac.compare_digest(signing.binding(request.token, exporter), request.binding):
         raise Refused(
             Refusal.BINDING, "the token is not bound to this connection; it may have been replayed"
         )
+
+
+def check_claims(
+    request: SignRequest,
+    workload: Workload,
+    peer: Peer | None,
+    trust_domain: str,
+    barred: Set[str],
+) -> None:
+    """Raises `Refused` when the caller says that it is another than `workload`, or when that one
+    gets no certificate.
+    """
     own = workload.spiffe_id(trust_domain)
     name = f"{workload.metadata.namespace}/{workload.metadata.name}"
     if request.workload and request.workload != name:
@@ -94,7 +120,6 @@ def attest(
         raise Refused(
             Refusal.REVOKED, f"{own} is revoked; remove its Revocation to let it join again"
         )
-    return workload
 
 
 def _holder(token: str, tokens: Mapping[str, tuple[Workload, ...]]) -> Workload:

@@ -1,10 +1,11 @@
 """Holds the parts together: what the store says goes to the registry, the CA's trust to everyone.
 
-One task, one thread: every change runs to its end before the next one is looked at, so all that
-watchers see belongs together.
+Every change runs to its end before the next one is looked at, so all that watchers see belongs
+together. Only the roots, which may be kept elsewhere, are waited for.
 """
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -14,13 +15,17 @@ import msgspec
 
 from stoq.constants import operator_spiffe_id
 from stoq.records.mesh import MeshConfigSpec
+from stoq.records.meta import Key
+from stoq.records.service import ServiceRecord
 from stoq.registry import TrustEntry
 from stoq_operator.ca import Ca
 from stoq_operator.derive import Derived, derive
+from stoq_operator.kept import Admission, Grant, RootStore, StateError, Vips
 from stoq_operator.metrics import Metrics
+from stoq_operator.problem import Problem
 from stoq_operator.registry import Registry
-from stoq_operator.state import StateDirectory, StateError
 from stoq_operator.store import Batch, Store, fold
+from stoq_operator.vip import RangeFull
 from stoq_operator.world import World, world
 
 log: Final = logging.getLogger(__name__)
@@ -29,7 +34,7 @@ TICK: Final = 1.0
 """Seconds between looks at the clock: expiries, rotation, the own SVID."""
 
 OWN_UID: Final = "stoq-system/stoq-operator"
-"""The control process in the CA's ledger."""
+"""The control process among the workloads that have certificates."""
 
 
 class Endpoint(Protocol):
@@ -53,7 +58,9 @@ class Controller:
         *,
         store: Store,
         batches: AsyncIterator[Batch],
-        state: StateDirectory,
+        roots: RootStore,
+        vips: Vips,
+        admission: Admission,
         ca: Ca,
         registry: Registry,
         endpoint: Endpoint,
@@ -63,37 +70,44 @@ class Controller:
         bundle: Callable[[TrustEntry], None],
     ) -> None:
         """`first` is the store's first batch and `batches` brings the ones after it; `fixed` holds
-        trust domain and profile; `bundle` writes the file for sidecars.
+        trust domain and profile; `bundle` is told whom newcomers shall trust.
         """
         self._store = store
         self._batches = batches
-        self._state = state
+        self._roots = roots
+        self._vips = vips
         self._ca = ca
         self._registry = registry
         self._endpoint = endpoint
         self._metrics = metrics
         self._bundle = bundle
         self._fixed = fixed
+        self._admission = admission
         self._world = world(fold({}, first), fixed)
-        self._derived = Derived(vips=_load_vips(state))
-        self._reported: dict[str, str] = {}
+        self._derived = Derived()
+        self._reported: dict[Key, Problem] = {}
         self._trust: TrustEntry | None = None
         self._bundled: tuple[bytes, ...] = ()
         self._renew_at = 0.0
-        self._chain = ""
+        self._own = Grant(uid=OWN_UID, spiffe_id=operator_spiffe_id(fixed.trust_domain))
         self.ready = False
         """Whether records and identity are in force."""
-        self.on_world: list[Callable[[World], None]] = []
-        """Called with the records in force after every change of theirs."""
+        self.on_settled: list[Callable[[World, Derived], None]] = []
+        """Called with the records in force, and what they came to, after every change."""
 
     @property
     def world(self) -> World:
         """The records in force."""
         return self._world
 
-    def start(self) -> None:
-        """Puts the first records, trust and identity in force. Raises `StateError`."""
-        self.tick(time.time())
+    async def start(self) -> None:
+        """Puts the first records, trust and identity in force, and waits for whoever makes the
+        first root. Raises `StateError`.
+        """
+        await self.tick(time.time())
+        while not self._ca.roots:
+            await asyncio.sleep(TICK / 4)
+            await self.tick(time.time())
         self._settle()
         self.ready = True
 
@@ -103,31 +117,41 @@ class Controller:
             tasks.create_task(self._follow())
             tasks.create_task(self._tick_for_ever())
 
-    def tick(self, now: float) -> None:
-        """What time alone changes: rotation, expiry, the own SVID."""
-        rotated = self._ca.advance(int(now), self._world.mesh.svid_ttl_seconds)
+    async def tick(self, now: float) -> None:
+        """What time alone changes: rotation, expiry, the own SVID. Raises `StateError`."""
+        ttl = self._world.mesh.svid_ttl_seconds
+        rotated = self._ca.use(self._roots.roots)
+        if self._roots.leads:
+            wanted = self._roots.rotation_wanted
+            advanced = self._ca.advanced(int(now), ttl, wanted=wanted)
+            if wanted or advanced != self._roots.roots:
+                await self._roots.keep(advanced)
+                rotated = self._ca.use(self._roots.roots) or rotated
+        if not self._ca.roots:
+            return
         if rotated:
             self._metrics.roots(
                 {(root.name, root.phase.value): root.expires for root in self._ca.roots}
             )
-        self._ca.tidy(now)
+        self._admission.tidy(now)
         if rotated or now >= self._renew_at:
             self._renew(now)
         self.refresh_trust()
         self._metrics.problems(len(self._store.health.problems) + len(self._reported))
 
-    def refresh_trust(self) -> None:
-        """Hands the trust on where it changed."""
-        trust = self._ca.trust(self._world.revocations, time.time())
+    def refresh_trust(self) -> TrustEntry:
+        """Hands the trust on where it changed; returns it."""
+        revoked = self._admission.revoked(self._world.revocations, time.time())
+        trust = self._ca.trust(revoked)
         if trust.roots != self._bundled:
             self._write_bundle(trust)
-        if trust == self._trust:
-            return
-        self._trust = trust
-        self._metrics.revoked(len(trust.revoked))
-        self._endpoint.trust(trust)
-        if self.ready:
-            self._registry.update(self._derived, trust)
+        if trust != self._trust:
+            self._trust = trust
+            self._metrics.revoked(len(trust.revoked) + len(trust.revoked_identities))
+            self._endpoint.trust(trust)
+            if self.ready:
+                self._registry.update(self._derived, trust)
+        return trust
 
     def _write_bundle(self, trust: TrustEntry) -> None:
         """A bundle that can not be written stops nobody; the next tick tries again."""
@@ -147,59 +171,48 @@ class Controller:
 
     def _settle(self) -> None:
         """Puts the records of `world` in force."""
-        self._derived = derive(self._world.records, self._world.mesh, self._derived.vips)
-        self._report(dict(self._derived.problems))
-        self._save_vips()
-        self.refresh_trust()
-        if self._trust is not None:
-            self._registry.update(self._derived, self._trust)
-        for told in self.on_world:
-            told(self._world)
+        problems: dict[Key, Problem] = {}
+        try:
+            vips = self._vips.of(self._world)
+        except RangeFull as full:
+            vips = full.given
+            problems = _without_address(self._world, full)
+        derived = derive(self._world.records, self._world.mesh, vips)
+        problems.update(derived.problems)
+        self._derived = dataclasses.replace(derived, problems=problems)
+        self._report(problems)
+        self._registry.update(self._derived, self.refresh_trust())
+        for told in self.on_settled:
+            told(self._world, self._derived)
 
     async def _tick_for_ever(self) -> None:
         while True:
             await asyncio.sleep(TICK)
             try:
-                self.tick(time.time())
+                await self.tick(time.time())
             except StateError as error:
                 log.error("%s; trying again", error)
 
     def _renew(self, now: float) -> None:
         ttl = self._world.mesh.svid_ttl_seconds
-        svid = self._ca.sign(
-            self._endpoint.new_key(),
-            OWN_UID,
-            operator_spiffe_id(self._fixed.trust_domain),
-            ttl,
-            int(now),
-            chain=self._chain,
-        )
-        self._chain = self._chain or svid.serial
+        svid = self._ca.sign(self._endpoint.new_key(), self._own.spiffe_id, ttl, int(now))
+        self._admission.signed(self._own, svid.serial, int(now), svid.expires)
+        # The renewals continue the first certificate's chain.
+        self._own = msgspec.structs.replace(self._own, chain=self._own.chain or svid.serial)
         self._endpoint.install(svid.certificate)
         self._renew_at = now + (svid.expires - now) / 2
         self._metrics.own_svid(svid.expires)
 
-    def _report(self, problems: dict[str, str]) -> None:
+    def _report(self, problems: dict[Key, Problem]) -> None:
         for key, problem in problems.items():
             if self._reported.get(key) != problem:
-                log.error("%s", problem)
+                log.error("%s", problem.text)
         self._reported = problems
 
-    def _save_vips(self) -> None:
-        vips = msgspec.json.encode(dict(sorted(self._derived.vips.items())))
-        try:
-            if self._state.read("vips.json") != vips:
-                self._state.write("vips.json", vips)
-        except StateError as error:
-            log.error("virtual addresses are not saved: %s", error)
 
-
-def _load_vips(state: StateDirectory) -> dict[str, str]:
-    """The addresses given before. Raises `StateError`."""
-    found = state.read("vips.json")
-    try:
-        return msgspec.json.decode(found, type=dict[str, str]) if found else {}
-    except msgspec.DecodeError as error:
-        raise StateError(
-            f"{state.path}/vips.json: {error}; delete it and addresses are given anew"
-        ) from error
+def _without_address(world: World, full: RangeFull) -> dict[Key, Problem]:
+    return {
+        key: Problem("AddressesExhausted", f"{key}: {full}")
+        for key, record in world.records.items()
+        if isinstance(record, ServiceRecord) and f"{key.namespace}/{key.name}" not in full.given
+    }

@@ -13,10 +13,11 @@ from typing import Final
 from stoq import logs
 from stoq.settings.options import FILE_VARIABLE, SettingsError, describe, dump
 from stoq_operator import join
-from stoq_operator.ca import ROTATE_FILE
-from stoq_operator.process import serve
+from stoq_operator.filestate import ROTATE_FILE
+from stoq_operator.kept import StateError
+from stoq_operator.onfiles import serve
 from stoq_operator.settings import Settings, read
-from stoq_operator.state import StateDirectory, StateError
+from stoq_operator.state import StateDirectory
 
 log: Final = logging.getLogger("stoq.control")
 

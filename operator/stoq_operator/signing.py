@@ -9,36 +9,39 @@ from typing import Final
 from stoq.api.call import Context
 from stoq.api.errors import ApiError, BadRequest, Unauthorised, Unavailable
 from stoq.api.server import ApiServer
-from stoq.api.stream import Peer
-from stoq.records.workload import Workload
-from stoq.signing import BINDING_LABEL, SIGN, SignRequest, SignResponse
-from stoq_operator.attest import Refusal, Refused, attest
+from stoq.registry import TrustEntry
+from stoq.signing import SIGN, SignRequest, SignResponse
+from stoq_operator.attest import Refusal, Refused
 from stoq_operator.ca import Ca
-from stoq_operator.ledger import barred
+from stoq_operator.kept import Admission, StateError
 from stoq_operator.metrics import Metrics
 from stoq_operator.rate import Rate
-from stoq_operator.state import StateError
 from stoq_operator.world import World
 
 log: Final = logging.getLogger(__name__)
 
 
 class Signing:
-    """Attests the caller, signs, and has the revocation list renewed where it changed."""
+    """Has the caller admitted, signs, and has the revocation list renewed where it changed."""
 
     def __init__(
         self,
         ca: Ca,
-        world: Callable[[], World],
+        admission: Admission,
         rate: Rate,
         metrics: Metrics,
-        issued: Callable[[], None],
+        *,
+        world: Callable[[], World],
+        issued: Callable[[], TrustEntry],
     ) -> None:
-        """`world` gives the records in force, `issued` is called after each signing."""
+        """`world` gives the records in force; `issued` is called after each signing and returns
+        whom to trust.
+        """
         self._ca = ca
-        self._world = world
+        self._admission = admission
         self._rate = rate
         self._metrics = metrics
+        self._world = world
         self._issued = issued
 
     def register(self, server: ApiServer) -> None:
@@ -48,75 +51,45 @@ class Signing:
     async def sign(self, request: SignRequest, context: Context) -> SignResponse:
         """Handler of `SIGN`."""
         try:
-            return self._sign(request, context)
+            return await self._sign(request, context)
         except Refused as refused:
             self._metrics.refused(refused.reason)
             log.warning("refused to sign for %s: %s", context.remote, refused)
             raise _answer(refused) from None
         except StateError as error:
             log.error("can not sign: %s", error)
-            raise Unavailable("the certificate authority can not write its state") from error
+            raise Unavailable("the certificate authority can not sign now") from error
 
-    def _sign(self, request: SignRequest, context: Context) -> SignResponse:
+    async def _sign(self, request: SignRequest, context: Context) -> SignResponse:
         if not self._rate.allow(asyncio.get_running_loop().time()):
             raise Refused(Refusal.RATE, "too many signing requests; try again later")
-        world = self._world()
-        workload = attest(
-            request,
-            context.exporter(BINDING_LABEL),
-            context.peer,
-            world.tokens,
-            world.mesh.trust_domain,
-            barred(world.revocations),
-        )
-        spiffe_id = workload.spiffe_id(world.mesh.trust_domain)
-        chain = self._chain(context.peer, workload)
+        grant = await self._admission.admit(request, context, self._world)
         now = int(time.time())
+        ttl = self._world().mesh.svid_ttl_seconds
         try:
-            svid = self._ca.sign(
-                request.csr, workload.uid, spiffe_id, world.mesh.svid_ttl_seconds, now, chain=chain
-            )
+            svid = self._ca.sign(request.csr, grant.spiffe_id, ttl, now)
         except ValueError as error:
             raise Refused(Refusal.REQUEST, f"the CSR is refused: {error}") from None
+        self._admission.signed(grant, svid.serial, now, svid.expires)
         self._metrics.issued()
         log.info(
             "%s %s for workload %s at %s, serial %s, for %d s",
-            "renewed" if chain else "signed", spiffe_id, workload.uid, context.remote,
-            svid.serial, svid.expires - now,
+            "signed" if context.peer is None else "renewed", grant.spiffe_id, grant.uid,
+            context.remote, svid.serial, svid.expires - now,
         )  # fmt: skip
-        self._issued()
-        trust = self._ca.trust(world.revocations, now)
         return SignResponse(
             certificate=svid.certificate,
-            roots=trust.roots,
-            spiffe_id=spiffe_id,
+            roots=self._issued().roots,
+            spiffe_id=grant.spiffe_id,
             expires=svid.expires,
         )
-
-    def _chain(self, peer: Peer | None, workload: Workload) -> str:
-        """The chain that a certified caller continues; empty for a newcomer.
-
-        Two pods of one service account have the same SPIFFE id: only the serial number tells that
-        one of them has the other's token.
-        """
-        if peer is None:
-            return ""
-        held = self._ca.find(peer.serial)
-        if held is None:
-            return peer.serial
-        if held.uid != workload.uid:
-            raise Refused(
-                Refusal.IDENTITY,
-                f"workload {held.uid} sent the token of workload {workload.uid}",
-            )
-        return held.of_chain
 
 
 def _answer(refused: Refused) -> ApiError:
     match refused.reason:
         case Refusal.REQUEST:
             return BadRequest(str(refused))
-        case Refusal.RATE:
+        case Refusal.RATE | Refusal.UNKNOWN:
             return Unavailable(str(refused))
         case _:
             return Unauthorised(str(refused))

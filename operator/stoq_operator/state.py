@@ -9,13 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from stoq_operator.kept import StateError
+
 DIRECTORY_MODE: Final = 0o700
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
-
-
-class StateError(Exception):
-    """The state directory can not be used; the text names the path and the way out."""
 
 
 class StateDirectory:

@@ -9,8 +9,12 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from stoq.records.cluster import ClusterService, Namespace
 from stoq.records.manifest import AnyRecord
 from stoq.records.meta import Key
+
+Known = AnyRecord | ClusterService | Namespace
+"""What a store can tell of: records that people write, and what a cluster has beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Batch:
     of a store, and the one after it has lost track (a re-list in Kubernetes).
     """
 
-    put: tuple[AnyRecord, ...] = ()
+    put: tuple[Known, ...] = ()
     delete: tuple[Key, ...] = ()
     complete: bool = False
 
@@ -56,7 +60,7 @@ class Store(Protocol):
         """
 
 
-def fold(records: Mapping[Key, AnyRecord], batch: Batch) -> dict[Key, AnyRecord]:
+def fold(records: Mapping[Key, Known], batch: Batch) -> dict[Key, Known]:
     """The records after `batch`."""
     after = {} if batch.complete else dict(records)
     for key in batch.delete:
@@ -65,7 +69,7 @@ def fold(records: Mapping[Key, AnyRecord], batch: Batch) -> dict[Key, AnyRecord]
     return after
 
 
-def difference(before: Mapping[Key, AnyRecord], after: Mapping[Key, AnyRecord]) -> Batch:
+def difference(before: Mapping[Key, Known], after: Mapping[Key, Known]) -> Batch:
     """The batch that leads from `before` to `after`."""
     return Batch(
         put=tuple(record for key, record in after.items() if before.get(key) != record),

@@ -7,7 +7,7 @@ kept for as long as the record lives.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
 RESERVED: Final = 16
@@ -15,36 +15,56 @@ RESERVED: Final = 16
 
 
 class RangeFull(Exception):
-    """The VIP range has no address left."""
+    """The VIP range has no address left; `given` are those that have one."""
+
+    def __init__(self, text: str, given: dict[str, str]) -> None:
+        super().__init__(text)
+        self.given = given
+
+
+def kept(vip_range: str, given: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
+    """Of the addresses `given` earlier those that hold: still wanted, inside `vip_range` (CIDR),
+    and each one's alone, which is the first's by key.
+    """
+    network = ip_network(vip_range)
+    taken: set[str] = set()
+    found: dict[str, str] = {}
+    for key in sorted(set(wanted)):
+        address = given.get(key, "")
+        if address and address not in taken and _inside(address, network):
+            taken.add(address)
+            found[key] = address
+    return found
 
 
 def allocate(vip_range: str, given: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
     """Addresses for the services `wanted` (keys `<namespace>/<name>`).
 
-    `given` holds earlier answers; those still wanted and still inside `vip_range` (CIDR) are kept.
-    Raises `RangeFull`.
+    `given` holds earlier answers; those that hold (see `kept`) stay. Raises `RangeFull`.
     """
     network = ip_network(vip_range)
     size = network.num_addresses - RESERVED - 1  # the last one is the broadcast address in IPv4
     first = int(network.network_address) + RESERVED
     keys = sorted(set(wanted))
-    kept = {key: given[key] for key in keys if key in given and _inside(given[key], vip_range)}
-    taken = set(kept.values())
+    found = kept(vip_range, given, keys)
+    taken = set(found.values())
     for key in keys:
-        if key in kept:
+        if key in found:
             continue
         if len(taken) >= size:
-            raise RangeFull(f"spec.vipRange {vip_range} has no address left for {key}; widen it")
+            raise RangeFull(
+                f"spec.vipRange {vip_range} has no address left for {key}; widen it", found
+            )
         offset = int.from_bytes(hashlib.sha256(key.encode()).digest(), "big") % size
         while (vip := str(type(network.network_address)(first + offset))) in taken:
             offset = (offset + 1) % size
-        kept[key] = vip
+        found[key] = vip
         taken.add(vip)
-    return kept
+    return found
 
 
-def _inside(address: str, vip_range: str) -> bool:
+def _inside(address: str, network: IPv4Network | IPv6Network) -> bool:
     try:
-        return ip_address(address) in ip_network(vip_range)
+        return ip_address(address) in network
     except ValueError:
         return False

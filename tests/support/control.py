@@ -16,7 +16,7 @@ from stoq.pem import certificates
 from stoq.records.manifest import encode
 from stoq.signing import BINDING_LABEL, SIGN, SignRequest, SignResponse, binding
 from stoq_operator import join
-from stoq_operator.process import serve
+from stoq_operator.onfiles import serve
 from stoq_operator.settings import read
 from support.records import TRUST_DOMAIN, mesh
 
@@ -86,6 +86,7 @@ class Control:
     port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
     metrics: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task | None = None
 
     @property
     def store(self) -> Path:
@@ -137,9 +138,11 @@ class Control:
 
     @asynccontextmanager
     async def running(self):
-        """The process, from ready to stopped."""
+        """The process, from ready to stopped; one that was told to stop has its end first."""
+        if self.task is not None:
+            await asyncio.wait([self.task])
         self.stop = asyncio.Event()
-        task = asyncio.create_task(serve(read("", {}, self.flags), self.stop))
+        task = self.task = asyncio.create_task(serve(read("", {}, self.flags), self.stop))
         try:
             async with asyncio.timeout(10):
                 while not task.done():

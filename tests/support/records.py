@@ -19,7 +19,7 @@ def workload(name, *addresses, namespace="shop", labels=None, **spec):
 
 
 def service(name, *addresses, namespace="shop", port=80, **spec):
-    if "selector" not in spec:
+    if "selector" not in spec and "serviceRef" not in spec:
         spec["endpoints"] = [{"address": address} for address in addresses]
     return record("ServiceRecord", name, {"ports": [{"port": port}]} | spec, namespace=namespace)
 

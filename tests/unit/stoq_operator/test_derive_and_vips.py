@@ -4,16 +4,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoq.records.meta import Key
 from stoq.registry import Endpoint, ServicePort
 from stoq_operator.derive import derive, mesh_of
-from stoq_operator.vip import RESERVED, RangeFull, allocate
+from stoq_operator.vip import RESERVED, RangeFull, allocate, kept
 from support.records import by_key, mesh, record, service, workload
 
 MESH = mesh().spec
 
 
 def derived(*records, vips=None):
-    return derive(by_key(*records), MESH, vips or {})
+    if vips is None:
+        vips = allocate(
+            MESH.vip_range,
+            {},
+            [f"shop/{item.key.name}" for item in records if item.KIND == "ServiceRecord"],
+        )
+    return derive(by_key(*records), MESH, vips)
+
+
+def problem(found, kind, name):
+    return found.problems[Key(kind, "" if kind == "MeshConfig" else "shop", name)].text
 
 
 def test_a_workload_becomes_an_entry_with_its_identity():
@@ -27,7 +38,7 @@ def test_an_address_belongs_to_the_first_workload_by_name_and_the_other_is_repor
     found = derived(workload("b", "fd00::2", "fd00::3"), workload("a", "fd00::2"))
     assert found.workloads["shop/a"].addresses == ("fd00::2",)
     assert found.workloads["shop/b"].addresses == ("fd00::3",)
-    assert "fd00::2 is that of Workload shop/a" in found.problems["Workload shop/b"]
+    assert "fd00::2 is that of Workload shop/a" in problem(found, "Workload", "b")
 
 
 def test_a_workload_with_no_address_of_its_own_is_left_out():
@@ -39,7 +50,7 @@ def test_a_workload_with_no_address_of_its_own_is_left_out():
 def test_two_workloads_with_one_uid_are_reported():
     found = derived(workload("a", "fd00::2", uid="7"), workload("b", "fd00::3", uid="7"))
     assert found.workloads["7"].name == "a"
-    assert "uid 7 is that of Workload shop/a" in found.problems["Workload shop/b"]
+    assert "uid 7 is that of Workload shop/a" in problem(found, "Workload", "b")
 
 
 def test_a_service_lists_its_endpoints_and_ports():
@@ -74,17 +85,26 @@ def test_a_policy_reaches_the_workloads_it_is_for():
 def test_of_several_mesh_configurations_the_first_by_name_holds_and_the_rest_are_reported():
     records = by_key(mesh("b"), mesh("a"))
     assert mesh_of(records).metadata.name == "a"
-    assert "MeshConfig a comes first" in derive(records, MESH, {}).problems["MeshConfig b"]
+    assert "MeshConfig a comes first" in problem(derive(records, MESH, {}), "MeshConfig", "b")
     assert mesh_of({}) is None
 
 
-def test_a_full_range_is_reported_and_keeps_what_it_gave():
-    small = mesh(vipRange="fd53::/120").spec
-    records = by_key(*(service(f"s{n}", "fd00::1") for n in range(300)))
+def test_a_full_range_gives_what_it_has_and_keeps_what_it_gave():
+    wanted = [f"shop/s{n}" for n in range(300)]
     given = {"shop/s7": "fd53::77"}
-    found = derive(records, small, given)
-    assert "widen it" in found.problems["MeshConfig"]
-    assert {key: entry.vips for key, entry in found.services.items()} == {"shop/s7": ("fd53::77",)}
+    with pytest.raises(RangeFull, match="widen it") as raised:
+        allocate("fd53::/120", given, wanted)
+    assert given.items() <= raised.value.given.items()
+    assert len(raised.value.given) == 256 - RESERVED - 1
+
+
+def test_a_record_without_address_has_no_entry():
+    assert derived(service("web", "fd00::1"), vips={}).services == {}
+
+
+def test_an_address_that_two_were_given_is_the_firsts():
+    given = {"shop/b": "fd53::77", "shop/a": "fd53::77"}
+    assert kept("fd53::/120", given, given) == {"shop/a": "fd53::77"}
 
 
 keys = st.sets(st.from_regex(r"[a-z]{1,3}/[a-z]{1,3}", fullmatch=True), max_size=30)

@@ -1,6 +1,7 @@
 import pytest
 
-from stoq_operator.state import StateDirectory, StateError, write_file
+from stoq_operator.kept import StateError
+from stoq_operator.state import StateDirectory, write_file
 
 
 def test_a_state_directory_is_made_private(tmp_path):
