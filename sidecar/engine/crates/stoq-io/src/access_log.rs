@@ -5,7 +5,7 @@
 //! so that a slow disk or pipe delays nobody.
 
 mod format;
-mod time;
+pub(crate) mod time;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;

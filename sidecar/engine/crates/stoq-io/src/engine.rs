@@ -19,6 +19,7 @@ use crate::api::{ApiHub, ApiPort};
 use crate::error::EngineError;
 use crate::log::Log;
 use crate::mailbox::{Command, Mailbox};
+use crate::qlog::Qlog;
 use crate::settings::{AccessLogFormat, EngineSettings, ListenerSettings, LogLevel, MAX_WORKERS};
 use crate::shared::Shared;
 use crate::snapshot::{ConnectionInfo, Snapshot};
@@ -87,6 +88,7 @@ impl Engine {
             mailboxes,
             api: ApiHub::new(limit).map_err(EngineError::Worker)?,
             log: Log::new(settings.log_level),
+            qlog: qlog(&settings)?,
             nonce,
             generation: OsRng.next_u32() as u8,
             settings,
@@ -296,6 +298,13 @@ impl Sockets {
             listeners,
         })
     }
+}
+
+/// The folder for qlog files, if there is to be one.
+fn qlog(settings: &EngineSettings) -> Result<Option<Qlog>, EngineError> {
+    let title = format!("{}/{}", settings.namespace, settings.name);
+    let folder = settings.qlog_dir.as_deref();
+    folder.map(|folder| Qlog::open(folder, title)).transpose()
 }
 
 /// The access log on standard output, in the wanted shape.

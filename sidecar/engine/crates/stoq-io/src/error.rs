@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why [`Engine::start`](crate::Engine::start) failed. Every variant names the
 /// setting to change.
@@ -55,6 +56,17 @@ pub enum EngineError {
         field: &'static str,
         /// The descriptor.
         fd: i32,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The folder for qlog files cannot be written into.
+    #[error(
+        "qlog_dir = {}: cannot write there: {source}; name an existing folder that the engine's user may write into, or leave it out",
+        folder.display()
+    )]
+    Qlog {
+        /// The folder.
+        folder: PathBuf,
         /// What the kernel said.
         source: io::Error,
     },

@@ -14,6 +14,7 @@ mod log;
 mod mailbox;
 pub mod original_destination;
 mod pool;
+mod qlog;
 mod relay;
 mod settings;
 mod shared;

@@ -12,6 +12,7 @@ use crate::api::ApiHub;
 use crate::counters::Counters;
 use crate::log::Log;
 use crate::mailbox::Mailbox;
+use crate::qlog::Qlog;
 use crate::settings::EngineSettings;
 
 pub(crate) struct Shared {
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) access_log: AccessLog,
     pub(crate) api: ApiHub,
     pub(crate) log: Log,
+    /// Where connections are recorded; none: they are not.
+    pub(crate) qlog: Option<Qlog>,
     /// What the capture probe is answered.
     pub(crate) nonce: Option<[u8; 16]>,
     /// Tells this process's connection IDs from its predecessor's.

@@ -38,6 +38,7 @@ pub(crate) fn engine(error: EngineError) -> PyErr {
         | EngineError::Ipv4Refused { .. } => PyValueError::new_err(text),
         EngineError::Listen { source, .. }
         | EngineError::Adopt { source, .. }
+        | EngineError::Qlog { source, .. }
         | EngineError::Worker(source) => kernel(&source, text),
     }
 }

@@ -47,7 +47,7 @@ impl Worker {
         let expect = key.expect.clone().map_or(Expect::AnyInMesh, Expect::Id);
         let identity = self.shared.tls.identity_version();
         let mut config = ClientConfig::new(self.shared.tls.client_config(expect, key.address));
-        config.transport_config(Arc::clone(&self.transport));
+        self.record_dialled(&mut config, now);
         config.token_store(Arc::new(NoneTokenStore));
         let (handle, quic) = self
             .endpoint

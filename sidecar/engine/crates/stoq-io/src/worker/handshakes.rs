@@ -121,6 +121,7 @@ impl Worker {
             PortKind::Bootstrap => (self.bootstrap.clone(), Origin::Bootstrap),
             PortKind::Mesh | PortKind::Dial => (self.mesh.clone(), Origin::Mesh),
         };
+        let config = config.map(|config| self.recording(config, incoming.orig_dst_cid(), now));
         self.outgoing.clear();
         match self
             .endpoint

@@ -19,6 +19,7 @@ mod observe;
 mod outbound;
 mod peers;
 mod receive;
+mod recorded;
 mod start;
 mod timers;
 mod transmit;

@@ -10,6 +10,7 @@ mod mesh;
 mod net;
 mod plaintext;
 mod pool;
+mod qlog;
 mod relay;
 mod resets;
 mod stalls;

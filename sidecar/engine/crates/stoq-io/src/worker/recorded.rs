@@ -1,0 +1,60 @@
+//! Connections that are recorded (`qlog`): the only ones with parameters of their own.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use quinn_proto::{
+    ClientConfig, ConnectionId, ConnectionIdGenerator, RandomConnectionIdGenerator, ServerConfig,
+    TransportConfig,
+};
+
+use super::Worker;
+use crate::qlog::Role;
+use crate::transport::transport_config;
+
+/// Bytes of the destination connection ID that a client makes up: the longest there is
+/// (RFC 9000, 17.2), as quinn-proto chooses it too.
+const FIRST_ID: usize = 20;
+
+impl Worker {
+    /// Gives a dial its parameters, and chooses its connection ID when the name of a
+    /// file needs it.
+    pub(super) fn record_dialled(&self, config: &mut ClientConfig, now: Instant) {
+        if self.shared.qlog.is_none() {
+            config.transport_config(Arc::clone(&self.transport));
+            return;
+        }
+        let id = RandomConnectionIdGenerator::new(FIRST_ID).generate_cid();
+        config.initial_dst_cid_provider(Arc::new(move || id));
+        let transport = self.recorded(Role::Client, &id, now);
+        config.transport_config(transport.unwrap_or_else(|| Arc::clone(&self.transport)));
+    }
+
+    /// The parameters of an accepted connection.
+    pub(super) fn recording(
+        &self,
+        config: Arc<ServerConfig>,
+        id: &ConnectionId,
+        now: Instant,
+    ) -> Arc<ServerConfig> {
+        let Some(transport) = self.recorded(Role::Server, id, now) else {
+            return config;
+        };
+        let mut own = ServerConfig::clone(&config);
+        own.transport_config(transport);
+        Arc::new(own)
+    }
+
+    fn recorded(
+        &self,
+        role: Role,
+        id: &ConnectionId,
+        now: Instant,
+    ) -> Option<Arc<TransportConfig>> {
+        let qlog = self.shared.qlog.as_ref()?;
+        let stream = qlog.stream(role, id, now, &self.shared.log)?;
+        let mut config = transport_config(&self.shared.settings.transport);
+        config.qlog_stream(Some(stream));
+        Some(Arc::new(config))
+    }
+}
