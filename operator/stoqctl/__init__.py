@@ -1,5 +1,7 @@
-"""`stoqctl`: looks at sidecars and at the store, one file per verb under `verbs`.
+"""`stoqctl`, also `kubectl stoq`: looks at a mesh, checks and changes it; one file per verb.
 
-It talks to a sidecar's administration port on loopback, inside the pod's network namespace where
-need be, and to the directories of the control process. It never talks to the network.
+Of a cluster it asks the API server (`kube`), and through it the administration ports of sidecars.
+Without one it talks to a sidecar of this machine (`admin`), inside the pod's network namespace
+where need be, and to the directories of the control process. What is right or wrong is decided in
+`judge`, `policy`, `rollout`, `offline` and `redact`, which talk to nobody.
 """

@@ -7,12 +7,12 @@ from stoqctl.errors import StoqctlError
 
 
 def main() -> None:
-    """Runs the command line; expected failures are one line on standard error, status 1."""
+    """Runs the command line; expected failures are one line on standard error (`errors`)."""
     try:
         app()
     except StoqctlError as error:
         print(f"stoqctl: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.status)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,43 @@
 
 import typer
 
-from stoqctl.verbs import check, connections, identity, records, revoke, status
+from stoqctl.verbs import (
+    bugreport,
+    check,
+    connections,
+    identity,
+    inject,
+    logs,
+    policy,
+    records,
+    revoke,
+    rotate,
+    status,
+    uninstall,
+    upgrade,
+)
 
 app = typer.Typer(
     name="stoqctl",
-    help="Look at a STOQ mesh: sidecars, identities, connections, records.",
+    help="Look at a STOQ mesh, check it and change it. Also `kubectl stoq`.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 
-for _verb in (status, connections, identity, records, revoke, check):
+for _verb in (
+    check,
+    status,
+    records,
+    connections,
+    identity,
+    logs,
+    inject,
+    rotate,
+    revoke,
+    upgrade,
+    uninstall,
+    bugreport,
+):
     app.command(_verb.__name__.rpartition(".")[2], epilog=_verb.EXAMPLES)(_verb.run)
+app.add_typer(policy.app)

@@ -34,4 +34,32 @@ State = Annotated[
     typer.Option("--state", metavar="DIR", help="The control process's state.", show_default=False),
 ]
 
+Pod = Annotated[
+    str,
+    typer.Argument(
+        metavar="[POD]",
+        help="A pod of the cluster: <pod>, or <namespace>/<pod>.",
+        show_default=False,
+    ),
+]
+
+Namespace = Annotated[
+    str,
+    typer.Option(
+        "--namespace", "-n", metavar="NAME", help="A namespace of the cluster.", show_default=False
+    ),
+]
+
+Kubeconfig = Annotated[
+    str,
+    typer.Option("--kubeconfig", metavar="FILE", help="Where the cluster is.", show_default=False),
+]
+
+Context = Annotated[
+    str,
+    typer.Option(
+        "--context", metavar="NAME", help="A context of the kubeconfig.", show_default=False
+    ),
+]
+
 DEFAULT_ADMIN = "http://[::1]:14000"

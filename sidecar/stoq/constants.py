@@ -48,6 +48,10 @@ SYSTEM_NAMESPACE: Final = "stoq-system"
 OPERATOR_SERVICE_ACCOUNT: Final = "stoq-operator"
 """Service account of the control plane, the last part of its SPIFFE id."""
 
+ROTATE_ANNOTATION: Final = "stoq.dev/rotate"
+"""Annotation of the Secret stoq-ca by which somebody asks for a new root; its value is when, in RFC
+3339. The operator removes it when it has made one."""
+
 
 def operator_spiffe_id(trust_domain: str) -> str:
     """The identity that the registry and the certificate authority of `trust_domain` present."""

@@ -3,70 +3,123 @@
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from stoqctl.admin import Sidecar
-from stoqctl.errors import StoqctlError
-from stoqctl.options import DEFAULT_ADMIN, Admin, Json, Netns, State, Store
+from stoqctl.connect import cluster, has_cluster
+from stoqctl.errors import FAILED, StoqctlError
+from stoqctl.finding import Finding, document
+from stoqctl.gather import Gatherer
+from stoqctl.judge import verdict
+from stoqctl.options import (
+    DEFAULT_ADMIN,
+    Admin,
+    Context,
+    Json,
+    Kubeconfig,
+    Netns,
+    Pod,
+    State,
+    Store,
+)
 from stoqctl.output import console, duration, print_json, table
+from stoqctl.sidecars import Pages, sidecar
 from stoqctl.verbs.records import read_store
 
 EXAMPLES: Final = (
-    "Examples:\n\nsudo stoqctl check --netns web-0\n\nstoqctl check --store ./store --state ./state"
+    "Examples:\n\nstoqctl check --pre\n\nstoqctl check\n\nstoqctl check -n shop --json\n\n"
+    "stoqctl check shop/web-0\n\nsudo stoqctl check --netns web-0\n\n"
+    "stoqctl check --store ./store --state ./state"
 )
 
 EXPIRY_WARNING: Final = 0.25
 """Part of an SVID's life that must be left: renewal is due at half of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The outcome of one check."""
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
-
-
 def run(
+    pod: Pod = "",
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            metavar="NAME",
+            help="Only this namespace; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    pre: Annotated[
+        bool, typer.Option("--pre", help="Before an installation: can it succeed?")
+    ] = False,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
     netns: Netns = "",
     admin: Admin = DEFAULT_ADMIN,
     store: Store = None,
     state: State = None,
     as_json: Json = False,
 ) -> None:
-    """Check a sidecar, or with --store and --state the control process's directories.
+    """Check a cluster's mesh, or the sidecar of one pod; each failure comes with what mends it.
 
-    Ends with status 1 if anything is wrong.
+    Without a cluster: check a sidecar of this machine, or with --store and --state the control
+    process's directories. Ends with status 1 if anything is wrong, 3 if no API server answers.
     """
-    findings = [
-        *(_store(store) if store else ()),
-        *(_state(state) if state else ()),
-        *(_sidecar(Sidecar(admin, netns)) if netns or not (store or state) else ()),
-    ]
-    good = all(finding.ok for finding in findings)
-    if as_json:
-        print_json({"ok": good, "checks": [asdict(finding) for finding in findings]})
+    places = tuple(namespace or ())
+    local = bool(netns or admin != DEFAULT_ADMIN or store or state)
+    if pod:
+        place = places[0] if places else ""
+        findings = list(
+            _sidecar(
+                sidecar(
+                    pod,
+                    namespace=place,
+                    kubeconfig=kubeconfig,
+                    context=context,
+                    netns=netns,
+                    admin=admin,
+                )
+            )
+        )
+    elif not local and (pre or places or has_cluster(kubeconfig, context)):
+        findings = _cluster(places, kubeconfig, context, pre=pre)
     else:
-        rows = [("✓" if item.ok else "✗", item.name, item.detail) for item in findings]
-        console().print(table(("", "check", "found"), rows))
-        for item in findings:
-            if not item.ok:
-                console().print(f"{item.name}: {item.fix}", markup=False)
-    raise typer.Exit(0 if good else 1)
+        findings = [
+            *(_store(store) if store else ()),
+            *(_state(state) if state else ()),
+            *(_sidecar(Sidecar(admin, netns)) if netns or not (store or state) else ()),
+        ]
+    _print(findings, as_json=as_json)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else FAILED)
 
 
-def _sidecar(sidecar: Sidecar) -> Iterator[Finding]:
+def _print(findings: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        print_json(document(findings))
+        return
+    rows = [("✓" if item.ok else "✗", item.name, item.detail) for item in findings]
+    console().print(table(("", "check", "found"), rows))
+    for item in findings:
+        if not item.ok:
+            console().print(f"{item.name}: {item.fix}", markup=False)
+
+
+def _cluster(places: tuple[str, ...], kubeconfig: str, context: str, *, pre: bool) -> list[Finding]:
+    gatherer = Gatherer(cluster(kubeconfig, context), places)
+    facts = gatherer.facts(rights=pre)
+    if pre:
+        return verdict.before(facts)
+    return verdict.after(facts, gatherer.records() if facts.crds else [], time.time())
+
+
+def _sidecar(sidecar: Pages) -> Iterator[Finding]:
     try:
         config = sidecar.get("/config")
         connections = sidecar.get("/connections")
     except StoqctlError as error:
-        yield Finding("sidecar", False, str(error), "start the sidecar, or name its --netns")
+        yield Finding("sidecar", False, str(error), "start the sidecar, or name its pod or --netns")
         return
     yield Finding("sidecar", True, f"answers at {sidecar.name}")
     yield from judge(config, connections, time.time())

@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
-from stoqctl.admin import Sidecar
-from stoqctl.options import DEFAULT_ADMIN, Admin, Json, Netns
+from stoqctl.options import DEFAULT_ADMIN, Admin, Context, Json, Kubeconfig, Namespace, Netns, Pod
 from stoqctl.output import console, duration, print_json, size, table
+from stoqctl.sidecars import sidecar
 
 EXAMPLES: Final = (
-    "Examples:\n\nstoqctl connections\n\nsudo stoqctl connections --netns web-0 --json"
+    "Examples:\n\nstoqctl connections shop/web-0\n\nsudo stoqctl connections --netns web-0 --json"
 )
 
 COLUMNS: Final = (
@@ -15,26 +15,29 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-def run(netns: Netns = "", admin: Admin = DEFAULT_ADMIN, as_json: Json = False) -> None:
-    """List a sidecar's STOQ connections with the evidence of each handshake."""
-    found = Sidecar(admin, netns).get("/connections")
+def run(
+    pod: Pod = "",
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    netns: Netns = "",
+    admin: Admin = DEFAULT_ADMIN,
+    as_json: Json = False,
+) -> None:
+    """List the STOQ connections of a pod with the evidence of each handshake.
+
+    Without a pod of a cluster: those of a sidecar of this machine.
+    """
+    found = sidecar(
+        pod, namespace=namespace, kubeconfig=kubeconfig, context=context, netns=netns, admin=admin
+    ).get("/connections")
     if as_json:
         print_json({"connections": found})
         return
     if not found:
         console().print("no STOQ connections; one is made when a pod first talks to another")
         return
-    columns = (
-        "peer",
-        "remote",
-        "key exchange",
-        "peer signature",
-        "cipher",
-        "age",
-        "sent",
-        "received",
-    )
-    console().print(table(columns, map(_row, found)))
+    console().print(table(COLUMNS, map(_row, found)))
 
 
 def _row(item: dict[str, Any]) -> tuple[str, ...]:

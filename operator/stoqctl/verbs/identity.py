@@ -6,32 +6,49 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from stoqctl.admin import Sidecar
 from stoqctl.errors import StoqctlError
-from stoqctl.options import DEFAULT_ADMIN, Admin, Json, Netns, State
+from stoqctl.options import (
+    DEFAULT_ADMIN,
+    Admin,
+    Context,
+    Json,
+    Kubeconfig,
+    Namespace,
+    Netns,
+    Pod,
+    State,
+)
 from stoqctl.output import console, print_json, table, until
+from stoqctl.sidecars import sidecar
 
 EXAMPLES: Final = (
-    "Examples:\n\nstoqctl identity\n\nsudo stoqctl identity --netns web-0 --json\n\n"
+    "Examples:\n\nstoqctl identity shop/web-0\n\nsudo stoqctl identity --netns web-0 --json\n\n"
     "sudo stoqctl identity --state ./state"
 )
 
 
 def run(
+    pod: Pod = "",
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
     netns: Netns = "",
     admin: Admin = DEFAULT_ADMIN,
     state: State = None,
     as_json: Json = False,
 ) -> None:
-    """Show a sidecar's SPIFFE id, the life of its certificate and its trust.
+    """Show a pod's SPIFFE id, the life of its certificate and its trust.
 
-    With --state: every certificate that the control process has given out and that is valid, with
-    its serial number.
+    Without a pod of a cluster: those of a sidecar of this machine. With --state: every certificate
+    that the control process has given out and that is valid, with its serial number.
     """
     if state is not None:
         _issued(state, as_json)
         return
-    found = summary(Sidecar(admin, netns).get("/config"))
+    pages = sidecar(
+        pod, namespace=namespace, kubeconfig=kubeconfig, context=context, netns=netns, admin=admin
+    )
+    found = summary(pages.get("/config"))
     if as_json:
         print_json(found)
         return

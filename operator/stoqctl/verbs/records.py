@@ -5,33 +5,99 @@ from typing import Any, Final
 
 from stoq.records.documents import DocumentError, Located, parse
 from stoq.records.manifest import encode
-from stoqctl.admin import Sidecar
+from stoqctl.connect import cluster, has_cluster
 from stoqctl.errors import StoqctlError
-from stoqctl.options import DEFAULT_ADMIN, Admin, Json, Netns, Store
+from stoqctl.gather import Gatherer
+from stoqctl.judge.facts import name
+from stoqctl.options import (
+    DEFAULT_ADMIN,
+    Admin,
+    Context,
+    Json,
+    Kubeconfig,
+    Namespace,
+    Netns,
+    Pod,
+    Store,
+)
 from stoqctl.output import console, print_json, table
+from stoqctl.sidecars import Pages, sidecar
 
 EXAMPLES: Final = (
-    "Examples:\n\nstoqctl records --store ./store\n\nsudo stoqctl records --netns web-0 --json"
+    "Examples:\n\nstoqctl records\n\nstoqctl records -n shop --json\n\n"
+    "stoqctl records shop/web-0\n\nstoqctl records --store ./store\n\n"
+    "sudo stoqctl records --netns web-0 --json"
 )
 
 
 def run(
+    pod: Pod = "",
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
     store: Store = None,
     netns: Netns = "",
     admin: Admin = DEFAULT_ADMIN,
     as_json: Json = False,
 ) -> None:
-    """List the mesh's workloads and services.
+    """List a cluster's service records, or what a pod knows of workloads and services.
 
-    With --store the manifests are read; otherwise a sidecar is asked what the registry told it.
+    With --store the manifests of a control process are read; without a cluster a sidecar of this
+    machine is asked.
     """
+    local = bool(netns or admin != DEFAULT_ADMIN)
     if store is not None:
         _from_store(store, as_json)
+    elif not pod and not local and has_cluster(kubeconfig, context):
+        gatherer = Gatherer(cluster(kubeconfig, context))
+        _from_cluster(gatherer.records("servicerecords", namespace=namespace), as_json)
     else:
-        _from_sidecar(Sidecar(admin, netns), as_json)
+        pages = sidecar(
+            pod,
+            namespace=namespace,
+            kubeconfig=kubeconfig,
+            context=context,
+            netns=netns,
+            admin=admin,
+        )
+        _from_sidecar(pages, as_json)
 
 
-def _from_sidecar(sidecar: Sidecar, as_json: bool) -> None:
+def _from_cluster(found: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json({"records": found})
+        return
+    rows = [_record(item) for item in sorted(found, key=name)]
+    console().print(table(("service", "vip", "ports", "leads to", "condition"), rows))
+
+
+def _record(item: dict[str, Any]) -> tuple[str, ...]:
+    spec, status = item["spec"], item.get("status") or {}
+    if spec.get("serviceRef"):
+        leads = f"service {spec['serviceRef']['name']}"
+    elif spec.get("selector"):
+        leads = ", ".join(f"{k}={v}" for k, v in spec["selector"]["matchLabels"].items())
+    else:
+        leads = ", ".join(end["address"] for end in spec.get("endpoints") or ()) or "nothing"
+    refused = [
+        condition.get("message") or condition["reason"]
+        for condition in status.get("conditions") or ()
+        if condition["status"] == "False"
+    ]
+    return (
+        name(item),
+        status.get("vip") or "none yet",
+        ", ".join(_port(port["port"], port.get("targetPort")) for port in spec["ports"]),
+        leads,
+        "; ".join(refused) or ("accepted" if status.get("conditions") else "not seen yet"),
+    )
+
+
+def _port(port: int, target: int | None) -> str:
+    return str(port) if target in {None, port} else f"{port}→{target}"
+
+
+def _from_sidecar(sidecar: Pages, as_json: bool) -> None:
     registry = sidecar.get("/config")["registry"]
     if registry is None:
         raise StoqctlError(f"{sidecar.name} has not heard from the registry yet; see `status`")
@@ -52,10 +118,7 @@ def _name(item: dict[str, Any]) -> str:
 
 
 def _service(item: dict[str, Any]) -> tuple[str, ...]:
-    ports = (
-        str(port["port"]) if port["port"] == port["target"] else f"{port['port']}→{port['target']}"
-        for port in item["ports"]
-    )
+    ports = (_port(port["port"], port["target"]) for port in item["ports"])
     endpoints = (end["address"] for end in item["endpoints"])
     cells = (item["vips"], ports, endpoints)
     return _name(item), *(", ".join(cell) or "none" for cell in cells)

@@ -1,8 +1,9 @@
 """`stoqctl revoke`: takes the trust from a certificate or an identity."""
 
 import hashlib
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 import yaml
@@ -10,15 +11,22 @@ import yaml
 from stoq.records.errors import RecordError
 from stoq.records.manifest import decode, encode
 from stoq.records.meta import API_VERSION
-from stoqctl.errors import StoqctlError
-from stoqctl.options import Json
+from stoqctl.connect import cluster
+from stoqctl.errors import Refused, StoqctlError
+from stoqctl.options import Context, Json, Kubeconfig, Store
 from stoqctl.output import print_json
 
+if TYPE_CHECKING:
+    from stoqctl.kube import Cluster
+
 EXAMPLES: Final = (
-    "Examples:\n\nstoqctl revoke 4402cd64cdc8 --store ./store\n\n"
+    "Examples:\n\nstoqctl revoke 4402cd64cdc8\n\n"
+    "stoqctl revoke spiffe://cluster.local/ns/shop/sa/web --reason 'key lost'\n\n"
     "stoqctl revoke spiffe://stoq.test/ns/shop/sa/web --store ./store --reason 'key lost'\n\n"
     "stoqctl revoke spiffe://stoq.test/ns/shop/sa/web --store ./store --undo"
 )
+
+REVOCATIONS: Final = "/apis/stoq.dev/v1alpha1/revocations"
 
 Target = Annotated[
     str, typer.Argument(help="A serial number in hexadecimal, or a SPIFFE id.", show_default=False)
@@ -27,9 +35,9 @@ Target = Annotated[
 
 def run(
     target: Target,
-    store: Annotated[
-        Path, typer.Option("--store", metavar="DIR", help="The control process's manifests.")
-    ],
+    store: Store = None,
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.")] = "",
     undo: Annotated[bool, typer.Option("--undo", help="Trust it again.")] = False,
     as_json: Json = False,
@@ -37,22 +45,44 @@ def run(
     """Revoke a certificate by its serial number, or an identity with all its certificates.
 
     Live connections of the revoked are closed within a second. A workload whose serial number is
-    revoked may get a new certificate; one whose SPIFFE id is revoked may not, until --undo.
+    revoked may get a new certificate; one whose SPIFFE id is revoked may not, until --undo. With
+    --store the record is written there instead of the cluster.
     """
     manifest = revocation(target, reason)
+    if store is not None:
+        where, done = _in_store(store, manifest, undo=undo)
+    else:
+        where, done = _in_cluster(cluster(kubeconfig, context), manifest, undo=undo)
+    if as_json:
+        print_json({"target": target, "file": where, "revoked": not undo, "changed": done})
+    elif undo:
+        print(f"{target} is no longer revoked" if done else f"{target} was not revoked here")
+    else:
+        print(f"{target} is revoked by {where}")
+
+
+def _in_store(store: Path, manifest: dict[str, Any], *, undo: bool) -> tuple[str, bool]:
     path = store / f"revocation-{manifest['metadata']['name']}.yaml"
     if not store.is_dir():
         raise StoqctlError(f"--store {store} is no directory")
     try:
-        done = _remove(path) if undo else _write(path, manifest)
+        return str(path), _remove(path) if undo else _write(path, manifest)
     except OSError as error:
         raise StoqctlError(f"{path}: {error.strerror}") from error
-    if as_json:
-        print_json({"target": target, "file": str(path), "revoked": not undo, "changed": done})
-    elif undo:
-        print(f"{target} is no longer revoked" if done else f"{target} was not revoked here")
-    else:
-        print(f"{target} is revoked by {path}")
+
+
+def _in_cluster(there: "Cluster", manifest: dict[str, Any], *, undo: bool) -> tuple[str, bool]:
+    name = manifest["metadata"]["name"]
+    where = f"Revocation {name}"
+    if undo:
+        return where, there.delete(f"{REVOCATIONS}/{name}")
+    try:
+        there.create(REVOCATIONS, manifest)
+    except Refused as error:
+        if error.code != HTTPStatus.CONFLICT:
+            raise
+        return where, False
+    return where, True
 
 
 def revocation(target: str, reason: str) -> dict[str, Any]:

@@ -3,16 +3,74 @@
 import time
 from typing import Any, Final
 
-from stoqctl.admin import Sidecar
-from stoqctl.options import DEFAULT_ADMIN, Admin, Json, Netns
+from stoqctl.connect import cluster, has_cluster
+from stoqctl.gather import Gatherer
+from stoqctl.options import DEFAULT_ADMIN, Admin, Context, Json, Kubeconfig, Namespace, Netns, Pod
 from stoqctl.output import console, print_json, table, until
+from stoqctl.overview import overview
+from stoqctl.sidecars import Pages, sidecar
 
-EXAMPLES: Final = "Examples:\n\nstoqctl status\n\nsudo stoqctl status --netns web-0 --json"
+EXAMPLES: Final = (
+    "Examples:\n\nstoqctl status\n\nstoqctl status shop/web-0\n\n"
+    "sudo stoqctl status --netns web-0 --json"
+)
 
 
-def run(netns: Netns = "", admin: Admin = DEFAULT_ADMIN, as_json: Json = False) -> None:
-    """Show a sidecar's readiness, identity, registry and modes."""
-    sidecar = Sidecar(admin, netns)
+def run(
+    pod: Pod = "",
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = "",
+    context: Context = "",
+    netns: Netns = "",
+    admin: Admin = DEFAULT_ADMIN,
+    as_json: Json = False,
+) -> None:
+    """Show a cluster's mesh; or the readiness, identity, registry and modes of one pod.
+
+    Without a cluster: those of a sidecar of this machine.
+    """
+    if not pod and not netns and admin == DEFAULT_ADMIN and has_cluster(kubeconfig, context):
+        places = (namespace,) if namespace else ()
+        _mesh(overview(Gatherer(cluster(kubeconfig, context), places).facts()), as_json=as_json)
+        return
+    pages = sidecar(
+        pod, namespace=namespace, kubeconfig=kubeconfig, context=context, netns=netns, admin=admin
+    )
+    _one(pages, as_json=as_json)
+
+
+def _mesh(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    operator, mesh, nodes = found["operator"], found["mesh"], found["nodes"]
+    ready = f"{operator['ready']} of {operator['replicas']} ready"
+    rows = [
+        ("operator", ready if operator["installed"] else "not installed"),
+        ("  leader", operator["leader"] or "none"),
+        ("mesh", mesh["trust_domain"]),
+        ("  inbound", mesh["inbound"]),
+        ("  outbound", mesh["outbound"]),
+        ("nodes", f"{nodes['ready']} of {nodes['all']} ready"),
+    ]
+    console().print(table(("", ""), rows))
+    console().print()
+    lines = [
+        (
+            item["name"],
+            str(item["pods"]),
+            str(item["meshed"]),
+            str(item["ready"]),
+            str(item["without_sidecar"]),
+            ", ".join(item["images"]) or "none",
+        )
+        for item in found["namespaces"]
+    ]
+    heads = ("namespace", "pods", "meshed", "ready", "without sidecar", "sidecar image")
+    console().print(table(heads, lines))
+
+
+def _one(sidecar: Pages, *, as_json: bool) -> None:
     found = summary(sidecar.get("/config"), sidecar.get("/connections"))
     if as_json:
         print_json(found)

@@ -26,12 +26,12 @@ CONTAINERS = st.lists(
         },
     ),
     max_size=4,
-    unique_by=lambda container: container["name"],
+    unique_by=lambda container: str(container["name"]),
 )
 VOLUMES = st.lists(
     st.fixed_dictionaries({"name": NAMES, "emptyDir": st.just({})}),
     max_size=3,
-    unique_by=lambda volume: volume["name"],
+    unique_by=lambda volume: str(volume["name"]),
 )
 PODS = st.builds(
     lambda app, init, volumes, annotations: {

@@ -1,0 +1,24 @@
+"""Does the operator accept what users wrote? Pure."""
+
+from collections.abc import Iterable
+
+from stoqctl.finding import Finding
+from stoqctl.judge.facts import Object, few, name
+
+
+def findings(records: Iterable[Object]) -> Finding:
+    """Objects of ours with a condition that is False."""
+    wrong = {}
+    total = 0
+    for item in records:
+        total += 1
+        for found in (item.get("status") or {}).get("conditions") or ():
+            if found.get("status") == "False":
+                wrong[f"{item['kind']} {name(item)}"] = found.get("message") or found.get("reason")
+    return Finding(
+        "records and policies",
+        not wrong,
+        few([f"{what}: {why}" for what, why in wrong.items()])
+        or f"{total}, none refused by the operator",
+        "mend what the message names and apply it again",
+    )

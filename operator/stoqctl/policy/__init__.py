@@ -1,0 +1,1 @@
+"""AccessPolicies: what they decide, and how NetworkPolicies become some. Pure."""

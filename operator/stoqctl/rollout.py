@@ -1,0 +1,68 @@
+"""Which sidecars an upgrade changes, and when one of them is done. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stoq.injection.names import SIDECAR
+from stoqctl.judge.facts import Object, name
+from stoqctl.judge.workloads import lives, sidecar, status_of
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One sidecar to change; `restarts` is its count before."""
+
+    namespace: str
+    pod: str
+    uid: str
+    image: str
+    restarts: int
+
+    @property
+    def name(self) -> str:
+        """`<namespace>/<pod>`."""
+        return f"{self.namespace}/{self.pod}"
+
+
+def steps(pods: Sequence[Object], image: str) -> list[Step]:
+    """The running sidecars that have another image, in order of their pods' names."""
+    found = []
+    for pod in sorted(pods, key=name):
+        ours = sidecar(pod["spec"])
+        if ours is None or ours["image"] == image or not lives(pod):
+            continue
+        if pod["metadata"].get("deletionTimestamp"):
+            continue
+        metadata = pod["metadata"]
+        restarts = restart_count(pod)
+        found.append(
+            Step(metadata["namespace"], metadata["name"], metadata["uid"], ours["image"], restarts)
+        )
+    return found
+
+
+def restart_count(pod: Object) -> int:
+    """How often the kubelet has started the sidecar again."""
+    count = status_of(pod).get("restartCount", 0)
+    return count if isinstance(count, int) else 0
+
+
+def patch(image: str) -> dict[str, Any]:
+    """The strategic merge patch: the sidecar's image is one of the few fields of a running pod that
+    may change, and the kubelet then restarts that container alone.
+    """
+    return {"spec": {"initContainers": [{"name": SIDECAR, "image": image}]}}
+
+
+def progress(step: Step, pod: Object | None) -> tuple[bool, str]:
+    """Whether the step is over, and what went wrong: empty when nothing did."""
+    if pod is None or pod["metadata"].get("uid") != step.uid or not lives(pod):
+        return True, ""  # its successor gets its image from the webhook
+    status = status_of(pod)
+    state = status.get("state")
+    waiting = (state.get("waiting") or {}) if isinstance(state, Mapping) else {}
+    if waiting.get("reason") in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName"}:
+        return True, f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
+    done = restart_count(pod) > step.restarts and bool(status.get("started"))
+    return done, ""
