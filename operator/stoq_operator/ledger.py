@@ -92,9 +92,19 @@ class Ledger:
             superseded = self._living[entry.uid] != entry.of_chain
             if named or superseded or entry.spiffe_id in identities:
                 found.add(entry.serial)
-        # An odd number of digits is no hexadecimal for bytes, and no digit is no serial number.
-        found.update(serial.zfill(len(serial) + len(serial) % 2) for serial in serials if serial)
+        found.update(_whole_bytes(serials))
         return tuple(sorted(found))
+
+
+def named_serials(revocations: Iterable[Revocation]) -> tuple[str, ...]:
+    """The serial numbers that records revoke by name, sorted."""
+    named = {item.spec.serial.lstrip("0") for item in revocations if item.spec.serial is not None}
+    return tuple(sorted(_whole_bytes(named)))
+
+
+def _whole_bytes(serials: Iterable[str]) -> Iterable[str]:
+    """An odd number of digits is no hexadecimal for bytes, and no digit is no serial number."""
+    return (serial.zfill(len(serial) + len(serial) % 2) for serial in serials if serial)
 
 
 def barred(revocations: Iterable[Revocation]) -> frozenset[str]:

@@ -71,6 +71,10 @@ class Metrics:
             "Manifests that can not be used; the log says which and why",
             registry=self.registry,
         )
+        self._leads = Gauge(
+            "stoq_control_leader", "1 on the replica that writes", registry=self.registry
+        )
+        self._leads.set(1)
         self._brokers = Gauge(
             "stoq_broker_pods", "Pods whose sockets this process holds", registry=self.registry
         )
@@ -123,6 +127,10 @@ class Metrics:
     def problems(self, count: int) -> None:
         """Manifests that can not be used."""
         self._problems.set(count)
+
+    def leads(self, leads: Callable[[], bool]) -> None:
+        """Where to read whether this replica is the one that writes; without, it is."""
+        self._leads.set_function(lambda: float(leads()))
 
     def brokers(self, count: Callable[[], float]) -> None:
         """Where to read the number of served pods."""

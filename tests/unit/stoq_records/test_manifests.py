@@ -3,6 +3,7 @@ import pytest
 from stoq.records.errors import MISSING, RecordError
 from stoq.records.manifest import KINDS, decode, encode, value_at
 from stoq.records.meta import API_VERSION, Key
+from stoq.records.service import ServiceRecord
 
 
 def manifest(kind, spec, *, name="web", namespace="shop", **metadata):
@@ -243,7 +244,8 @@ def test_what_the_operator_found_out_is_read_with_the_record():
     }
     record = decode(raw)
     assert record.metadata.generation == 3
-    assert getattr(record.status, "vip", None) == "fd53::7"
+    assert isinstance(record, ServiceRecord)
+    assert record.status.vip == "fd53::7"
     assert record.status.conditions[0].observed_generation == 3
     assert decode(encode(record)) == record
 

@@ -1,0 +1,117 @@
+"""What an enrolled namespace needs, and what stands in its way. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from stoq.records.cluster import ClusterService, Namespace
+from stoq.records.meta import API_VERSION, Key
+from stoq.records.workload import Workload
+from stoq_operator.problem import Problem
+from stoq_operator.world import World
+
+LABEL: Final = "stoq.dev/inject"
+"""On namespaces and pods: `enabled` or `disabled`."""
+
+TRUST: Final = "stoq-trust"
+"""The ConfigMap that every pod's sidecar mounts."""
+
+BUNDLE: Final = "bundle.pem"
+
+ENFORCED: Final = "pod-security.kubernetes.io/enforce"
+
+IPV4_VIPS: Final = "240.0.0.0/4"
+"""Reserved for future use since 1989 (RFC 1112, section 4), so it is nobody's."""
+
+
+def enrolled(world: World) -> tuple[str, ...]:
+    """Namespaces whose pods are meshed, all or some of them."""
+    found = {
+        record.metadata.name
+        for record in world.records.values()
+        if isinstance(record, Namespace) and record.metadata.labels.get(LABEL) == "enabled"
+    }
+    found.update(
+        record.metadata.namespace
+        for record in world.records.values()
+        if isinstance(record, Workload)
+    )
+    return tuple(sorted(found))
+
+
+def trust_maps(namespaces: Iterable[str], bundle: str) -> list[dict[str, Any]]:
+    """The ConfigMap of each namespace."""
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": TRUST,
+                "namespace": namespace,
+                "labels": {"app.kubernetes.io/managed-by": "stoq-operator"},
+            },
+            "data": {BUNDLE: bundle},
+        }
+        for namespace in namespaces
+    ]
+
+
+def obstacles(world: World) -> dict[Key, Problem]:
+    """Enrolled namespaces whose pods will be refused: by their Pod Security level, since capture
+    needs NET_ADMIN in an init container.
+    """
+    found: dict[Key, Problem] = {}
+    for key, record in world.records.items():
+        if not isinstance(record, Namespace):
+            continue
+        labels = record.metadata.labels
+        level = labels.get(ENFORCED, "privileged")
+        if labels.get(LABEL) == "enabled" and level != "privileged":
+            found[key] = Problem(
+                "PodSecurityRefuses",
+                f"namespace {key.name} enforces Pod Security {level}, which refuses the init "
+                f"container that captures traffic: no meshed pod can start. Set {ENFORCED} to "
+                f"privileged, or remove the label {LABEL}",
+            )
+    return found
+
+
+def default_mesh(trust_domain: str, services: Iterable[ClusterService]) -> dict[str, Any]:
+    """The MeshConfig of a cluster that has none. Where all Services have IPv4 addresses only, so
+    have service records.
+    """
+    addresses = [vip for service in services for vip in service.vips]
+    spec: dict[str, str] = {"trustDomain": trust_domain}
+    if addresses and not any(":" in address for address in addresses):
+        spec["vipRange"] = IPV4_VIPS
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "MeshConfig",
+        "metadata": {"name": "default"},
+        "spec": spec,
+    }
+
+
+def event(
+    key: Key, uid: str, api_version: str, problem: Problem, name: str, now: str
+) -> Mapping[str, Any]:
+    """The Event that tells of `problem`; `name` makes it one of its kind, `now` is RFC 3339."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": key.namespace or "default"},
+        "involvedObject": {
+            "apiVersion": api_version,
+            "kind": key.kind,
+            "name": key.name,
+            "uid": uid,
+            **({"namespace": key.namespace} if key.namespace else {}),
+        },
+        "type": "Warning",
+        "reason": problem.reason,
+        "message": problem.text[:1024],
+        "source": {"component": "stoq-operator"},
+        "reportingComponent": "stoq-operator",
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }

@@ -1,0 +1,97 @@
+"""`stoq-operator`: a control process in a cluster, one of several replicas.
+
+Every replica serves the registry and signs; the one that holds the Lease writes.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import Final
+
+from stoq import logs
+from stoq.settings.options import SettingsError, dump
+from stoq_operator.apiserver import ApiError
+from stoq_operator.clustersettings import ClusterSettings, read
+from stoq_operator.clusterstore import ClusterStore
+from stoq_operator.kept import StateError
+from stoq_operator.kube import ApiServer
+from stoq_operator.lease import Election
+from stoq_operator.metrics import Metrics
+from stoq_operator.podadmission import PodTokens
+from stoq_operator.process import Parts, run
+from stoq_operator.reconciler import Reconciler
+from stoq_operator.recordvips import RecordVips
+from stoq_operator.secretroots import SecretRoots
+
+log: Final = logging.getLogger("stoq.operator")
+
+LEASE: Final = "stoq-operator"
+
+REFUSED: Final = 2
+"""Exit status for settings that can not be."""
+
+FAILED: Final = 1
+"""Exit status for what the machine or the cluster refuses."""
+
+
+def main() -> int:
+    """The program; returns the exit status."""
+    try:
+        settings = read(os.environ)
+        logs.configure(settings.log.level, settings.log.format)
+        for group, values in dump(settings).items():
+            for name, value in values.items():
+                log.info("setting %s.%s = %s", group, name, value)
+        asyncio.run(_until_told(settings))
+    except SettingsError as error:
+        sys.stderr.write(f"stoq-operator: {error}\n")
+        return REFUSED
+    except (StateError, ApiError, OSError) as error:
+        sys.stderr.write(f"stoq-operator: {error}\n")
+        return FAILED
+    return 0
+
+
+async def serve(settings: ClusterSettings, stop: asyncio.Event) -> None:
+    """Runs until `stop` is set.
+
+    Raises `ApiError`, `StateError` and `OSError` for what keeps it from starting.
+    """
+    client = ApiServer()
+    place = settings.kubernetes.namespace
+    election = Election(client, place, LEASE, settings.identity)
+    store = ClusterStore(client)
+    roots = SecretRoots(client, election, place)
+    reconciler = Reconciler(client, election, lambda: store.rejected)
+    metrics = Metrics()
+    metrics.leads(lambda: election.leads)
+    parts = Parts(
+        store=store,
+        roots=roots,
+        vips=RecordVips(),
+        admission=PodTokens(client),
+        metrics=metrics,
+        bundle=reconciler.bundled,
+        settled=reconciler.settled,
+        beside=(client.run, store.run, roots.run, reconciler.run, election.run),
+    )
+    try:
+        await run(
+            parts,
+            stop,
+            mesh=settings.mesh,
+            listen=settings.listen,
+            ca=settings.ca,
+            log_level=settings.log.level,
+        )
+    finally:
+        await client.close()
+
+
+async def _until_told(settings: ClusterSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(settings, stop)

@@ -1,0 +1,69 @@
+"""Admission by the projected token of a pod, which the API server reviews.
+
+There is no ledger: replicas share none, and need none, since every signing is attested anew. An
+identity is revoked as such, up to the moment of its Revocation.
+"""
+
+from collections.abc import Callable, Iterable
+
+from stoq.api.call import Context
+from stoq.records.revocation import Revocation
+from stoq.registry import RevokedIdentity
+from stoq.signing import BINDING_LABEL, SignRequest
+from stoq_operator.apiserver import TOKEN_REVIEWS, ApiError, Client
+from stoq_operator.attest import check_binding, check_claims, check_sizes
+from stoq_operator.kept import Grant, Revoked, StateError
+from stoq_operator.ledger import barred, named_serials
+from stoq_operator.podtoken import holder, proven, review
+from stoq_operator.world import World
+
+
+class PodTokens:
+    """See `Admission`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def admit(
+        self, request: SignRequest, context: Context, world: Callable[[], World]
+    ) -> Grant:
+        """See `Admission`. What costs the API server nothing is looked at first."""
+        check_sizes(request)
+        check_binding(request, context.exporter(BINDING_LABEL))
+        try:
+            answer = await self._client.request(
+                "post", TOKEN_REVIEWS.path(""), review(request.token)
+            )
+        except ApiError as error:
+            raise StateError(f"a token can not be reviewed: {error}") from error
+        found = proven(answer.get("status") or {})
+        # The pods as they are after the review, not before it.
+        now = world()
+        workload = holder(found, now.pods)
+        check_claims(
+            request, workload, context.peer, now.mesh.trust_domain, barred(now.revocations)
+        )
+        return Grant(uid=workload.uid, spiffe_id=workload.spiffe_id(now.mesh.trust_domain))
+
+    def signed(self, grant: Grant, serial: str, issued: int, expires: int) -> None:
+        """See `Admission`. Nothing is remembered."""
+
+    def revoked(self, revocations: Iterable[Revocation], _now: float) -> Revoked:
+        """See `Admission`."""
+        found = tuple(revocations)
+        return Revoked(
+            serials=named_serials(found),
+            identities=tuple(
+                sorted(
+                    (
+                        RevokedIdentity(item.spec.spiffe_id, item.since)
+                        for item in found
+                        if item.spec.spiffe_id is not None
+                    ),
+                    key=lambda item: (item.spiffe_id, item.before),
+                )
+            ),
+        )
+
+    def tidy(self, _now: float) -> None:
+        """See `Admission`."""

@@ -1,0 +1,137 @@
+"""Roots in a Secret: every replica follows it, the leader changes it.
+
+The Secret is made once. One that somebody supplied beforehand is used as it is; one that somebody
+deleted is written again from memory.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+from typing import Any, Final
+
+from stoq_operator.apiserver import SECRETS, ApiError, Client, Deleted, Listed
+from stoq_operator.kept import KeptRoot, StateError
+from stoq_operator.lease import Election
+from stoq_operator.rootfiles import pack, unpack
+from stoq_operator.translate.meta import Raw
+
+log: Final = logging.getLogger(__name__)
+
+NAME: Final = "stoq-ca"
+
+ROTATE: Final = "stoq.dev/rotate"
+"""An annotation of the Secret that asks for a new root; `stoqctl rotate` sets it."""
+
+RETRY: Final = 1.0
+"""Seconds between attempts to write a Secret that is gone."""
+
+
+class SecretRoots:
+    """A `RootStore` on a Secret. `run` must run beside."""
+
+    def __init__(self, client: Client, election: Election, namespace: str) -> None:
+        self._client = client
+        self._election = election
+        self._namespace = namespace
+        self._roots: tuple[KeptRoot, ...] = ()
+        self._metadata: dict[str, Any] | None = None
+        """Of the Secret as last seen; `None`: there is none."""
+        self._listed = False
+        self._unreadable = ""
+
+    @property
+    def roots(self) -> tuple[KeptRoot, ...]:
+        """See `RootStore`."""
+        return self._roots
+
+    @property
+    def leads(self) -> bool:
+        """See `RootStore`. Nobody changes what he has not seen, or can not read."""
+        return self._election.leads and self._listed and not self._unreadable
+
+    @property
+    def rotation_wanted(self) -> bool:
+        """See `RootStore`."""
+        return ROTATE in ((self._metadata or {}).get("annotations") or {})
+
+    async def keep(self, roots: tuple[KeptRoot, ...]) -> None:
+        """See `RootStore`. What another replica wrote meanwhile is never overwritten."""
+        data = {name: base64.b64encode(item).decode() for name, item in pack(roots).items()}
+        metadata = dict(self._metadata or {})
+        metadata["annotations"] = {
+            name: value
+            for name, value in (metadata.get("annotations") or {}).items()
+            if name != ROTATE
+        }
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {**metadata, "name": NAME, "namespace": self._namespace},
+            "type": "Opaque",
+            "data": data,
+        }
+        known = self._metadata is not None
+        method, path = ("put", NAME) if known else ("post", "")
+        try:
+            written = await self._client.request(method, SECRETS.path(path, self._namespace), body)
+        except ApiError as error:
+            raise StateError(f"the roots are not written: {error}") from error
+        self._take(written)
+
+    async def run(self) -> None:
+        """Follows the Secret until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._mend_for_ever())
+
+    async def _follow(self) -> None:
+        there = False
+        async for event in self._client.watch(SECRETS, namespace=self._namespace, name=NAME):
+            match event:
+                case Listed():
+                    if not there:
+                        self._gone()
+                    self._listed = True
+                    there = False
+                case Deleted():
+                    self._gone()
+                case _:
+                    there = True
+                    self._take(event.object)
+
+    def _take(self, secret: Raw) -> None:
+        place = f"Secret {self._namespace}/{NAME}"
+        found = secret["metadata"]
+        self._metadata = {
+            name: found[name]
+            for name in ("labels", "annotations", "resourceVersion", "uid")
+            if name in found
+        }
+        try:
+            data = {
+                name: base64.b64decode(value, validate=True)
+                for name, value in (secret.get("data") or {}).items()
+            }
+            self._roots = unpack(data, place)
+            self._unreadable = ""
+        except (StateError, binascii.Error) as error:
+            if self._unreadable != str(error):
+                self._unreadable = str(error)
+                log.error("%s; the roots before stay in force", error)
+
+    def _gone(self) -> None:
+        if self._metadata is not None:
+            log.error("Secret %s/%s was deleted", self._namespace, NAME)
+        self._metadata = None
+        self._unreadable = ""
+
+    async def _mend_for_ever(self) -> None:
+        while True:
+            if self.leads and self._metadata is None and self._roots:
+                try:
+                    await self.keep(self._roots)
+                    log.warning("wrote Secret %s/%s again", self._namespace, NAME)
+                except StateError as error:
+                    log.error("%s", error)
+            await asyncio.sleep(RETRY)

@@ -1,0 +1,22 @@
+"""The metadata of every object."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stoq.records.meta import Metadata
+
+Raw = Mapping[str, Any]
+"""An object as the API server writes it in JSON."""
+
+
+def metadata(raw: Raw) -> Metadata:
+    """As far as we read it."""
+    found = raw["metadata"]
+    return Metadata(
+        name=found["name"],
+        namespace=found.get("namespace", ""),
+        uid=found.get("uid", ""),
+        labels=found.get("labels") or {},
+        generation=found.get("generation", 0),
+        creation_timestamp=found.get("creationTimestamp"),
+    )
