@@ -93,7 +93,7 @@ class DataPlane:
             )
             self._trust = state.trust
             self.engine.reauthorise()
-        self.engine.set_table(table(state, pod.name, pod.namespace, self._own))
+        self.engine.set_table(table(state, pod.name, pod.namespace, self._own, pod.node))
 
     def dialler(self) -> "ControlDialler":
         """A dialler of the control plane."""

@@ -1,11 +1,13 @@
 """The engine's routing table from what the registry said. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from stoq.capture.plan import Address
-from stoq.registry import RegistryState, ServiceEntry, WorkloadEntry
+from stoq.registry import Endpoint, RegistryState, ServiceEntry, WorkloadEntry
+from stoq_sidecar.choice import Place, usable
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -65,8 +67,11 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     probe_ports: tuple[int, ...]
 
 
-def table(state: RegistryState, name: str, namespace: str, addresses: Iterable[Address]) -> str:
-    """The table document (JSON) for the pod of that name with those addresses.
+def table(
+    state: RegistryState, name: str, namespace: str, addresses: Sequence[Address], node: str = ""
+) -> str:
+    """The table document (JSON) for the pod of that name with those addresses. `node` is where it
+    runs by its own account, for a registry that does not say.
 
     The addresses are the pod's own knowledge, not the registry's: only what is really configured
     here may be forwarded to. Two pods that claim one address are a race in the registry (the
@@ -74,12 +79,14 @@ def table(state: RegistryState, name: str, namespace: str, addresses: Iterable[A
     out rather than refusing the whole table, so one conflict cannot stop all updates.
     """
     workloads = _without_conflicts(state.workloads.values())
-    taken = {address for pod in workloads for address in pod.addresses}
+    owner = {address: pod for pod in workloads for address in pod.addresses}
+    here = _place(state, addresses, node)
     services: dict[str, Service] = {}
     for entry in sorted(state.services.values(), key=lambda s: s.key):
-        for vip in entry.vips:
-            if vip not in taken:
-                services.setdefault(vip, _service(entry, vip))
+        free = [vip for vip in entry.vips if vip not in owner]
+        endpoints = usable(entry, here, partial(_may_serve, entry, owner)) if free else ()
+        for vip in free:
+            services.setdefault(vip, _service(entry, vip, endpoints))
     document = Table(
         version=state.version,
         own=Own(name, namespace, tuple(str(address) for address in addresses)),
@@ -109,12 +116,29 @@ def _peer(entry: WorkloadEntry) -> Peer:
     )
 
 
-def _service(entry: ServiceEntry, vip: str) -> Service:
+def _place(state: RegistryState, addresses: Sequence[Address], node: str) -> Place:
+    own = state.mesh.own
+    return Place(
+        address=str(addresses[0]) if addresses else "",
+        node=(own.node if own else "") or node,
+        zone=own.zone if own else "",
+    )
+
+
+def _may_serve(entry: ServiceEntry, owner: Mapping[str, WorkloadEntry], endpoint: Endpoint) -> bool:
+    """Whether the identity bound to the endpoint is one that the service names, if it names any."""
+    if not entry.spiffe_ids:
+        return True
+    pod = owner.get(endpoint.address)
+    return pod is not None and pod.spiffe_id in entry.spiffe_ids
+
+
+def _service(entry: ServiceEntry, vip: str, endpoints: Sequence[Endpoint]) -> Service:
     return Service(
         name=entry.name,
         namespace=entry.namespace,
         vip=vip,
         ports=tuple(Port(port.port, port.target) for port in entry.ports if port.protocol == "TCP"),
-        endpoints=tuple(Target(end.address, end.weight) for end in entry.endpoints),
+        endpoints=tuple(Target(end.address, end.weight) for end in endpoints),
         spiffe_ids=entry.spiffe_ids,
     )

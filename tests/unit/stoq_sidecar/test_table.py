@@ -2,6 +2,9 @@
 
 import json
 from ipaddress import ip_address
+from typing import Any
+
+from msgspec.structs import replace
 
 from stoq.registry import (
     Endpoint,
@@ -35,7 +38,12 @@ def service(name: str, vip: str) -> ServiceEntry:
     )
 
 
-def made(workloads: list[WorkloadEntry], services: list[ServiceEntry]) -> dict[str, object]:
+def made(
+    workloads: list[WorkloadEntry],
+    services: list[ServiceEntry],
+    own: WorkloadEntry | None = None,
+    node: str = "",
+) -> dict[str, object]:
     state = RegistryState(
         epoch="e",
         version=7,
@@ -45,14 +53,20 @@ def made(workloads: list[WorkloadEntry], services: list[ServiceEntry]) -> dict[s
             outbound="meshOnly",
             exempt_sources=("fd00::1/128",),
             probe_ports=(8080,),
+            own=own,
         ),
         trust=TrustEntry(roots=(b"root",)),
         workloads={entry.uid: entry for entry in workloads},
         services={entry.key: entry for entry in services},
     )
-    own = [ip_address("fd00::2"), ip_address("10.0.0.2")]
-    document: dict[str, object] = json.loads(table(state, "web-0", "shop", own))
+    addresses = [ip_address("fd00::2"), ip_address("10.0.0.2")]
+    document: dict[str, object] = json.loads(table(state, "web-0", "shop", addresses, node))
     return document
+
+
+def services(*arguments: Any, **more: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = made(*arguments, **more)["services"]  # type: ignore[assignment]
+    return found
 
 
 def test_the_document_has_the_engines_shape() -> None:
@@ -101,3 +115,41 @@ def test_a_virtual_address_names_one_service_and_no_workload() -> None:
         [service("b", "fd53::1"), service("a", "fd53::1"), service("c", "fd00::3")],
     )
     assert [entry["name"] for entry in found["services"]] == ["a"]  # type: ignore[index,attr-defined]
+
+
+def test_each_virtual_address_leads_to_the_tcp_ports_only() -> None:
+    entry = ServiceEntry(
+        name="dns",
+        namespace="shop",
+        vips=("fd53::1", "10.96.0.10"),
+        ports=(ServicePort(53, 5353, "udp", "UDP"), ServicePort(53, 5354, "tcp")),
+        endpoints=(Endpoint("fd00::4"),),
+    )
+    found = services([], [entry])
+    assert [one["vip"] for one in found] == ["fd53::1", "10.96.0.10"]
+    assert [one["ports"] for one in found] == [[{"port": 53, "target": 5354}]] * 2
+
+
+def test_a_headless_service_is_no_route() -> None:
+    entry = ServiceEntry(name="db", namespace="shop", vips=(), ports=(), endpoints=())
+    assert services([], [entry]) == []
+
+
+def test_endpoints_are_chosen_for_the_place_of_this_pod() -> None:
+    near, far = Endpoint("fd00::4", node="n1"), Endpoint("fd00::5", node="n2")
+    entry = replace(service("db", "fd53::1"), endpoints=(near, far), local_only=True)
+    for own, node in ((replace(workload("me", "fd00::2"), node="n2"), ""), (None, "n2")):
+        (found,) = services([], [entry], own=own, node=node)
+        assert found["endpoints"] == [{"address": "fd00::5", "weight": 1}]
+
+
+def test_affinity_chooses_among_those_with_an_identity_of_the_service() -> None:
+    peer = workload("b", "fd00::5")
+    entry = replace(
+        service("db", "fd53::1"),
+        endpoints=(Endpoint("fd00::4"), Endpoint("fd00::5"), Endpoint("fd00::6")),
+        spiffe_ids=(peer.spiffe_id,),
+        affinity=True,
+    )
+    (found,) = services([peer], [entry])
+    assert found["endpoints"] == [{"address": "fd00::5", "weight": 1}]
