@@ -77,10 +77,16 @@ class Mesh:
         return f"spiffe://{self.settings.trust_domain}/ns/{NAMESPACE}/sa/{pod.name}"
 
     def write(
-        self, kind: str, name: str, spec: Mapping[str, Any], *, namespaced: bool = True
+        self,
+        kind: str,
+        name: str,
+        spec: Mapping[str, Any],
+        *,
+        namespaced: bool = True,
+        namespace: str = NAMESPACE,
     ) -> Path:
         """Writes a manifest; the control process follows it. JSON is YAML."""
-        metadata = {"name": name, **({"namespace": NAMESPACE} if namespaced else {})}
+        metadata = {"name": name, **({"namespace": namespace} if namespaced else {})}
         manifest = {
             "apiVersion": "stoq.dev/v1alpha1",
             "kind": kind,

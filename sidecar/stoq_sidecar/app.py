@@ -19,6 +19,7 @@ from stoq import constants, logs
 from stoq.broker import client as broker
 from stoq.capture.plan import Address
 from stoq.http import HttpServer, Routes
+from stoq.registry import RegistryState
 from stoq.settings.options import dump
 from stoq_sidecar import addresses, admin, capture_probe, discovery, health, listeners, svid
 from stoq_sidecar.backoff import Backoff
@@ -26,6 +27,7 @@ from stoq_sidecar.ca_client import CertificateAuthority
 from stoq_sidecar.cpus import workers
 from stoq_sidecar.data_plane import DataPlane
 from stoq_sidecar.discovery import Discovery
+from stoq_sidecar.dns.resolver import Resolver
 from stoq_sidecar.engine_settings import Surroundings
 from stoq_sidecar.identity import Renewal
 from stoq_sidecar.metrics import Metrics, Sources
@@ -57,6 +59,7 @@ class App:
         self.readiness = Readiness(latches)
         self._own: tuple[Address, ...] = ()
         self._plane: DataPlane | None = None
+        self._resolver: Resolver | None = None
         self._keeper: SvidKeeper | None = None
         self._follower: Discovery | None = None
 
@@ -108,8 +111,12 @@ class App:
         )
         pages = [*listeners.admin_listeners(ipv6=ipv6), *listeners.metrics_listeners(ipv6=ipv6)]
         self._plane = DataPlane(settings, around, self._own)
+        if settings.dns.enabled:
+            self._resolver = Resolver(settings, self._stale, ipv6=ipv6)
         async with self._plane.engine, asyncio.TaskGroup() as tasks:
             served = [tasks.create_task(page) for page in self._pages(self._plane, pages)]
+            if self._resolver is not None:
+                served.append(tasks.create_task(self._resolver.serve()))
             running = [
                 tasks.create_task(self._enrol(self._plane)),
                 tasks.create_task(self._prove_capture(around)),
@@ -136,13 +143,19 @@ class App:
         again = Backoff(follow.retry_min_seconds, follow.retry_max_seconds)
         keeper = SvidKeeper(authority, plane, renewal, retry, self.readiness)
         follower = Discovery(
-            plane.dialler, plane.use, node, again, self.readiness, keeper.renew_now
+            plane.dialler, partial(self._use, plane), node, again, self.readiness, keeper.renew_now
         )
         self._keeper, self._follower = keeper, follower
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keeper.run())
             await keeper.first.wait()
             tasks.create_task(follower.run())
+
+    def _use(self, plane: DataPlane, state: RegistryState) -> None:
+        """Puts a state in force; names never lead where the engine does not go yet."""
+        plane.use(state)
+        if self._resolver is not None:
+            self._resolver.use(state)
 
     async def _bundle_trusted(self, plane: DataPlane) -> None:
         failures = 0
@@ -188,6 +201,7 @@ class App:
                 svid=lambda: self._keeper.status if self._keeper else svid.SvidStatus(),
                 discovery=self._discovery_status,
                 ready=lambda: self.readiness.ready,
+                dns=self._resolver.counts.families if self._resolver else tuple,
                 version=constants.VERSION,
             )
         )
@@ -205,6 +219,9 @@ class App:
             HttpServer("stoq-sidecar administration", admin_routes).serve(loopback),
             HttpServer("stoq-sidecar", health_routes).serve([everywhere]),
         ]
+
+    def _stale(self) -> bool:
+        return self._discovery_status().stale
 
     def _discovery_status(self) -> discovery.DiscoveryStatus:
         return self._follower.status if self._follower else discovery.DiscoveryStatus()

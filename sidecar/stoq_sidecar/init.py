@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from stoq.capture import nft
 from stoq.capture.rules import render
 from stoq.settings.options import SettingsError
+from stoq_sidecar.dns import resolv
 from stoq_sidecar.settings import REFUSAL, read
 
 FAILURE = 1
@@ -47,7 +48,9 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Does what the command line asks; returns the exit status."""
     options = parser().parse_args(arguments)
     try:
-        plan = read(options.config, environment).plan()
+        settings = read(options.config, environment)
+        found = resolv.read(settings.dns.resolv_conf, settings.dns.nameservers)
+        plan = settings.plan(found.nameservers)
     except (SettingsError, ValueError) as error:
         _say(str(error))
         return REFUSAL

@@ -104,6 +104,7 @@ class Sources:
     svid: Callable[[], SvidStatus]
     discovery: Callable[[], DiscoveryStatus]
     ready: Callable[[], bool]
+    dns: Callable[[], Iterable[Metric]]
     version: str
 
 
@@ -131,6 +132,7 @@ class Metrics(Collector):
         sources = self._sources
         yield from engine_families(sources.snapshot())
         yield from agent_families(sources.svid(), sources.discovery(), ready=sources.ready())
+        yield from sources.dns()
         build = GaugeMetricFamily("stoq_build_info", "Always 1", labels=("component", "version"))
         build.add_metric(("sidecar", sources.version), 1)
         yield build

@@ -132,6 +132,21 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dns:
+    """The pod's resolver of service records."""
+
+    enabled: bool = option(
+        default=True, kind=flag(), why="false leaves the pod's DNS alone, and records without names"
+    )
+    resolv_conf: str = option(
+        "/etc/resolv.conf", text(), "the name servers captured and asked, and the search list"
+    )
+    nameservers: tuple[Address, ...] = option(
+        (), addresses(), "empty: those of the file; here for a pod whose file names others"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """Address families and the link."""
 
@@ -192,18 +207,20 @@ class Settings:
     identity: Identity
     discovery: Discovery
     capture: Capture
+    dns: Dns
     link: Link
     data: Data
     log: Log
     shutdown: Shutdown
 
-    def plan(self) -> Plan:
-        """Capture as these settings want it."""
+    def plan(self, nameservers: tuple[Address, ...] = ()) -> Plan:
+        """Capture as these settings want it; DNS to `nameservers` is captured if it is at all."""
         return Plan(
             sidecar_uids=(self.capture.sidecar_uid,),
             exclude_outbound_ports=self.capture.exclude_outbound_ports,
             exclude_outbound_networks=self.capture.exclude_outbound_networks,
             exclude_inbound_ports=self.capture.exclude_inbound_ports,
+            nameservers=nameservers if self.dns.enabled else (),
             ipv6_only=self.link.ipv6_only,
         )
 

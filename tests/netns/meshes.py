@@ -122,21 +122,29 @@ class Running:
 
 
 @contextmanager
-def running(*names: str, settings: MeshSettings | None = None) -> Iterator[Running]:
-    """A mesh whose `names` are ready; `outside` and `control` are pods without a sidecar."""
+def running(
+    *names: str,
+    settings: MeshSettings | None = None,
+    prepare: Callable[[Running], None] = lambda _: None,
+) -> Iterator[Running]:
+    """A mesh whose `names` are ready; `outside` and `control` are pods without a sidecar.
+    `prepare` is called when there are pods, before any program of the mesh runs in them.
+    """
     layout = plan.make(plan.new_run_id("t"), [*names, "control", "outside"], ipv4=True)
     state = State.create(layout.run, "test")
     try:
         netns.build(layout, state)
         mesh = Mesh(state, layout.pod("control"), settings)
+        made = Running(layout, mesh, state)
         pods = [layout.pod(name) for name in names]
+        prepare(made)
         for pod in pods:
             mesh.enrol(pod)
         mesh.start_control()
         for pod in pods:
             mesh.start_sidecar(pod)
         mesh.wait_ready(pods)
-        yield Running(layout, mesh, state)
+        yield made
     finally:
         state.remove()
 

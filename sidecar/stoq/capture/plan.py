@@ -17,6 +17,8 @@ from ipaddress import (
 
 from stoq import constants
 
+DNS_PORT = 53
+
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
@@ -45,7 +47,8 @@ class Plan:
 
     `sidecar_uids` own traffic that is never captured. The exclusions come from the pod's
     annotations; `direct_endpoints` are addresses with their TCP ports that must stay reachable
-    without the sidecar, such as the control plane's.
+    without the sidecar, such as the control plane's. DNS towards `nameservers` goes to the
+    sidecar's resolver unless an exclusion covers it; other name servers are left alone.
     """
 
     sidecar_uids: tuple[int, ...] = (constants.SIDECAR_UID,)
@@ -53,6 +56,7 @@ class Plan:
     exclude_outbound_networks: tuple[Network, ...] = ()
     exclude_inbound_ports: tuple[PortRange, ...] = ()
     direct_endpoints: tuple[tuple[Address, int], ...] = ()
+    nameservers: tuple[Address, ...] = ()
     ipv6_only: bool = False
 
     def __post_init__(self) -> None:
@@ -66,6 +70,20 @@ class Plan:
                 "sidecar_uids contains 0: every application that runs as root would bypass the "
                 f"mesh; run the sidecar as another user (default {constants.SIDECAR_UID})"
             )
+
+    @property
+    def captured_nameservers(self) -> tuple[Address, ...]:
+        """Name servers whose DNS is captured. Those with a zone index (`fe80::1%eth0`) are not:
+        nft has no word for one.
+        """
+        if any(ports.first <= DNS_PORT <= ports.last for ports in self.exclude_outbound_ports):
+            return ()
+        return tuple(
+            address
+            for address in self.nameservers
+            if "%" not in str(address)
+            and not any(address in network for network in self.exclude_outbound_networks)
+        )
 
 
 def parse_ports(text: str) -> tuple[PortRange, ...]:

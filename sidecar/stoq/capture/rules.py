@@ -17,7 +17,9 @@ Why each chain exists:
   flows older than the table): untranslated, they would leave for the original destination with
   the application's bytes in them.
 
-UDP is not captured by this table; chains for it stand beside these and change none of them.
+Of UDP only DNS towards the pod's name servers is captured, to the sidecar's resolver: it answers
+from the loopback addresses that a redirect leads to, so the kernel can translate its replies back.
+Chains for the rest stand beside these and change none of them.
 """
 
 import hashlib
@@ -26,7 +28,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from stoq import constants
-from stoq.capture.plan import Address, Plan, merged_networks, merged_ports
+from stoq.capture.plan import DNS_PORT, Address, Plan, merged_networks, merged_ports
 
 FAMILY: Final = "inet"
 TABLE: Final = "stoq"
@@ -107,12 +109,16 @@ def _family_in() -> Chain:
 def _outbound(plan: Plan) -> Chain:
     to_sidecar = f"counter redirect to :{constants.OUTBOUND_PORT}"
     bypass = f"ct mark set {BYPASS_MARK:#x} return"
+    dns = _dns(plan)
     rules = [
+        *(rule for rule in dns if rule.name.endswith("udp")),
         Rule("only-tcp", "meta l4proto != tcp return"),
         # Before the uid rule: the sidecar itself dials these to see that capture works.
         Rule("probe-ipv6", f"ip6 daddr ::1 tcp dport {constants.PROBE_PORT} {to_sidecar}"),
         Rule("probe-ipv4", f"ip daddr 127.0.0.1 tcp dport {constants.PROBE_PORT} {to_sidecar}"),
         Rule("sidecar", f"meta skuid {_set(plan.sidecar_uids)} {bypass}"),
+        # Before the loopback rule: a resolver on the node may be known to the pod as 127.0.0.53.
+        *(rule for rule in dns if rule.name.endswith("tcp")),
         # The route of the pod's own addresses goes through lo as well.
         Rule("loopback", 'oif "lo" return'),
     ]
@@ -139,6 +145,24 @@ def _outbound(plan: Plan) -> Chain:
             )
     rules.append(Rule("capture", f"meta l4proto tcp {to_sidecar}"))
     return Chain("outbound", "nat", "output", NAT, tuple(rules))
+
+
+def _dns(plan: Plan) -> list[Rule]:
+    """DNS of everybody but the sidecar, for each family and protocol that there is."""
+    rules = []
+    for version in (6, 4):
+        servers = [one for one in plan.captured_nameservers if one.version == version]
+        rules += [
+            Rule(
+                f"dns-ipv{version}-{protocol}",
+                f"{_protocol(servers[0])} daddr {_set(servers)} {protocol} dport {DNS_PORT} "
+                f"meta skuid != {_set(plan.sidecar_uids)} "
+                f"counter redirect to :{constants.DNS_PORT}",
+            )
+            for protocol in ("udp", "tcp")
+            if servers
+        ]
+    return rules
 
 
 def _inbound(plan: Plan) -> Chain:

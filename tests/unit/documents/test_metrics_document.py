@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from stoq.api.errors import Status
 from stoq.engine import snapshot
 from stoq_operator.metrics import Metrics as ControlMetrics
+from stoq_sidecar.dns.counts import Counts
 from stoq_sidecar.metrics import agent_families, engine_families
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -65,6 +66,9 @@ def _sidecar() -> Iterable[Metric]:
     discovery = SimpleNamespace(version=1, updated=1, stale=False, reconnects=1, refused=1)
     yield from engine_families(_snapshot())
     yield from agent_families(svid, discovery, ready=True)  # type: ignore[arg-type]
+    counts = Counts()
+    counts.requests["udp", "record"] = counts.failures["timeout"] = 1
+    yield from counts.families()
 
 
 def _control() -> Iterable[Metric]:

@@ -33,7 +33,7 @@ def settings(**more: str) -> Settings:
 
 @pytest.fixture(autouse=True)
 def free_ports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("ADMIN_PORT", "METRICS_PORT"):
+    for name in ("ADMIN_PORT", "METRICS_PORT", "DNS_PORT"):
         with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
             monkeypatch.setattr(constants, name, free.getsockname()[1])
     for name in ("STOQ_PORT", "OUTBOUND_PORT", "INBOUND_PORT"):

@@ -52,6 +52,7 @@ def page(snapshot: Snapshot) -> list[Sample]:
         svid=lambda: svid,
         discovery=lambda: discovery,
         ready=lambda: True,
+        dns=tuple,
         version="0.1.0",
     )
     text = Metrics(sources).render().decode()
