@@ -10,7 +10,7 @@ from typing import Final
 
 from stoq.broker.server import Broker, Pod
 from stoq.capture.nft import CaptureError
-from stoq.capture.plan import Plan, parse_networks, parse_ports
+from stoq.capture.plan import Plan, parse_addresses, parse_networks, parse_ports
 from stoq.records.workload import Workload
 
 log: Final = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ def _pod(workload: Workload, uid: int) -> Pod:
             exclude_outbound_ports=parse_ports(capture.exclude_outbound_ports),
             exclude_outbound_networks=parse_networks(capture.exclude_outbound_networks),
             exclude_inbound_ports=parse_ports(capture.exclude_inbound_ports),
+            nameservers=parse_addresses(capture.nameservers),
             ipv6_only=capture.ipv6_only,
         ),
     )

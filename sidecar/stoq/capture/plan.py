@@ -104,6 +104,11 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part) for part in _parts(text))
 
 
+def parse_addresses(text: str) -> tuple[Address, ...]:
+    """Addresses of `fd00::a,10.96.0.10`. Raises ValueError naming the part."""
+    return tuple(ip_address(part) for part in _parts(text))
+
+
 def parse_endpoint(text: str) -> tuple[Address, int]:
     """Address and port of `[fd00::9]:14012` or `10.0.0.9:14012`. Raises ValueError."""
     host, colon, port = text.strip().rpartition(":")

@@ -25,6 +25,8 @@ class CaptureSpec(
     """TCP ports and ranges."""
     ipv6_only: bool = False
     """Refuse IPv4 altogether."""
+    nameservers: str = ""
+    """Name servers of the pod, `fd00::a,10.96.0.10`: DNS towards them goes to the sidecar."""
 
 
 class WorkloadSpec(Spec, frozen=True, kw_only=True):

@@ -7,10 +7,16 @@ the same text first. One parser per kind then gives one error message per mistak
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Generic, TypeVar
 
-from stoq.capture.plan import Address, Network, PortRange, parse_networks, parse_ports
+from stoq.capture.plan import (
+    Address,
+    Network,
+    PortRange,
+    parse_addresses,
+    parse_networks,
+    parse_ports,
+)
 
 T = TypeVar("T")
 
@@ -103,11 +109,7 @@ def networks() -> Kind[tuple[Network, ...]]:
 
 def addresses() -> Kind[tuple[Address, ...]]:
     """IP addresses."""
-
-    def parse(value: str) -> tuple[Address, ...]:
-        return tuple(ip_address(part.strip()) for part in value.split(",") if part.strip())
-
-    return Kind("IP addresses such as fd00::2,10.0.0.2", parse)
+    return Kind("IP addresses such as fd00::2,10.0.0.2", parse_addresses)
 
 
 def host_and_port() -> Kind[str]:

@@ -39,6 +39,35 @@ def test_exclusions_come_before_capture_and_are_marked() -> None:
     assert all("ct mark set 0x36b8" in rule.expression for rule in outbound.rules[5:-1])
 
 
+SERVERS = (ip_address("fd00::53"), ip_address("10.0.0.53"))
+
+
+def dns(plan: Plan) -> list[str]:
+    return [name for name in names(chain(plan, "outbound")) if name.startswith("dns-")]
+
+
+def test_dns_towards_the_name_servers_is_turned_to_the_resolver() -> None:
+    assert dns(Plan()) == []
+    plan = Plan(nameservers=SERVERS)
+    order = names(chain(plan, "outbound"))
+    assert order[:3] == ["dns-ipv6-udp", "dns-ipv4-udp", "only-tcp"]
+    # The sidecar's own queries leave; a name server on loopback is one all the same.
+    assert order[5:9] == ["sidecar", "dns-ipv6-tcp", "dns-ipv4-tcp", "loopback"]
+    assert chain(plan, "outbound").rules[0].expression == (
+        "ip6 daddr { fd00::53 } udp dport 53 meta skuid != { 14008 } counter redirect to :14053"
+    )
+
+
+def test_exclusions_leave_dns_alone_too() -> None:
+    assert dns(Plan(nameservers=SERVERS, exclude_outbound_ports=parse_ports("50-60"))) == []
+    plan = Plan(nameservers=SERVERS, exclude_outbound_networks=parse_networks("10.0.0.0/8"))
+    assert dns(plan) == ["dns-ipv6-udp", "dns-ipv6-tcp"]
+
+
+def test_a_name_server_with_a_zone_index_is_not_captured() -> None:
+    assert dns(Plan(nameservers=(ip_address("fe80::1%eth0"),))) == []
+
+
 def test_inbound_lets_metrics_and_excluded_ports_through() -> None:
     plan = Plan(exclude_inbound_ports=parse_ports("22,2222"))
     assert names(chain(plan, "inbound")) == [

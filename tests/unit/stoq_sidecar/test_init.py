@@ -1,5 +1,7 @@
 """stoq-init without a kernel: its command line, settings and what it prints."""
 
+from pathlib import Path
+
 import pytest
 
 from stoq.capture import nft
@@ -10,6 +12,19 @@ def test_print_shows_the_rules_and_changes_nothing(capsys: pytest.CaptureFixture
     environment = {"STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS": "443"}
     assert init.run(["--print"], environment) == 0
     assert "tcp dport { 443 }" in capsys.readouterr().out
+
+
+def test_the_name_servers_come_from_resolv_conf(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text("nameserver 10.96.0.10\n")
+    environment = {"STOQ_DNS_RESOLV_CONF": str(file)}
+    assert init.run(["--print"], environment) == 0
+    assert "ip daddr { 10.96.0.10 } udp dport 53" in capsys.readouterr().out
+    assert init.run(["--print"], environment | {"STOQ_DNS_ENABLED": "false"}) == 0
+    assert "dport 53 " not in capsys.readouterr().out
+    assert init.run(["--print"], {"STOQ_DNS_RESOLV_CONF": str(tmp_path)}) == 2
 
 
 def test_bad_settings_end_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
