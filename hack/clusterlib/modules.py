@@ -6,7 +6,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from clusterlib import cgroups, control, kubeconfig, kubectl, links, machines, manifests, node
+from clusterlib import (
+    cgroups,
+    control,
+    inotify,
+    kubeconfig,
+    kubectl,
+    links,
+    machines,
+    manifests,
+    node,
+)
 from clusterlib.pki import Authority, Pair, signing_key
 from clusterlib.plan import CONTROL, Family, Node, Plan, make
 from clusterlib.progress import ClusterError, step, wait_until
@@ -32,6 +42,7 @@ def up(record: Record) -> None:
     off = [machine for machine in plan.machines if not machines.running(record, machine)]
     if len(off) == len(plan.machines):
         # Machines start when their links are whole: with one running there is nothing to do.
+        inotify.make_room()
         with step("network"):
             links.remove(plan)
             links.build(plan)

@@ -75,7 +75,8 @@ class Cluster:
 
     def fetch(self, pod: str, url: str) -> str:
         """What an HTTP request from inside `pod` is answered; tried again for 10 seconds."""
-        tries = f"for i in $(seq 20); do wget -qO- -T 3 {url} && exit; sleep 0.5; done; exit 1"
+        # Not wget's own -T: with it, the busybox of Debian 12 ends with a segmentation fault.
+        tries = f"for i in $(seq 20); do timeout 3 wget -qO- {url} && exit; sleep 0.5; done; exit 1"
         return self.execute(pod, "sh", "-c", tries).strip()
 
     def addresses(self, pod: str) -> list[str]:

@@ -6,17 +6,39 @@ cluster they fail: none is ever skipped.
 
 import os
 from collections.abc import Iterator
+from hashlib import sha256
+from shutil import move
 from uuid import uuid4
 
 import pytest
 
-from cluster.access import Cluster
+from cluster.access import HACK, Cluster, hack_cluster
+
+SERVERS = ("postgresql", "python3-minimal", "redis-server", "redis-tools")
+"""Debian packages of the servers that are run through the mesh."""
 
 
 @pytest.fixture(scope="session")
 def running() -> Cluster:
     """The cluster under test: STOQ_CLUSTER, else `local`."""
     return Cluster(os.environ.get("STOQ_CLUSTER", "local"))
+
+
+@pytest.fixture(scope="session")
+def applications(running: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image with unmodified servers and their clients, on every node: its name.
+
+    Kept in .stoq: Debian is downloaded once, not for every run.
+    """
+    tag = "localhost/stoq/applications:" + sha256(" ".join(SERVERS).encode()).hexdigest()[:12]
+    archive = HACK.parents[1] / ".stoq" / f"applications-{tag.rpartition(':')[2]}.tar"
+    if not archive.exists():
+        archive.parent.mkdir(exist_ok=True)
+        fresh = tmp_path_factory.mktemp("image") / "image.tar"
+        hack_cluster("image", tag, fresh, *SERVERS)
+        move(fresh, archive)
+    hack_cluster("load", "--name", running.name, archive)
+    return tag
 
 
 @pytest.fixture(scope="module")
