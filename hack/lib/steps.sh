@@ -33,6 +33,43 @@ step() {
   say "== $name: ${spent} s"
 }
 
+# within SECONDS NAME COMMAND...: a step that is ended, with all that it started, when it takes longer.
+within() {
+  local budget=$1 name=$2
+  shift 2
+  step "$name" bounded "$budget" "$name" "$@"
+}
+
+bounded() {
+  local budget=$1 name=$2 job watch status=0
+  shift 2
+  # A process group of its own: whatever the part started ends with it.
+  set -m
+  (
+    set -e
+    "$@"
+  ) &
+  job=$!
+  (
+    trap 'kill $!' TERM
+    sleep "$budget" &
+    wait $!
+    say "== $name: still not done after its ${budget} s, so it is ended here. What it did last stands above"
+    kill -TERM -- "-$job"
+    sleep 30 &
+    wait $!
+    kill -KILL -- "-$job"
+  ) &
+  watch=$!
+  set +m
+  # shellcheck disable=SC2064  # this job, not one of a later part
+  trap "kill -TERM -- -$job -$watch 2>/dev/null; exit 130" INT TERM
+  wait "$job" || status=$?
+  kill -TERM -- "-$watch" 2>/dev/null || true
+  trap - INT TERM
+  return "$status"
+}
+
 # elapsed_since START: seconds since an earlier $EPOCHREALTIME, one decimal.
 elapsed_since() {
   local now=$EPOCHREALTIME

@@ -1,7 +1,10 @@
 """The parts of a hack/ program end as the program itself would."""
 
 import subprocess
+import time
 from pathlib import Path
+
+from lab.state import start_time
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,3 +32,21 @@ def test_a_part_that_passes_is_followed_by_the_next():
     done = run("step one true\nstep two echo reached")
     assert done.returncode == 0
     assert done.stdout == "reached\n"
+
+
+def test_a_part_that_takes_too_long_is_ended_and_says_so():
+    script = "part() { sleep 60 & echo $!; wait; }\nwithin 1 name part\necho next part"
+    done = run(script)
+    assert done.returncode != 0
+    assert "name: still not done after its 1 s" in done.stderr
+    started = int(done.stdout)
+    deadline = time.monotonic() + 10
+    while start_time(started) is not None:
+        assert time.monotonic() < deadline, "what the part started goes on"
+        time.sleep(0.05)
+
+
+def test_a_part_that_ends_in_time_is_left_alone():
+    done = run("part() { exit 3; }\nset +e\nwithin 60 name part\necho status $?")
+    assert done.stdout == "status 3\n"
+    assert "still not done" not in done.stderr
