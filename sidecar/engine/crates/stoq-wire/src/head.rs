@@ -42,8 +42,8 @@ pub enum StreamKind {
     Tcp,
     /// Calls of the API layer.
     Api,
-    /// A path self-test: the receiver echoes.
-    Probe,
+    /// Reserved: receivers refuse it.
+    Reserved,
     /// Control of the connection itself.
     Control,
 }
@@ -53,7 +53,7 @@ impl StreamKind {
         match self {
             Self::Tcp => 1,
             Self::Api => 2,
-            Self::Probe => 3,
+            Self::Reserved => 3,
             Self::Control => 4,
         }
     }
@@ -62,7 +62,7 @@ impl StreamKind {
         match value {
             1 => Some(Self::Tcp),
             2 => Some(Self::Api),
-            3 => Some(Self::Probe),
+            3 => Some(Self::Reserved),
             4 => Some(Self::Control),
             _ => None,
         }

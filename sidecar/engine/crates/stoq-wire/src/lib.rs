@@ -8,6 +8,7 @@
 
 pub mod cid;
 pub mod code;
+pub mod control;
 pub mod head;
 pub mod parameters;
 pub mod varint;
