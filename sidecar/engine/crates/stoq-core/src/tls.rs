@@ -10,6 +10,7 @@ mod config;
 mod context;
 mod endpoint;
 mod leaves;
+mod reauthentication;
 mod shared;
 mod signer;
 mod suite;
@@ -19,6 +20,7 @@ pub use composite::{
     DOMAIN_LABEL, ED25519_FALCON_512, ED25519_FALCON_1024, scheme_name, scheme_of,
 };
 pub use context::{Aead, ResetSecret, ServerRole, TlsContext, TlsSettings};
+pub use reauthentication::{Binding, ReauthenticationError};
 pub use shared::IdentityError;
 
 pub(crate) use shared::{Shared, scheme_for};

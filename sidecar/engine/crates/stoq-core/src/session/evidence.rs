@@ -3,7 +3,9 @@
 use stoq_wire::parameters::StoqParameters;
 
 use crate::authorise::Peer;
+use crate::falcon::Degree;
 use crate::profile::CryptoProfile;
+use crate::tls::{scheme_for, scheme_name};
 
 /// What was negotiated, not what was configured. Complete once quinn-proto
 /// reports `Connected`; before that the peer may be missing.
@@ -13,7 +15,7 @@ pub struct Evidence {
     pub key_exchange: &'static str,
     /// What the peer signed with, such as `Ed25519+FALCON-1024`; `none` for a
     /// client without a certificate. On a resumed connection: in the handshake
-    /// that the session comes from.
+    /// that the session comes from. After a re-authentication: in that.
     pub peer_signature: &'static str,
     /// What we signed with, likewise.
     pub local_signature: &'static str,
@@ -28,4 +30,42 @@ pub struct Evidence {
     pub peer: Option<Peer>,
     /// The peer's STOQ parameters; `None` for a plain QUIC peer.
     pub stoq: Option<StoqParameters>,
+}
+
+impl Evidence {
+    /// The same connection after its peer has proven another certificate of its identity;
+    /// `own` is the profile in force here.
+    pub(crate) fn renewed(&self, peer: Peer, own: CryptoProfile) -> Self {
+        let theirs = profile_of(own, &peer);
+        Self {
+            peer_signature: signature_name(theirs),
+            profile: weaker(own, theirs),
+            peer: Some(peer),
+            ..self.clone()
+        }
+    }
+}
+
+/// The profile a peer's signature satisfied. The verifier accepts a hybrid
+/// scheme only with a key of its degree, so the key tells.
+pub(super) fn profile_of(own: CryptoProfile, peer: &Peer) -> CryptoProfile {
+    match (own, peer.falcon_degree) {
+        (CryptoProfile::Classical, _) => CryptoProfile::Classical,
+        (_, Degree::Falcon1024) => CryptoProfile::Hybrid1024,
+        (_, Degree::Falcon512) => CryptoProfile::Hybrid512,
+    }
+}
+
+/// The weaker of two profiles.
+pub(super) fn weaker(one: CryptoProfile, other: CryptoProfile) -> CryptoProfile {
+    if one == CryptoProfile::Hybrid1024 {
+        other
+    } else {
+        one
+    }
+}
+
+/// What a profile signs with, in words.
+pub(super) fn signature_name(profile: CryptoProfile) -> &'static str {
+    scheme_name(scheme_for(profile))
 }

@@ -13,12 +13,11 @@ use rustls::quic::{Connection, KeyChange, Secrets, Suite};
 use rustls::{CipherSuite, HandshakeKind, NamedGroup};
 use stoq_wire::parameters::StoqParameters;
 
+use super::evidence::{profile_of, signature_name, weaker};
 use super::{Evidence, keys, refuse};
 use crate::authorise::{Expect, Peer, Refusal};
-use crate::falcon::Degree;
-use crate::profile::CryptoProfile;
 use crate::tickets::TicketScope;
-use crate::tls::{Shared, scheme_for, scheme_name};
+use crate::tls::Shared;
 
 /// A TLS handshake, its outcome, and the keys that follow from it.
 pub(super) struct TlsSession {
@@ -215,28 +214,6 @@ fn announced(peer: Option<Peer>, stoq: Option<&StoqParameters>) -> Result<Option
         }
         _ => Ok(peer),
     }
-}
-
-/// The profile a peer's signature satisfied. The verifier accepts a hybrid
-/// scheme only with a key of its degree, so the key tells.
-fn profile_of(own: CryptoProfile, peer: &Peer) -> CryptoProfile {
-    match (own, peer.falcon_degree) {
-        (CryptoProfile::Classical, _) => CryptoProfile::Classical,
-        (_, Degree::Falcon1024) => CryptoProfile::Hybrid1024,
-        (_, Degree::Falcon512) => CryptoProfile::Hybrid512,
-    }
-}
-
-fn weaker(one: CryptoProfile, other: CryptoProfile) -> CryptoProfile {
-    if one == CryptoProfile::Hybrid1024 {
-        other
-    } else {
-        one
-    }
-}
-
-fn signature_name(profile: CryptoProfile) -> &'static str {
-    scheme_name(scheme_for(profile))
 }
 
 fn group_name(group: NamedGroup) -> &'static str {

@@ -47,9 +47,17 @@ pub(super) fn sign<R: CryptoRng + RngCore>(
     rng: &mut R,
     content: &[u8],
 ) -> Vec<u8> {
-    let message = [DOMAIN_LABEL, content].concat();
-    let mut signature = key.sign_ed25519(&message).to_vec();
-    signature.extend(key.sign_falcon(rng, &message));
+    sign_bare(key, rng, &[DOMAIN_LABEL, content].concat())
+}
+
+/// Signs a message that begins with a label of its own.
+pub(super) fn sign_bare<R: CryptoRng + RngCore>(
+    key: &HybridKey,
+    rng: &mut R,
+    message: &[u8],
+) -> Vec<u8> {
+    let mut signature = key.sign_ed25519(message).to_vec();
+    signature.extend(key.sign_falcon(rng, message));
     signature
 }
 
@@ -61,10 +69,20 @@ pub(super) fn verify(
     signature: &[u8],
 ) -> bool {
     let message = [DOMAIN_LABEL, content].concat();
+    verify_bare(ed25519, falcon, &message, signature)
+}
+
+/// Whether both halves of `signature` verify over a message with a label of its own.
+pub(super) fn verify_bare(
+    ed25519: &[u8; ED25519_LEN],
+    falcon: &VerifyingKey,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
     let Some((first, second)) = signature.split_at_checked(ED25519_SIGNATURE_LEN) else {
         return false;
     };
-    verify_ed25519(ed25519, &message, first) && falcon.verify(&message, second)
+    verify_ed25519(ed25519, message, first) && falcon.verify(message, second)
 }
 
 #[cfg(test)]

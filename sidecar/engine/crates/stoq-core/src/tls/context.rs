@@ -97,7 +97,7 @@ impl Default for TlsSettings {
 /// TLS for all connections of a process. Cheap to share; identity and trust
 /// are replaced at any time without touching connections.
 pub struct TlsContext {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     configs: Configs,
     server_tickets: Arc<ServerTickets>,
     endpoint: EndpointKeys,

@@ -20,6 +20,7 @@ use crate::random::Random;
 #[derive(Debug)]
 pub(crate) struct Identity {
     certified: Arc<CertifiedKey>,
+    signing: Arc<HybridSigningKey>,
     falcon_key_id: KeyId,
     /// The last second the leaf is valid in, as Unix time.
     pub(super) not_after: u64,
@@ -35,19 +36,42 @@ impl Identity {
         random: Source,
     ) -> Self {
         let falcon_key_id = key.falcon_public().key_id();
-        let signing = HybridSigningKey {
+        let signing = Arc::new(HybridSigningKey {
             key,
             scheme,
             random,
-        };
+        });
         Self {
             falcon_key_id,
             not_after,
             certified: Arc::new(CertifiedKey::new(
                 vec![CertificateDer::from(leaf)],
-                Arc::new(signing),
+                signing.clone(),
             )),
+            signing,
         }
+    }
+
+    /// Our certificate, DER.
+    pub(super) fn leaf(&self) -> &[u8] {
+        self.certified.cert.first().map_or(&[], AsRef::as_ref)
+    }
+
+    /// Signs a message that begins with a label of its own, with the profile's scheme.
+    pub(super) fn sign_bare(
+        &self,
+        message: &[u8],
+    ) -> Result<(SignatureScheme, Vec<u8>), rustls::Error> {
+        let HybridSigningKey {
+            key,
+            scheme,
+            random,
+        } = &*self.signing;
+        let signature = match *scheme {
+            SignatureScheme::ED25519 => key.sign_ed25519(message).to_vec(),
+            _ => composite::sign_bare(key, &mut Random::new(*random)?, message),
+        };
+        Ok((*scheme, signature))
     }
 
     /// SHA-256 of our FALCON public key.

@@ -12,6 +12,7 @@ mod never_panics;
 mod pair;
 mod parameters;
 mod quinn_limits;
+mod reauthentication;
 mod refusals;
 mod requests;
 mod resumption;
