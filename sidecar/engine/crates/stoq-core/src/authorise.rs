@@ -154,6 +154,9 @@ fn standing(
             serial: peer.serial.clone(),
         });
     }
+    if let Some(before) = trust.identity_revoked(&peer.spiffe, peer.not_before) {
+        return Err(Refusal::IdentityRevoked { id: id(), before });
+    }
     if now > peer.not_after {
         return Err(Refusal::Expired {
             id: id(),

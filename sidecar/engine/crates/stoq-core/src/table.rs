@@ -6,19 +6,23 @@
 //! is a pure decision. What cannot be decided is refused, and a workload of the
 //! mesh is never reached in plaintext, in any mode.
 
+mod access;
 mod document;
 mod inbound;
+mod index;
 mod network;
 mod outbound;
 mod reason;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::spiffe::SpiffeId;
 
+pub use access::{Access, AccessEffect, AccessTally, Ruling};
 pub use inbound::{
     Admission, InboundPlaintext, InboundStream, decide_inbound_plaintext, decide_inbound_stream,
 };
@@ -87,23 +91,26 @@ pub struct ServicePort {
 }
 
 /// One endpoint of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its address, in or outside the mesh.
     pub address: IpAddr,
     /// Share of new connections, relative to the other endpoints; 0 drains it.
     pub weight: u32,
+    /// Its own port for each port of the service, in their order; empty where they
+    /// are the service's [`ServicePort::target`].
+    pub targets: Vec<u16>,
 }
 
-/// A service: a virtual address, its ports and the endpoints behind it.
+/// A service: its virtual addresses, its ports and the endpoints behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Name.
     pub name: String,
     /// Namespace.
     pub namespace: String,
-    /// The virtual address that clients dial.
-    pub vip: IpAddr,
+    /// The virtual addresses that clients dial; at least one.
+    pub vips: Vec<IpAddr>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
     /// Its endpoints.
@@ -144,6 +151,8 @@ pub struct Table {
     services: Vec<Service>,
     exempt_sources: Vec<Network>,
     probe_ports: Vec<u16>,
+    access: Arc<Access>,
+    ipv6_only: bool,
     workload_of: HashMap<IpAddr, usize>,
     service_of: HashMap<IpAddr, usize>,
 }
@@ -161,6 +170,8 @@ impl Table {
             services: Vec::new(),
             exempt_sources: Vec::new(),
             probe_ports: Vec::new(),
+            access: Arc::default(),
+            ipv6_only: false,
             workload_of: HashMap::new(),
             service_of: HashMap::new(),
         }
@@ -196,6 +207,18 @@ impl Table {
         self.outbound
     }
 
+    /// Who may reach this workload, beyond being of the mesh.
+    #[must_use]
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// Whether flows over IPv4 are refused.
+    #[must_use]
+    pub fn ipv6_only(&self) -> bool {
+        self.ipv6_only
+    }
+
     /// Every workload of the mesh that the table knows.
     #[must_use]
     pub fn workloads(&self) -> &[Workload] {
@@ -215,7 +238,7 @@ impl Table {
         self.workloads.get(index)
     }
 
-    /// The service whose virtual address is `address`.
+    /// The service that has `address` among its virtual ones.
     #[must_use]
     pub fn service_at(&self, address: IpAddr) -> Option<&Service> {
         let index = *self.service_of.get(&address.to_canonical())?;

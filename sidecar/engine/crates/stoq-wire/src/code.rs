@@ -76,10 +76,12 @@ codes! {
         Cancelled = 0x16, "cancelled";
         /// The stream head could not be read.
         BadHead = 0x17, "bad_head";
-        /// A policy denies this flow.
+        /// This endpoint does not take such a stream from this peer.
         Denied = 0x18, "denied";
         /// The endpoint is going away and takes no new streams.
         Draining = 0x19, "draining";
+        /// An access policy of the destination refuses this peer.
+        AccessDenied = 0x1a, "access_denied";
     }
 }
 

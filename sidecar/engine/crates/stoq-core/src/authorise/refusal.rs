@@ -75,6 +75,16 @@ pub enum Refusal {
         /// Its serial number.
         serial: Vec<u8>,
     },
+    /// The identity was revoked after the certificate was issued.
+    #[error(
+        "certificates of {id} from before {before} (Unix time) are revoked: its sidecar must obtain a new one"
+    )]
+    IdentityRevoked {
+        /// Whom the certificate names.
+        id: SpiffeId,
+        /// Certificates whose validity begins earlier are revoked.
+        before: u64,
+    },
     /// The transport parameters name another FALCON key than the certificate.
     #[error("the peer {0} announces a FALCON key that is not its certificate's")]
     FalconKeyId(SpiffeId),
@@ -102,7 +112,7 @@ impl Refusal {
             | Self::UnknownRoot(_)
             | Self::RootExpired { .. } => Alert::UnknownCA,
             Self::Expired { .. } | Self::NotYetValid { .. } => Alert::CertificateExpired,
-            Self::Revoked { .. } => Alert::CertificateRevoked,
+            Self::Revoked { .. } | Self::IdentityRevoked { .. } => Alert::CertificateRevoked,
             Self::OtherId { .. } => Alert::AccessDenied,
         }
     }
@@ -114,7 +124,7 @@ impl Refusal {
             Self::Expired { .. } | Self::NotYetValid { .. } | Self::RootExpired { .. } => {
                 ConnectionCode::Expired
             }
-            Self::Revoked { .. } => ConnectionCode::Revoked,
+            Self::Revoked { .. } | Self::IdentityRevoked { .. } => ConnectionCode::Revoked,
             _ => ConnectionCode::Unauthorised,
         }
     }
@@ -132,6 +142,7 @@ impl Refusal {
             Self::Expired { .. } => "expired",
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::Revoked { .. } => "revoked",
+            Self::IdentityRevoked { .. } => "identity_revoked",
             Self::FalconKeyId(_) => "other_falcon_key",
             Self::OtherId { .. } => "other_id",
         }

@@ -1,9 +1,9 @@
 //! What a workload trusts.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::cert::{RootCertificate, plain_serial};
-use crate::spiffe::TrustDomain;
+use crate::spiffe::{SpiffeId, TrustDomain};
 
 /// Roots, revocations and federated domains. Replaced as a whole when any of
 /// it changes.
@@ -16,6 +16,7 @@ pub struct Trust {
     /// Roots of the domains we federate with.
     pub federated: BTreeMap<TrustDomain, Vec<RootCertificate>>,
     revoked: HashSet<Vec<u8>>,
+    revoked_identities: HashMap<SpiffeId, u64>,
 }
 
 impl Trust {
@@ -27,6 +28,7 @@ impl Trust {
             roots,
             federated: BTreeMap::new(),
             revoked: HashSet::new(),
+            revoked_identities: HashMap::new(),
         }
     }
 
@@ -40,6 +42,21 @@ impl Trust {
     #[must_use]
     pub fn is_revoked(&self, serial: &[u8]) -> bool {
         self.revoked.contains(plain_serial(serial))
+    }
+
+    /// Revokes every certificate of `id` whose validity begins before `before` (Unix
+    /// time). Of several bounds the latest holds.
+    pub fn revoke_identity(&mut self, id: SpiffeId, before: u64) {
+        let bound = self.revoked_identities.entry(id).or_insert(before);
+        *bound = before.max(*bound);
+    }
+
+    /// The bound of [`revoke_identity`](Self::revoke_identity) that a certificate of `id`
+    /// valid from `not_before` falls under, if it does.
+    #[must_use]
+    pub fn identity_revoked(&self, id: &SpiffeId, not_before: u64) -> Option<u64> {
+        let before = *self.revoked_identities.get(id)?;
+        (not_before < before).then_some(before)
     }
 
     /// The roots that speak for a trust domain, if any may.

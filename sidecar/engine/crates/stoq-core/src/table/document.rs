@@ -2,17 +2,18 @@
 //!
 //! Unknown fields are refused: a misspelt one would silently mean its default.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::access::{Access, RuleDocument};
 use super::{
     Endpoint, InboundMode, Network, OutboundMode, Own, Service, ServicePort, Table, TableError,
-    Workload,
+    Workload, index,
 };
 use crate::spiffe::SpiffeId;
 
@@ -53,6 +54,10 @@ struct Document {
     exempt_sources: Vec<Text<Network>>,
     #[serde(default)]
     probe_ports: Vec<Port>,
+    #[serde(default)]
+    access: Vec<RuleDocument>,
+    #[serde(default)]
+    ipv6_only: bool,
 }
 
 #[derive(Deserialize)]
@@ -80,7 +85,7 @@ struct WorkloadDocument {
 struct ServiceDocument {
     name: String,
     namespace: String,
-    vip: Address,
+    vips: Vec<Address>,
     ports: Vec<PortDocument>,
     #[serde(default)]
     endpoints: Vec<EndpointDocument>,
@@ -101,6 +106,8 @@ struct EndpointDocument {
     address: Address,
     #[serde(default = "one")]
     weight: u32,
+    #[serde(default)]
+    targets: Vec<Port>,
 }
 
 fn stoq_port() -> Port {
@@ -112,7 +119,7 @@ fn one() -> u32 {
 }
 
 /// A value written as text and read by its own parser.
-struct Text<T>(T);
+pub(super) struct Text<T>(pub(super) T);
 
 impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Text<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -155,21 +162,29 @@ impl Document {
     fn into_table(self) -> Result<Table, TableError> {
         let workloads: Vec<Workload> = self.workloads.into_iter().map(Into::into).collect();
         let services: Vec<Service> = self.services.into_iter().map(Into::into).collect();
-        let workload_of = index_workloads(&workloads)?;
-        let service_of = index_services(&services, &workload_of)?;
+        let workload_of = index::workloads(&workloads)?;
+        let service_of = index::services(&services, &workload_of)?;
+        let own = Own {
+            name: self.own.name,
+            namespace: self.own.namespace,
+            addresses: plain(self.own.addresses),
+        };
+        let mut known = own.addresses.iter().filter_map(|ip| workload_of.get(ip));
+        let home = known
+            .next()
+            .map(|index| workloads[*index].spiffe_id.trust_domain().clone());
+        let access = Access::new(self.access, home)?;
         Ok(Table {
             version: self.version,
-            own: Own {
-                name: self.own.name,
-                namespace: self.own.namespace,
-                addresses: plain(self.own.addresses),
-            },
+            own,
             inbound: self.inbound,
             outbound: self.outbound,
             workloads,
             services,
             exempt_sources: self.exempt_sources.into_iter().map(|n| n.0).collect(),
             probe_ports: self.probe_ports.into_iter().map(|port| port.0).collect(),
+            access: Arc::new(access),
+            ipv6_only: self.ipv6_only,
             workload_of,
             service_of,
         })
@@ -198,11 +213,12 @@ impl From<ServiceDocument> for Service {
         let endpoint = |document: EndpointDocument| Endpoint {
             address: document.address.0,
             weight: document.weight,
+            targets: document.targets.into_iter().map(|port| port.0).collect(),
         };
         Self {
             name: document.name,
             namespace: document.namespace,
-            vip: document.vip.0,
+            vips: plain(document.vips),
             ports: document.ports.into_iter().map(port).collect(),
             endpoints: document.endpoints.into_iter().map(endpoint).collect(),
             spiffe_ids: document.spiffe_ids.into_iter().map(|id| id.0).collect(),
@@ -212,47 +228,4 @@ impl From<ServiceDocument> for Service {
 
 fn plain(addresses: Vec<Address>) -> Vec<IpAddr> {
     addresses.into_iter().map(|address| address.0).collect()
-}
-
-fn index_workloads(workloads: &[Workload]) -> Result<HashMap<IpAddr, usize>, TableError> {
-    let mut index = HashMap::new();
-    for (w, workload) in workloads.iter().enumerate() {
-        if workload.addresses.is_empty() {
-            return Err(TableError {
-                field: format!("workloads[{w}].addresses"),
-                problem: "the list is empty: a workload has at least one address".to_owned(),
-            });
-        }
-        for (a, address) in workload.addresses.iter().enumerate() {
-            let earlier = index.insert(*address, w).filter(|earlier| *earlier != w);
-            if let Some(earlier) = earlier {
-                return Err(TableError {
-                    field: format!("workloads[{w}].addresses[{a}]"),
-                    problem: format!(
-                        "{address} also belongs to workloads[{earlier}]: an address names one workload"
-                    ),
-                });
-            }
-        }
-    }
-    Ok(index)
-}
-
-fn index_services(
-    services: &[Service],
-    workload_of: &HashMap<IpAddr, usize>,
-) -> Result<HashMap<IpAddr, usize>, TableError> {
-    let mut index = HashMap::new();
-    for (s, Service { vip, .. }) in services.iter().enumerate() {
-        let taken = match (index.insert(*vip, s), workload_of.get(vip)) {
-            (Some(earlier), _) => format!("services[{earlier}].vip"),
-            (None, Some(workload)) => format!("workloads[{workload}]"),
-            (None, None) => continue,
-        };
-        return Err(TableError {
-            field: format!("services[{s}].vip"),
-            problem: format!("{vip} is also {taken}: a virtual address names one service"),
-        });
-    }
-    Ok(index)
 }

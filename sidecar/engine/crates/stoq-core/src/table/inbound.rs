@@ -60,9 +60,15 @@ pub fn decide_inbound_plaintext(
     if table.workload_at(source.ip()).is_some() && !table.is_own(source.ip()) {
         return InboundPlaintext::Refuse(Reason::PlaintextFromMesh);
     }
-    match table.inbound {
-        InboundMode::Permissive => InboundPlaintext::Admit(Admission::Permissive),
-        InboundMode::Strict => InboundPlaintext::Refuse(Reason::PlaintextStrict),
+    if table.inbound == InboundMode::Strict {
+        return InboundPlaintext::Refuse(Reason::PlaintextStrict);
+    }
+    // Whoever proves no identity is nobody that a policy names. A workload that reaches
+    // itself is not subject to its own policies.
+    if table.is_own(source.ip()) || table.access.rule(None, port).admits() {
+        InboundPlaintext::Admit(Admission::Permissive)
+    } else {
+        InboundPlaintext::Refuse(Reason::AccessDenied)
     }
 }
 
@@ -87,6 +93,9 @@ pub fn decide_inbound_stream(table: &Table, head: &StreamHead, peer: &SpiffeId) 
     }
     match table.workload_at(head.source.ip()) {
         Some(claimed) if claimed.spiffe_id != *peer => InboundStream::Refuse(StreamCode::Denied),
-        _ => InboundStream::Connect(destination),
+        _ if table.access.rule(Some(peer), destination.port()).admits() => {
+            InboundStream::Connect(destination)
+        }
+        _ => InboundStream::Refuse(StreamCode::AccessDenied),
     }
 }

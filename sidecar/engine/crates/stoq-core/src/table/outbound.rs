@@ -48,15 +48,17 @@ pub fn decide_outbound(table: &Table, destination: SocketAddr, pick: u64) -> Out
     let Some(service) = table.service_at(destination.ip()) else {
         return route(table, destination, None);
     };
-    let Some(port) = service.ports.iter().find(|p| p.port == destination.port()) else {
+    let mut ports = service.ports.iter();
+    let Some(position) = ports.position(|p| p.port == destination.port()) else {
         return Outbound::Refuse(Reason::NoSuchPort);
     };
     match choose(table, service, pick) {
-        Ok(endpoint) => route(
-            table,
-            SocketAddr::new(endpoint.address, port.target),
-            Some(service),
-        ),
+        Ok(endpoint) => {
+            let own = endpoint.targets.get(position).copied();
+            let target = own.unwrap_or(service.ports[position].target);
+            let address = SocketAddr::new(endpoint.address, target);
+            route(table, address, Some(service))
+        }
         Err(reason) => Outbound::Refuse(reason),
     }
 }

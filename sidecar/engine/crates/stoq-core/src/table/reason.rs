@@ -21,11 +21,21 @@ pub enum Reason {
     PlaintextStrict,
     /// Plaintext arrived from a workload of the mesh, which speaks STOQ.
     PlaintextFromMesh,
+    /// An access policy refuses plaintext from there.
+    AccessDenied,
+    /// The address is IPv4 and only IPv6 may be used.
+    Ipv4Refused,
+    /// The destination is one of our own listeners: the flow would come back here.
+    Loop,
+    /// As many connections are relayed as the limit allows.
+    TooManyRelays,
+    /// The destination could not be dialled at all.
+    ConnectFailed,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::NotInMesh,
         Self::NoSuchPort,
         Self::NoEndpoint,
@@ -34,6 +44,11 @@ impl Reason {
         Self::NotMine,
         Self::PlaintextStrict,
         Self::PlaintextFromMesh,
+        Self::AccessDenied,
+        Self::Ipv4Refused,
+        Self::Loop,
+        Self::TooManyRelays,
+        Self::ConnectFailed,
     ];
 
     /// The name used in logs and metrics.
@@ -48,6 +63,11 @@ impl Reason {
             Self::NotMine => "not_mine",
             Self::PlaintextStrict => "plaintext_strict",
             Self::PlaintextFromMesh => "plaintext_from_mesh",
+            Self::AccessDenied => "access_denied",
+            Self::Ipv4Refused => "ipv4_refused",
+            Self::Loop => "loop",
+            Self::TooManyRelays => "too_many_relays",
+            Self::ConnectFailed => "connect_failed",
         }
     }
 }
@@ -65,6 +85,11 @@ impl fmt::Display for Reason {
             Self::NotMine => "the destination is no address of this workload",
             Self::PlaintextStrict => "plaintext arrived and inbound is strict",
             Self::PlaintextFromMesh => "plaintext arrived from a workload that speaks STOQ",
+            Self::AccessDenied => "an access policy refuses plaintext from there",
+            Self::Ipv4Refused => "the address is IPv4 and ipv6_only allows IPv6 alone",
+            Self::Loop => "the destination leads back to this sidecar's own listener",
+            Self::TooManyRelays => "limits.relays connections are relayed already",
+            Self::ConnectFailed => "the destination could not be dialled",
         })
     }
 }

@@ -1,3 +1,4 @@
+mod access;
 mod document;
 mod inbound;
 mod outbound;
@@ -39,11 +40,11 @@ const EXAMPLE: &str = r#"{
      "spiffe_id": "spiffe://td/ns/shop/sa/db", "addresses": ["fd00::4"], "port": 24008}
   ],
   "services": [
-    {"name": "db", "namespace": "shop", "vip": "fd53::10",
+    {"name": "db", "namespace": "shop", "vips": ["fd53::10"],
      "ports": [{"port": 5432, "target": 15432}, {"port": 80}],
      "endpoints": [{"address": "fd00::3", "weight": 1}, {"address": "fd00::4", "weight": 3}],
      "spiffe_ids": ["spiffe://td/ns/shop/sa/db"]},
-    {"name": "outside", "namespace": "shop", "vip": "fd53::11",
+    {"name": "outside", "namespace": "shop", "vips": ["fd53::11"],
      "ports": [{"port": 443}], "endpoints": [{"address": "2001:db8::1"}]}
   ],
   "exempt_sources": ["fd00::1/128", "10.0.0.1"],

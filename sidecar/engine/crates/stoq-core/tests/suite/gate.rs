@@ -109,6 +109,20 @@ fn a_valid_certificate_of_another_workload_is_refused() {
 }
 
 #[test]
+fn a_revoked_identity_needs_a_certificate_from_after_the_revocation() {
+    let mut case = case();
+    let peer = case.ask(START, &Expect::AnyInMesh).unwrap().unwrap();
+    case.trust.revoke_identity(id("other"), u64::MAX);
+    case.trust.revoke_identity(id("web"), peer.not_before);
+    assert!(case.ask(START, &Expect::AnyInMesh).is_ok());
+    case.trust.revoke_identity(id("web"), peer.not_before + 1);
+    case.trust.revoke_identity(id("web"), peer.not_before);
+    let refusal = case.refusal(START, &Expect::AnyInMesh);
+    assert_eq!(refusal.name(), "identity_revoked");
+    assert!(refusal.to_string().contains("ns/shop/sa/web"), "{refusal}");
+}
+
+#[test]
 fn a_revoked_serial_is_refused_however_it_is_written() {
     let mut case = case();
     let padded = [&[0, 0], &case.serial[..]].concat();
@@ -284,6 +298,15 @@ fn every_refusal_has_an_alert_a_code_and_a_name() {
             Alert::CertificateRevoked,
             ConnectionCode::Revoked,
             "revoked",
+        ),
+        (
+            Refusal::IdentityRevoked {
+                id: id.clone(),
+                before: 4,
+            },
+            Alert::CertificateRevoked,
+            ConnectionCode::Revoked,
+            "identity_revoked",
         ),
         (
             Refusal::FalconKeyId(id.clone()),

@@ -115,10 +115,37 @@ fn a_workload_without_addresses_is_refused() {
 
 #[test]
 fn a_virtual_address_names_one_service_and_no_workload() {
-    let error = refused(|t| t["services"][1]["vip"] = json!("fd53::10"));
-    assert_eq!(error.field, "services[1].vip");
-    let error = refused(|t| t["services"][1]["vip"] = json!("fd00::3"));
+    let error = refused(|t| t["services"][1]["vips"] = json!(["fd53::12", "fd53::10"]));
+    assert_eq!(error.field, "services[1].vips[1]");
+    let error = refused(|t| t["services"][1]["vips"] = json!(["fd00::3"]));
     assert!(error.problem.contains("workloads[1]"), "{error}");
+}
+
+#[test]
+fn a_service_has_a_virtual_address_or_is_left_out() {
+    let error = refused(|t| t["services"][1]["vips"] = json!([]));
+    assert_eq!(error.field, "services[1].vips");
+}
+
+#[test]
+fn a_virtual_address_is_named_once() {
+    let error = refused(|t| t["services"][1]["vips"] = json!(["fd53::12", "fd53::12"]));
+    assert_eq!(error.field, "services[1].vips[1]");
+}
+
+#[test]
+fn an_endpoint_names_a_target_for_every_port_or_for_none() {
+    let error = refused(|t| t["services"][0]["endpoints"][1]["targets"] = json!([1]));
+    assert_eq!(error.field, "services[0].endpoints[1].targets");
+    assert!(error.problem.contains("1 targets for 2 ports"), "{error}");
+    let error = refused(|t| t["services"][0]["endpoints"][1]["targets"] = json!([1, 0]));
+    assert!(error.problem.contains("port 0"), "{error}");
+}
+
+#[test]
+fn ipv4_is_allowed_unless_the_table_says_otherwise() {
+    assert!(!table().ipv6_only());
+    assert!(table_with(|t| t["ipv6_only"] = json!(true)).ipv6_only());
 }
 
 #[test]

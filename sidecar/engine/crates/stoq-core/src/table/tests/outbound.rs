@@ -57,6 +57,36 @@ fn a_virtual_address_becomes_an_endpoint_and_its_target_port() {
 }
 
 #[test]
+fn every_virtual_address_of_a_service_leads_to_it() {
+    let table = table_with(|t| t["services"][0]["vips"] = json!(["fd53::10", "10.96.0.10"]));
+    for vip in [
+        "[fd53::10]:5432",
+        "10.96.0.10:5432",
+        "[::ffff:10.96.0.10]:5432",
+    ] {
+        let Outbound::Mesh { service, .. } = decide_outbound(&table, at(vip), 0) else {
+            panic!("{vip} is not over the mesh");
+        };
+        assert_eq!(service.unwrap().name, "db", "{vip}");
+    }
+}
+
+#[test]
+fn an_endpoint_s_own_target_ports_go_before_the_service_s() {
+    let table = table_with(|t| {
+        t["services"][0]["endpoints"] = json!([{"address": "fd00::3", "targets": [25432, 8080]}]);
+    });
+    for (dialled, reached) in [(5432, "[fd00::3]:25432"), (80, "[fd00::3]:8080")] {
+        let Outbound::Mesh { destination, .. } =
+            decide_outbound(&table, at(&format!("[fd53::10]:{dialled}")), 0)
+        else {
+            panic!("not over the mesh");
+        };
+        assert_eq!(destination, at(reached));
+    }
+}
+
+#[test]
 fn endpoints_are_chosen_in_proportion_to_their_weights() {
     let table = table();
     let chosen = |pick| match decide_outbound(&table, at("[fd53::10]:80"), pick) {

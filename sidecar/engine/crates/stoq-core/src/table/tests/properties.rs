@@ -56,7 +56,7 @@ prop_compose! {
             "own": {"name": "pod-2", "namespace": "n", "addresses": ["fd00::2", "10.0.0.2"]},
             "workloads": workloads,
             "services": [{
-                "name": "s", "namespace": "n", "vip": "fd53::1",
+                "name": "s", "namespace": "n", "vips": ["fd53::1"],
                 "ports": [{"port": 80, "target": 8080}],
                 "endpoints": endpoints, "spiffe_ids": ids,
             }],
