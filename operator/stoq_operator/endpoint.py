@@ -32,13 +32,22 @@ class EngineEndpoint:
         return self._key.csr()
 
     def install(self, certificate: bytes) -> None:
-        """Uses the last made key pair with `certificate` (DER) for handshakes to come."""
+        """Uses the last made key pair with `certificate` (DER) for handshakes to come, and proves
+        it on live connections.
+        """
         if self._key is None:
             raise ValueError("no key was made for this certificate; call new_key first")
         self._tls.set_identity(self._key, certificate)
+        if self.engine is not None:
+            self.engine.prove_identity()
 
     def trust(self, trust: TrustEntry) -> None:
         """Trusts exactly these; live connections of the revoked are closed."""
-        self._tls.set_trust(self._trust_domain, list(trust.roots), list(trust.revoked))
+        self._tls.set_trust(
+            self._trust_domain,
+            list(trust.roots),
+            list(trust.revoked),
+            revoked_identities=[(r.spiffe_id, r.before) for r in trust.revoked_identities],
+        )
         if self.engine is not None:
             self.engine.reauthorise()

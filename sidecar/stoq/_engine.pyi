@@ -190,8 +190,10 @@ class TlsContext:
         roots: list[bytes],
         revoked: list[str] = ...,
         federated: dict[str, list[bytes]] = ...,
+        revoked_identities: list[tuple[str, int]] = ...,
     ) -> None:
-        """Replaces roots (DER), revoked serial numbers (hexadecimal) and federated domains' roots.
+        """Replaces roots (DER), revoked serial numbers (hexadecimal), federated domains' roots, and
+        revoked identities: a SPIFFE id and the Unix time from which its certificates count again.
 
         Forgets all session tickets. Live connections are checked by `Engine.reauthorise`.
         """
@@ -313,6 +315,9 @@ class Engine:
 
     def reauthorise(self) -> None:
         """Closes live connections whose peer the trust would not let in any more."""
+
+    def prove_identity(self) -> None:
+        """Proves the present identity to the peers of live connections: after `set_identity`."""
 
     def drain(self, seconds: float) -> None:
         """Takes nothing new and ends with the last flow, after `seconds` at the latest.

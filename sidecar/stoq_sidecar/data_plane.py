@@ -54,7 +54,7 @@ class DataPlane:
         roots = certificates(Path(file).read_text(encoding="ascii"))
         known = self._trust or TrustEntry(roots=())
         together = list(dict.fromkeys([*known.roots, *roots]))
-        self._tls.set_trust(self._settings.identity.trust_domain, together, list(known.revoked))
+        self._set_trust(msgspec.structs.replace(known, roots=tuple(together)))
 
     def new_key(self) -> bytes:
         """Makes the next key pair and returns a CSR for it, DER."""
@@ -62,8 +62,8 @@ class DataPlane:
         return self._next_key.csr()
 
     def install(self, certificate: bytes, roots: tuple[bytes, ...]) -> None:
-        """Uses the last made key pair with `certificate` for handshakes from now on. Raises
-        ValueError when they do not belong together.
+        """Uses the last made key pair with `certificate` for handshakes from now on, and proves it
+        on live connections. Raises ValueError when they do not belong together.
 
         The roots are those the signing was verified with or their successors; the registry sends
         them too, and is the only one to replace trust while it is connected.
@@ -72,6 +72,7 @@ class DataPlane:
             raise ValueError("a certificate came before any key was made")
         self._tls.set_identity(self._next_key, certificate)
         self._next_key = None
+        self.engine.prove_identity()
         if self._trust is None:
             self._tls.set_trust(self._settings.identity.trust_domain, list(roots))
 
@@ -88,12 +89,18 @@ class DataPlane:
                 f"to {self._settings.identity.trust_domain} (STOQ_IDENTITY_TRUST_DOMAIN)"
             )
         if state.trust != self._trust:
-            self._tls.set_trust(
-                state.mesh.trust_domain, list(state.trust.roots), list(state.trust.revoked)
-            )
+            self._set_trust(state.trust)
             self._trust = state.trust
             self.engine.reauthorise()
         self.engine.set_table(table(state, pod.name, pod.namespace, self._own, pod.node))
+
+    def _set_trust(self, trust: TrustEntry) -> None:
+        self._tls.set_trust(
+            self._settings.identity.trust_domain,
+            list(trust.roots),
+            list(trust.revoked),
+            revoked_identities=[(r.spiffe_id, r.before) for r in trust.revoked_identities],
+        )
 
     def dialler(self) -> "ControlDialler":
         """A dialler of the control plane."""

@@ -65,6 +65,18 @@ COUNTERS: Final = {
     "handshakes_refused": ("stoq_handshakes_refused", "Initials refused: full or draining"),
     "handshakes_dropped": ("stoq_handshakes_dropped", "Initials dropped: too many handshakes"),
     "retries_sent": ("stoq_retries_sent", "Clients asked to prove their address"),
+    "reauthentications_sent": (
+        "stoq_reauthentications_sent",
+        "Renewed identities proven to peers of live connections",
+    ),
+    "reauthentications_accepted": (
+        "stoq_reauthentications_accepted",
+        "Renewed certificates of peers taken on live connections",
+    ),
+    "reauthentications_refused": (
+        "stoq_reauthentications_refused",
+        "The same, refused: the connection was closed",
+    ),
     "api_streams_opened": ("stoq_api_streams_opened", "API streams opened here"),
     "api_streams_accepted": ("stoq_api_streams_accepted", "API streams opened by peers"),
     "capture_probes": ("stoq_capture_probes", "Capture probes answered"),
@@ -149,6 +161,7 @@ def engine_families(snapshot: Snapshot) -> Iterator[Metric]:
         for value, count in getattr(snapshot, field).items():
             family.add_metric((value,), count)
         yield family
+    yield _access(snapshot)
     yield _handshakes(snapshot)
     yield from _flow_families(snapshot.flows)
     yield GaugeMetricFamily("stoq_workers", "Worker threads", value=snapshot.workers)
@@ -206,6 +219,17 @@ def agent_families(
         value=discovery.refused,
     )
     yield GaugeMetricFamily("stoq_ready", "1 when every readiness latch dropped", value=int(ready))
+
+
+def _access(snapshot: Snapshot) -> Metric:
+    family = CounterMetricFamily(
+        "stoq_access_flows",
+        "Flows that access policies had a say about",
+        labels=("policy", "action", "dry_run"),
+    )
+    for said in snapshot.access:
+        family.add_metric((said.policy, said.action, str(said.dry_run).lower()), said.flows)
+    return family
 
 
 def _handshakes(snapshot: Snapshot) -> Metric:

@@ -6,7 +6,7 @@ from functools import partial
 import msgspec
 
 from stoq.capture.plan import Address
-from stoq.registry import Endpoint, RegistryState, ServiceEntry, WorkloadEntry
+from stoq.registry import AccessRule, Endpoint, RegistryState, ServiceEntry, WorkloadEntry
 from stoq_sidecar.choice import Place, usable
 
 
@@ -28,19 +28,21 @@ class Port(msgspec.Struct, frozen=True):
     target: int
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """An address behind a virtual one."""
 
     address: str
     weight: int
+    targets: tuple[int, ...] = ()
+    """Its own port for each of the service's; empty: the service's targets."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """A virtual address."""
+    """Virtual addresses and what is behind them."""
 
     name: str
     namespace: str
-    vip: str
+    vips: tuple[str, ...]
     ports: tuple[Port, ...]
     endpoints: tuple[Target, ...]
     spiffe_ids: tuple[str, ...]
@@ -65,6 +67,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[Service, ...]
     exempt_sources: tuple[str, ...]
     probe_ports: tuple[int, ...]
+    access: tuple[AccessRule, ...]
+    ipv6_only: bool
 
 
 def table(
@@ -81,21 +85,25 @@ def table(
     workloads = _without_conflicts(state.workloads.values())
     owner = {address: pod for pod in workloads for address in pod.addresses}
     here = _place(state, addresses, node)
-    services: dict[str, Service] = {}
+    taken = set(owner)
+    services = []
     for entry in sorted(state.services.values(), key=lambda s: s.key):
-        free = [vip for vip in entry.vips if vip not in owner]
-        endpoints = usable(entry, here, partial(_may_serve, entry, owner)) if free else ()
-        for vip in free:
-            services.setdefault(vip, _service(entry, vip, endpoints))
+        vips = tuple(vip for vip in dict.fromkeys(entry.vips) if vip not in taken)
+        taken.update(vips)
+        if vips:
+            endpoints = usable(entry, here, partial(_may_serve, entry, owner))
+            services.append(_service(entry, vips, endpoints))
     document = Table(
         version=state.version,
         own=Own(name, namespace, tuple(str(address) for address in addresses)),
         inbound=state.mesh.inbound,
         outbound=state.mesh.outbound,
         workloads=tuple(map(_peer, workloads)),
-        services=tuple(services.values()),
+        services=tuple(services),
         exempt_sources=state.mesh.exempt_sources,
         probe_ports=state.mesh.probe_ports,
+        access=state.mesh.access,
+        ipv6_only=state.mesh.ipv6_only,
     )
     return msgspec.json.encode(document).decode()
 
@@ -133,12 +141,18 @@ def _may_serve(entry: ServiceEntry, owner: Mapping[str, WorkloadEntry], endpoint
     return pod is not None and pod.spiffe_id in entry.spiffe_ids
 
 
-def _service(entry: ServiceEntry, vip: str, endpoints: Sequence[Endpoint]) -> Service:
+def _service(entry: ServiceEntry, vips: tuple[str, ...], endpoints: Sequence[Endpoint]) -> Service:
+    tcp = [position for position, port in enumerate(entry.ports) if port.protocol == "TCP"]
     return Service(
         name=entry.name,
         namespace=entry.namespace,
-        vip=vip,
-        ports=tuple(Port(port.port, port.target) for port in entry.ports if port.protocol == "TCP"),
-        endpoints=tuple(Target(end.address, end.weight) for end in endpoints),
+        vips=vips,
+        ports=tuple(Port(entry.ports[p].port, entry.ports[p].target) for p in tcp),
+        endpoints=tuple(_target(endpoint, tcp) for endpoint in endpoints),
         spiffe_ids=entry.spiffe_ids,
     )
+
+
+def _target(endpoint: Endpoint, tcp: list[int]) -> Target:
+    targets = tuple(endpoint.targets[position] for position in tcp) if endpoint.targets else ()
+    return Target(endpoint.address, endpoint.weight, targets)

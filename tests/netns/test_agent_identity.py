@@ -25,6 +25,24 @@ def test_an_svid_is_renewed_at_half_its_life_and_connections_stay() -> None:
         assert mesh.metric("client", "stoq_identity_cert_refreshes_total", result="error") == 0
 
 
+def test_a_transfer_outlives_the_svids_it_began_with() -> None:
+    life = 10
+    settings = MeshSettings(svid_ttl_seconds=life)
+    with running("client", "server", settings=settings) as mesh, Echo(mesh.pod("server")) as server:
+        with mesh.dial("client", "server") as connection:
+            until = time.monotonic() + 2.5 * life
+            rounds = 0
+            while time.monotonic() < until:
+                assert echoed(connection, b"x" * 50_000), f"broken after {rounds} rounds"
+                rounds += 1
+                time.sleep(0.05)
+        assert server.accepted == 1
+        for pod in ("client", "server"):
+            assert mesh.metric(pod, "stoq_reauthentications_accepted_total") >= 3
+            assert mesh.metric(pod, "stoq_reauthentications_refused_total") == 0
+            assert mesh.metric(pod, "stoq_connections_closed_total", code="expired") == 0
+
+
 def test_hangup_reloads_and_renews() -> None:
     with running("client") as mesh:
         first = mesh.admin("client", "/config")["identity"]["renewals"]

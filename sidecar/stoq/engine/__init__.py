@@ -19,9 +19,10 @@ from stoq._engine import (
 )
 from stoq.engine.facade import Engine
 from stoq.engine.settings import EngineSettings, Limits, Listener, Pool, Transport
-from stoq.engine.snapshot import ConnectionInfo, Counters, Flow, Gauges, Histogram, Snapshot
+from stoq.engine.snapshot import Access, ConnectionInfo, Counters, Flow, Gauges, Histogram, Snapshot
 
 __all__ = [
+    "Access",
     "Certificate",
     "CertificateAuthority",
     "ConnectionInfo",

@@ -55,6 +55,12 @@ class Engine:
         """Closes live connections whose peer the trust would not let in any more."""
         self._native.reauthorise()
 
+    def prove_identity(self) -> None:
+        """Proves our present identity to the peers of live connections, so that these outlive the
+        certificate they were opened with: to be called after `TlsContext.set_identity`.
+        """
+        self._native.prove_identity()
+
     def set_log_level(self, level: LogLevel) -> None:
         """Logs what is at least so severe from now on."""
         self._native.set_log_level(level)

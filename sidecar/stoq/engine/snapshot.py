@@ -36,6 +36,12 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """First datagrams dropped: too many handshakes in flight."""
     retries_sent: int
     """Clients asked to prove their address first (RFC 9000, section 8.1.2)."""
+    reauthentications_sent: int
+    """Renewed identities proven to peers of live connections."""
+    reauthentications_accepted: int
+    """Peers' renewed certificates taken on live connections."""
+    reauthentications_refused: int
+    """The same, refused: the connection was closed."""
     api_streams_opened: int
     api_streams_accepted: int
     capture_probes: int
@@ -70,6 +76,18 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     """How many fell into each bucket, not added up; one more than `bounds`."""
     sum: float
     """All durations together, seconds."""
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """What one access policy had to say about flows that peers opened here."""
+
+    policy: str
+    """`<namespace>/<name>`; `other` beyond a thousand policies."""
+    action: Literal["allow", "deny", "not_allowed"]
+    """`not_allowed`: it allows others only, and no policy admitted the peer."""
+    dry_run: bool
+    """Whether it is only tried out; nothing was refused then."""
+    flows: int
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +131,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Streams refused, by stream code."""
     connections_closed: dict[str, int]
     """Established connections closed, by connection code."""
+    access: tuple[Access, ...]
     handshake_seconds: Histogram
     flows: tuple[Flow, ...]
     access_log_dropped: int

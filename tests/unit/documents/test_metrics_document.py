@@ -48,6 +48,7 @@ def _snapshot() -> snapshot.Snapshot:
         refused=one,
         streams_refused=one,
         connections_closed=one,
+        access=(snapshot.Access(policy="x", action="deny", dry_run=False, flows=1),),
         handshake_seconds=snapshot.Histogram(bounds=(1.0,), counts=(1, 0), sum=1.0),
         flows=(
             snapshot.Flow(

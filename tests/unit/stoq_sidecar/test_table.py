@@ -89,7 +89,7 @@ def test_the_document_has_the_engines_shape() -> None:
             {
                 "name": "db",
                 "namespace": "shop",
-                "vip": "fd53::10",
+                "vips": ["fd53::10"],
                 "ports": [{"port": 5432, "target": 5433}],
                 "endpoints": [{"address": "fd00::4", "weight": 1}],
                 "spiffe_ids": [],
@@ -97,6 +97,8 @@ def test_the_document_has_the_engines_shape() -> None:
         ],
         "exempt_sources": ["fd00::1/128"],
         "probe_ports": [8080],
+        "access": [],
+        "ipv6_only": False,
     }
 
 
@@ -125,9 +127,21 @@ def test_each_virtual_address_leads_to_the_tcp_ports_only() -> None:
         ports=(ServicePort(53, 5353, "udp", "UDP"), ServicePort(53, 5354, "tcp")),
         endpoints=(Endpoint("fd00::4"),),
     )
-    found = services([], [entry])
-    assert [one["vip"] for one in found] == ["fd53::1", "10.96.0.10"]
-    assert [one["ports"] for one in found] == [[{"port": 53, "target": 5354}]] * 2
+    (found,) = services([], [entry])
+    assert found["vips"] == ["fd53::1", "10.96.0.10"]
+    assert found["ports"] == [{"port": 53, "target": 5354}]
+
+
+def test_target_ports_of_an_endpoint_are_those_of_the_tcp_ports() -> None:
+    entry = ServiceEntry(
+        name="dns",
+        namespace="shop",
+        vips=("fd53::1",),
+        ports=(ServicePort(53, 5353, "udp", "UDP"), ServicePort(53, 5354, "tcp")),
+        endpoints=(Endpoint("fd00::4", targets=(15353, 15354)),),
+    )
+    (found,) = services([], [entry])
+    assert found["endpoints"] == [{"address": "fd00::4", "weight": 1, "targets": [15354]}]
 
 
 def test_a_headless_service_is_no_route() -> None:

@@ -77,7 +77,7 @@ fn main() {
             "inbound": "permissive", "outbound": "allow",
             "workloads": [workload("client", CLIENT), workload("server", SERVER)],
             "services": [{
-                "name": "iperf3", "namespace": "bench", "vip": SERVICE.to_string(),
+                "name": "iperf3", "namespace": "bench", "vips": [SERVICE.to_string()],
                 "ports": [{"port": PORT, "target": PORT}],
                 "endpoints": [{"address": SERVER.to_string(), "weight": 1}],
             }],

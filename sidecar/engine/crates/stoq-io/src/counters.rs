@@ -5,6 +5,7 @@
 //! lock and no locked instruction on the data path, and reading never delays it.
 //! Values only grow; gauges are set.
 
+mod access;
 mod flows;
 mod histogram;
 mod labels;
@@ -15,9 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use stoq_core::table::{Admission, Reason};
+use stoq_core::table::{Admission, Reason, Ruling};
 use stoq_wire::code::{ConnectionCode, StreamCode};
 
+pub use access::AccessSample;
 pub use flows::{FlowCounters, FlowSample, FlowTable, MAX_FLOW_LABELS};
 pub use histogram::{BOUNDS, Histogram, HistogramSample};
 pub use labels::{FlowLabels, Party, Reporter, ResponseFlag, SecurityPolicy, Suite};
@@ -80,6 +82,12 @@ values! {
     handshakes_dropped,
     /// Clients asked to prove their address first (RFC 9000, 8.1.2).
     retries_sent,
+    /// Renewed identities proven to peers of live connections.
+    reauthentications_sent,
+    /// Peers' renewed certificates taken on live connections.
+    reauthentications_accepted,
+    /// The same, refused: the connection was closed.
+    reauthentications_refused,
     /// API streams opened here.
     api_streams_opened,
     /// API streams opened by peers.
@@ -119,6 +127,7 @@ pub struct Counters {
     connections_closed: [AtomicU64; ConnectionCode::ALL.len()],
     gauges: [AtomicU64; 5],
     handshake_seconds: Histogram,
+    access: access::AccessCounts,
     /// Grows when a set of labels is seen for the first time.
     flows: Mutex<Vec<(Arc<FlowLabels>, Arc<FlowCounters>)>>,
 }
@@ -133,6 +142,7 @@ impl Default for Counters {
             connections_closed: std::array::from_fn(|_| AtomicU64::new(0)),
             gauges: zeros(),
             handshake_seconds: Histogram::default(),
+            access: access::AccessCounts::default(),
             flows: Mutex::default(),
         }
     }
@@ -218,6 +228,26 @@ impl Counters {
     /// The routing table refused a captured connection.
     pub fn refused(&self, reason: Reason) {
         add(&self.refused[position(&Reason::ALL, &reason)], 1);
+    }
+
+    /// Access policies had a say about a flow.
+    pub fn ruled(&self, ruling: &Ruling) {
+        self.access.count(ruling);
+    }
+
+    /// Our renewed identity was sent to a peer.
+    pub fn reauthentication_sent(&self) {
+        add(&self.values.reauthentications_sent, 1);
+    }
+
+    /// A peer's renewed certificate was taken.
+    pub fn reauthentication_accepted(&self) {
+        add(&self.values.reauthentications_accepted, 1);
+    }
+
+    /// A peer's renewed certificate, or what should have been one, was refused.
+    pub fn reauthentication_refused(&self) {
+        add(&self.values.reauthentications_refused, 1);
     }
 
     /// An API stream was opened here.

@@ -128,6 +128,13 @@ impl Engine {
         self.post_all(|| Command::Reauthorise);
     }
 
+    /// Proves our present identity to the peers of live connections, which go on beyond the
+    /// end of the certificate they were opened with: to be called after the identity has
+    /// changed. One signature per connection, made beside the data.
+    pub fn prove_identity(&self) {
+        self.post_all(|| Command::Prove);
+    }
+
     /// Takes nothing new, and ends when the last flow has, or after `timeout`.
     pub fn drain(&self, timeout: Duration) {
         let until = Instant::now() + timeout;

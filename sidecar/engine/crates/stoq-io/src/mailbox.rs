@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Table,
     /// Check every live connection against the current trust and time.
     Reauthorise,
+    /// Prove our present identity on every live connection.
+    Prove,
     /// Take nothing new, and end when everything is done or at the given instant.
     Drain(Instant),
     /// Close everything and end.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::counters::{CounterValues, Counters, FlowSample, Gauges, HistogramSample, Sums};
+use crate::counters::{
+    AccessSample, CounterValues, Counters, FlowSample, Gauges, HistogramSample, Sums,
+};
 
 /// Every counter and gauge of an engine, read once.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +31,8 @@ pub struct Snapshot {
     pub streams_refused: BTreeMap<&'static str, u64>,
     /// Established connections closed, by connection code.
     pub connections_closed: BTreeMap<&'static str, u64>,
+    /// What access policies had to say about flows that peers opened here, by policy.
+    pub access: Vec<AccessSample>,
     /// How long handshakes took.
     pub handshake_seconds: HistogramSample,
     /// Flows, by labels.
@@ -56,6 +60,7 @@ impl Snapshot {
             refused: sums.refused.into_iter().collect(),
             streams_refused: sums.streams_refused.into_iter().collect(),
             connections_closed: sums.connections_closed.into_iter().collect(),
+            access: sums.access,
             handshake_seconds: sums.handshake_seconds,
             flows: sums.flows,
             access_log_dropped,

@@ -52,6 +52,10 @@ impl Engine {
         py.detach(|| self.0.reauthorise());
     }
 
+    fn prove_identity(&self, py: Python<'_>) {
+        py.detach(|| self.0.prove_identity());
+    }
+
     fn drain(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {
         let timeout = Duration::try_from_secs_f64(seconds)
             .map_err(|error| mistakes::argument("seconds", format!("{seconds}: {error}")))?;

@@ -8,7 +8,7 @@ use stoq_core::authorise::Trust;
 use stoq_core::cert::RootCertificate;
 use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
-use stoq_core::spiffe::TrustDomain;
+use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
 
 use crate::certificate::unhex;
@@ -81,7 +81,13 @@ impl TlsContext {
         py.detach(|| self.0.clear_identity());
     }
 
-    #[pyo3(signature = (trust_domain, roots, revoked = Vec::new(), federated = BTreeMap::new()))]
+    #[pyo3(signature = (
+        trust_domain,
+        roots,
+        revoked = Vec::new(),
+        federated = BTreeMap::new(),
+        revoked_identities = Vec::new(),
+    ))]
     fn set_trust(
         &self,
         py: Python<'_>,
@@ -89,6 +95,7 @@ impl TlsContext {
         roots: Vec<Vec<u8>>,
         revoked: Vec<String>,
         federated: BTreeMap<String, Vec<Vec<u8>>>,
+        revoked_identities: Vec<(String, u64)>,
     ) -> PyResult<()> {
         py.detach(|| {
             let mut trust = Trust::new(
@@ -103,6 +110,12 @@ impl TlsContext {
                         mistakes::argument(&format!("revoked[{index}]"), text)
                     })?;
                 trust.revoke(&bytes);
+            }
+            for (index, (id, before)) in revoked_identities.iter().enumerate() {
+                let id = SpiffeId::parse(id).map_err(|error| {
+                    mistakes::argument(&format!("revoked_identities[{index}]"), error)
+                })?;
+                trust.revoke_identity(id, *before);
             }
             for (name, roots) in &federated {
                 let field = format!("federated[{name:?}]");

@@ -1,11 +1,13 @@
 //! All workers' counters as one reading.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
 use stoq_core::table::Reason;
 use stoq_wire::code::{ConnectionCode, StreamCode};
 
+use super::access::{AccessSample, samples};
 use super::flows::{FlowSample, Merge};
 use super::{CounterValues, Counters, Gauges, HistogramSample};
 
@@ -18,6 +20,7 @@ pub(crate) struct Sums {
     pub(crate) connections_closed: Vec<(&'static str, u64)>,
     pub(crate) gauges: Gauges,
     pub(crate) handshake_seconds: HistogramSample,
+    pub(crate) access: Vec<AccessSample>,
     pub(crate) flows: Vec<FlowSample>,
 }
 
@@ -26,6 +29,7 @@ impl Sums {
     pub(crate) fn of(workers: &[Arc<Counters>]) -> Self {
         let mut sums = Self::default();
         let mut flows = Merge::default();
+        let mut access = BTreeMap::new();
         for worker in workers {
             sums.values.add(&worker.values);
             let more = worker.gauges();
@@ -35,6 +39,7 @@ impl Sums {
             sums.gauges.api_streams += more.api_streams;
             sums.gauges.buffer_bytes += more.buffer_bytes;
             sums.handshake_seconds.add(&worker.handshake_seconds);
+            worker.access.add_to(&mut access);
             let published = worker.flows.lock().unwrap_or_else(PoisonError::into_inner);
             flows.add(&published);
         }
@@ -48,6 +53,7 @@ impl Sums {
         sums.connections_closed = named(ConnectionCode::ALL.iter().map(|c| c.name()), |index| {
             total(&|worker| worker.connections_closed[index].load(Relaxed))
         });
+        sums.access = samples(access);
         sums.flows = flows.samples();
         sums
     }

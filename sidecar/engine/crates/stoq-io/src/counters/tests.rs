@@ -43,6 +43,9 @@ fn counters_of_all_workers_are_added_up() {
         worker.handshake_refused();
         worker.handshake_dropped();
         worker.retry_sent();
+        worker.reauthentication_sent();
+        worker.reauthentication_accepted();
+        worker.reauthentication_refused();
         worker.api_opened();
         worker.api_accepted();
         worker.capture_probed();
@@ -68,6 +71,9 @@ fn counters_of_all_workers_are_added_up() {
         handshakes_refused: 2,
         handshakes_dropped: 2,
         retries_sent: 2,
+        reauthentications_sent: 2,
+        reauthentications_accepted: 2,
+        reauthentications_refused: 2,
         api_streams_opened: 2,
         api_streams_accepted: 2,
         capture_probes: 2,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
+use stoq_core::table::Reason;
 
 use super::start::ListenerKind;
 use super::{Timer, Worker};
@@ -59,12 +60,12 @@ impl Worker {
         now: Instant,
     ) {
         if self.flows.len() >= self.shared.settings.limits.relays as usize {
-            self.turn_away(stream, source, format_args!("limits.relays is reached"));
+            self.refuse(stream, source, Reason::TooManyRelays);
             return;
         }
         // A socket that was handed in may take both families.
-        if self.shared.settings.ipv6_only && source.is_ipv4() {
-            self.turn_away(stream, source, format_args!("ipv6_only refuses IPv4"));
+        if self.refuses_ipv4(source) {
+            self.refuse(stream, source, Reason::Ipv4Refused);
             return;
         }
         match kind {

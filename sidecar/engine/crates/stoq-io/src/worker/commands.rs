@@ -34,6 +34,7 @@ impl Worker {
                     self.check_authority(index, now);
                 }
             }
+            Command::Prove => self.prove_everywhere(),
             Command::Drain(until) => {
                 self.draining = true;
                 self.listeners.clear();

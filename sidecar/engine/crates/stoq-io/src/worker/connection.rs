@@ -8,6 +8,7 @@ use quinn_proto::{Connection, Dir, StreamId, VarInt};
 use stoq_core::session::Evidence;
 
 use super::peers::PeerKey;
+use super::proofs::Proofs;
 use super::timers::Timer;
 
 /// How a connection came about.
@@ -63,8 +64,12 @@ pub(crate) struct Link {
     pub(crate) refused: Option<String>,
     /// Bytes by which its receive window exceeds the configured one.
     pub(crate) extra_window: u64,
-    /// Number of the identity it was dialled with.
+    /// Number of our identity that its peer knows; an older one may be in its place.
     pub(crate) identity: u64,
+    /// Re-authentications on it.
+    pub(crate) proofs: Proofs,
+    /// When the peer's certificate is looked at again.
+    pub(crate) expiry: Option<Instant>,
     /// When the peer was last heard of.
     pub(crate) heard: Instant,
     /// Whether a timer waits for the peer to say something.
@@ -106,6 +111,8 @@ impl Link {
             refused: None,
             extra_window: 0,
             identity: 0,
+            proofs: Proofs::new(now),
+            expiry: None,
             heard: now,
             silence_watched: false,
             suspect: false,

@@ -1,7 +1,7 @@
 //! The life of connections: dialled or accepted, established, lost, closed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use quinn_proto::{
@@ -137,7 +137,10 @@ impl Worker {
                     self.flow_stopped(key, StreamCode::from_u64(error_code.into_inner()), now);
                 }
             }
-            StreamEvent::Available { .. } => self.place_waiting(index, now),
+            StreamEvent::Available { .. } => {
+                self.prove_if_due(index);
+                self.place_waiting(index, now);
+            }
             StreamEvent::Finished { .. } => {}
         }
     }
@@ -155,7 +158,6 @@ impl Worker {
         link.established = Some(now);
         link.first_rtt = link.quic.rtt();
         link.evidence = evidence;
-        let serial = link.serial;
         let took = now - link.started;
         let expires = link
             .evidence
@@ -163,13 +165,15 @@ impl Worker {
             .and_then(|e| e.peer.as_ref())
             .map(|p| p.not_after);
         if let Some(expires) = expires {
-            self.set_link_timer(index, now + until(expires), Timer::Expiry { index, serial });
+            self.watch_expiry(index, expires, now);
         }
         let resumed = self.links[index]
             .as_ref()
             .and_then(|link| link.evidence.as_ref())
             .is_some_and(|evidence| evidence.resumed);
         self.counters().established(took, resumed);
+        // It may have been renewed since the handshake began.
+        self.prove_later(index);
         if let Origin::Dialled(key) = self.origin(index) {
             self.peers.established(&key, index);
             self.watch_idle(index, now);
@@ -334,12 +338,4 @@ fn flag_of(link: &Link, reason: &ConnectionError) -> ResponseFlag {
         (Phase::Handshake, _) => ResponseFlag::TlsFailure,
         _ => ResponseFlag::Reset,
     }
-}
-
-/// Time until a Unix timestamp; none when it has passed.
-fn until(unix: u64) -> Duration {
-    let at = UNIX_EPOCH + Duration::from_secs(unix);
-    at.duration_since(SystemTime::now())
-        .unwrap_or(Duration::ZERO)
-        + Duration::from_millis(100)
 }

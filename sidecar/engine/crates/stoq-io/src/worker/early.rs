@@ -60,6 +60,7 @@ impl Worker {
         if self.undecided() {
             return;
         }
+        self.apply_access(now);
         for early in std::mem::take(&mut self.early) {
             self.accepted(early.kind, early.stream, early.source, now);
         }

@@ -72,6 +72,10 @@ pub(crate) enum Flow {
     ApiWaiting { link: Arc<Link>, peer: PeerKey },
     /// An API stream at work.
     Api(ApiStream),
+    /// Our renewed identity on its way to a peer; `pending` is not sent yet.
+    Proof { stream: StreamId, pending: Bytes },
+    /// A peer's control message that has not arrived whole.
+    Control { stream: StreamId, seen: Vec<u8> },
 }
 
 /// An API stream on its connection.
@@ -105,7 +109,9 @@ impl Slot {
     /// The stream that carries the flow, if it has one.
     pub(crate) fn stream(&self) -> Option<StreamId> {
         match &self.flow {
-            Flow::Head { stream, .. } => Some(*stream),
+            Flow::Head { stream, .. }
+            | Flow::Proof { stream, .. }
+            | Flow::Control { stream, .. } => Some(*stream),
             Flow::Connecting(relay) | Flow::Relay(relay) => Some(relay.stream),
             Flow::Api(api) => Some(api.stream),
             Flow::Waiting(_) | Flow::Pipe(_) | Flow::ApiWaiting { .. } => None,

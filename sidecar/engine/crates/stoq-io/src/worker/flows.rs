@@ -56,7 +56,7 @@ impl Worker {
 
     /// The peer does not want what we send: its side of the flow is gone.
     pub(super) fn flow_stopped(&mut self, key: usize, code: Option<StreamCode>, now: Instant) {
-        if !self.api_stopped(key, code) {
+        if !self.api_stopped(key, code) && !self.proof_refused(key, code, now) {
             self.fail_flow(key, Fault::Peer(code), now);
         }
     }
@@ -85,6 +85,8 @@ impl Worker {
             Flow::Head { .. } => self.read_head(key, now),
             Flow::Pipe(_) => self.run_pipe(key, now),
             Flow::Api(_) => self.run_api(key, now),
+            Flow::Proof { .. } => self.run_proof(key, now),
+            Flow::Control { .. } => self.run_control(key, now),
             Flow::Connecting(_) | Flow::Waiting(_) | Flow::ApiWaiting { .. } => {}
         }
     }
@@ -181,6 +183,7 @@ impl Worker {
             let sent_all = match &slot.flow {
                 Flow::Relay(relay) => relay.sending_ended(),
                 Flow::Api(api) => api.send_ended,
+                Flow::Proof { pending, .. } => pending.is_empty(),
                 _ => false,
             };
             self.reset_stream(index, stream, code, sent_all);
@@ -257,7 +260,7 @@ impl Worker {
                 self.api_ended(&link, &outcome);
             }
             Flow::Api(api) => self.api_ended(&api.link, &outcome),
-            Flow::Pipe(_) | Flow::Head { .. } => {}
+            Flow::Pipe(_) | Flow::Head { .. } | Flow::Proof { .. } | Flow::Control { .. } => {}
         }
     }
 

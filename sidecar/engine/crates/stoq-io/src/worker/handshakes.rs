@@ -41,7 +41,12 @@ impl Worker {
     pub(super) fn incoming(&mut self, port: usize, incoming: Incoming) {
         let limits = &self.shared.settings.limits;
         let pressure = self.handshakes.pressure();
-        if self.ports[port].kind == PortKind::Dial || pressure >= limits.handshakes as usize {
+        let kind = self.ports[port].kind;
+        // The table may forbid IPv4 on a socket that takes it. The control plane is not subject
+        // to the table: it must stay reachable for another one.
+        let remote = crate::socket::udp::canonical(incoming.remote_address());
+        let forbidden = kind == PortKind::Mesh && self.refuses_ipv4(remote);
+        if kind == PortKind::Dial || forbidden || pressure >= limits.handshakes as usize {
             self.endpoint.ignore(incoming);
             self.counters().handshake_dropped();
             return;
@@ -123,6 +128,7 @@ impl Worker {
         };
         let config = config.map(|config| self.recording(config, incoming.orig_dst_cid(), now));
         self.outgoing.clear();
+        let identity = self.shared.tls.identity_version();
         match self
             .endpoint
             .accept(incoming, now, &mut self.outgoing, config)
@@ -130,6 +136,9 @@ impl Worker {
             Ok((handle, quic)) => {
                 self.handshakes.in_flight += 1;
                 self.insert_link(handle, quic, origin, port, now);
+                if let Some(link) = self.links[handle.0].as_mut() {
+                    link.identity = identity;
+                }
             }
             Err(error) => {
                 self.counters().handshake_failed();

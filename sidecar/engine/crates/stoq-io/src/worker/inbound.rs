@@ -10,7 +10,8 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 use quinn_proto::{Dir, ReadError, StreamId};
 use stoq_core::table::{
-    InboundPlaintext, InboundStream, decide_inbound_plaintext, decide_inbound_stream,
+    Admission, InboundPlaintext, InboundStream, Reason, decide_inbound_plaintext,
+    decide_inbound_stream,
 };
 use stoq_wire::code::StreamCode;
 use stoq_wire::head::{MAX_HEAD_LEN, StreamHead, StreamKind};
@@ -112,6 +113,7 @@ impl Worker {
             .is_some_and(|l| l.origin == Origin::Bootstrap);
         match head.kind {
             StreamKind::Api if bootstrap => self.accept_api(key, index, stream, first, now),
+            StreamKind::Control => self.accept_control(key, stream, &first, now),
             StreamKind::Tcp if !bootstrap => {
                 self.connect_application(key, index, stream, head, first, now);
             }
@@ -152,12 +154,20 @@ impl Worker {
         info.suite = evidence.as_deref().map(suite);
         self.flows[key].info = Some(Box::new(info));
         let destination = match decide_inbound_stream(&table, head, &peer.spiffe) {
-            InboundStream::Connect(to) if self.shared.settings.ipv6_only && to.is_ipv4() => {
-                let why = format!("ipv6_only refuses {to}");
+            InboundStream::Connect(to) if self.refuses_ipv4(to) => {
+                self.counters().refused(Reason::Ipv4Refused);
+                let why = format!("{to}: {}", Reason::Ipv4Refused);
                 self.end_flow(key, StreamCode::Unreachable, Outcome::Refused(why), now);
                 return;
             }
             InboundStream::Connect(destination) => destination,
+            InboundStream::Refuse(StreamCode::AccessDenied) => {
+                let ruling = table
+                    .access()
+                    .rule(Some(&peer.spiffe), head.destination.port());
+                self.deny_access(key, &ruling, now);
+                return;
+            }
             InboundStream::Refuse(code) => {
                 self.counters().stream_refused(code);
                 let why = format!("{}: {}", head.destination, code.name());
@@ -165,6 +175,7 @@ impl Worker {
                 return;
             }
         };
+        self.count_ruling(Some(&peer.spiffe), destination);
         let from = self.shared.settings.transparent.then_some(source);
         match self.register_application(key, destination, from) {
             Ok(tcp) => {
@@ -230,6 +241,9 @@ impl Worker {
         match decide_inbound_plaintext(&table, source, destination) {
             InboundPlaintext::Admit(admission) => {
                 self.counters().plaintext_admitted(admission);
+                if admission == Admission::Permissive {
+                    self.count_ruling(None, destination);
+                }
                 let mut info = self.info(Direction::Inbound, source, destination, now);
                 info.peer = table
                     .workload_at(source.ip())
@@ -238,7 +252,12 @@ impl Worker {
                 let from = self.shared.settings.transparent.then_some(source);
                 self.connect_plain(stream, destination, from, info, now);
             }
-            InboundPlaintext::Refuse(reason) => self.refuse(stream, destination, reason),
+            InboundPlaintext::Refuse(reason) => {
+                if reason == Reason::AccessDenied {
+                    self.count_ruling(None, destination);
+                }
+                self.refuse(stream, destination, reason);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! data; other threads reach a worker through its mailbox.
 
 mod accept;
+mod access;
 mod api;
 mod commands;
 mod connection;
@@ -18,6 +19,7 @@ mod info;
 mod observe;
 mod outbound;
 mod peers;
+mod proofs;
 mod receive;
 mod recorded;
 mod start;
@@ -50,7 +52,8 @@ use crate::socket::udp::Datagrams;
 use early::Early;
 use handshakes::Handshakes;
 use peers::Peers;
-use stoq_core::table::Table;
+use proofs::ProofQueue;
+use stoq_core::table::{Access, Table};
 use timers::{Timer, Timers};
 
 /// The waker's token.
@@ -76,6 +79,8 @@ pub(crate) struct Worker {
     index: usize,
     shared: Arc<Shared>,
     table: Arc<Table>,
+    /// The policies that open flows have been held against.
+    access: Arc<Access>,
     poll: Poll,
     endpoint: Endpoint,
     transport: Arc<TransportConfig>,
@@ -89,6 +94,7 @@ pub(crate) struct Worker {
     flow_table: FlowTable,
     api_flows: HashMap<StreamToken, usize>,
     handshakes: Handshakes,
+    proofs: ProofQueue,
     timers: Timers,
     /// Captured connections that wait for the first table.
     early: Vec<Early>,
@@ -144,6 +150,7 @@ impl Worker {
         let received = self.receive(now);
         self.fire_timers(now);
         self.advance_handshakes(now);
+        self.advance_proofs(now);
         self.accept(now);
         self.pump_active(now);
         self.moving = self.run_flows(now);
@@ -189,7 +196,12 @@ impl Worker {
                     self.cancel_deadline(key);
                 }
             }
-            Flow::Waiting(_) | Flow::Head { .. } | Flow::ApiWaiting { .. } | Flow::Api(_) => {}
+            Flow::Waiting(_)
+            | Flow::Head { .. }
+            | Flow::ApiWaiting { .. }
+            | Flow::Api(_)
+            | Flow::Proof { .. }
+            | Flow::Control { .. } => {}
         }
         self.queue(key);
     }
@@ -200,6 +212,7 @@ impl Worker {
         let work = !self.runnable.is_empty()
             || !self.active.is_empty()
             || self.handshakes.waiting()
+            || self.proofs.waiting()
             || self.ports.iter().any(|port| port.readable)
             || self.listeners.iter().any(|listener| listener.ready);
         if work {

@@ -64,7 +64,10 @@ impl Outcome {
                 Some(ResponseFlag::Connect)
             }
             Self::Peer(Some(
-                StreamCode::Denied | StreamCode::NotMine | StreamCode::ForbiddenPort,
+                StreamCode::Denied
+                | StreamCode::AccessDenied
+                | StreamCode::NotMine
+                | StreamCode::ForbiddenPort,
             )) => Some(ResponseFlag::Deny),
             Self::Peer(_) => Some(ResponseFlag::Reset),
             Self::Connection { flag, .. } => Some(*flag),

@@ -110,6 +110,11 @@ impl Worker {
         }
     }
 
+    /// Whether the table or the settings allow IPv6 alone and `address` is IPv4.
+    pub(super) fn refuses_ipv4(&self, address: SocketAddr) -> bool {
+        address.is_ipv4() && (self.shared.settings.ipv6_only || self.table.ipv6_only())
+    }
+
     /// Resets a captured connection that the table refuses.
     pub(super) fn refuse(&mut self, stream: TcpStream, destination: SocketAddr, reason: Reason) {
         self.counters().refused(reason);
@@ -150,13 +155,9 @@ impl Worker {
 
     pub(super) fn begin_relay(&mut self, captured: Captured, now: Instant) {
         let info = captured.info.clone();
-        if self.shared.settings.ipv6_only && captured.peer.address.is_ipv4() {
-            let address = captured.peer.address;
-            self.turn_away(
-                captured.tcp,
-                address,
-                format_args!("ipv6_only refuses IPv4"),
-            );
+        let address = captured.peer.address;
+        if self.refuses_ipv4(address) {
+            self.refuse(captured.tcp, address, Reason::Ipv4Refused);
             return;
         }
         let key = self.insert_flow(Flow::Waiting(Box::new(captured)), Some(info));
@@ -290,8 +291,8 @@ impl Worker {
         info: FlowInfo,
         now: Instant,
     ) {
-        if self.shared.settings.ipv6_only && destination.is_ipv4() {
-            self.turn_away(client, destination, format_args!("ipv6_only refuses IPv4"));
+        if self.refuses_ipv4(destination) {
+            self.refuse(client, destination, Reason::Ipv4Refused);
             return;
         }
         if self
@@ -299,12 +300,13 @@ impl Worker {
             .iter()
             .any(|listener| listener.address == destination)
         {
-            self.turn_away(client, destination, format_args!("it leads back here"));
+            self.refuse(client, destination, Reason::Loop);
             return;
         }
         let mut server = match self.connect_from(destination, from) {
             Ok(server) => server,
             Err(error) => {
+                self.counters().refused(Reason::ConnectFailed);
                 self.turn_away(client, destination, format_args!("{error}"));
                 return;
             }

@@ -137,6 +137,7 @@ impl Worker {
         let table = shared.table.load_full();
         Ok(Self {
             index,
+            access: Arc::clone(table.access()),
             table,
             poll,
             endpoint,
@@ -151,6 +152,7 @@ impl Worker {
             flow_table: FlowTable::new(Arc::clone(&shared.counters[index])),
             api_flows: std::collections::HashMap::new(),
             handshakes: Handshakes::default(),
+            proofs: super::proofs::ProofQueue::default(),
             timers: Timers::default(),
             early: Vec::new(),
             active: Vec::new(),

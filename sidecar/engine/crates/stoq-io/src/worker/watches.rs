@@ -1,7 +1,7 @@
 //! What is watched of a connection while it lives: use, silence, and its peer's right
 //! to speak.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stoq_core::authorise::Expect;
 use stoq_wire::code::ConnectionCode;
@@ -83,6 +83,25 @@ impl Worker {
         ));
     }
 
+    /// Looks at the peer's certificate again when it has run out, at Unix time `expires`.
+    pub(super) fn watch_expiry(&mut self, index: usize, expires: u64, now: Instant) {
+        self.check_authority_at(index, now + until(expires));
+    }
+
+    fn check_authority_at(&mut self, index: usize, at: Instant) {
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        let timer = Timer::Expiry {
+            index,
+            serial: link.serial,
+        };
+        if let Some(earlier) = link.expiry.replace(at) {
+            self.timers.cancel(earlier, timer);
+        }
+        self.set_link_timer(index, at, timer);
+    }
+
     pub(super) fn expiry_due(&mut self, index: usize, serial: u64, now: Instant) {
         if self.link_of(index, serial).is_none() {
             return;
@@ -93,7 +112,7 @@ impl Worker {
             .link_of(index, serial)
             .is_some_and(|link| link.phase == Phase::Established)
         {
-            self.set_link_timer(index, now + EXPIRY_GRACE, Timer::Expiry { index, serial });
+            self.check_authority_at(index, now + EXPIRY_GRACE);
         }
     }
 
@@ -119,4 +138,12 @@ impl Worker {
             self.close(index, code, &refusal.to_string(), now);
         }
     }
+}
+
+/// Time until a Unix timestamp; none when it has passed.
+fn until(unix: u64) -> Duration {
+    let at = UNIX_EPOCH + Duration::from_secs(unix);
+    at.duration_since(SystemTime::now())
+        .unwrap_or(Duration::ZERO)
+        + Duration::from_millis(100)
 }

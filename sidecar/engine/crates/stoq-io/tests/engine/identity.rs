@@ -102,21 +102,3 @@ fn a_connection_ends_when_its_peers_certificate_does() {
         });
     });
 }
-
-#[test]
-fn new_flows_show_the_new_identity_and_old_ones_go_on() {
-    in_namespace(|| {
-        let mesh = Mesh::start();
-        let listener = application();
-        let mut old = mesh.dial();
-        let mut old_server = accept(&listener);
-        mesh.authority.renew(&mesh.web_tls, "web");
-        let mut new = mesh.dial();
-        let mut new_server = accept(&listener);
-        assert_eq!(mesh.web.connections().len(), 2);
-        for (client, server) in [(&mut old, &mut old_server), (&mut new, &mut new_server)] {
-            client.write_all(b"x").unwrap();
-            server.read_exact(&mut [0]).unwrap();
-        }
-    });
-}

@@ -1,6 +1,7 @@
 //! Engines as a sidecar runs them, with real sockets, in a network namespace of
 //! their own. Needs the right to make one (root, or CAP_SYS_ADMIN).
 
+mod access;
 mod api;
 mod drain;
 mod early;
@@ -12,6 +13,7 @@ mod plaintext;
 mod pool;
 mod qlog;
 mod relay;
+mod renewals;
 mod resets;
 mod stalls;
 mod start;

@@ -78,7 +78,8 @@ impl Authority {
         self.certify(tls, account, Duration::from_secs(3600));
     }
 
-    fn certify(&self, tls: &TlsContext, account: &str, life: Duration) -> Vec<u8> {
+    /// Gives a context a certificate of this life, and returns its serial number.
+    pub(crate) fn certify(&self, tls: &TlsContext, account: &str, life: Duration) -> Vec<u8> {
         let key = HybridKey::generate(CryptoProfile::Hybrid1024, &mut OsRng);
         let csr = Csr::parse_and_verify(&csr::build(&key, &mut OsRng)).unwrap();
         let serial = random_serial(&mut OsRng).to_vec();
@@ -185,7 +186,7 @@ pub(crate) fn table_with(own: &str, address: &str, more: Value) -> Arc<Table> {
         "inbound": "permissive", "outbound": "allow",
         "workloads": [workload("web-0", "web", WEB), workload("db-0", "db", DB)],
         "services": [{
-            "name": "db", "namespace": "shop", "vip": VIP,
+            "name": "db", "namespace": "shop", "vips": [VIP],
             "ports": [{"port": SERVICE, "target": APPLICATION}],
             "endpoints": [{"address": DB, "weight": 1}],
         }],

@@ -69,6 +69,32 @@ fn permissive_lets_unmeshed_clients_in_and_counts_them() {
 }
 
 #[test]
+fn access_policies_hold_for_plaintext_too_when_a_connection_begins_and_later() {
+    in_namespace(|| {
+        let mesh = mesh();
+        let table = |rules| table_with("db-0", DB, json!({"access": rules, "version": 2}));
+        let everyone = json!([{"policy": "shop/all", "action": "allow"}]);
+        let nobody = json!([{"policy": "shop/mesh", "action": "allow", "namespaces": ["shop"]}]);
+        mesh.db.set_table(table(everyone));
+        capture_inbound();
+        let listener = application();
+        let mut client = dial_from_outside();
+        let _server = accept(&listener);
+        mesh.db.set_table(table(nobody));
+        assert!(client.read(&mut [0]).is_err(), "an open connection goes on");
+        let mut client = dial_from_outside();
+        assert!(client.read(&mut [0]).is_err(), "a new connection is let in");
+        assert_eq!(mesh.db.snapshot().refused["access_denied"], 1);
+        let said = mesh.db.snapshot().access;
+        let flows = said
+            .iter()
+            .find(|s| s.action == "not_allowed")
+            .map(|s| s.flows);
+        assert_eq!(flows, Some(2), "{said:?}");
+    });
+}
+
+#[test]
 fn strict_resets_them() {
     in_namespace(|| {
         let mesh = mesh();
@@ -91,7 +117,7 @@ fn destinations_outside_the_mesh_are_passed_through_or_refused() {
         let mesh = Mesh::start();
         let outside = TcpListener::bind(format!("[{OUTSIDE}]:7000")).unwrap();
         let endpoints = json!([{
-            "name": "db", "namespace": "shop", "vip": crate::net::VIP,
+            "name": "db", "namespace": "shop", "vips": [crate::net::VIP],
             "ports": [{"port": 5000, "target": 7000}],
             "endpoints": [{"address": OUTSIDE, "weight": 1}],
         }]);
