@@ -33,6 +33,12 @@ CONTROL_PORT: Final = 14012
 METRICS_PORT: Final = 14020
 """TCP: /metrics /healthz/ready /healthz/live."""
 
+WEBHOOK_METRICS_PORT: Final = 14021
+"""TCP: the admission webhook's /metrics and /healthz, beside the operator's in one pod."""
+
+WEBHOOK_PORT: Final = 14443
+"""TCP, HTTPS: the admission webhook."""
+
 DNS_PORT: Final = 14053
 """UDP and TCP, loopback only: the resolver of service records."""
 

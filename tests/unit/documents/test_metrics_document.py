@@ -1,4 +1,4 @@
-"""docs/metrics.md lists every metric of both programs with its type and labels, and no other."""
+"""docs/metrics.md lists every metric of the programs with its type and labels, and no other."""
 
 import typing
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from stoq.api.errors import Status
 from stoq.engine import snapshot
 from stoq_operator.metrics import Metrics as ControlMetrics
+from stoq_operator.webhook.metrics import Metrics as WebhookMetrics
 from stoq_sidecar.dns.counts import Counts
 from stoq_sidecar.metrics import agent_families, engine_families
 
@@ -81,6 +82,12 @@ def _control() -> Iterable[Metric]:
     return metrics.registry.collect()
 
 
+def _webhook() -> Iterable[Metric]:
+    metrics = WebhookMetrics()
+    metrics.injection("injected", "", 0.001)
+    return metrics.registry.collect()
+
+
 def _rows(families: Iterable[Metric]) -> set[Row]:
     rows = set()
     for family in families:
@@ -117,6 +124,10 @@ def test_the_sidecars_metrics_are_those_of_the_document() -> None:
 
 def test_the_control_processs_metrics_are_those_of_the_document() -> None:
     assert _rows(_control()) == _documented("Control process")
+
+
+def test_the_webhooks_metrics_are_those_of_the_document() -> None:
+    assert _rows(_webhook()) == _documented("Webhook")
 
 
 def test_every_label_of_connections_is_explained() -> None:

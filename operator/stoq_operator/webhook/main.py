@@ -1,0 +1,68 @@
+"""`stoq-webhook`: the command line of the admission webhook."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from stoq import logs
+from stoq.settings.options import SettingsError, describe, dump
+from stoq_operator.webhook import kube
+from stoq_operator.webhook.process import serve
+from stoq_operator.webhook.settings import Settings, read
+
+log: Final = logging.getLogger("stoq.webhook")
+
+REFUSED: Final = 2
+"""Exit status for flags and settings that can not be."""
+
+FAILED: Final = 1
+"""Exit status for what machine or cluster refuse."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    _parser().parse_args(arguments)
+    try:
+        settings = read(os.environ)
+        logs.configure(settings.log.level, settings.log.format)
+        for group, values in dump(settings).items():
+            for name, value in values.items():
+                log.info("setting %s.%s = %s", group, name, value)
+        asyncio.run(_until_told(settings))
+    except SettingsError as error:
+        print(f"stoq-webhook: {error}", file=sys.stderr)
+        return REFUSED
+    except (kube.KubeError, OSError) as error:
+        print(f"stoq-webhook: {error}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+async def _until_told(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with kube.connected() as cluster:
+        await serve(settings, cluster, stop)
+
+
+def _parser() -> argparse.ArgumentParser:
+    options = "\n".join(
+        f"  {variable} (default {default or 'empty'}): {expects}"
+        for variable, default, expects, _ in describe(Settings)
+    )
+    return argparse.ArgumentParser(
+        prog="stoq-webhook",
+        description="The admission webhook that adds the mesh's containers to pods.",
+        epilog=f"settings:\n{options}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Wires the webhook together and runs it until it is told to stop."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+from stoq.http import HttpServer, Limits, Request, Response, plain
+from stoq_operator.health import listen
+from stoq_operator.webhook.certificate import CertificateError, Serving, from_secret
+from stoq_operator.webhook.kube import Kube, KubeError
+from stoq_operator.webhook.metrics import CONTENT_TYPE, Metrics
+from stoq_operator.webhook.notices import Notice, Said
+from stoq_operator.webhook.review import ReviewError, answer
+from stoq_operator.webhook.settings import Settings
+
+log: Final = logging.getLogger("stoq.webhook")
+
+LIMITS: Final = Limits(body=8 << 20, connections=512, seconds=10.0, idle_seconds=120.0)
+"""An AdmissionReview holds a pod of at most 3 MB (the API server's own limit for a request) as JSON
+of the server's making; API servers keep their connections for 90 s."""
+
+MAX_WAITING: Final = 256
+"""Events waiting to be written; more are dropped and counted."""
+
+GRACE_SECONDS: Final = 3.0
+"""How long requests are still answered after SIGTERM: until every node has taken the pod out of the
+Service."""
+
+
+class Webhook:
+    """Answers the API server from memory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._config = settings.config
+        self.metrics = Metrics()
+        self.serving = Serving()
+        self.namespaces: dict[str, Mapping[str, str]] = {}
+        self._said = Said()
+        self._notices: asyncio.Queue[Notice] = asyncio.Queue(MAX_WAITING)
+        self._ending = False
+
+    def end(self) -> None:
+        """From now on not ready, and still answering."""
+        self._ending = True
+
+    def missing(self) -> str:
+        """What readiness waits for; empty when nothing."""
+        if self._ending:
+            return "it is ending"
+        return "" if self.serving.ready else "there is no certificate yet: the operator makes it"
+
+    def certificate(self, data: Mapping[str, bytes]) -> None:
+        """Takes the data of the Secret into use."""
+        try:
+            if self.serving.load(*from_secret(data)):
+                log.info("a new certificate is served")
+        except CertificateError as error:
+            log.error("the certificate before stays in use: %s", error)
+
+    async def inject(self, request: Request) -> Response:
+        """POST /inject."""
+        began = time.perf_counter()
+        try:
+            found = answer(request.body, self._config, self.namespaces)
+        except ReviewError as error:
+            self.metrics.injection("error", "request", time.perf_counter() - began)
+            log.warning("refused a request from %s: %s", request.client, error)
+            return plain(str(error), HTTPStatus.BAD_REQUEST)
+        self.metrics.injection(found.outcome, found.reason, time.perf_counter() - began)
+        if found.notice is not None and not self._said.again(found.notice, time.monotonic()):
+            log.warning("%s", found.notice.message)
+            try:
+                self._notices.put_nowait(found.notice)
+            except asyncio.QueueFull:
+                self.metrics.event("dropped")
+        return Response(found.body, content_type="application/json")
+
+    async def write_notices(self, kube: Kube) -> None:
+        """Writes events as they come; forever."""
+        while True:
+            found = await self._notices.get()
+            try:
+                await kube.write_event(found.event(datetime.now(UTC)))
+                self.metrics.event("written")
+            except KubeError as error:
+                self.metrics.event("failed")
+                log.warning("%s", error)
+
+    def pages(self) -> HttpServer:
+        """/metrics and /healthz, without TLS."""
+
+        async def metrics(_: Request) -> Response:
+            return Response(self.metrics.page(), content_type=CONTENT_TYPE)
+
+        async def live(_: Request) -> Response:
+            return plain("live")
+
+        async def ready(_: Request) -> Response:
+            if why := self.missing():
+                return plain(f"not ready: {why}", HTTPStatus.SERVICE_UNAVAILABLE)
+            return plain("ready")
+
+        return HttpServer(
+            "stoq-webhook",
+            {
+                ("GET", "/metrics"): metrics,
+                ("GET", "/healthz/ready"): ready,
+                ("GET", "/healthz/live"): live,
+            },
+        )
+
+
+async def serve(settings: Settings, kube: Kube, stop: asyncio.Event) -> None:
+    """Runs the webhook until `stop` is set. Raises OSError when a port is taken."""
+    webhook = Webhook(settings)
+    listener, pages = listen(settings.listen.address), listen(settings.listen.pages)
+    server = HttpServer(
+        "stoq-webhook", {("POST", "/inject"): webhook.inject}, LIMITS, webhook.serving.context
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(task)
+            for task in (
+                server.serve([listener]),
+                webhook.pages().serve([pages]),
+                kube.follow_certificate(webhook.certificate),
+                kube.follow_namespaces(webhook.namespaces),
+                webhook.write_notices(kube),
+            )
+        ]
+        log.info("webhook on TCP %s, pages on %s", settings.listen.address, settings.listen.pages)
+        await stop.wait()
+        webhook.end()
+        log.info("stopping")
+        await asyncio.sleep(GRACE_SECONDS)
+        for task in running:
+            task.cancel()
