@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchlib.errors import BenchError
 
-SCENARIOS = ("bulk", "latency", "handshake", "memory", "cpu")
+SCENARIOS = ("bulk", "latency", "handshake", "memory", "cpu", "stall")
 
 # Candidates in the order of the tables: the ceiling, the proxy ceiling, the peers, ours.
 CANDIDATES = (
@@ -41,6 +41,7 @@ class Settings:
     idle: int = 1000  # idle connections of the memory scenario
     cycles: int = 10  # of opening and closing them
     idle_peers: int = 1000  # idle connections of other relays, in the memory scenario
+    stalled: int = 100  # connections of the stall scenario whose application does not read
     pin: bool = False  # client side on CPU 0, server side on CPU 1
     smoke: bool = False
 
@@ -52,7 +53,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[Settings], "Output"]:
     if given.smoke == (given.scenario is not None):
         raise BenchError(f"name one scenario of {', '.join(SCENARIOS)}, or --smoke for all of them")
     _check_range("--mtu", given.mtu, MTUS.start, MTUS.stop - 1)
-    for option in ("streams", "rounds", "connections", "idle", "cycles", "idle-peers"):
+    for option in ("streams", "rounds", "connections", "idle", "cycles", "idle-peers", "stalled"):
         _check_range(f"--{option}", getattr(given, option.replace("-", "_")), 1, 1_000_000)
     _check_range("--seconds", given.seconds, 0.5, 3600)
     _check_range("--rate", given.rate, 1, 1_000_000)
@@ -72,6 +73,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[Settings], "Output"]:
         idle=given.idle,
         cycles=given.cycles,
         idle_peers=given.idle_peers,
+        stalled=given.stalled,
         pin=given.pin,
     )
     return [settings], output
@@ -100,6 +102,7 @@ def smoke(scenario: str, candidates: tuple[str, ...]) -> Settings:
         idle=50,
         cycles=2,
         idle_peers=20,
+        stalled=5,
         smoke=True,
     )
 
@@ -173,6 +176,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=default.idle_peers,
         help="memory: idle connections of other sidecars (%(default)s)",
+    )
+    parser.add_argument(
+        "--stalled",
+        type=int,
+        default=default.stalled,
+        help="stall: connections whose application does not read (%(default)s)",
     )
     parser.add_argument(
         "--pin",

@@ -21,6 +21,7 @@ def command(settings: Settings) -> str:
         "idle",
         "cycles",
         "idle_peers",
+        "stalled",
     )
     changed = [name for name in numbers if getattr(settings, name) != getattr(default, name)]
     words += [f"--{name.replace('_', '-')} {getattr(settings, name):g}" for name in changed]

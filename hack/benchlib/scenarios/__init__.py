@@ -6,7 +6,9 @@ from benchlib.scenarios.cpu import Cpu
 from benchlib.scenarios.handshake import Handshake
 from benchlib.scenarios.latency import Latency
 from benchlib.scenarios.memory import Memory
+from benchlib.scenarios.stall import Stall
 
 ALL: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (Bulk(), Latency(), Handshake(), Memory(), Cpu())
+    scenario.name: scenario
+    for scenario in (Bulk(), Latency(), Handshake(), Memory(), Cpu(), Stall())
 }

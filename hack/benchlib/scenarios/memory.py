@@ -84,7 +84,7 @@ def _peers(bench: Bench, candidate: IdlePeers, route: Route) -> float:
     """KB of the server side's relay for each idle connection of another relay."""
     count = bench.settings.idle_peers
     before = _memory(route)["server"]
-    with _holding(bench, candidate.idle_command(bench, count), count):
+    with holding(bench, candidate.idle_command(bench, count), count):
         time.sleep(_settle(bench))
         held = _memory(route)["server"]
     time.sleep(_settle(bench))
@@ -95,12 +95,13 @@ def _peers(bench: Bench, candidate: IdlePeers, route: Route) -> float:
 def idle_connections(bench: Bench, target: str, count: int) -> Iterator[None]:
     """Connections that are up end to end and do nothing until the block is left."""
     command = [bench.tools.peer("loadgen"), "idle", target, "--connections", str(count)]
-    with _holding(bench, command, count):
+    with holding(bench, command, count):
         yield
 
 
 @contextlib.contextmanager
-def _holding(bench: Bench, argv: Sequence[str], count: int) -> Iterator[None]:
+def holding(bench: Bench, argv: Sequence[str], count: int) -> Iterator[None]:
+    """A load client of the client side that says when its `count` connections are as it wants."""
     with running(bench.network, "idle", bench.network.client.command(argv)) as process:
         process.wait_until(
             f"holding {count} connections",

@@ -53,6 +53,11 @@ def test_files_are_named_after_what_sets_a_benchmark_apart(
     assert name(settings) == expected
 
 
+def test_the_command_names_how_many_are_stalled() -> None:
+    assert command(Settings("stall")) == "hack/bench stall --mtu 1500"
+    assert command(Settings("stall", stalled=500)) == "hack/bench stall --mtu 1500 --stalled 500"
+
+
 def test_the_command_names_what_is_not_a_default() -> None:
     settings = Settings("memory", mtu=9000, idle_peers=10000, candidates=("stoq",), pin=True)
     assert command(settings) == (

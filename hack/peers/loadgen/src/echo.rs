@@ -15,6 +15,10 @@ use crate::poller::Poller;
 /// Accept queue: a burst of new connections must wait here, not be refused.
 const BACKLOG: i32 = 4096;
 
+/// Buffers of a connection, bytes: some requests. The kernel would give a client that does not
+/// read many megabytes, and a hundred of those all the memory TCP may have.
+pub(crate) const BUFFERS: usize = 64 * 1024;
+
 /// The listener's key; connections count up from the next one.
 const LISTENER: u64 = 0;
 
@@ -54,6 +58,9 @@ fn open(address: SocketAddr) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(family, SocketType::STREAM, flags, None)?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    // Inherited by what it accepts.
+    sockopt::set_socket_recv_buffer_size(&socket, BUFFERS)?;
+    sockopt::set_socket_send_buffer_size(&socket, BUFFERS)?;
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
     Ok(socket)

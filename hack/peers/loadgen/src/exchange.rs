@@ -38,6 +38,11 @@ impl Exchange {
         })
     }
 
+    /// Bytes asked for and not yet taken by the socket.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent
+    }
+
     /// Asks for `size` more bytes to be sent.
     pub(crate) fn request(&mut self, size: usize) -> io::Result<()> {
         self.unsent += size;

@@ -5,6 +5,7 @@
 //!   charged to every request it delays (no coordinated omission).
 //! - `echo`: the server both of them talk to.
 //! - `idle`: opens many connections, proves each with one byte, and holds them.
+//! - `stall`: opens many connections, fills them without reading, and holds them.
 
 mod echo;
 mod exchange;
@@ -14,6 +15,7 @@ mod persistent;
 mod poller;
 mod recorder;
 mod schedule;
+mod stall;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -74,6 +76,15 @@ enum Command {
         #[arg(long, default_value_t = 64)]
         parallel: usize,
     },
+    /// Opens connections, sends on each without reading until the path takes no more, prints one
+    /// JSON object, and holds them until its standard input ends.
+    Stall {
+        /// The echo server, or the proxy in front of it.
+        target: SocketAddr,
+        /// How many connections.
+        #[arg(long, default_value_t = 100)]
+        connections: usize,
+    },
 }
 
 fn main() -> Result<()> {
@@ -108,6 +119,10 @@ fn main() -> Result<()> {
             connections,
             parallel,
         } => idle::run(target, connections, parallel),
+        Command::Stall {
+            target,
+            connections,
+        } => stall::run(target, connections),
     }
 }
 
