@@ -8,6 +8,11 @@ from benchlib.samples import Metric, Sample
 from benchlib.scenarios.base import ECHO_PORT, IPERF_PORT, Scenario
 from benchlib.scenarios.latency import echo_server
 from benchlib.scenarios.memory import holding
+from lab import netns
+
+# Stalled connections fill the kernel's buffers too, five of each. At their default maxima a hundred
+# take more memory than the kernel grants TCP, and it resets some.
+_SYSCTLS = ("net.ipv4.tcp_wmem=4096 16384 1048576", "net.ipv4.tcp_rmem=4096 131072 2097152")
 
 
 class Stall(Scenario):
@@ -26,6 +31,8 @@ class Stall(Scenario):
         """Both on one start of the candidate: the stalled ones share its connection."""
         count = bench.settings.stalled
         load = iperf.Load(bench.settings.seconds)
+        for side in (bench.network.client, bench.network.server):
+            netns.run_in(side.pod.netns, ["sysctl", "-qw", *_SYSCTLS])
         with (
             echo_server(bench),
             iperf.server(bench),
