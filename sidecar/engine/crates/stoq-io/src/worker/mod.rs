@@ -10,6 +10,7 @@ mod api;
 mod commands;
 mod connection;
 mod connections;
+mod control;
 mod early;
 mod flow;
 mod flows;

@@ -1,14 +1,13 @@
-//! Re-authentication on live connections: proving our renewed identity to peers, and
-//! taking in theirs (`docs/wire-format.md`, section 8).
+//! Re-authentication on live connections: proving our renewed identity to peers
+//! (`docs/wire-format.md`, section 8). Theirs are taken in by `control`.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quinn_proto::{Dir, ReadError, StreamId, WriteError};
 use stoq_core::tls::Binding;
-use stoq_wire::code::{ConnectionCode, StreamCode};
-use stoq_wire::control::{EXPORTER_LABEL, EXPORTER_LEN, MAX_CONTROL_LEN, Reauthentication};
+use stoq_wire::code::StreamCode;
+use stoq_wire::control::{EXPORTER_LABEL, EXPORTER_LEN};
 use stoq_wire::head::StreamKind;
 
 use super::observe::Outcome;
@@ -19,10 +18,10 @@ use super::{Direction, Flow, Link, Phase, Worker};
 const IDLE_BUDGET: Duration = Duration::from_millis(2);
 
 /// How long a peer may take to send a message, or to answer one.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Messages a peer may send at once. A renewal takes one.
-const BURST: u32 = 8;
+pub(super) const BURST: u32 = 8;
 
 /// One more may be sent for each of these: hours pass between renewals, and judging a
 /// message costs a tenth of a millisecond.
@@ -37,7 +36,7 @@ pub(crate) struct Proofs {
     /// Counter of the last message sent.
     sent: u64,
     /// Counter of the last message received; 0: none.
-    received: u64,
+    pub(super) received: u64,
     /// Whether our identity is to be proven anew.
     due: bool,
     /// Messages that the peer may still send.
@@ -57,7 +56,7 @@ impl Proofs {
     }
 
     /// Whether the peer may send a message now.
-    fn admits(&mut self, now: Instant) -> bool {
+    pub(super) fn admits(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.refilled);
         let more = u32::try_from(since.as_secs() / REFILL.as_secs()).unwrap_or(u32::MAX);
         if more > 0 {
@@ -82,7 +81,7 @@ impl ProofQueue {
 }
 
 /// What reading a message came to.
-enum Read {
+pub(super) enum Read {
     Incomplete,
     Complete,
     TooLong,
@@ -256,115 +255,10 @@ impl Worker {
         self.end_flow(key, StreamCode::Cancelled, Outcome::Finished, now);
         true
     }
-
-    /// A peer has opened a control stream; `first` followed its head.
-    pub(super) fn accept_control(
-        &mut self,
-        key: usize,
-        stream: StreamId,
-        first: &[u8],
-        now: Instant,
-    ) {
-        let seen = first.to_vec();
-        self.flows[key].flow = Flow::Control { stream, seen };
-        self.set_deadline(key, now + PATIENCE);
-        self.queue(key);
-    }
-
-    /// Reads a peer's message to its end, and judges it then.
-    pub(super) fn run_control(&mut self, key: usize, now: Instant) {
-        let slot = &mut self.flows[key];
-        let (Flow::Control { stream, seen }, Some(index)) = (&mut slot.flow, slot.connection)
-        else {
-            return;
-        };
-        let stream = *stream;
-        let Some(link) = self.links[index].as_mut() else {
-            return;
-        };
-        let done = read(&mut link.quic, stream, seen, MAX_CONTROL_LEN);
-        let message = match done {
-            Read::Complete => std::mem::take(seen),
-            _ => Vec::new(),
-        };
-        self.activate(index);
-        match done {
-            Read::Incomplete => {}
-            Read::Complete => self.judge(key, index, stream, &message, now),
-            Read::TooLong => {
-                let why = format!("a control message of more than {MAX_CONTROL_LEN} bytes");
-                self.refuse_proof(index, ConnectionCode::Protocol, &why, now);
-            }
-            Read::Reset(_) => {
-                self.end_flow(key, StreamCode::Cancelled, Outcome::Finished, now);
-            }
-        }
-    }
-
-    fn judge(&mut self, key: usize, index: usize, stream: StreamId, bytes: &[u8], now: Instant) {
-        let message = match Reauthentication::decode(bytes) {
-            Ok(message) => message,
-            Err(error) => {
-                let code = ConnectionCode::Protocol;
-                return self.refuse_proof(index, code, &error.to_string(), now);
-            }
-        };
-        let Some(link) = self.links[index].as_mut() else {
-            return;
-        };
-        if !link.proofs.admits(now) {
-            let why = format!("more than {BURST} re-authentications at once");
-            return self.refuse_proof(index, ConnectionCode::Overloaded, &why, now);
-        }
-        let (Some(exporter), Some(present)) = (exporter(link), link.evidence.clone()) else {
-            return;
-        };
-        let binding = Binding {
-            sender: !link.quic.side(),
-            exporter: &exporter,
-        };
-        let last = link.proofs.received;
-        let judged = self
-            .shared
-            .tls
-            .reauthenticate(&present, last, &binding, &message);
-        match judged {
-            Ok(evidence) => {
-                link.proofs.received = message.counter;
-                let expires = evidence.peer.as_ref().map(|peer| peer.not_after);
-                link.evidence = Some(Arc::new(evidence));
-                // Tells the peer that it was taken.
-                let _ = link.quic.send_stream(stream).finish();
-                self.counters().reauthentication_accepted();
-                if let Some(expires) = expires {
-                    self.watch_expiry(index, expires, now);
-                }
-                self.finish_flow(key, now);
-            }
-            Err(error) => {
-                self.refuse_proof(index, error.connection_code(), &error.to_string(), now);
-            }
-        }
-    }
-
-    /// Closes the connection of a peer whose message is wrong.
-    fn refuse_proof(&mut self, index: usize, code: ConnectionCode, why: &str, now: Instant) {
-        self.counters().reauthentication_refused();
-        if let Some(link) = self.links[index].as_ref() {
-            let remote = link.quic.remote_address();
-            let evidence = link.evidence.as_ref();
-            let peer = evidence.and_then(|evidence| evidence.peer.as_ref());
-            let name = peer.map_or("a client without a certificate", |p| p.spiffe.as_str());
-            self.shared
-                .log
-                .warn(format_args!("closing {name} at {remote}: {why}"));
-        }
-        self.close(index, code, why, now);
-    }
 }
 
 /// The value that binds messages to this connection.
-fn exporter(link: &Link) -> Option<[u8; EXPORTER_LEN]> {
+pub(super) fn exporter(link: &Link) -> Option<[u8; EXPORTER_LEN]> {
     let mut value = [0; EXPORTER_LEN];
     let session = link.quic.crypto_session();
     let exported = session.export_keying_material(&mut value, EXPORTER_LABEL, b"");
@@ -372,7 +266,7 @@ fn exporter(link: &Link) -> Option<[u8; EXPORTER_LEN]> {
 }
 
 /// Reads a stream into `seen` until its end; more than `most` bytes are too many.
-fn read(
+pub(super) fn read(
     quic: &mut quinn_proto::Connection,
     stream: StreamId,
     seen: &mut Vec<u8>,
