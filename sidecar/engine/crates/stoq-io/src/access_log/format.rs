@@ -54,7 +54,7 @@ impl Line<'_> {
             labels
                 .service
                 .as_ref()
-                .map(|(name, space)| format!("{name}.{space}")),
+                .map(|(name, space)| format!("{name}.{space}.stoq")),
         );
         self.party(
             ["dst.workload", "dst.namespace", "dst.identity"],

@@ -83,7 +83,7 @@ fn a_connection_is_one_json_object_on_one_line() {
         "src.identity": "spiffe://td/ns/shop/sa/web",
         "dst.addr": "[fd00::3]:5432",
         "stoq.addr": "[fd00::3]:14008",
-        "dst.service": "db.shop",
+        "dst.service": "db.shop.stoq",
         "dst.workload": "db",
         "dst.namespace": "shop",
         "dst.identity": "spiffe://td/ns/shop/sa/db",
