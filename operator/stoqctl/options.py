@@ -37,7 +37,7 @@ State = Annotated[
 Pod = Annotated[
     str,
     typer.Argument(
-        metavar="[POD]",
+        metavar="POD",
         help="A pod of the cluster: <pod>, or <namespace>/<pod>.",
         show_default=False,
     ),

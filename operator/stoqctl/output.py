@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -22,6 +23,19 @@ def console() -> Console:
 def print_json(value: Any) -> None:
     """One object, readable by programs and people."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+class _Whole(yaml.SafeDumper):
+    """Writes a value that stands in two places twice: references read badly in manifests."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        """Always."""
+        return True
+
+
+def print_yaml(documents: Iterable[Any]) -> None:
+    """Manifests, one document each."""
+    print(yaml.dump_all(documents, Dumper=_Whole, sort_keys=False), end="")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -2,22 +2,36 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from stoq.injection.names import SIDECAR
 from stoqctl.judge.facts import Object, name
 from stoqctl.judge.workloads import lives, sidecar, status_of
 
+HOPELESS: Final = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+    }
+)
+"""Why the kubelet waits with a container that will not come up by waiting."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One sidecar to change; `restarts` is its count before."""
+    """One sidecar to change; `restarts` is its count before, `trouble` what it waited for then."""
 
     namespace: str
     pod: str
     uid: str
     image: str
     restarts: int
+    trouble: str = ""
 
     @property
     def name(self) -> str:
@@ -35,9 +49,15 @@ def steps(pods: Sequence[Object], image: str) -> list[Step]:
         if pod["metadata"].get("deletionTimestamp"):
             continue
         metadata = pod["metadata"]
-        restarts = restart_count(pod)
         found.append(
-            Step(metadata["namespace"], metadata["name"], metadata["uid"], ours["image"], restarts)
+            Step(
+                metadata["namespace"],
+                metadata["name"],
+                metadata["uid"],
+                ours["image"],
+                restart_count(pod),
+                _trouble(pod),
+            )
         )
     return found
 
@@ -59,10 +79,18 @@ def progress(step: Step, pod: Object | None) -> tuple[bool, str]:
     """Whether the step is over, and what went wrong: empty when nothing did."""
     if pod is None or pod["metadata"].get("uid") != step.uid or not lives(pod):
         return True, ""  # its successor gets its image from the webhook
-    status = status_of(pod)
-    state = status.get("state")
-    waiting = (state.get("waiting") or {}) if isinstance(state, Mapping) else {}
-    if waiting.get("reason") in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName"}:
-        return True, f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
-    done = restart_count(pod) > step.restarts and bool(status.get("started"))
+    trouble = _trouble(pod)
+    # What it waited for before is seen for a moment longer.
+    if trouble and trouble != step.trouble:
+        return True, trouble
+    done = restart_count(pod) > step.restarts and bool(status_of(pod).get("started"))
     return done, ""
+
+
+def _trouble(pod: Object) -> str:
+    """Why the sidecar will not come up by waiting; empty: it runs, or may yet."""
+    state = status_of(pod).get("state")
+    waiting = (state.get("waiting") or {}) if isinstance(state, Mapping) else {}
+    if waiting.get("reason") not in HOPELESS:
+        return ""
+    return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")

@@ -173,13 +173,13 @@ def webhook(facts: Facts, now: float) -> Iterator[Finding]:
         f"kubectl -n {SYSTEM} delete secret stoq-webhook-tls, and the operator makes a new one; if "
         "that changes nothing, stoqctl logs --operator says why"
     )
+    if "" in bundles:
+        yield Finding("webhook", False, "it has no caBundle yet", fix)
+        return
     try:
         ends = [end for text in bundles for end in certificates.expiries(base64.b64decode(text))]
     except (certificates.NotACertificate, binascii.Error) as error:
         yield Finding("webhook", False, f"its caBundle is no certificate: {error}", fix)
-        return
-    if not ends:
-        yield Finding("webhook", False, "it has no caBundle yet", fix)
         return
     yield _lasting("webhook", "the authority in its caBundle", min(ends), now, fix)
     if facts.serving_pem:

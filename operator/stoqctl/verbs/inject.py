@@ -11,7 +11,7 @@ from stoq.injection.config import CONTROL_ADDRESS, Config
 from stoqctl.errors import StoqctlError
 from stoqctl.offline import inject
 from stoqctl.options import Json
-from stoqctl.output import print_json
+from stoqctl.output import print_json, print_yaml
 
 EXAMPLES: Final = (
     "Examples:\n\nkubectl get deploy web -o yaml | stoqctl inject --image registry/stoq/sidecar:1 "
@@ -21,7 +21,7 @@ EXAMPLES: Final = (
 
 def run(
     file: Annotated[
-        str, typer.Argument(metavar="[FILE]", help="Manifests; - is standard input.")
+        str, typer.Argument(metavar="FILE", help="Manifests; - is standard input.")
     ] = "-",
     image: Annotated[
         str, typer.Option("--image", metavar="IMAGE", help="Of the sidecar.", show_default=False)
@@ -62,7 +62,7 @@ def run(
     if as_json:
         print_json({"apiVersion": "v1", "kind": "List", "items": documents})
     else:
-        print(yaml.safe_dump_all(documents, sort_keys=False), end="")
+        print_yaml(documents)
 
 
 def read(file: str) -> list[dict[str, Any]]:

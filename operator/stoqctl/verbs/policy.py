@@ -4,7 +4,6 @@ import sys
 from typing import Annotated, Any, Final
 
 import typer
-import yaml
 
 from stoq.records.access import AccessPolicy
 from stoq.records.errors import RecordError
@@ -15,7 +14,7 @@ from stoqctl.errors import FAILED, StoqctlError
 from stoqctl.gather import NETWORKING, Gatherer
 from stoqctl.judge.facts import labels
 from stoqctl.options import Context, Json, Kubeconfig, Namespace
-from stoqctl.output import print_json
+from stoqctl.output import print_json, print_yaml
 from stoqctl.policy.decide import decide
 from stoqctl.policy.translate import Translation, translate
 from stoqctl.verbs.inject import read
@@ -156,7 +155,7 @@ def import_(
         print_json({"policies": policies, "notes": {item.source: item.notes for item in made}})
         return
     _notes(made)
-    print(yaml.safe_dump_all(policies, sort_keys=False), end="")
+    print_yaml(policies)
 
 
 def _notes(made: list[Translation]) -> None:

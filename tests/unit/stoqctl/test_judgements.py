@@ -1,0 +1,189 @@
+import base64
+from datetime import timedelta
+
+import pytest
+
+from stoqctl.judge import install, network, workloads
+from stoqctl.judge.facts import Facts, few
+from unit.stoqctl.mesh import NOW, certificate, established, pod
+
+VERSION = {"major": "1", "minor": "36"}
+TIME = NOW.timestamp()
+
+
+def facts(**parts):
+    return Facts(version=VERSION, **parts)
+
+
+def failed(findings):
+    return {item.name: item.detail for item in findings if not item.ok}
+
+
+@pytest.mark.parametrize(("minor", "good"), [("29", False), ("30", True), ("36+", True)])
+def test_a_cluster_must_be_new_enough(minor, good):
+    (found,) = install.api(Facts(version={"major": "1", "minor": minor}))
+    assert found.ok == good
+
+
+def test_kinds_that_are_missing_or_not_served_are_named():
+    crds = {f"{kind}.stoq.dev": established(kind) for kind in install.KINDS[1:]}
+    crds["revocations.stoq.dev"]["spec"]["versions"][0]["served"] = False
+    crds["servicerecords.stoq.dev"]["status"]["conditions"] = []
+    detail = install.definitions(facts(crds=crds)).detail
+    assert detail == (
+        "accesspolicies is missing, revocations is not served as v1alpha1, "
+        "servicerecords is not established"
+    )
+
+
+def webhook(bundle):
+    return {"webhooks": [{"clientConfig": {"caBundle": base64.b64encode(bundle).decode()}}]}
+
+
+@pytest.mark.parametrize(
+    ("bundle", "says"),
+    [(b"", "no caBundle yet"), (b"junk", "is no certificate"), (certificate(-1), "ended 1 d")],
+)
+def test_a_webhook_that_the_api_server_can_not_trust_is_found(bundle, says):
+    found = facts(webhook=webhook(bundle) if bundle else {"webhooks": [{}]})
+    assert says in failed(install.webhook(found, TIME + 5))["webhook"]
+
+
+def test_a_certificate_that_nobody_renews_is_found():
+    found = facts(webhook=webhook(certificate(300)), serving_pem=certificate(3))
+    assert list(failed(install.webhook(found, TIME))) == ["webhook certificate"]
+    found = facts(webhook=webhook(certificate(300)), serving_pem=b"junk")
+    assert "can not be read" in failed(install.webhook(found, TIME))["webhook certificate"]
+
+
+def test_a_leader_that_stopped_renewing_is_found():
+    renewed = (NOW - timedelta(minutes=5)).isoformat()
+    lease = {"spec": {"holderIdentity": "a", "renewTime": renewed}}
+    deployment = {"spec": {"replicas": 2}, "status": {"readyReplicas": 1}}
+    found = failed(install.operator(facts(deployment=deployment, lease=lease), TIME))
+    assert found == {"operator": "1 of 2 replicas ready", "leader": "a, renewed 5 min 0 s ago"}
+    assert failed(install.operator(facts(deployment=deployment), TIME))["leader"] == (
+        "no replica leads"
+    )
+
+
+def test_two_mesh_configurations_are_one_too_many():
+    meshes = [{"metadata": {"name": name}} for name in ("default", "other")]
+    assert "the first by name holds" in install.mesh(facts(meshes=meshes)).fix
+
+
+def place(name, **labels):
+    return {"metadata": {"name": name, "labels": labels}}
+
+
+def test_trust_bundles_that_are_missing_differ_or_end_are_found():
+    enrolled = [place("a"), place("b"), place("c")]
+    bundles = {"a": certificate(30), "b": certificate(20)}
+    found = list(install.roots(facts(enrolled=enrolled, bundles=bundles), TIME))
+    assert [item.name for item in found if not item.ok] == ["trust bundle", "trust bundle", "roots"]
+    assert "stoq-trust is missing in c" in found[0].detail
+    assert not next(install.roots(facts(bundles={"a": b"junk"}), TIME)).ok
+
+
+def test_nodes_that_are_not_ready_or_not_linux_are_named():
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    windows = {**ready, "nodeInfo": {"operatingSystem": "windows"}}
+    nodes = [{**place("n0"), "status": ready}, {**place("n1"), "status": windows}, place("n2")]
+    (found,) = install.nodes(facts(nodes=nodes))
+    assert found.detail == "not ready: n2"
+    assert "never meshed: n1" in next(install.nodes(facts(nodes=nodes[:2]))).detail
+
+
+def test_pod_security_that_refuses_the_init_container_is_said_with_its_remedy():
+    level = {"pod-security.kubernetes.io/enforce": "restricted"}
+    found = next(workloads.namespaces(facts(enrolled=[place("shop", **level)])))
+    assert "NET_ADMIN" in found.detail
+    assert "kubectl label --overwrite namespace shop" in found.fix
+
+
+def test_a_label_without_effect_is_found():
+    assert "enrolled namespaces" in failed(
+        workloads.namespaces(facts(enrolled=[place("kube-system")]))
+    )
+
+
+def test_pods_that_may_stay_outside_are_listed_and_are_no_failure():
+    host = pod("host-0", initContainers=[], hostNetwork=True)
+    found = list(workloads.pods(facts(pods=[pod("web-0"), host])))
+    assert all(item.ok for item in found)
+    assert found[-1].detail == "shop/host-0: not encrypted by the mesh"
+
+
+@pytest.mark.parametrize(
+    ("states", "says"),
+    [
+        ([("stoq-init", {"terminated": {"reason": "Error"}})], "stoq-init Error"),
+        ([("stoq-sidecar", {"waiting": {"reason": "ErrImagePull"}})], "stoq-sidecar ErrImagePull"),
+        ([("stoq-init", {"terminated": {"reason": "Completed"}})], "not started"),
+        ([], "not started"),
+    ],
+)
+def test_a_sidecar_that_has_not_started_is_named_with_the_reason(states, says):
+    waiting = pod("web-0")
+    waiting["status"]["initContainerStatuses"] = [
+        {"name": name, "started": False, "state": state} for name, state in states
+    ]
+    assert failed(workloads.pods(facts(pods=[waiting]))) == {"sidecars": f"shop/web-0 ({says})"}
+
+
+def policy(name="p", **spec):
+    return {"metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+
+
+def blocked(*policies):
+    return list(failed(network.findings(facts(pods=[pod("web-0")], network_policies=policies))))
+
+
+INGRESS = "NetworkPolicy, UDP 14008 from other pods"
+EGRESS = ["NetworkPolicy, UDP 14008 to other pods", "NetworkPolicy, UDP 14012 to the control plane"]
+
+
+@pytest.mark.parametrize(
+    "ports",
+    [
+        [{"protocol": "UDP", "port": 14008}],
+        [{"protocol": "UDP", "port": 14000, "endPort": 15000}],
+        [{"protocol": "UDP"}],
+        [],
+    ],
+)
+def test_a_network_policy_that_admits_the_mesh_is_no_failure(ports):
+    assert blocked(policy(podSelector={}, ingress=[{"ports": ports}])) == []
+
+
+def test_a_network_policy_that_names_only_other_ports_is_found():
+    tcp = policy(podSelector={}, ingress=[{"ports": [{"port": 14008}, {"port": "http"}]}])
+    assert blocked(tcp) == [INGRESS]
+    assert blocked(tcp, policy("q", podSelector={}, ingress=[{}])) == []
+    assert blocked(policy(podSelector={}, policyTypes=["Egress"])) == EGRESS
+    assert blocked(policy(podSelector={}, egress=[{"ports": [{"port": 80}]}])) == [INGRESS, *EGRESS]
+
+
+@pytest.mark.parametrize(
+    ("term", "chosen"),
+    [
+        ({"key": "app", "operator": "In", "values": ["web"]}, True),
+        ({"key": "app", "operator": "NotIn", "values": ["web"]}, False),
+        ({"key": "app", "operator": "Exists"}, True),
+        ({"key": "app", "operator": "DoesNotExist"}, False),
+    ],
+)
+def test_selectors_are_read_as_kubernetes_does(term, chosen):
+    assert network.selects({"matchExpressions": [term]}, {"app": "web"}) == chosen
+    assert not network.selects({"matchLabels": {"app": "db"}}, {"app": "web"})
+
+
+def test_a_policy_of_another_namespace_or_other_pods_is_none_of_ours():
+    other = policy(podSelector={"matchLabels": {"app": "db"}}, policyTypes=["Ingress"])
+    away = policy(podSelector={}, policyTypes=["Ingress"])
+    away["metadata"]["namespace"] = "else"
+    assert blocked(other, away) == []
+
+
+def test_long_lists_stay_short():
+    assert few(list("abcdefg")) == "a, b, c, d, e and 2 more"
