@@ -12,8 +12,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import urllib3
-from kubernetes import client, config
-from kubernetes.stream import portforward
+from kubernetes import config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.stream.ws_client import portforward_call
 
 from stoq import constants
 from stoqctl.errors import Refused, StoqctlError, Unreachable
@@ -46,7 +47,6 @@ class Cluster:
                 "set KUBECONFIG"
             ) from error
         self.server: str = self._api.configuration.host
-        self._core = client.CoreV1Api(self._api)
 
     def close(self) -> None:
         """Ends the connections."""
@@ -117,14 +117,16 @@ class Cluster:
         kubelet, which reach the loopback inside of the pod. Raises `StoqctlError`.
         """
         where = f"the sidecar of {namespace}/{pod}"
+        _, url, headers, _, _ = self._api.param_serialize(
+            "GET",
+            f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward",
+            query_params=[("ports", str(constants.ADMIN_PORT))],
+            auth_settings=["BearerToken"],
+        )
         try:
-            tunnel = portforward(
-                self._core.connect_get_namespaced_pod_portforward,
-                pod,
-                namespace,
-                ports=str(constants.ADMIN_PORT),
-            )
-        except client.ApiException as error:
+            # Not through the typed API, whose models take seconds to load.
+            tunnel = portforward_call(self._api.configuration, "GET", url, headers=headers)
+        except ApiException as error:
             raise StoqctlError(
                 f"cannot forward a port of pod {namespace}/{pod}: {error.reason}; does it run, and "
                 "may you create pods/portforward?"
@@ -169,7 +171,7 @@ class Cluster:
             answer = self._api.call_api(*request, _request_timeout=self._timeout(query)).response
             if answer.status >= HTTPStatus.BAD_REQUEST:
                 raise _refused(method, path, answer.status, answer.data)
-        except (urllib3.exceptions.HTTPError, client.ApiException) as error:
+        except (urllib3.exceptions.HTTPError, ApiException) as error:
             raise Unreachable(
                 f"no answer from the API server {self.server}: {error}; is it the cluster you "
                 "mean (`kubectl config current-context`), and is it up?"

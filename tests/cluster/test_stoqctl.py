@@ -10,7 +10,7 @@ import pytest
 from cluster.access import Cluster
 from cluster.pods import IMAGE, WAIT, container, pod
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 CONNECTION = {
     "state": "established", "spiffe_id": "spiffe://cluster.local/ns/shop/sa/db",

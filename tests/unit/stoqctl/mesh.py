@@ -89,7 +89,7 @@ def fill(server: ApiServer) -> None:
         spec={"replicas": 2, "template": pod("stoq-operator", "stoq-system")},
         status={"readyReplicas": 2},
     )
-    renewed = NOW.isoformat().replace("+00:00", "Z")
+    renewed = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     server.put(
         "/apis/coordination.k8s.io/v1/namespaces/stoq-system/leases/stoq-operator",
         spec={"holderIdentity": "stoq-operator-1", "renewTime": renewed},
