@@ -11,7 +11,7 @@ FIELD_MANAGER: Final = "stoq-operator"
 """Owner of what we write by server-side apply."""
 
 APPLY: Final = "application/apply-patch+yaml"
-MERGE: Final = "application/merge-patch+json"
+PATCH: Final = "application/json-patch+json"
 
 
 class ApiError(Exception):

@@ -54,13 +54,14 @@ class Member:
     tls: TlsContext
     address: str
     key: HybridKey | None = None
+    operator: str = OPERATOR
 
     def client(self) -> ApiClient:
-        return ApiClient(self.engine.dialler(self.address, OPERATOR))
+        return ApiClient(self.engine.dialler(self.address, self.operator))
 
     async def sign(self, token: str, **claims: str) -> SignResponse:
         """Asks for a certificate over a connection of its own choice and returns it unused."""
-        stream = await self.engine.dialler(self.address, OPERATOR).open()
+        stream = await self.engine.dialler(self.address, self.operator).open()
         self.key = HybridKey.generate()
         request = SignRequest(
             csr=self.key.csr(),

@@ -1,0 +1,116 @@
+"""Operators in the test's own event loop, against the API server of the cluster under test."""
+
+import asyncio
+import base64
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from cluster.access import Cluster, Failed
+from stoq.constants import operator_spiffe_id
+from stoq.engine import Engine, EngineSettings, TlsContext
+from stoq.pem import certificates
+from stoq_operator.clustersettings import ClusterSettings, read
+from stoq_operator.oncluster import serve
+from support.control import Member, free_port
+
+CRDS = Path(__file__).resolve().parents[2] / "crds"
+
+TRUST_DOMAIN = "cluster.local"
+
+
+class Operator:
+    """One replica, with its state in `namespace`."""
+
+    def __init__(self, namespace: str, identity: str) -> None:
+        self.stop = asyncio.Event()
+        self.address = f"[::1]:{free_port(socket.SOCK_DGRAM)}"
+        self.metrics = f"[::1]:{free_port(socket.SOCK_STREAM)}"
+        self.settings: ClusterSettings = read(
+            {
+                "STOQ_KUBERNETES_NAMESPACE": namespace,
+                "STOQ_KUBERNETES_IDENTITY": identity,
+                "STOQ_LISTEN_ADDRESS": self.address,
+                "STOQ_LISTEN_METRICS": self.metrics,
+            }
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Operator"]:
+        """From ready to stopped."""
+        task = asyncio.create_task(serve(self.settings, self.stop))
+        try:
+            await eventually(self.ready, task)
+            yield self
+        finally:
+            self.stop.set()
+            await task
+
+    async def ready(self) -> bool:
+        return (await self.page("/healthz/ready"))[:6] == "200 OK"
+
+    async def metric(self, name: str) -> float:
+        page = await self.page("/metrics")
+        return next(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name))
+
+    async def page(self, path: str) -> str:
+        port = int(self.metrics.rpartition(":")[2])
+        try:
+            reader, writer = await asyncio.open_connection("::1", port)
+        except OSError:
+            return ""
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = (await reader.read()).decode()
+        writer.close()
+        await writer.wait_closed()
+        return answer.removeprefix("HTTP/1.1 ")
+
+    @asynccontextmanager
+    async def member(self, bundle: str) -> AsyncIterator[Member]:
+        """A sidecar's engine that trusts `bundle` and has no identity yet."""
+        tls = TlsContext()
+        tls.set_trust(TRUST_DOMAIN, list(certificates(bundle)))
+        async with AsyncExitStack() as stack:
+            engine = await stack.enter_async_context(Engine(EngineSettings(workers=1), tls))
+            yield Member(engine, tls, self.address, operator=operator_spiffe_id(TRUST_DOMAIN))
+
+
+async def eventually(
+    ask: Callable[[], Awaitable[object]], beside: asyncio.Task[None] | None = None
+) -> Any:
+    """Waits for something true, 40 seconds at most, while `beside` runs; returns it."""
+    async with asyncio.timeout(40):
+        while not (found := await ask()):
+            if beside is not None and beside.done():
+                beside.result()
+            await asyncio.sleep(0.1)
+    return found
+
+
+async def kubectl(cluster: Cluster, *arguments: str, stdin: str | None = None) -> str:
+    """As `Cluster.kubectl`, without stopping the operators meanwhile."""
+    return await asyncio.to_thread(cluster.kubectl, *arguments, stdin=stdin)
+
+
+async def status(cluster: Cluster, kind: str, name: str) -> dict[str, Any]:
+    """The status of an object; empty while there is none."""
+    found = await asyncio.to_thread(cluster.get, kind, name)
+    return found.get("status") or {}
+
+
+async def condition(cluster: Cluster, kind: str, name: str, type_: str) -> dict[str, Any]:
+    """A condition of an object; empty while there is none."""
+    found = await status(cluster, kind, name)
+    items = found.get("conditions") or []
+    return next((item for item in items if item["type"] == type_), {})
+
+
+async def secret(cluster: Cluster, name: str) -> dict[str, bytes]:
+    """The content of a Secret; empty while there is none."""
+    try:
+        found = await asyncio.to_thread(cluster.get, "secret", name)
+    except Failed:
+        return {}
+    return {key: base64.b64decode(value) for key, value in found["data"].items()}

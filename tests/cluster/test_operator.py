@@ -1,0 +1,258 @@
+"""The operator's own process against a real API server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cluster.access import Cluster
+from cluster.operators import CRDS, Operator, condition, eventually, kubectl, secret, status
+from stoq.api.errors import Unauthorised, Unavailable
+from stoq.engine import parse_certificate
+from stoq.registry import WATCH, RegistryState, WatchRequest, apply
+
+RECORD = {
+    "apiVersion": "stoq.dev/v1alpha1",
+    "kind": "ServiceRecord",
+    "spec": {"ports": [{"port": 80}], "endpoints": [{"address": "fd00::1"}]},
+}
+
+
+def record(name: str, **spec: object) -> dict[str, object]:
+    return RECORD | {"metadata": {"name": name}, "spec": spec or RECORD["spec"]}
+
+
+def pod(name: str, *, sidecar: bool = True, account: str = "default") -> dict[str, object]:
+    """A pod that says it is meshed and holds a token for us; what runs in it does nothing."""
+    container = {
+        "image": "localhost/busybox:local",
+        "imagePullPolicy": "Never",
+        "command": ["sleep", "3600"],
+    }
+    own = {
+        **container,
+        "name": "stoq-sidecar" if sidecar else "other",
+        "volumeMounts": [{"name": "token", "mountPath": "/token"}],
+    }
+    source = {"serviceAccountToken": {"audience": "stoq.dev", "path": "token"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "serviceAccountName": account,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{**container, "name": "app"}, own],
+            "volumes": [{"name": "token", "projected": {"sources": [source]}}],
+        },
+    }
+
+
+async def put(cluster: Cluster, *objects: dict[str, object]) -> None:
+    await asyncio.to_thread(cluster.apply, *objects)
+
+
+@pytest.fixture(scope="module")
+def crds(running: Cluster) -> None:
+    running.kubectl("apply", "--server-side", "-f", str(CRDS))
+    running.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+
+
+@pytest.fixture
+async def operator(
+    crds: None, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Operator]:
+    monkeypatch.setenv("KUBECONFIG", cluster.environment["KUBECONFIG"])
+    async with Operator(cluster.namespace, "first").running() as found:
+        yield found
+
+
+async def bundle(cluster: Cluster) -> str:
+    await kubectl(
+        cluster, "label", "namespace", cluster.namespace, "stoq.dev/inject=enabled", "--overwrite"
+    )
+
+    async def written() -> str:
+        found = await kubectl(
+            cluster, "get", "configmap", "stoq-trust", "--ignore-not-found", "-ojson"
+        )
+        return json.loads(found)["data"]["bundle.pem"] if found else ""
+
+    return str(await eventually(written))
+
+
+async def token(cluster: Cluster, name: str) -> str:
+    await asyncio.to_thread(cluster.ready, name)
+    return (
+        await kubectl(cluster, "exec", name, "-c", "stoq-sidecar", "--", "cat", "/token/token")
+    ).strip()
+
+
+async def joined(member, held: str):
+    """The pod may be ahead of the operator's watch."""
+    for _ in range(50):
+        try:
+            return await member.join(held)
+        except Unavailable:
+            await asyncio.sleep(0.1)
+    raise AssertionError("the pod was never known")
+
+
+async def test_a_record_gets_an_address_and_says_that_it_is_in_force(
+    operator: Operator, cluster: Cluster
+) -> None:
+    await put(cluster, record("trustchain"))
+    ready = await eventually(lambda: condition(cluster, "stoqsr", "trustchain", "Ready"))
+    assert (ready["status"], ready["reason"], ready["observedGeneration"]) == ("True", "InForce", 1)
+    assert (await status(cluster, "stoqsr", "trustchain"))["vip"].startswith("fd53:746f:7100:")
+
+
+async def test_what_only_the_operator_can_see_becomes_a_condition_and_an_event(
+    operator: Operator, cluster: Cluster
+) -> None:
+    await put(cluster, record("front", ports=[{"port": 80}], serviceRef={"name": "web"}))
+    ready = await eventually(lambda: condition(cluster, "stoqsr", "front", "Ready"))
+    assert (ready["status"], ready["reason"]) == ("False", "ServiceNotFound")
+
+    async def told() -> bool:
+        events = await kubectl(cluster, "get", "events", "-ojson")
+        return "there is no Service" in events and "ServiceNotFound" in events
+
+    await eventually(told)
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"ports": [{"port": 80}], "selector": {"app": "web"}},
+    }
+    await put(cluster, service)
+
+    async def mended() -> bool:
+        found = await condition(cluster, "stoqsr", "front", "Ready")
+        return found["reason"] == "NoEndpoints"
+
+    await eventually(mended)
+
+
+async def test_a_cluster_without_configuration_gets_the_default_one(
+    operator: Operator, cluster: Cluster
+) -> None:
+    accepted = await eventually(lambda: condition(cluster, "stoqmc", "default", "Accepted"))
+    assert accepted["status"] == "True"
+
+
+async def test_a_pod_gets_its_identity_and_follows_the_registry(
+    operator: Operator, cluster: Cluster
+) -> None:
+    roots = await bundle(cluster)
+    await put(cluster, pod("web"))
+    async with operator.member(roots) as member:
+        answer = await joined(member, await token(cluster, "web"))
+        expected = f"spiffe://cluster.local/ns/{cluster.namespace}/sa/default"
+        assert answer.spiffe_id == expected
+        assert parse_certificate(answer.certificate).spiffe_id == expected
+        request = WatchRequest(node=f"{cluster.namespace}/web")
+        state: RegistryState | None = None
+        async with member.client().stream(WATCH, request) as messages:
+            state = apply(state, await anext(messages))
+            assert state.mesh.own is not None
+            assert list(state.mesh.own.addresses) == cluster.addresses("web")
+            assert state.mesh.own.node
+            assert "service/default/kubernetes" in state.services
+            await put(cluster, record("hypermesh"))
+            async with asyncio.timeout(20):
+                while f"{cluster.namespace}/hypermesh" not in state.services:
+                    state = apply(state, await anext(messages))
+
+
+async def test_a_token_proves_its_own_pod_and_nothing_else(
+    operator: Operator, cluster: Cluster
+) -> None:
+    roots = await bundle(cluster)
+    await put(cluster, pod("mine"), pod("plain", sidecar=False))
+    async with operator.member(roots) as member:
+        held = await token(cluster, "mine")
+        with pytest.raises(Unauthorised, match="the caller says it is"):
+            await member.sign(held, workload=f"{cluster.namespace}/other")
+        with pytest.raises(Unauthorised, match="does not accept the token"):
+            await member.sign("x" * 40)
+        wrong = (await kubectl(cluster, "create", "token", "default")).strip()
+        with pytest.raises(Unauthorised, match="does not accept the token"):
+            await member.sign(wrong)
+        unbound = await kubectl(cluster, "create", "token", "default", "--audience=stoq.dev")
+        with pytest.raises(Unauthorised, match="not bound to a pod"):
+            await member.sign(unbound.strip())
+        refusals = await operator.metric('stoq_ca_sign_refusals_total{reason="token"}')
+        assert refusals >= 3
+    # A pod without our sidecar is nobody in the mesh, whatever token it holds.
+    await asyncio.to_thread(cluster.ready, "plain")
+    held = (
+        await kubectl(cluster, "exec", "plain", "-c", "other", "--", "cat", "/token/token")
+    ).strip()
+    async with operator.member(roots) as member:
+        with pytest.raises(Unavailable, match="not known here"):
+            await member.sign(held)
+
+
+async def test_a_revoked_identity_is_refused(operator: Operator, cluster: Cluster) -> None:
+    roots = await bundle(cluster)
+    await kubectl(cluster, "create", "serviceaccount", "lost")
+    await put(cluster, pod("lost", account="lost"))
+    held = await token(cluster, "lost")
+    spiffe_id = f"spiffe://cluster.local/ns/{cluster.namespace}/sa/lost"
+    revocation = {
+        "apiVersion": "stoq.dev/v1alpha1",
+        "kind": "Revocation",
+        "metadata": {"name": cluster.namespace},
+        "spec": {"spiffeId": spiffe_id},
+    }
+    async with operator.member(roots) as member:
+        await joined(member, held)
+    await put(cluster, revocation)
+    try:
+        await eventually(lambda: condition(cluster, "stoqrv", cluster.namespace, "Ready"))
+        async with operator.member(roots) as member:
+            with pytest.raises(Unauthorised, match="is revoked"):
+                await member.sign(held)
+    finally:
+        await kubectl(cluster, "delete", "stoqrv", cluster.namespace)
+
+
+async def test_a_second_replica_shares_the_roots_and_takes_over(
+    operator: Operator, cluster: Cluster
+) -> None:
+    assert await eventually(lambda: operator.metric("stoq_control_leader"))
+    before = await secret(cluster, "stoq-ca")
+    async with Operator(cluster.namespace, "second").running() as second:
+        assert await second.metric("stoq_control_leader") == 0
+        operator.stop.set()
+        await eventually(lambda: second.metric("stoq_control_leader"))
+        assert await secret(cluster, "stoq-ca") == before
+        await put(cluster, record("caesar"))
+        await eventually(lambda: condition(cluster, "stoqsr", "caesar", "Ready"))
+
+
+async def test_deleted_roots_are_written_again_and_a_rotation_adds_one(
+    operator: Operator, cluster: Cluster
+) -> None:
+    before = await eventually(lambda: secret(cluster, "stoq-ca"))
+    await kubectl(cluster, "delete", "secret", "stoq-ca")
+    assert await eventually(lambda: secret(cluster, "stoq-ca")) == before
+    await kubectl(cluster, "annotate", "secret", "stoq-ca", "stoq.dev/rotate=now")
+
+    async def rotated() -> bool:
+        return len(json.loads((await secret(cluster, "stoq-ca"))["roots.json"])) == 2
+
+    await eventually(rotated)
+    assert (await bundle(cluster)).count("BEGIN CERTIFICATE") >= 1
+
+
+async def test_the_webhook_has_a_certificate_that_is_made_again_when_it_is_gone(
+    operator: Operator, cluster: Cluster
+) -> None:
+    first = await eventually(lambda: secret(cluster, "stoq-webhook-tls"))
+    assert set(first) == {"tls.crt", "tls.key", "ca.crt"}
+    await kubectl(cluster, "delete", "secret", "stoq-webhook-tls")
+    again = await eventually(lambda: secret(cluster, "stoq-webhook-tls"))
+    assert again["ca.crt"] != first["ca.crt"]
