@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -12,18 +13,18 @@ from stoq.api.errors import Unauthorised, Unavailable
 from stoq.engine import parse_certificate
 from stoq.registry import WATCH, RegistryState, WatchRequest, apply
 
-RECORD = {
+RECORD: dict[str, Any] = {
     "apiVersion": "stoq.dev/v1alpha1",
     "kind": "ServiceRecord",
     "spec": {"ports": [{"port": 80}], "endpoints": [{"address": "fd00::1"}]},
 }
 
 
-def record(name: str, **spec: object) -> dict[str, object]:
+def record(name: str, **spec: object) -> dict[str, Any]:
     return RECORD | {"metadata": {"name": name}, "spec": spec or RECORD["spec"]}
 
 
-def pod(name: str, *, sidecar: bool = True, account: str = "default") -> dict[str, object]:
+def pod(name: str, *, sidecar: bool = True, account: str = "default") -> dict[str, Any]:
     """A pod that says it is meshed and holds a token for us; what runs in it does nothing."""
     container = {
         "image": "localhost/busybox:local",
@@ -49,7 +50,7 @@ def pod(name: str, *, sidecar: bool = True, account: str = "default") -> dict[st
     }
 
 
-async def put(cluster: Cluster, *objects: dict[str, object]) -> None:
+async def put(cluster: Cluster, *objects: dict[str, Any]) -> None:
     await asyncio.to_thread(cluster.apply, *objects)
 
 
@@ -120,7 +121,7 @@ async def test_what_only_the_operator_can_see_becomes_a_condition_and_an_event(
         return "there is no Service" in events and "ServiceNotFound" in events
 
     await eventually(told)
-    service = {
+    service: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "web"},
@@ -201,7 +202,7 @@ async def test_a_revoked_identity_is_refused(operator: Operator, cluster: Cluste
     await put(cluster, pod("lost", account="lost"))
     held = await token(cluster, "lost")
     spiffe_id = f"spiffe://cluster.local/ns/{cluster.namespace}/sa/lost"
-    revocation = {
+    revocation: dict[str, Any] = {
         "apiVersion": "stoq.dev/v1alpha1",
         "kind": "Revocation",
         "metadata": {"name": cluster.namespace},
