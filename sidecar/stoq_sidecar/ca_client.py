@@ -11,7 +11,7 @@ from typing import Final
 from stoq import signing
 from stoq.api.client import ApiClient
 from stoq.api.errors import ApiError, Unauthorised
-from stoq.api.stream import ByteStream, Dialler, StreamError
+from stoq.api.stream import Dialler, Opened, StreamError
 from stoq_sidecar.settings import Settings
 
 TIMEOUT: Final = 10.0
@@ -29,7 +29,7 @@ def read_token(file: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise SigningError(
             f"cannot read the token {file!r} (STOQ_IDENTITY_TOKEN_FILE): {error}; in Kubernetes "
-            "it is the projected service-account token with audience 'stoq'"
+            "it is the projected service-account token with audience 'stoq.dev'"
         ) from error
     if not token:
         raise SigningError(f"the token {file!r} (STOQ_IDENTITY_TOKEN_FILE) is empty")
@@ -58,7 +58,7 @@ class CertificateAuthority:
                 workload=f"{settings.pod.namespace}/{settings.pod.name}",
                 spiffe_id=settings.spiffe_id,
             )
-            answer = await ApiClient(_Opened(stream)).call(signing.SIGN, request, timeout=TIMEOUT)
+            answer = await ApiClient(Opened(stream)).call(signing.SIGN, request, timeout=TIMEOUT)
         except Unauthorised as error:
             raise SigningError(
                 f"the certificate authority at {address} refuses this pod "
@@ -79,13 +79,3 @@ class CertificateAuthority:
                 "STOQ_IDENTITY_TRUST_DOMAIN"
             )
         return answer
-
-
-class _Opened:
-    """A dialler for the one stream that is open already."""
-
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-
-    async def open(self) -> ByteStream:
-        return self._stream

@@ -9,7 +9,7 @@ from pathlib import Path
 from yaml import safe_dump
 
 from stoq.api.client import ApiClient
-from stoq.api.stream import ByteStream
+from stoq.api.stream import Opened
 from stoq.constants import operator_spiffe_id
 from stoq.engine import Engine, EngineSettings, HybridKey, TlsContext
 from stoq.pem import certificates
@@ -34,16 +34,6 @@ async def eventually(ask) -> None:
     async with asyncio.timeout(10):
         while not await ask():  # noqa: ASYNC110 - what is asked lies outside this process
             await asyncio.sleep(0.05)
-
-
-class Opened:
-    """A dialler for a stream that is open already."""
-
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-
-    async def open(self) -> ByteStream:
-        return self._stream
 
 
 @dataclass

@@ -88,6 +88,19 @@ class Dialler(Protocol):
         """Opens a stream, dialling first where needed; raises `StreamError` when it cannot."""
 
 
+class Opened:
+    """A dialler for one call on a stream that is open already, for a caller that needs the
+    stream's exporter for its request.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    async def open(self) -> ByteStream:
+        """That stream."""
+        return self._stream
+
+
 class Acceptor(Protocol):
     """Yields the API streams that peers open to this endpoint."""
 

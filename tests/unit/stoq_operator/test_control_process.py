@@ -6,13 +6,13 @@ import pytest
 
 from stoq.api.client import ApiClient
 from stoq.api.errors import BadRequest, NotFound, Unauthorised, Unavailable
-from stoq.api.stream import StreamError
+from stoq.api.stream import Opened, StreamError
 from stoq.engine import parse_certificate
 from stoq.registry import WATCH, WatchRequest, apply
 from stoq.signing import BINDING_LABEL, SIGN, SignRequest, binding
 from stoq_operator import join
 from stoq_sidecar.identity import refused_by_peer
-from support.control import OPERATOR, Opened, eventually
+from support.control import OPERATOR, eventually
 from support.records import mesh, record, revocation, service, workload
 
 WEB_ID = "spiffe://example.org/ns/shop/sa/web"
