@@ -12,6 +12,7 @@ from stoq.capture.plan import Address
 SIOCGIFADDR: Final = 0x8915  # <linux/sockios.h>
 SIOCGIFMTU: Final = 0x8921
 SCOPE_GLOBAL: Final = 0x00  # IPV6_ADDR scope column of /proc/net/if_inet6
+RTF_GATEWAY: Final = 0x2  # <linux/route.h>
 TENTATIVE_OR_FAILED: Final = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED <linux/if_addr.h>
 
 
@@ -47,6 +48,43 @@ def own_addresses(proc: Path = Path("/proc/net")) -> list[Address]:
             continue
         address = _ipv4_of(name)
         if address is not None:
+            found.append(address)
+    return found
+
+
+def gateways(proc: Path = Path("/proc/net")) -> list[Address]:
+    """The default gateways of this pod: a kubelet on the same node comes from there with many
+    network plugins. The files are those of the network namespace that reads them.
+    """
+    found: list[Address] = []
+    for name, parse in (("route", parse_route), ("ipv6_route", parse_ipv6_route)):
+        try:
+            found += parse((proc / name).read_text(encoding="ascii"))
+        except OSError:  # this kernel has no such family
+            continue
+    return list(dict.fromkeys(found))
+
+
+def parse_route(text: str) -> list[IPv4Address]:
+    """Gateways of the default routes in /proc/net/route. Pure."""
+    found = []
+    for line in text.splitlines()[1:]:
+        _, destination, gateway, flags, *_, mask, _, _, _ = line.split()
+        if int(destination, 16) == int(mask, 16) == 0 and int(flags, 16) & RTF_GATEWAY:
+            # As the kernel holds it: in network order, shown as a number of this machine.
+            found.append(IPv4Address(struct.pack("=I", int(gateway, 16))))
+    return found
+
+
+def parse_ipv6_route(text: str) -> list[IPv6Address]:
+    """Gateways of the default routes in /proc/net/ipv6_route that are no link-local addresses:
+    nobody connects from one of those. Pure.
+    """
+    found = []
+    for line in text.splitlines():
+        _, length, _, _, gateway, _, _, _, flags, _ = line.split()
+        address = IPv6Address(bytes.fromhex(gateway))
+        if int(length, 16) == 0 and int(flags, 16) & RTF_GATEWAY and not address.is_link_local:
             found.append(address)
     return found
 

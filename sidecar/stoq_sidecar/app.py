@@ -34,6 +34,7 @@ from stoq_sidecar.metrics import Metrics, Sources
 from stoq_sidecar.readiness import Readiness
 from stoq_sidecar.settings import Settings
 from stoq_sidecar.svid import SvidKeeper
+from stoq_sidecar.table import Pod
 
 log = logging.getLogger("stoq.app")
 
@@ -110,7 +111,7 @@ class App:
             ipv6=ipv6,
         )
         pages = [*listeners.admin_listeners(ipv6=ipv6), *listeners.metrics_listeners(ipv6=ipv6)]
-        self._plane = DataPlane(settings, around, self._own)
+        self._plane = DataPlane(settings, around, self._pod())
         if settings.dns.enabled:
             self._resolver = Resolver(settings, self._stale, ipv6=ipv6)
         async with self._plane.engine, asyncio.TaskGroup() as tasks:
@@ -131,6 +132,17 @@ class App:
             for task in served:
                 task.cancel()
         log.info("ended")
+
+    def _pod(self) -> Pod:
+        pod, capture = self._settings.pod, self._settings.capture
+        return Pod(
+            pod.name,
+            pod.namespace,
+            self._own,
+            pod.node,
+            probe_sources=(*pod.host_addresses, *addresses.gateways()),
+            probe_ports=tuple(port for ports in capture.probe_ports for port in ports.numbers()),
+        )
 
     async def _enrol(self, plane: DataPlane) -> None:
         """Gets an identity, then follows the registry; neither ends."""

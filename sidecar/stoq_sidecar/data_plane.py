@@ -10,7 +10,6 @@ import msgspec
 
 from stoq import constants
 from stoq.api.stream import ByteStream, ConnectionLost
-from stoq.capture.plan import Address
 from stoq.engine import Engine, HybridKey, Snapshot, TlsContext
 from stoq.pem import certificates
 from stoq.registry import RegistryState, TrustEntry
@@ -19,7 +18,7 @@ from stoq_sidecar.ca_client import SigningError, read_token
 from stoq_sidecar.engine_settings import Surroundings, engine_settings
 from stoq_sidecar.identity import reset_secret
 from stoq_sidecar.settings import Settings
-from stoq_sidecar.table import table
+from stoq_sidecar.table import Pod, table
 
 log = logging.getLogger("stoq.data_plane")
 
@@ -30,9 +29,9 @@ class DataPlane:
     Raises OSError when the kernel refuses a socket and ValueError for settings that cannot be.
     """
 
-    def __init__(self, settings: Settings, around: Surroundings, own: tuple[Address, ...]) -> None:
+    def __init__(self, settings: Settings, around: Surroundings, pod: Pod) -> None:
         self._settings = settings
-        self._own = own
+        self._pod = pod
         self._next_key: HybridKey | None = None
         self._trust: TrustEntry | None = None
         self._tls = TlsContext(
@@ -82,7 +81,6 @@ class DataPlane:
 
     def use(self, state: RegistryState) -> None:
         """Puts what the registry said in force. Raises ValueError for what cannot be used."""
-        pod = self._settings.pod
         if state.mesh.trust_domain != self._settings.identity.trust_domain:
             raise ValueError(
                 f"the registry serves trust domain {state.mesh.trust_domain}, this sidecar is set "
@@ -92,7 +90,7 @@ class DataPlane:
             self._set_trust(state.trust)
             self._trust = state.trust
             self.engine.reauthorise()
-        self.engine.set_table(table(state, pod.name, pod.namespace, self._own, pod.node))
+        self.engine.set_table(table(state, self._pod))
 
     def _set_trust(self, trust: TrustEntry) -> None:
         self._tls.set_trust(

@@ -39,6 +39,9 @@ class Pod:
     namespace: str = option("", text(), "second part of the SPIFFE id, with the service account")
     service_account: str = option("default", text(), "Kubernetes' own default")
     node: str = option("", text(), "lets the registry tell what is near; empty: unknown")
+    host_addresses: tuple[Address, ...] = option(
+        (), addresses(), "of the node (hostIPs): a kubelet probes from there or from the gateway"
+    )
     addresses: tuple[Address, ...] = option(
         (), addresses(), "empty: those of the interfaces, read at start"
     )
@@ -128,6 +131,9 @@ class Capture:
     )
     exclude_inbound_ports: tuple[PortRange, ...] = option(
         (), ports(), "connections to these ports reach the application as they are"
+    )
+    probe_ports: tuple[PortRange, ...] = option(
+        (), ports(), "declared probe ports: the node reaches them in plaintext in any mode"
     )
 
 

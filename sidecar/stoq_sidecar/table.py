@@ -1,13 +1,17 @@
 """The engine's routing table from what the registry said. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
 from stoq.capture.plan import Address
 from stoq.registry import AccessRule, Endpoint, RegistryState, ServiceEntry, WorkloadEntry
 from stoq_sidecar.choice import Place, usable
+
+T = TypeVar("T")
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -71,11 +75,22 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     ipv6_only: bool
 
 
-def table(
-    state: RegistryState, name: str, namespace: str, addresses: Sequence[Address], node: str = ""
-) -> str:
-    """The table document (JSON) for the pod of that name with those addresses. `node` is where it
-    runs by its own account, for a registry that does not say.
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What this pod knows of itself. `node` is for a registry that does not say; probes from
+    `probe_sources` to `probe_ports` are let in beside those of the registry.
+    """
+
+    name: str
+    namespace: str
+    addresses: tuple[Address, ...]
+    node: str = ""
+    probe_sources: tuple[Address, ...] = ()
+    probe_ports: tuple[int, ...] = ()
+
+
+def table(state: RegistryState, pod: Pod) -> str:
+    """The table document (JSON) for `pod`.
 
     The addresses are the pod's own knowledge, not the registry's: only what is really configured
     here may be forwarded to. Two pods that claim one address are a race in the registry (the
@@ -83,8 +98,8 @@ def table(
     out rather than refusing the whole table, so one conflict cannot stop all updates.
     """
     workloads = _without_conflicts(state.workloads.values())
-    owner = {address: pod for pod in workloads for address in pod.addresses}
-    here = _place(state, addresses, node)
+    owner = {address: peer for peer in workloads for address in peer.addresses}
+    here = _place(state, pod)
     taken = set(owner)
     services = []
     for entry in sorted(state.services.values(), key=lambda s: s.key):
@@ -95,13 +110,13 @@ def table(
             services.append(_service(entry, vips, endpoints))
     document = Table(
         version=state.version,
-        own=Own(name, namespace, tuple(str(address) for address in addresses)),
+        own=Own(pod.name, pod.namespace, tuple(str(address) for address in pod.addresses)),
         inbound=state.mesh.inbound,
         outbound=state.mesh.outbound,
         workloads=tuple(map(_peer, workloads)),
         services=tuple(services),
-        exempt_sources=state.mesh.exempt_sources,
-        probe_ports=state.mesh.probe_ports,
+        exempt_sources=_together(state.mesh.exempt_sources, map(_network, pod.probe_sources)),
+        probe_ports=_together(state.mesh.probe_ports, pod.probe_ports),
         access=state.mesh.access,
         ipv6_only=state.mesh.ipv6_only,
     )
@@ -124,11 +139,19 @@ def _peer(entry: WorkloadEntry) -> Peer:
     )
 
 
-def _place(state: RegistryState, addresses: Sequence[Address], node: str) -> Place:
+def _together(first: Iterable[T], second: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys([*first, *second]))
+
+
+def _network(address: Address) -> str:
+    return f"{address}/{address.max_prefixlen}"
+
+
+def _place(state: RegistryState, pod: Pod) -> Place:
     own = state.mesh.own
     return Place(
-        address=str(addresses[0]) if addresses else "",
-        node=(own.node if own else "") or node,
+        address=str(pod.addresses[0]) if pod.addresses else "",
+        node=(own.node if own else "") or pod.node,
         zone=own.zone if own else "",
     )
 

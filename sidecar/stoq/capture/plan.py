@@ -37,6 +37,10 @@ class PortRange:
                 "must not exceed the last"
             )
 
+    def numbers(self) -> range:
+        """The ports themselves."""
+        return range(self.first, self.last + 1)
+
     def __str__(self) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 

@@ -14,6 +14,7 @@ from stoq.registry import MeshEntry, RegistryState, TrustEntry, WorkloadEntry
 from stoq_sidecar.data_plane import DataPlane
 from stoq_sidecar.engine_settings import Surroundings
 from stoq_sidecar.settings import Settings, read
+from stoq_sidecar.table import Pod
 from unit.stoq_sidecar.pem import pem
 
 NOW = int(time.time())
@@ -64,7 +65,7 @@ def free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def plane(bundle: Path) -> AsyncIterator[DataPlane]:
     around = Surroundings(None, 1500, 1, bytes(16), ipv6=True)
-    made = DataPlane(settings(bundle), around, (ip_address("fd00::2"),))
+    made = DataPlane(settings(bundle), around, Pod("web-0", "shop", (ip_address("fd00::2"),)))
     async with made.engine:
         yield made
 
@@ -151,7 +152,7 @@ async def test_connections_and_level_pass_through(plane: DataPlane) -> None:
 async def test_an_unknown_name_of_the_control_plane_is_named(bundle: Path) -> None:
     around = Surroundings(None, 1500, 1, bytes(16), ipv6=True)
     named = settings(bundle, "no-such-name.invalid:14012")
-    plane = DataPlane(named, around, ())
+    plane = DataPlane(named, around, Pod("web-0", "shop", ()))
     async with plane.engine:
         with pytest.raises(ConnectionLost, match=r"'no-such-name.invalid' \(STOQ_CONTROL_ADDRESS"):
             await plane.dialler().open()

@@ -23,6 +23,7 @@ def test_every_default_is_pinned() -> None:
             "service_account": "default",
             "node": "",
             "addresses": "",
+            "host_addresses": "",
         },
         "control": {"address": ""},
         "identity": {
@@ -46,6 +47,7 @@ def test_every_default_is_pinned() -> None:
             "exclude_outbound_ports": "",
             "exclude_outbound_networks": "",
             "exclude_inbound_ports": "",
+            "probe_ports": "",
         },
         "dns": {"enabled": "true", "resolv_conf": "/etc/resolv.conf", "nameservers": ""},
         "link": {"ipv6_only": "false", "mtu": "0"},

@@ -15,7 +15,7 @@ from stoq.registry import (
     TrustEntry,
     WorkloadEntry,
 )
-from stoq_sidecar.table import table
+from stoq_sidecar.table import Pod, table
 
 
 def workload(uid: str, *addresses: str) -> WorkloadEntry:
@@ -59,8 +59,15 @@ def made(
         workloads={entry.uid: entry for entry in workloads},
         services={entry.key: entry for entry in services},
     )
-    addresses = [ip_address("fd00::2"), ip_address("10.0.0.2")]
-    document: dict[str, object] = json.loads(table(state, "web-0", "shop", addresses, node))
+    pod = Pod(
+        "web-0",
+        "shop",
+        (ip_address("fd00::2"), ip_address("10.0.0.2")),
+        node,
+        probe_sources=(ip_address("fd00::1"), ip_address("10.0.0.1")),
+        probe_ports=(8080, 8081),
+    )
+    document: dict[str, object] = json.loads(table(state, pod))
     return document
 
 
@@ -95,8 +102,8 @@ def test_the_document_has_the_engines_shape() -> None:
                 "spiffe_ids": [],
             }
         ],
-        "exempt_sources": ["fd00::1/128"],
-        "probe_ports": [8080],
+        "exempt_sources": ["fd00::1/128", "10.0.0.1/32"],
+        "probe_ports": [8080, 8081],
         "access": [],
         "ipv6_only": False,
     }
