@@ -4,6 +4,7 @@ import base64
 import json
 from pathlib import Path
 
+from clusterlib import settings
 from clusterlib.pki import Pair
 
 
@@ -36,8 +37,7 @@ def write(target: Path, server: str, authority: Path, user: Pair, context: str) 
         },
         indent=1,
     )
-    target.touch(mode=0o600)
-    target.write_text(text)
+    settings.write(target, text, 0o600)
 
 
 def _base64(file: Path) -> str:

@@ -16,6 +16,7 @@ from clusterlib import (
     machines,
     manifests,
     node,
+    settings,
 )
 from clusterlib.pki import Authority, Pair, signing_key
 from clusterlib.plan import CONTROL, Family, Node, Plan, make
@@ -140,7 +141,7 @@ def _keys(plan: Plan, record: Record) -> control.Files:
         front_client=front.issue("front-proxy-client", "/CN=front-proxy-client"),
         tokens=signing_key(keys),
     )
-    files.audit_policy.write_text(json.dumps(control.AUDIT_POLICY))
+    settings.write(files.audit_policy, json.dumps(control.AUDIT_POLICY))
     for component in ("kube-controller-manager", "kube-scheduler"):
         user = authority.issue(component, f"/CN=system:{component}")
         _kubeconfig(plan, files, files.kubeconfig(component), user)
@@ -164,13 +165,13 @@ def _node_files(
     )
     proxy = authority.issue("kube-proxy", "/CN=system:kube-proxy")
     for path, text in node.files(plan, each, f"/{machines.cgroup(plan, each.name)}").items():
-        _inside(var, path).write_text(text)
+        settings.write(_inside(var, path), text)
     for name, source in {
         "ca.crt": files.authority.certificate,
         "node.crt": own.certificate,
         "node.key": own.key,
     }.items():
-        shutil.copyfile(source, _inside(var, f"{node.KUBELET}/{name}"))
+        settings.write(_inside(var, f"{node.KUBELET}/{name}"), source.read_bytes(), 0o600)
     _kubeconfig(plan, files, _inside(var, f"{node.KUBELET}/kubeconfig"), own)
     _kubeconfig(plan, files, _inside(var, f"{node.PROXY}/kubeconfig"), proxy)
 
