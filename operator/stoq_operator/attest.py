@@ -71,7 +71,11 @@ def attest(
     check_sizes(request)
     workload = _holder(request.token, tokens)
     check_binding(request, exporter)
-    check_claims(request, workload, peer, trust_domain, barred)
+    check_claims(request, workload, peer, trust_domain)
+    if (own := workload.spiffe_id(trust_domain)) in barred:
+        raise Refused(
+            Refusal.REVOKED, f"{own} is revoked; remove its Revocation to let it join again"
+        )
     return workload
 
 
@@ -92,15 +96,9 @@ def check_binding(request: SignRequest, exporter: bytes) -> None:
 
 
 def check_claims(
-    request: SignRequest,
-    workload: Workload,
-    peer: Peer | None,
-    trust_domain: str,
-    barred: Set[str],
+    request: SignRequest, workload: Workload, peer: Peer | None, trust_domain: str
 ) -> None:
-    """Raises `Refused` when the caller says that it is another than `workload`, or when that one
-    gets no certificate.
-    """
+    """Raises `Refused` when the caller says that it is another than `workload`."""
     own = workload.spiffe_id(trust_domain)
     name = f"{workload.metadata.namespace}/{workload.metadata.name}"
     if request.workload and request.workload != name:
@@ -115,10 +113,6 @@ def check_claims(
     if peer is not None and peer.spiffe_id != own:
         raise Refused(
             Refusal.IDENTITY, f"{peer.spiffe_id} sent the token of workload {name}, which is {own}"
-        )
-    if own in barred:
-        raise Refused(
-            Refusal.REVOKED, f"{own} is revoked; remove its Revocation to let it join again"
         )
 
 

@@ -30,6 +30,8 @@ class Svid:
     certificate: bytes
     """DER."""
     serial: str
+    begins: int
+    """Unix seconds."""
     expires: int
     """Unix seconds."""
 
@@ -71,11 +73,12 @@ class Ca:
         )
         return kept if advice.make is None else (*kept, self._make(advice.make, now))
 
-    def sign(self, csr: bytes, spiffe_id: str, ttl: int, now: int) -> Svid:
+    def sign(self, csr: bytes, spiffe_id: str, ttl: int, now: int, *, since: int = 0) -> Svid:
         """An SVID for the keys in `csr` (DER), valid for `ttl` seconds.
 
-        The caller has attested that the requester is `spiffe_id`. Raises `ValueError` for a CSR
-        that proves nothing, `StateError` while there is no root.
+        The caller has attested that the requester is `spiffe_id`, whose certificates from before
+        `since` (Unix seconds) are revoked. Raises `ValueError` for a CSR that proves nothing,
+        `StateError` while there is no root.
         """
         signing = next((root for root in self.roots if root.phase is Phase.SIGNING), None)
         if signing is None:
@@ -84,9 +87,10 @@ class Ca:
         root = authority.certificate
         # Within the root's own life: a leaf that begins before or ends after it is never valid.
         expires = min(now + ttl, root.not_after)
-        begins = max(now - SKEW, root.not_before)
+        # One dated back to before its identity's revocation would be revoked as well.
+        begins = max(now - SKEW, root.not_before, since)
         certificate = authority.issue(csr, spiffe_id, begins, expires)
-        return Svid(certificate, parse_certificate(certificate).serial, expires)
+        return Svid(certificate, parse_certificate(certificate).serial, begins, expires)
 
     def trust(self, revoked: Revoked) -> TrustEntry:
         """Whom the mesh trusts: the signing root first."""

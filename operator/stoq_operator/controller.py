@@ -20,7 +20,7 @@ from stoq.records.service import ServiceRecord
 from stoq.registry import TrustEntry
 from stoq_operator.ca import Ca
 from stoq_operator.derive import Derived, derive
-from stoq_operator.kept import Admission, Grant, RootStore, StateError, Vips
+from stoq_operator.kept import Admission, Grant, Revoked, RootStore, StateError, Vips
 from stoq_operator.metrics import Metrics
 from stoq_operator.problem import Problem
 from stoq_operator.registry import Registry
@@ -89,6 +89,7 @@ class Controller:
         self._trust: TrustEntry | None = None
         self._bundled: tuple[bytes, ...] = ()
         self._renew_at = 0.0
+        self._begins = 0
         self._own = Grant(uid=OWN_UID, spiffe_id=operator_spiffe_id(fixed.trust_domain))
         self.ready = False
         """Whether records and identity are in force."""
@@ -134,15 +135,15 @@ class Controller:
                 {(root.name, root.phase.value): root.expires for root in self._ca.roots}
             )
         self._admission.tidy(now)
-        if rotated or now >= self._renew_at:
+        revoked = self._begins < self._revoked(now).since(self._own.spiffe_id)
+        if rotated or revoked or now >= self._renew_at:
             self._renew(now)
         self.refresh_trust()
         self._metrics.problems(len(self._store.health.problems) + len(self._reported))
 
     def refresh_trust(self) -> TrustEntry:
         """Hands the trust on where it changed; returns it."""
-        revoked = self._admission.revoked(self._world.revocations, time.time())
-        trust = self._ca.trust(revoked)
+        trust = self._ca.trust(self._revoked(time.time()))
         if trust.roots != self._bundled:
             self._write_bundle(trust)
         if trust != self._trust:
@@ -152,6 +153,9 @@ class Controller:
             if self.ready:
                 self._registry.update(self._derived, trust)
         return trust
+
+    def _revoked(self, now: float) -> Revoked:
+        return self._admission.revoked(self._world.revocations, now)
 
     def _write_bundle(self, trust: TrustEntry) -> None:
         """A bundle that can not be written stops nobody; the next tick tries again."""
@@ -195,11 +199,15 @@ class Controller:
 
     def _renew(self, now: float) -> None:
         ttl = self._world.mesh.svid_ttl_seconds
-        svid = self._ca.sign(self._endpoint.new_key(), self._own.spiffe_id, ttl, int(now))
+        own = self._own.spiffe_id
+        svid = self._ca.sign(
+            self._endpoint.new_key(), own, ttl, int(now), since=self._revoked(now).since(own)
+        )
         self._admission.signed(self._own, svid.serial, int(now), svid.expires)
         # The renewals continue the first certificate's chain.
         self._own = msgspec.structs.replace(self._own, chain=self._own.chain or svid.serial)
         self._endpoint.install(svid.certificate)
+        self._begins = svid.begins
         self._renew_at = now + (svid.expires - now) / 2
         self._metrics.own_svid(svid.expires)
 

@@ -76,6 +76,14 @@ class Revoked(msgspec.Struct, frozen=True, kw_only=True):
     serials: tuple[str, ...] = ()
     identities: tuple[RevokedIdentity, ...] = ()
 
+    def since(self, spiffe_id: str) -> int:
+        """Certificates of the identity that begin before this (Unix seconds) are revoked; 0: none
+        is.
+        """
+        return max(
+            (item.before for item in self.identities if item.spiffe_id == spiffe_id), default=0
+        )
+
 
 class Admission(Protocol):
     """Who may have which certificate, and which of them are revoked."""

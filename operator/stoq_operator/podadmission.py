@@ -1,7 +1,8 @@
 """Admission by the projected token of a pod, which the API server reviews.
 
 There is no ledger: replicas share none, and need none, since every signing is attested anew. An
-identity is revoked as such, up to the moment of its Revocation.
+identity is revoked as such, up to the moment of its Revocation; its pods prove themselves again and
+get certificates from after it.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from stoq.signing import BINDING_LABEL, SignRequest
 from stoq_operator.apiserver import TOKEN_REVIEWS, ApiError, Client
 from stoq_operator.attest import check_binding, check_claims, check_sizes
 from stoq_operator.kept import Grant, Revoked, StateError
-from stoq_operator.ledger import barred, named_serials
+from stoq_operator.ledger import named_serials
 from stoq_operator.podtoken import holder, proven, review
 from stoq_operator.world import World
 
@@ -40,9 +41,7 @@ class PodTokens:
         # The pods as they are after the review, not before it.
         now = world()
         workload = holder(found, now.pods)
-        check_claims(
-            request, workload, context.peer, now.mesh.trust_domain, barred(now.revocations)
-        )
+        check_claims(request, workload, context.peer, now.mesh.trust_domain)
         return Grant(uid=workload.uid, spiffe_id=workload.spiffe_id(now.mesh.trust_domain))
 
     def signed(self, grant: Grant, serial: str, issued: int, expires: int) -> None:

@@ -66,8 +66,9 @@ class Signing:
         grant = await self._admission.admit(request, context, self._world)
         now = int(time.time())
         ttl = self._world().mesh.svid_ttl_seconds
+        since = self._admission.revoked(self._world().revocations, now).since(grant.spiffe_id)
         try:
-            svid = self._ca.sign(request.csr, grant.spiffe_id, ttl, now)
+            svid = self._ca.sign(request.csr, grant.spiffe_id, ttl, now, since=since)
         except ValueError as error:
             raise Refused(Refusal.REQUEST, f"the CSR is refused: {error}") from None
         self._admission.signed(grant, svid.serial, now, svid.expires)

@@ -3,15 +3,30 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from cluster.access import Cluster
-from cluster.operators import CRDS, Operator, condition, eventually, kubectl, secret, status
+from cluster.operators import (
+    CRDS,
+    TRUST_DOMAIN,
+    Operator,
+    condition,
+    eventually,
+    kubectl,
+    secret,
+    status,
+)
 from stoq.api.errors import Unavailable
+from stoq.api.stream import StreamError
+from stoq.constants import operator_spiffe_id
 from stoq.engine import parse_certificate
-from stoq.registry import WATCH, RegistryState, WatchRequest, apply
+from stoq.pem import certificates
+from stoq.registry import WATCH, RegistryState, RevokedIdentity, WatchRequest, apply
 
 RECORD: dict[str, Any] = {
     "apiVersion": "stoq.dev/v1alpha1",
@@ -164,6 +179,74 @@ async def test_a_pod_gets_its_identity_and_follows_the_registry(
             async with asyncio.timeout(20):
                 while f"{cluster.namespace}/hypermesh" not in state.services:
                     state = apply(state, await anext(messages))
+
+
+@asynccontextmanager
+async def revoke(cluster: Cluster, spiffe_id: str) -> AsyncIterator[RevokedIdentity]:
+    """For as long as the block lasts: it holds for the whole cluster, other tests' too."""
+    name = f"r-{uuid4().hex[:8]}"
+    found: dict[str, Any] = {
+        "apiVersion": "stoq.dev/v1alpha1",
+        "kind": "Revocation",
+        "metadata": {"name": name},
+        "spec": {"spiffeId": spiffe_id},
+    }
+    await put(cluster, found)
+    await eventually(lambda: condition(cluster, "stoqrv", name, "Ready"))
+    written = await asyncio.to_thread(cluster.get, "stoqrv", name)
+    moment = datetime.fromisoformat(written["metadata"]["creationTimestamp"])
+    try:
+        yield RevokedIdentity(spiffe_id, int(moment.timestamp()))
+    finally:
+        await kubectl(cluster, "delete", "stoqrv", name)
+
+
+async def test_a_pod_whose_identity_is_revoked_is_cut_off_and_its_next_certificate_holds(
+    operator: Operator, cluster: Cluster
+) -> None:
+    roots = await bundle(cluster)
+    await put(cluster, pod("batch"))
+    held = await token(cluster, "batch")
+    request = WatchRequest(node=f"{cluster.namespace}/batch")
+    async with operator.member(roots) as member, operator.member(roots) as again:
+        answer = await joined(member, held)
+        async with (
+            member.client().stream(WATCH, request) as messages,
+            revoke(cluster, answer.spiffe_id) as revoked,
+        ):
+            with pytest.raises(Unavailable, match="revoked"):
+                async with asyncio.timeout(20):
+                    while True:
+                        await anext(messages)
+            fresh = await joined(again, held)
+            assert parse_certificate(fresh.certificate).not_before >= revoked.before
+            async with again.client().stream(WATCH, request) as newer:
+                state = apply(None, await anext(newer))
+                assert revoked in state.trust.revoked_identities
+
+
+async def test_the_operator_replaces_its_own_certificate_when_that_is_revoked(
+    operator: Operator, cluster: Cluster
+) -> None:
+    roots = await bundle(cluster)
+    await put(cluster, pod("cron"))
+    held = await token(cluster, "cron")
+    own = operator_spiffe_id(TRUST_DOMAIN)
+    async with revoke(cluster, own) as revoked, operator.member(roots) as member:
+        member.tls.set_trust(
+            TRUST_DOMAIN,
+            list(certificates(roots)),
+            revoked_identities=[(revoked.spiffe_id, revoked.before)],
+        )
+
+        async def heard() -> bool:
+            try:
+                await member.join(held)
+            except (Unavailable, StreamError):
+                return False
+            return True
+
+        await eventually(heard)
 
 
 async def test_a_second_replica_shares_the_roots_and_takes_over(

@@ -44,9 +44,9 @@ def run(
 ) -> None:
     """Revoke a certificate by its serial number, or an identity with all its certificates.
 
-    Live connections of the revoked are closed within a second. A workload whose serial number is
-    revoked may get a new certificate; one whose SPIFFE id is revoked may not, until --undo. With
-    --store the record is written there instead of the cluster.
+    Live connections of the revoked are closed within a second. In a cluster the pods that live may
+    get new certificates: delete the ones that shall not. With --store the record is written there
+    instead of the cluster, and an identity that it names gets no new certificate until --undo.
     """
     manifest = revocation(target, reason)
     if store is not None:

@@ -18,7 +18,8 @@ class RevocationSpec(Spec, frozen=True, kw_only=True):
     serial: str | None = None
     """The certificate, hexadecimal. Its workload may get a new one."""
     spiffe_id: str | None = None
-    """The identity: all its certificates, and it gets no new one while this record exists."""
+    """The identity: in a cluster all its certificates from before this record was made; in a file,
+    which has no such time, all of them, and it gets no new one while the record exists."""
     reason: str = ""
     """For the log and the people who read the record."""
 

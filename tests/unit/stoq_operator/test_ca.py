@@ -2,6 +2,7 @@ import pytest
 
 from stoq.engine import HybridKey, parse_certificate
 from stoq.pem import certificates
+from stoq.registry import RevokedIdentity
 from stoq_operator.ca import SKEW, Ca, bundle
 from stoq_operator.kept import Revoked, StateError
 from stoq_operator.rotation import OVERLAP, ROOT_LIFE
@@ -47,6 +48,22 @@ def test_an_svid_says_what_was_attested_and_no_more(ca):
     found = parse_certificate(svid.certificate)
     assert (found.kind, found.spiffe_id, found.serial) == ("leaf", WEB, svid.serial)
     assert (found.not_before, found.not_after) == (NOW - SKEW, NOW + TTL)
+
+
+def test_an_svid_that_follows_a_revocation_is_not_revoked_by_it(ca):
+    since = NOW - SKEW // 2
+    revoked = Revoked(
+        identities=(
+            RevokedIdentity(WEB, since - 60),
+            RevokedIdentity(WEB, since),
+            RevokedIdentity("spiffe://example.org/ns/shop/sa/db", NOW),
+        )
+    )
+    svid = ca.sign(CSR, WEB, TTL, NOW, since=revoked.since(WEB))
+    found = parse_certificate(svid.certificate)
+    assert found.not_before == svid.begins == since
+    early = ca.sign(CSR, WEB, TTL, since + 2 * SKEW, since=revoked.since(WEB))
+    assert early.begins == since + SKEW
 
 
 def test_an_svid_never_outlives_its_root(ca):
