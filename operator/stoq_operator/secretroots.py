@@ -10,6 +10,7 @@ import binascii
 import logging
 from typing import Any, Final
 
+from stoq.constants import ROTATE_ANNOTATION
 from stoq_operator.apiserver import SECRETS, ApiError, Client, Deleted, Listed
 from stoq_operator.kept import KeptRoot, StateError
 from stoq_operator.lease import Election
@@ -19,9 +20,6 @@ from stoq_operator.translate.meta import Raw
 log: Final = logging.getLogger(__name__)
 
 NAME: Final = "stoq-ca"
-
-ROTATE: Final = "stoq.dev/rotate"
-"""An annotation of the Secret that asks for a new root; `stoqctl rotate` sets it."""
 
 RETRY: Final = 1.0
 """Seconds between attempts to write a Secret that is gone."""
@@ -53,7 +51,7 @@ class SecretRoots:
     @property
     def rotation_wanted(self) -> bool:
         """See `RootStore`."""
-        return ROTATE in ((self._metadata or {}).get("annotations") or {})
+        return ROTATE_ANNOTATION in ((self._metadata or {}).get("annotations") or {})
 
     async def keep(self, roots: tuple[KeptRoot, ...]) -> None:
         """See `RootStore`. What another replica wrote meanwhile is never overwritten."""
@@ -62,7 +60,7 @@ class SecretRoots:
         metadata["annotations"] = {
             name: value
             for name, value in (metadata.get("annotations") or {}).items()
-            if name != ROTATE
+            if name != ROTATE_ANNOTATION
         }
         body = {
             "apiVersion": "v1",
@@ -98,7 +96,8 @@ class SecretRoots:
                     self._gone()
                 case _:
                     there = True
-                    self._take(event.object)
+                    if not self._outdated(event.object):
+                        self._take(event.object)
 
     def _take(self, secret: Raw) -> None:
         place = f"Secret {self._namespace}/{NAME}"
@@ -119,6 +118,15 @@ class SecretRoots:
             if self._unreadable != str(error):
                 self._unreadable = str(error)
                 log.error("%s; the roots before stay in force", error)
+
+    def _outdated(self, secret: Raw) -> bool:
+        """Whether it is from before what we wrote ourselves: a watch may be that late. Versions of
+        one object are numbers that grow (KEP-5504).
+        """
+        found, known = secret["metadata"], self._metadata
+        if known is None or found["uid"] != known["uid"]:
+            return False
+        return int(found["resourceVersion"]) < int(known["resourceVersion"])
 
     def _gone(self) -> None:
         if self._metadata is not None:

@@ -5,7 +5,7 @@ cluster they fail: none is ever skipped.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
 from shutil import move
 from uuid import uuid4
@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from cluster.access import HACK, Cluster, hack_cluster
+from cluster.operators import CRDS, Operator
 
 SERVERS = ("postgresql", "python3-minimal", "redis-server", "redis-tools")
 """Debian packages of the servers that are run through the mesh."""
@@ -48,3 +49,18 @@ def cluster(running: Cluster) -> Iterator[Cluster]:
     running.kubectl("create", "namespace", namespace)
     yield Cluster(running.name, namespace)
     running.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def crds(running: Cluster) -> None:
+    running.kubectl("apply", "--server-side", "-f", str(CRDS))
+    running.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+
+
+@pytest.fixture
+async def operator(
+    crds: None, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Operator]:
+    monkeypatch.setenv("KUBECONFIG", cluster.environment["KUBECONFIG"])
+    async with Operator(cluster.namespace, "first").running() as found:
+        yield found

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.access import Cluster, Failed
+from stoq.api.errors import Unavailable
 from stoq.constants import operator_spiffe_id
 from stoq.engine import Engine, EngineSettings, TlsContext
 from stoq.pem import certificates
@@ -114,3 +116,63 @@ async def secret(cluster: Cluster, name: str) -> dict[str, bytes]:
     except Failed:
         return {}
     return {key: base64.b64decode(value) for key, value in found["data"].items()}
+
+
+async def put(cluster: Cluster, *objects: dict[str, Any]) -> None:
+    await asyncio.to_thread(cluster.apply, *objects)
+
+
+def pod(name: str) -> dict[str, Any]:
+    """A pod that says it is meshed and holds a token for us; what runs in it does nothing."""
+    container = {
+        "image": "localhost/busybox:local",
+        "imagePullPolicy": "Never",
+        "command": ["sleep", "3600"],
+    }
+    own = {
+        **container,
+        "name": "stoq-sidecar",
+        "volumeMounts": [{"name": "token", "mountPath": "/token"}],
+    }
+    source = {"serviceAccountToken": {"audience": "stoq.dev", "path": "token"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{**container, "name": "app"}, own],
+            "volumes": [{"name": "token", "projected": {"sources": [source]}}],
+        },
+    }
+
+
+async def bundle(cluster: Cluster) -> str:
+    await kubectl(
+        cluster, "label", "namespace", cluster.namespace, "stoq.dev/inject=enabled", "--overwrite"
+    )
+
+    async def written() -> str:
+        found = await kubectl(
+            cluster, "get", "configmap", "stoq-trust", "--ignore-not-found", "-ojson"
+        )
+        return json.loads(found)["data"]["bundle.pem"] if found else ""
+
+    return str(await eventually(written))
+
+
+async def token(cluster: Cluster, name: str) -> str:
+    await asyncio.to_thread(cluster.ready, name)
+    return (
+        await kubectl(cluster, "exec", name, "-c", "stoq-sidecar", "--", "cat", "/token/token")
+    ).strip()
+
+
+async def joined(member, held: str):
+    """The pod may be ahead of the operator's watch."""
+    for _ in range(50):
+        try:
+            return await member.join(held)
+        except Unavailable:
+            await asyncio.sleep(0.1)
+    raise AssertionError("the pod was never known")

@@ -1,0 +1,171 @@
+"""Roots and certificates of the operator, against a real API server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cluster.access import Cluster
+from cluster.operators import (
+    TRUST_DOMAIN,
+    Operator,
+    bundle,
+    condition,
+    eventually,
+    joined,
+    kubectl,
+    pod,
+    put,
+    secret,
+    token,
+)
+from stoq import constants
+from stoq.api.errors import Unavailable
+from stoq.api.stream import StreamError
+from stoq.constants import operator_spiffe_id
+from stoq.engine import parse_certificate
+from stoq.pem import certificates
+from stoq.registry import WATCH, RevokedIdentity, WatchRequest, apply
+from stoq_operator.kept import StateError
+from stoq_operator.kube import ApiServer
+from stoq_operator.lease import Election
+from stoq_operator.secretroots import SecretRoots
+from stoqctl.verbs import rotate
+
+
+@asynccontextmanager
+async def revoke(cluster: Cluster, spiffe_id: str) -> AsyncIterator[RevokedIdentity]:
+    """For as long as the block lasts: it holds for the whole cluster, other tests' too."""
+    name = f"r-{uuid4().hex[:8]}"
+    found: dict[str, Any] = {
+        "apiVersion": "stoq.dev/v1alpha1",
+        "kind": "Revocation",
+        "metadata": {"name": name},
+        "spec": {"spiffeId": spiffe_id},
+    }
+    await put(cluster, found)
+    await eventually(lambda: condition(cluster, "stoqrv", name, "Ready"))
+    written = await asyncio.to_thread(cluster.get, "stoqrv", name)
+    moment = datetime.fromisoformat(written["metadata"]["creationTimestamp"])
+    try:
+        yield RevokedIdentity(spiffe_id, int(moment.timestamp()))
+    finally:
+        await kubectl(cluster, "delete", "stoqrv", name)
+
+
+async def test_a_pod_whose_identity_is_revoked_is_cut_off_and_its_next_certificate_holds(
+    operator: Operator, cluster: Cluster
+) -> None:
+    roots = await bundle(cluster)
+    await put(cluster, pod("batch"))
+    held = await token(cluster, "batch")
+    request = WatchRequest(node=f"{cluster.namespace}/batch")
+    async with operator.member(roots) as member, operator.member(roots) as again:
+        answer = await joined(member, held)
+        async with (
+            member.client().stream(WATCH, request) as messages,
+            revoke(cluster, answer.spiffe_id) as revoked,
+        ):
+            with pytest.raises(Unavailable, match="revoked"):
+                async with asyncio.timeout(20):
+                    while True:
+                        await anext(messages)
+            fresh = await joined(again, held)
+            assert parse_certificate(fresh.certificate).not_before >= revoked.before
+            async with again.client().stream(WATCH, request) as newer:
+                state = apply(None, await anext(newer))
+                assert revoked in state.trust.revoked_identities
+
+
+async def test_the_operator_replaces_its_own_certificate_when_that_is_revoked(
+    operator: Operator, cluster: Cluster
+) -> None:
+    roots = await bundle(cluster)
+    await put(cluster, pod("cron"))
+    held = await token(cluster, "cron")
+    own = operator_spiffe_id(TRUST_DOMAIN)
+    async with revoke(cluster, own) as revoked, operator.member(roots) as member:
+        member.tls.set_trust(
+            TRUST_DOMAIN,
+            list(certificates(roots)),
+            revoked_identities=[(revoked.spiffe_id, revoked.before)],
+        )
+
+        async def heard() -> bool:
+            try:
+                await member.join(held)
+            except (Unavailable, StreamError):
+                return False
+            return True
+
+        await eventually(heard)
+
+
+async def test_deleted_roots_are_written_again(operator: Operator, cluster: Cluster) -> None:
+    before = await eventually(lambda: secret(cluster, "stoq-ca"))
+    await kubectl(cluster, "delete", "secret", "stoq-ca")
+    assert await eventually(lambda: secret(cluster, "stoq-ca")) == before
+
+
+async def annotations(cluster: Cluster) -> dict[str, str]:
+    found = await asyncio.to_thread(cluster.get, "secret", "stoq-ca")
+    return found["metadata"].get("annotations") or {}
+
+
+async def ask_for_rotation(cluster: Cluster) -> None:
+    patch = rotate.request("2026-01-31T12:00:00+00:00")
+    patch["metadata"]["annotations"]["team"] = "platform"
+    await kubectl(
+        cluster, "patch", "secret", "stoq-ca", "--type=merge", f"--patch={json.dumps(patch)}"
+    )
+
+
+async def test_a_rotation_that_stoqctl_asks_for_adds_one_root_and_is_answered(
+    operator: Operator, cluster: Cluster
+) -> None:
+    (first,) = json.loads((await eventually(lambda: secret(cluster, "stoq-ca")))["roots.json"])
+    await ask_for_rotation(cluster)
+
+    async def answered() -> bool:
+        return constants.ROTATE_ANNOTATION not in await annotations(cluster)
+
+    await eventually(answered)
+    roots = json.loads((await secret(cluster, "stoq-ca"))["roots.json"])
+    assert [(root["name"] == first["name"], root["phase"]) for root in roots] == [
+        (True, "signing"),
+        (False, "next"),
+    ]
+    assert await annotations(cluster) == {"team": "platform"}
+
+    async def spread() -> bool:
+        return (await bundle(cluster)).count("BEGIN CERTIFICATE") == 2
+
+    await eventually(spread)
+
+
+async def test_roots_that_were_changed_meanwhile_are_not_overwritten(
+    operator: Operator, cluster: Cluster
+) -> None:
+    await eventually(lambda: secret(cluster, "stoq-ca"))
+    operator.stop.set()
+    client = ApiServer()
+    store = SecretRoots(
+        client, Election(client, cluster.namespace, "none", "third"), cluster.namespace
+    )
+    following = asyncio.create_task(store.run())
+
+    async def read() -> bool:
+        return bool(store.roots)
+
+    await eventually(read, following)
+    following.cancel()
+    await ask_for_rotation(cluster)
+    with pytest.raises(StateError, match="the roots are not written: put .*409"):
+        await store.keep(store.roots)
+    await client.close()
+    assert constants.ROTATE_ANNOTATION in await annotations(cluster)
