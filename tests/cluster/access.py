@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,14 @@ class Cluster:
         """What an HTTP request from inside `pod` is answered; tried again for 10 seconds."""
         # Not wget's own -T: with it, the busybox of Debian 12 ends with a segmentation fault.
         tries = f"for i in $(seq 20); do timeout 3 wget -qO- {url} && exit; sleep 0.5; done; exit 1"
-        return self.execute(pod, "sh", "-c", tries).strip()
+        try:
+            return self.execute(pod, "sh", "-c", tries).strip()
+        except Failed as failed:
+            # Seen under load: a kubelet answers so for a pod that it has just reported as ready.
+            if "pod does not exist" not in str(failed):
+                raise
+            time.sleep(1.0)
+            return self.execute(pod, "sh", "-c", tries).strip()
 
     def addresses(self, pod: str) -> list[str]:
         return [entry["ip"] for entry in self.get("pod", pod)["status"]["podIPs"]]

@@ -9,6 +9,8 @@ import pytest
 
 from cluster.access import Cluster, Failed, hack_cluster, url, versions
 from cluster.pods import WAIT, pod, serve, service
+from clusterlib import modules, record
+from clusterlib.plan import Plan
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -22,11 +24,16 @@ def short_lived(name: str, *options: str) -> Iterator[Cluster]:
         hack_cluster("down", "--name", name)
 
 
-def left_on_the_machine() -> set[str]:
+def marks(plan: Plan) -> tuple[str, ...]:
+    """What names a thing as this cluster's: others may come and go beside it."""
+    return (plan.title, f"{plan.host_link} ", *(str(range_[0])[:-1] for range_ in plan.ranges))
+
+
+def on_the_machine() -> set[str]:
     """Everything that a cluster might leave: namespaces, links, routes, cgroups, mounts, files."""
     listings = ["ip netns list", "ip -o link", "ip route", "ip -6 route", "cat /proc/mounts"]
     lines = {
-        f"{command}: {line.split(':')[1] if command == 'ip -o link' else line}"
+        f"{command}: {line.split(':')[1] + ' ' if command == 'ip -o link' else line}"
         for command in listings
         for line in subprocess.check_output(command.split(), text=True).splitlines()
     }
@@ -41,8 +48,12 @@ def left_on_the_machine() -> set[str]:
 def test_a_cluster_of_another_family_works_and_leaves_nothing(
     family: str, expected: list[int]
 ) -> None:
-    before = left_on_the_machine()
+    before = on_the_machine()
     with short_lived(f"t-{family}", "--ip-family", family) as cluster:
+        kept = record.find(cluster.name)
+        assert kept is not None
+        own = marks(modules.plan_of(kept))
+        assert any(mark in line for line in on_the_machine() for mark in own)
         first, second = cluster.nodes()
         web = service("web")
         if len(expected) > 1:
@@ -55,7 +66,8 @@ def test_a_cluster_of_another_family_works_and_leaves_nothing(
         for address in cluster.get("service", "web")["spec"]["clusterIPs"]:
             assert cluster.fetch("client", url(address, 80)) == "hi"
         assert cluster.fetch("client", "http://web.default/") == "hi"
-    assert left_on_the_machine() - before == set()
+    left = on_the_machine() - before
+    assert [line for line in left if any(mark in line for mark in (*own, "kernel"))] == []
 
 
 def test_up_again_changes_nothing(running: Cluster) -> None:
