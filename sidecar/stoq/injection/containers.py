@@ -4,6 +4,7 @@ Each passes the check of Pod Security it can: the sidecar `restricted`, `stoq-in
 `privileged`, since it must program the pod's network namespace.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from stoq import constants
@@ -25,14 +26,16 @@ _SHARED: Final[Object] = {
 }
 
 
-def init_container(config: Config, wishes: Wishes) -> Object:
-    """`stoq-init`: programs capture and ends. Raises `AnnotationError`."""
+def init_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()) -> Object:
+    """`stoq-init`: programs capture and ends. `probed` as for the sidecar. Raises
+    `AnnotationError`.
+    """
     return {
         "name": names.INIT,
         "image": config.init_image,
         "imagePullPolicy": config.pull_policy,
         "command": ["stoq-init"],
-        "env": _environment(config, wishes),
+        "env": _environment(config, wishes, probed),
         # The same as the sidecar's, which runs later: so it adds nothing to what the pod asks for,
         # and a pod of class Guaranteed stays one.
         "resources": _resources(config, wishes),
@@ -47,15 +50,17 @@ def init_container(config: Config, wishes: Wishes) -> Object:
     }
 
 
-def sidecar_container(config: Config, wishes: Wishes) -> Object:
-    """`stoq-sidecar`: a native sidecar (KEP-753). Raises `AnnotationError`."""
+def sidecar_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()) -> Object:
+    """`stoq-sidecar`: a native sidecar (KEP-753). `probed` are the ports that the kubelet dials.
+    Raises `AnnotationError`.
+    """
     return {
         "name": names.SIDECAR,
         "image": config.sidecar_image,
         "imagePullPolicy": config.pull_policy,
         "command": ["stoq-sidecar"],
         "restartPolicy": "Always",
-        "env": _environment(config, wishes),
+        "env": _environment(config, wishes, probed),
         "ports": [
             {
                 "name": names.METRICS_PORT_NAME,
@@ -106,7 +111,7 @@ def identity_volume() -> Object:
     }
 
 
-def _environment(config: Config, wishes: Wishes) -> list[Object]:
+def _environment(config: Config, wishes: Wishes, probed: Sequence[int]) -> list[Object]:
     """Settings of `stoq-sidecar` and `stoq-init`, which read the same variables."""
     fixed = {
         "STOQ_CONTROL_ADDRESS": config.control_address,
@@ -119,6 +124,7 @@ def _environment(config: Config, wishes: Wishes) -> list[Object]:
         "STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS": wishes.exclude_outbound_ports,
         "STOQ_CAPTURE_EXCLUDE_OUTBOUND_NETWORKS": wishes.exclude_outbound_cidrs,
         "STOQ_CAPTURE_EXCLUDE_INBOUND_PORTS": wishes.exclude_inbound_ports,
+        "STOQ_CAPTURE_PROBE_PORTS": ",".join(map(str, probed)),
         "STOQ_LINK_IPV6_ONLY": "true" if config.ipv6_only else "",
     }
     from_pod = {
@@ -126,6 +132,7 @@ def _environment(config: Config, wishes: Wishes) -> list[Object]:
         "STOQ_POD_NAMESPACE": "metadata.namespace",
         "STOQ_POD_SERVICE_ACCOUNT": "spec.serviceAccountName",
         "STOQ_POD_NODE": "spec.nodeName",
+        "STOQ_POD_HOST_ADDRESSES": "status.hostIPs",
     }
     given = {name: value for name, value in asked.items() if value}
     return [

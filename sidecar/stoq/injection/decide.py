@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stoq import constants
-from stoq.injection import annotations, containers, names
+from stoq.injection import annotations, containers, names, probes
 from stoq.injection.config import Config
 from stoq.injection.obstacles import Pod, exemption, obstacle
 from stoq.injection.patch import Operation, contains, is_ours, keyed, patch
@@ -54,9 +54,10 @@ def decide(pod: Pod, namespace: str, config: Config, groups: Sequence[str] = ())
     given = (pod.get("metadata") or {}).get("annotations") or {}
     try:
         wishes = annotations.read(given)
+        probed = probes.ports(pod["spec"])
         ours = (
-            containers.init_container(config, wishes),
-            containers.sidecar_container(config, wishes),
+            containers.init_container(config, wishes, probed),
+            containers.sidecar_container(config, wishes, probed),
         )
     except annotations.AnnotationError as error:
         return Refused("annotation", str(error))

@@ -27,6 +27,7 @@ def environment(container: Object) -> dict[str, str]:
         "metadata.namespace": "shop",
         "spec.serviceAccountName": "web",
         "spec.nodeName": "node0",
+        "status.hostIPs": "fd00::10,10.0.0.16",
     }
     return {
         item["name"]: item["value"]
@@ -87,6 +88,33 @@ def test_every_exclusion_reaches_capture() -> None:
     plan = read("", environment(made["spec"]["initContainers"][0])).plan()
     assert [str(item) for item in plan.exclude_outbound_networks] == ["fd00::/64"]
     assert [str(item) for item in plan.exclude_inbound_ports] == ["9090"]
+
+
+def test_the_sidecar_learns_which_ports_the_node_may_probe() -> None:
+    manifest = pod(
+        containers=[
+            {
+                "name": "web",
+                "image": "r.test/web:1",
+                "ports": [{"name": "health", "containerPort": 9000}],
+                "livenessProbe": {"httpGet": {"port": "health"}},
+                "readinessProbe": {"tcpSocket": {"port": 8080}},
+                "startupProbe": {"grpc": {"port": 50051}},
+                "lifecycle": {"preStop": {"httpGet": {"port": "8081"}}},
+            },
+            {
+                "name": "other",
+                "image": "r.test/other:1",
+                "livenessProbe": {"exec": {"command": ["true"]}},
+                "readinessProbe": {"httpGet": {"port": "nowhere"}},
+                "startupProbe": {"httpGet": {"port": 1, "host": "r.test"}},
+            },
+        ]
+    )
+    settings = read("", environment(injected(manifest)["spec"]["initContainers"][1]))
+    probed = [str(ports) for ports in settings.capture.probe_ports]
+    assert probed == ["8080", "8081", "9000", "50051"]
+    assert [str(host) for host in settings.pod.host_addresses] == ["fd00::10", "10.0.0.16"]
 
 
 def test_a_mesh_of_ipv6_only_says_so_to_both_containers() -> None:
