@@ -158,6 +158,11 @@ def test_objects_are_found_and_read_with_kubectl(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(kinds()))
+def test_definitions_are_found_by_the_label_that_removes_them(kind: str) -> None:
+    assert definitions()[kind]["metadata"]["labels"] == {"app.kubernetes.io/name": "stoq"}
+
+
+@pytest.mark.parametrize("kind", sorted(kinds()))
 def test_every_rule_explains_itself(kind: str) -> None:
     for path, node in nodes(schema(kind), kind):
         for rule in node.get("x-kubernetes-validations", []):
