@@ -69,12 +69,14 @@ def find() -> Tools:
 def _build_peers() -> Path:
     if shutil.which("cargo") is None:
         raise BenchError("cargo is missing: run hack/setup")
-    # Not --locked: the load client rests on the engine's crates, and cargo may note in our lock
-    # file what they have come to depend on. What is in it already stays as it is.
-    build = ["cargo", "build", "--release", "--message-format=json-render-diagnostics"]
+    build = ["cargo", "build", "--locked", "--release", "--message-format=json-render-diagnostics"]
     done = subprocess.run(build, cwd=PEERS, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
-        raise BenchError(f"hack/peers does not build: {' '.join(build)} in {PEERS}")
+        raise BenchError(
+            f"hack/peers does not build: {' '.join(build)} in {PEERS}. If cargo says that the lock "
+            "file needs an update, a crate of the engine has changed what it depends on: run "
+            "'cargo metadata --offline' there and commit Cargo.lock"
+        )
     for line in done.stdout.splitlines():
         if executable := json.loads(line).get("executable"):
             return Path(executable).parent

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
-use quic_setup::Identity;
+use quic_setup::arguments::Files;
 use quic_setup::handshakes::Count;
 
 /// Handshake load.
@@ -34,15 +34,8 @@ struct Arguments {
     /// The interface's MTU in bytes, for QUIC.
     #[arg(long, default_value_t = 1500)]
     mtu: u16,
-    /// Certificate, PEM.
-    #[arg(long)]
-    certificate: String,
-    /// Private key, PEM.
-    #[arg(long)]
-    key: String,
-    /// Root that both sides trust, PEM.
-    #[arg(long)]
-    root: String,
+    #[command(flatten)]
+    files: Files,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -55,8 +48,7 @@ enum Protocol {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let identity = Identity::from_files(&arguments.certificate, &arguments.key, &arguments.root)?;
-    let mut tls = identity.client_tls(&arguments.alpn)?;
+    let mut tls = arguments.files.identity()?.client_tls(&arguments.alpn)?;
     if !arguments.resumed {
         tls.resumption = rustls::client::Resumption::disabled();
     }

@@ -1,6 +1,7 @@
 //! The settings of every quinn peer in one place, each with its reason, so that none of them is
 //! configured worse than its documentation allows.
 
+pub mod arguments;
 pub mod handshakes;
 
 use std::net::SocketAddr;

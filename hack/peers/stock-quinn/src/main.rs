@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use quic_setup::{Identity, SERVER_NAME};
+use quic_setup::SERVER_NAME;
+use quic_setup::arguments::Peer;
 use quinn::{Connection, VarInt};
 use tokio::task::JoinSet;
 
@@ -23,21 +24,8 @@ const CHUNK: usize = 256 * 1024;
 struct Arguments {
     #[command(subcommand)]
     side: Side,
-    /// The interface's MTU in bytes.
-    #[arg(long, default_value_t = 1500)]
-    mtu: u16,
-    /// Worker threads.
-    #[arg(long, default_value_t = 2)]
-    workers: usize,
-    /// Certificate, PEM.
-    #[arg(long)]
-    certificate: String,
-    /// Private key, PEM.
-    #[arg(long)]
-    key: String,
-    /// Root that both sides trust, PEM.
-    #[arg(long)]
-    root: String,
+    #[command(flatten)]
+    peer: Peer,
 }
 
 #[derive(Subcommand)]
@@ -61,23 +49,19 @@ enum Side {
 }
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(arguments.workers)
-        .enable_all()
-        .build()?
-        .block_on(run(arguments))
+    let Arguments { side, peer } = Arguments::parse();
+    peer.run(run(side, &peer))
 }
 
-async fn run(arguments: Arguments) -> Result<()> {
-    let identity = Identity::from_files(&arguments.certificate, &arguments.key, &arguments.root)?;
-    match arguments.side {
+async fn run(side: Side, peer: &Peer) -> Result<()> {
+    let identity = peer.files.identity()?;
+    match side {
         Side::Client {
             server,
             seconds,
             streams,
         } => {
-            let endpoint = quic_setup::client(arguments.mtu, identity.client_tls(ALPN)?)?;
+            let endpoint = quic_setup::client(peer.mtu, identity.client_tls(ALPN)?)?;
             let connection = endpoint.connect(server, SERVER_NAME)?.await?;
             let result = send(&connection, Duration::from_secs_f64(seconds), streams).await?;
             connection.close(VarInt::from_u32(0), b"");
@@ -86,7 +70,7 @@ async fn run(arguments: Arguments) -> Result<()> {
             Ok(())
         }
         Side::Server { listen } => {
-            let endpoint = quic_setup::server(listen, arguments.mtu, identity.server_tls(ALPN)?)?;
+            let endpoint = quic_setup::server(listen, peer.mtu, identity.server_tls(ALPN)?)?;
             while let Some(incoming) = endpoint.accept().await {
                 tokio::spawn(async move {
                     if let Ok(connection) = incoming.await {
