@@ -1,6 +1,7 @@
 """The pages of one sidecar, wherever it is: on this machine, or in a pod of a cluster."""
 
 import json
+from ipaddress import ip_address
 from typing import Any, Protocol
 
 from stoqctl.admin import Sidecar
@@ -59,3 +60,19 @@ def sidecar(
         raise StoqctlError(f"{pod!r} is a pod of a cluster: leave out --netns and --admin")
     place, name = pod_of(pod, namespace)
     return PodSidecar(cluster(kubeconfig, context), place, name)
+
+
+def pod_addresses(
+    target: str, namespace: str = "", kubeconfig: str = "", context: str = ""
+) -> tuple[str, ...]:
+    """The addresses of a pod of a cluster; an address is its own. Raises `StoqctlError`."""
+    try:
+        return (str(ip_address(target)),)
+    except ValueError:
+        pass
+    place, name = pod_of(target, namespace)
+    pod = cluster(kubeconfig, context).get(f"/api/v1/namespaces/{place}/pods/{name}")
+    found = tuple(entry["ip"] for entry in (pod.get("status") or {}).get("podIPs") or ())
+    if not found:
+        raise StoqctlError(f"pod {place}/{name} has no address yet: kubectl -n {place} get pods")
+    return found

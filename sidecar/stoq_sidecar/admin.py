@@ -18,6 +18,7 @@ from stoq.http import Handler, Request, Response, Routes, plain
 from stoq.logs import LEVELS
 from stoq.registry import RegistryState
 from stoq_sidecar.discovery import DiscoveryStatus
+from stoq_sidecar.path import PathReport
 from stoq_sidecar.svid import SvidStatus
 
 JSON: Final = "application/json"
@@ -29,6 +30,8 @@ class Actions:
 
     config: Callable[[], dict[str, Any]]
     connections: Callable[[], Any]
+    path: Callable[[str], Awaitable[PathReport]]
+    """Tries the way to the meshed pod at an address. Raises ValueError."""
     level: Callable[[], str]
     set_level: Callable[[str], None]
     drain: Callable[[], Awaitable[None]]
@@ -42,6 +45,13 @@ def routes(actions: Actions) -> Routes:
 
     async def connections(_: Request) -> Response:
         return _json(actions.connections())
+
+    async def path(request: Request) -> Response:
+        address = request.query.get("address", "")
+        try:
+            return _json(asdict(await actions.path(address)))
+        except ValueError as error:
+            return plain(f"{error}: GET /path?address=<address of a pod>", HTTPStatus.BAD_REQUEST)
 
     async def level(_: Request) -> Response:
         return plain(actions.level())
@@ -63,6 +73,7 @@ def routes(actions: Actions) -> Routes:
     pages: dict[tuple[str, str], Handler] = {
         ("GET", "/config"): config,
         ("GET", "/connections"): connections,
+        ("GET", "/path"): path,
         ("GET", "/log-level"): level,
         ("POST", "/log-level"): set_level,
         ("POST", "/drain"): drain,

@@ -21,7 +21,7 @@ from stoq.capture.plan import Address
 from stoq.http import HttpServer, Routes
 from stoq.registry import RegistryState
 from stoq.settings.options import dump
-from stoq_sidecar import addresses, admin, capture_probe, discovery, health, listeners, svid
+from stoq_sidecar import addresses, admin, capture_probe, discovery, health, listeners, path, svid
 from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.ca_client import CertificateAuthority
 from stoq_sidecar.cpus import workers
@@ -31,6 +31,7 @@ from stoq_sidecar.dns.resolver import Resolver
 from stoq_sidecar.engine_settings import Surroundings
 from stoq_sidecar.identity import Renewal
 from stoq_sidecar.metrics import Metrics, Sources
+from stoq_sidecar.path import PathReport
 from stoq_sidecar.readiness import Readiness
 from stoq_sidecar.settings import Settings
 from stoq_sidecar.svid import SvidKeeper
@@ -220,6 +221,7 @@ class App:
         actions = admin.Actions(
             config=partial(self._config, plane),
             connections=plane.connections,
+            path=partial(self._path, plane),
             level=lambda: self._level,
             set_level=self._set_level,
             drain=self._drain_requested,
@@ -231,6 +233,11 @@ class App:
             HttpServer("stoq-sidecar administration", admin_routes).serve(loopback),
             HttpServer("stoq-sidecar", health_routes).serve([everywhere]),
         ]
+
+    async def _path(self, plane: DataPlane, address: str) -> PathReport:
+        workload = path.find(self._follower.state if self._follower else None, address)
+        prober = path.Prober(plane.engine.dialler, plane.engine.connections)
+        return await prober.measure(workload, address)
 
     def _stale(self) -> bool:
         return self._discovery_status().stale

@@ -36,6 +36,14 @@ def test_config_shows_everything_but_keys(mesh: Running) -> None:
     assert token not in mesh.page("client", "http://[::1]:14000/config")[1]
 
 
+def test_the_way_to_a_pod_can_be_tried(mesh: Running) -> None:
+    report = mesh.admin("client", f"/path?address={mesh.pod('server').ipv6}")
+    assert report["reached"], report["error"]
+    assert report["spiffe_id"] == "spiffe://stoq.test/ns/demo/sa/server"
+    assert report["signature"] == "Ed25519+FALCON-1024"
+    assert report["mtu"] > 1200
+
+
 def test_the_admin_port_is_out_of_reach_from_outside(mesh: Running) -> None:
     # Captured, and refused by the sidecar: our own ports are no application's.
     with (

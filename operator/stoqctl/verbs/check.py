@@ -2,9 +2,10 @@
 
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import typer
 
@@ -13,7 +14,7 @@ from stoqctl.connect import cluster, has_cluster
 from stoqctl.errors import FAILED, StoqctlError
 from stoqctl.finding import Finding, document
 from stoqctl.gather import Gatherer
-from stoqctl.judge import verdict
+from stoqctl.judge import path, verdict
 from stoqctl.options import (
     DEFAULT_ADMIN,
     Admin,
@@ -26,12 +27,12 @@ from stoqctl.options import (
     Store,
 )
 from stoqctl.output import console, duration, print_json, table
-from stoqctl.sidecars import Pages, sidecar
+from stoqctl.sidecars import Pages, pod_addresses, sidecar
 from stoqctl.verbs.records import read_store
 
 EXAMPLES: Final = (
     "Examples:\n\nstoqctl check --pre\n\nstoqctl check\n\nstoqctl check -n shop --json\n\n"
-    "stoqctl check shop/web-0\n\nsudo stoqctl check --netns web-0\n\n"
+    "stoqctl check shop/web-0 --to shop/db-0\n\nsudo stoqctl check --netns web-0\n\n"
     "stoqctl check --store ./store --state ./state"
 )
 
@@ -48,6 +49,15 @@ def run(
             "-n",
             metavar="NAME",
             help="Only this namespace; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            metavar="POD|ADDRESS",
+            help="Also try the way from that sidecar to this meshed pod; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -68,20 +78,18 @@ def run(
     process's directories. Ends with status 1 if anything is wrong, 3 if no API server answers.
     """
     places = tuple(namespace or ())
+    targets = tuple(to or ())
     local = bool(netns or admin != DEFAULT_ADMIN or store or state)
     if pod:
         place = places[0] if places else ""
-        findings = list(
-            _sidecar(
-                sidecar(
-                    pod,
-                    namespace=place,
-                    kubeconfig=kubeconfig,
-                    context=context,
-                    netns=netns,
-                    admin=admin,
-                )
-            )
+        found = sidecar(
+            pod, namespace=place, kubeconfig=kubeconfig, context=context, netns=netns, admin=admin
+        )
+        addresses = {name: pod_addresses(name, place, kubeconfig, context) for name in targets}
+        findings = [*_sidecar(found), *_paths(found, addresses)]
+    elif targets and not local:
+        raise StoqctlError(
+            f"--to {targets[0]}: from which pod? stoqctl check POD --to {targets[0]}"
         )
     elif not local and (pre or places or has_cluster(kubeconfig, context)):
         findings = _cluster(places, kubeconfig, context, pre=pre)
@@ -90,6 +98,7 @@ def run(
             *(_store(store) if store else ()),
             *(_state(state) if state else ()),
             *(_sidecar(Sidecar(admin, netns)) if netns or not (store or state) else ()),
+            *_paths(Sidecar(admin, netns), {target: (target,) for target in targets}),
         ]
     _print(findings, as_json=as_json)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else FAILED)
@@ -123,6 +132,19 @@ def _sidecar(sidecar: Pages) -> Iterator[Finding]:
         return
     yield Finding("sidecar", True, f"answers at {sidecar.name}")
     yield from judge(config, connections, time.time())
+
+
+def _paths(sidecar: Pages, targets: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    """The way from `sidecar` to every address of every target."""
+    for target, addresses in targets.items():
+        for address in addresses:
+            try:
+                report = sidecar.get(f"/path?address={quote(address)}")
+            except StoqctlError as error:
+                fix = "only meshed pods have a path: name one of `stoqctl status`"
+                yield Finding(f"path to {target}", False, str(error), fix)
+            else:
+                yield path.finding(target, report)
 
 
 def judge(

@@ -9,6 +9,7 @@ import pytest
 
 from stoq.http import HttpServer, Request
 from stoq_sidecar.admin import Actions, routes
+from stoq_sidecar.path import PathReport
 
 
 class Sidecar:
@@ -18,6 +19,13 @@ class Sidecar:
     async def drain(self) -> None:
         self.drained = True
 
+    async def path(self, address: str) -> PathReport:
+        if address != "fd00::2":
+            raise ValueError(f"no meshed pod has {address!r}")
+        return PathReport(
+            address=address, port=14008, spiffe_id="spiffe://td/a", reached=True, seconds=0.1
+        )
+
     def set_level(self, level: str) -> None:
         self.level = level
 
@@ -25,6 +33,7 @@ class Sidecar:
         return Actions(
             config=lambda: {"pod": {"name": "web-0"}},
             connections=lambda: [{"peer": "spiffe://td/ns/shop/sa/db"}],
+            path=self.path,
             level=lambda: self.level,
             set_level=self.set_level,
             drain=self.drain,
@@ -59,6 +68,19 @@ async def test_config_and_connections_are_json(port: int) -> None:
     assert (status, json.loads(body)) == (200, {"pod": {"name": "web-0"}})
     status, body = await ask(port, "GET /connections")
     assert (status, json.loads(body)) == (200, [{"peer": "spiffe://td/ns/shop/sa/db"}])
+
+
+async def test_a_path_is_tried_on_request(port: int) -> None:
+    status, body = await ask(port, "GET /path?address=fd00::2")
+    assert (status, json.loads(body)["reached"]) == (200, True)
+
+
+async def test_a_path_to_no_meshed_pod_says_so_and_how_to_ask(port: int) -> None:
+    status, body = await ask(port, "GET /path?address=fd00::9")
+    assert (status, body) == (
+        400,
+        "no meshed pod has 'fd00::9': GET /path?address=<address of a pod>\n",
+    )
 
 
 async def test_the_log_level_is_shown_and_changed(port: int, sidecar: Sidecar) -> None:

@@ -4,11 +4,12 @@ import socket
 import threading
 import time
 from contextlib import closing
+from http import HTTPStatus
 
 import pytest
 from typer.testing import CliRunner
 
-from stoq.http import HttpServer, Response
+from stoq.http import HttpServer, Response, plain
 from stoqctl.app import app
 from stoqctl.errors import StoqctlError
 
@@ -65,7 +66,7 @@ class Sidecar(threading.Thread):
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.pages = {"/config": config(), "/connections": [CONNECTION]}
+        self.pages = {"/config": config(), "/connections": [CONNECTION], "/path": {}}
         self.listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
         self.url = f"http://[::1]:{self.listener.getsockname()[1]}"
         self.loop = asyncio.new_event_loop()
@@ -82,7 +83,14 @@ class Sidecar(threading.Thread):
         async def junk(_request):
             return Response(b"<html>")
 
-        routes = {("GET", "/config"): page, ("GET", "/connections"): page, ("GET", "/junk"): junk}
+        async def path(request):
+            report = self.pages["/path"].get(request.query["address"])
+            if report is None:
+                return plain("no meshed pod has it", HTTPStatus.BAD_REQUEST)
+            return Response(json.dumps(report).encode())
+
+        routes = {("GET", name): page for name in ("/config", "/connections")}
+        routes |= {("GET", "/path"): path, ("GET", "/junk"): junk}
         await HttpServer("sidecar", routes).serve([self.listener])
 
     def stop(self):

@@ -329,3 +329,15 @@ def test_a_bug_report_has_what_helps_and_no_secrets(ctl, server, tmp_path):
         names
     )
     assert ctl("bugreport", "--output", tmp_path / "none" / "x")[0] == 1
+
+
+def test_a_path_starts_at_a_pod(ctl):
+    status, text = ctl("check", "--to", "shop/db-0")
+    assert status == 1
+    assert "stoqctl check POD --to shop/db-0" in text
+
+
+def test_a_path_ends_at_a_pod_that_has_an_address(ctl):
+    status, text = ctl("check", "shop/web-0", "--to", "shop/db-0")
+    assert status == 1
+    assert "pod shop/db-0 has no address yet" in text

@@ -153,3 +153,44 @@ def test_an_answer_that_is_no_json_and_a_page_that_is_none_are_explained(sidecar
         Sidecar(sidecar.url).get("/junk")
     with pytest.raises(StoqctlError, match="answered 404"):
         Sidecar(sidecar.url).get("/none")
+
+
+SERVICE_ID = "spiffe://example.org/ns/shop/sa/db"
+
+PATH = {
+    "address": "fd00::3", "port": 14008, "spiffe_id": SERVICE_ID, "reached": True, "seconds": 0.002,
+    "error": "", "key_exchange": "X25519MLKEM768", "signature": "Ed25519+FALCON-1024",
+    "cipher": "AES-256-GCM", "rtt_seconds": 0.0012, "mtu": 1452,
+}  # fmt: skip
+
+
+def path_check(sidecar, stoqctl, report):
+    sidecar.pages["/path"] = {"fd00::3": report}
+    status, text = stoqctl("check", "--admin", sidecar.url, "--to", "fd00::3", "--json")
+    found = {item["name"]: item for item in json.loads(text)["checks"]}["path to fd00::3"]
+    assert found["ok"] == (status == 0)
+    return found
+
+
+def test_a_path_is_shown_with_identity_suite_round_trip_and_mtu(sidecar, stoqctl):
+    found = path_check(sidecar, stoqctl, PATH)
+    for part in (SERVICE_ID, "X25519MLKEM768", "1.2 ms", "1452 byte"):
+        assert part in found["detail"]
+
+
+def test_a_blocked_path_names_the_port_and_where_to_look(sidecar, stoqctl):
+    blocked = PATH | {"reached": False, "error": "timed out", "mtu": None, "rtt_seconds": None}
+    found = path_check(sidecar, stoqctl, blocked)
+    assert not found["ok"]
+    assert "UDP 14008 of fd00::3" in found["detail"]
+    assert "NetworkPolicies" in found["fix"]
+
+
+def test_a_path_that_carries_the_smallest_datagrams_only_is_a_finding(sidecar, stoqctl):
+    found = path_check(sidecar, stoqctl, PATH | {"mtu": 1200})
+    assert not found["ok"]
+    assert "raise the MTU" in found["fix"]
+
+
+def test_an_address_of_no_meshed_pod_is_a_finding(sidecar, stoqctl):
+    assert "no meshed pod" in path_check(sidecar, stoqctl, None)["detail"]
