@@ -5,7 +5,7 @@ cluster they fail: none is ever skipped.
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from hashlib import sha256
 from shutil import move
 from uuid import uuid4
@@ -13,7 +13,9 @@ from uuid import uuid4
 import pytest
 
 from cluster.access import HACK, Cluster, hack_cluster
+from cluster.mesh import Mesh, sidecar_account
 from cluster.operators import CRDS, Operator
+from cluster.witness import Witness
 
 SERVERS = ("postgresql", "python3-minimal", "redis-server", "redis-tools")
 """Debian packages of the servers that are run through the mesh."""
@@ -52,9 +54,12 @@ def cluster(running: Cluster) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def crds(running: Cluster) -> None:
+def crds(running: Cluster) -> Iterator[None]:
+    """The definitions, without the chart, which takes over none that are there already."""
     running.kubectl("apply", "--server-side", "-f", str(CRDS))
     running.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+    yield
+    running.kubectl("delete", "-f", str(CRDS), timeout=90.0)
 
 
 @pytest.fixture
@@ -64,3 +69,52 @@ async def operator(
     monkeypatch.setenv("KUBECONFIG", cluster.environment["KUBECONFIG"])
     async with Operator(cluster.namespace, "first").running() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def witness(running: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Witness]:
+    """Captures on every node, from before the first pod of the mesh to after the last.
+
+    At the end nothing but STOQ and ICMP may have gone from one pod of the mesh to another.
+    """
+    watching = Witness(running, tmp_path_factory.mktemp("witness"))
+    watching.start()
+    yield watching
+    watching.stop()
+    assert watching.meshed(), "no pod was ever in the mesh: the captures prove nothing"
+    assert watching.plaintext() == {}
+
+
+@pytest.fixture(scope="session")
+def mesh(running: Cluster, witness: Witness) -> Iterator[Mesh]:
+    """STOQ, installed from the chart with the images of this repository."""
+    installed = Mesh(running)
+    installed.install()
+    yield installed
+    installed.uninstall()
+
+
+@pytest.fixture(scope="module")
+def shop(mesh: Mesh) -> Iterator[Cluster]:
+    """An enrolled namespace of the module's own."""
+    with mesh.namespace() as namespace:
+        yield namespace
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the mesh installed comes last: there must be no second operator beside it."""
+    items.sort(key=lambda item: "mesh" in getattr(item, "fixturenames", ()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure of the mesh comes with what the mesh has to say; its pods are gone soon after."""
+    report = yield
+    fixtures = getattr(item, "funcargs", {})
+    if report.failed and isinstance(fixtures.get("mesh"), Mesh):
+        report.sections.append(("the mesh", fixtures["mesh"].account()))
+    if report.failed and isinstance(fixtures.get("shop"), Cluster):
+        report.sections.append(("the namespace", sidecar_account(fixtures["shop"])))
+    return report

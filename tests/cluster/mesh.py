@@ -1,0 +1,120 @@
+"""The mesh on a cluster as its users see it: a release of Helm, and namespaces with a label."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from cluster.access import HACK, Cluster, Failed, run
+
+CHART = HACK.parents[1] / "charts" / "stoq"
+SYSTEM = "stoq-system"
+RELEASE = "stoq"
+
+OPERATOR = "app.kubernetes.io/component=operator"
+
+INSTALL_SECONDS = 180.0
+TRUST_SECONDS = 30.0
+
+VALUES = {"image.tag": "dev", "image.pullPolicy": "Never"}
+"""The images that hack/images builds and hack/cluster load puts on every node."""
+
+
+class Mesh:
+    """STOQ in a cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.system = Cluster(cluster.name, SYSTEM)
+
+    def helm(self, *arguments: str, timeout: float = INSTALL_SECONDS) -> str:
+        argv = ["helm", "--namespace", SYSTEM, *arguments]
+        return run(argv, environment=self.cluster.environment, timeout=timeout + 10)
+
+    def install(self, **more: str) -> None:
+        """As the README says, and waits until it serves."""
+        settings = [f"--set={name}={text}" for name, text in {**VALUES, **more}.items()]
+        options = ["--install", "--create-namespace", "--wait", f"--timeout={INSTALL_SECONDS:g}s"]
+        try:
+            self.helm("upgrade", RELEASE, str(CHART), *options, *settings)
+        except Failed as error:
+            raise Failed(f"{error}\n{self.account()}") from None
+
+    def uninstall(self) -> None:
+        self.helm("uninstall", RELEASE, "--wait", f"--timeout={INSTALL_SECONDS:g}s")
+
+    @contextmanager
+    def namespace(self, *labels: str, enrolled: bool = True) -> Iterator[Cluster]:
+        """A new namespace that is removed again; enrolled, it is ready for its first pod."""
+        name = f"m-{uuid4().hex[:8]}"
+        self.cluster.kubectl("create", "namespace", name)
+        try:
+            wanted = [*labels, *(["stoq.dev/inject=enabled"] if enrolled else [])]
+            if wanted:
+                self.cluster.kubectl("label", "namespace", name, *wanted)
+            inside = Cluster(self.cluster.name, name)
+            if enrolled:
+                eventually(lambda: inside.get("configmap", "stoq-trust")["data"]["bundle.pem"])
+            yield inside
+        finally:
+            self.cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+    def account(self) -> str:
+        """What the mesh has to say for itself, for whoever reads a failure."""
+        asked = (
+            ("get", "pods", "-A", "-o", "wide"),
+            ("get", "events", "--sort-by=.lastTimestamp"),
+            ("logs", f"--selector={OPERATOR}", "--all-containers", "--prefix", "--tail=40"),
+        )
+        return "\n".join(_said(self.system, *arguments) for arguments in asked)
+
+
+def sidecar_account(cluster: Cluster) -> str:
+    """What the pods of a namespace and their sidecars have to say."""
+    parts = [_said(cluster, "get", "events", "--sort-by=.lastTimestamp")]
+    try:
+        pods = cluster.get("pods")["items"]
+    except Failed as error:
+        return str(error)
+    for pod in pods:
+        name = pod["metadata"]["name"]
+        parts.append(f"{name}: {json.dumps(pod['status'].get('initContainerStatuses'))[:2000]}")
+        for container in ("stoq-init", "stoq-sidecar"):
+            parts.append(_said(cluster, "logs", name, "-c", container, "--tail=25"))
+    return "\n".join(parts)
+
+
+def sidecar_connections(cluster: Cluster, pod: str) -> list[dict[str, Any]]:
+    """What the pod's sidecar says of its connections to others."""
+    ask = (
+        "import sys, urllib.request as u;"
+        "sys.stdout.write(u.urlopen('http://localhost:14000/connections').read().decode())"
+    )
+    said = cluster.kubectl(
+        "exec", pod, "-c", "stoq-sidecar", "--", "/opt/stoq/bin/python", "-c", ask
+    )
+    return list(json.loads(said))
+
+
+def eventually(asked: Any, seconds: float = TRUST_SECONDS) -> Any:
+    """The first answer that is not empty; until then failures are no answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if answer := asked():
+                return answer
+        except (Failed, KeyError):
+            if time.monotonic() > deadline:
+                raise
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.2)
+
+
+def _said(cluster: Cluster, *arguments: str) -> str:
+    title = f"--- kubectl {' '.join(arguments)}"
+    try:
+        return f"{title}\n{cluster.kubectl(*arguments)}"
+    except Failed as error:
+        return f"{title}\n{error}"
