@@ -18,6 +18,9 @@ from stoq_sidecar.dns.responder import Responder
 from stoq_sidecar.dns.upstream import Upstream
 from support.records_of_names import entry, state
 
+PATIENCE = 30.0
+"""Seconds: far more than an answer takes on a machine that does other things, too."""
+
 SEARCH = (("svc", "cluster", "local"),)
 
 
@@ -42,7 +45,7 @@ class Running:
     ) -> dns.message.Message:
         query = dns.message.make_query(name, kind)
         send = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
-        return await send(query, host, 3, port=constants.DNS_PORT)  # type: ignore[operator,no-any-return]
+        return await send(query, host, PATIENCE, port=constants.DNS_PORT)  # type: ignore[operator,no-any-return]
 
 
 @asynccontextmanager
