@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from clusterlib.progress import ClusterError, say
-from imagelib.build import SHIPPED, TARGETS, Wanted, build
 from imagelib.paths import KEPT
+from imagelib.wanted import SHIPPED, TARGETS, Wanted
 from lab.command import CommandError
 
 EXAMPLES = """\
@@ -61,6 +61,9 @@ def main(arguments: list[str]) -> int:
         builder=asked.builder,
         base=asked.base,
     )
+    # Only now: it needs packages that hack/setup --cluster installs, and the help does not.
+    from imagelib.build import build
+
     try:
         for archive in build(wanted):
             print(archive)

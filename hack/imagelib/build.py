@@ -2,37 +2,16 @@
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from clusterlib.progress import ClusterError, step
 from imagelib import builders, paths, sbom, wheels
+from imagelib.wanted import Wanted
 from lab.command import run
-
-SHIPPED = ("operator", "sidecar")
-"""What a cluster needs. stoq-init is in the sidecar's image too."""
-
-TARGETS = (*SHIPPED, "init")
 
 _LOCK_OF = {"operator": "requirements-operator.lock"}
 _PYTHON = "localhost/stoq/python:build"
 _ASK = "import sys, platform; print('%d.%d' % sys.version_info[:2], platform.libc_ver()[1])"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked for."""
-
-    targets: tuple[str, ...]
-    registry: str
-    """What stands before the names: `localhost/stoq`."""
-    tag: str
-    folder: Path
-    """Where the archives go."""
-    builder: str | None = None
-    """docker or buildah; None: docker where its daemon answers."""
-    base: str | None = None
-    """An image of a Debian with Python; None: the Dockerfile's, or one made of packages."""
 
 
 def build(wanted: Wanted) -> list[Path]:
