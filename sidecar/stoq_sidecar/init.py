@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from stoq.capture import nft
 from stoq.capture.rules import render
 from stoq.settings.options import SettingsError
+from stoq_sidecar import addresses
 from stoq_sidecar.dns import resolv
 from stoq_sidecar.settings import REFUSAL, read
 
@@ -50,7 +51,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         settings = read(options.config, environment)
         found = resolv.read(settings.dns.resolv_conf, settings.dns.nameservers)
-        plan = settings.plan(found.nameservers)
+        plan = settings.plan(found.nameservers, tuple(addresses.gateways()))
     except (SettingsError, ValueError) as error:
         _say(str(error))
         return REFUSAL

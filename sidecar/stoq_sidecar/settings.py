@@ -219,14 +219,20 @@ class Settings:
     log: Log
     shutdown: Shutdown
 
-    def plan(self, nameservers: tuple[Address, ...] = ()) -> Plan:
-        """Capture as these settings want it; DNS to `nameservers` is captured if it is at all."""
+    def plan(
+        self, nameservers: tuple[Address, ...] = (), gateways: tuple[Address, ...] = ()
+    ) -> Plan:
+        """Capture as these settings want it; DNS to `nameservers` is captured if it is at all, and
+        the node probes from `gateways` too.
+        """
         return Plan(
             sidecar_uids=(self.capture.sidecar_uid,),
             exclude_outbound_ports=self.capture.exclude_outbound_ports,
             exclude_outbound_networks=self.capture.exclude_outbound_networks,
             exclude_inbound_ports=self.capture.exclude_inbound_ports,
             nameservers=nameservers if self.dns.enabled else (),
+            probe_sources=(*self.pod.host_addresses, *gateways),
+            probe_ports=self.capture.probe_ports,
             ipv6_only=self.link.ipv6_only,
         )
 

@@ -52,7 +52,9 @@ class Plan:
     `sidecar_uids` own traffic that is never captured. The exclusions come from the pod's
     annotations; `direct_endpoints` are addresses with their TCP ports that must stay reachable
     without the sidecar, such as the control plane's. DNS towards `nameservers` goes to the
-    sidecar's resolver unless an exclusion covers it; other name servers are left alone.
+    sidecar's resolver unless an exclusion covers it; other name servers are left alone. Connections
+    from `probe_sources` to `probe_ports` reach the application itself, so that a probe sees whether
+    it listens.
     """
 
     sidecar_uids: tuple[int, ...] = (constants.SIDECAR_UID,)
@@ -61,6 +63,8 @@ class Plan:
     exclude_inbound_ports: tuple[PortRange, ...] = ()
     direct_endpoints: tuple[tuple[Address, int], ...] = ()
     nameservers: tuple[Address, ...] = ()
+    probe_sources: tuple[Address, ...] = ()
+    probe_ports: tuple[PortRange, ...] = ()
     ipv6_only: bool = False
 
     def __post_init__(self) -> None:

@@ -174,10 +174,24 @@ def _inbound(plan: Plan) -> Chain:
     if plan.exclude_inbound_ports:
         ports = _set(merged_ports(plan.exclude_inbound_ports))
         rules.append(Rule("excluded-ports", f"tcp dport {ports} counter return"))
+    rules += _probes(plan)
     # Connections to our own capture ports come this way too: redirected, their original
     # destination says what was dialled and the sidecar refuses it.
     rules.append(Rule("capture", f"meta l4proto tcp counter redirect to :{constants.INBOUND_PORT}"))
     return Chain("inbound", "nat", "prerouting", NAT, tuple(rules))
+
+
+def _probes(plan: Plan) -> list[Rule]:
+    """What the node dials: taken by the sidecar, every port would seem to be open."""
+    rules = []
+    for version in (6, 4):
+        sources = [one for one in dict.fromkeys(plan.probe_sources) if one.version == version]
+        if sources and plan.probe_ports:
+            ports = _set(merged_ports(plan.probe_ports))
+            origin = f"{_protocol(sources[0])} saddr {_set(sources)}"
+            rule = f"{origin} tcp dport {ports} counter return"
+            rules.append(Rule(f"probes-ipv{version}", rule))
+    return rules
 
 
 def _guard(plan: Plan) -> Chain:

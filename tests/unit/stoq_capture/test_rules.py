@@ -75,6 +75,18 @@ def test_inbound_lets_metrics_and_excluded_ports_through() -> None:
     ]  # fmt: skip
 
 
+def test_inbound_lets_probes_of_the_node_through_to_declared_ports_alone() -> None:
+    node = tuple(map(ip_address, ("fd00::10", "10.0.0.16", "fd00::10")))
+    plan = Plan(probe_sources=node, probe_ports=parse_ports("8080,9000-9010"))
+    rules = {rule.name: rule.expression for rule in chain(plan, "inbound").rules}
+    assert list(rules)[-3:] == ["probes-ipv6", "probes-ipv4", "capture"]
+    ports = "tcp dport { 8080, 9000-9010 } counter return"
+    assert rules["probes-ipv6"] == f"ip6 saddr {{ fd00::10 }} {ports}"
+    assert rules["probes-ipv4"] == f"ip saddr {{ 10.0.0.16 }} {ports}"
+    assert Plan(probe_sources=node).probe_ports == ()
+    assert names(chain(Plan(probe_sources=node), "inbound"))[-2:] == ["metrics", "capture"]
+
+
 def test_the_guard_ends_in_refusal() -> None:
     guard = chain(Plan(), "guard")
     assert guard.priority > chain(Plan(), "outbound").priority

@@ -27,6 +27,19 @@ def test_the_name_servers_come_from_resolv_conf(
     assert init.run(["--print"], {"STOQ_DNS_RESOLV_CONF": str(tmp_path)}) == 2
 
 
+def test_the_node_probes_the_application_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    environment = {
+        "STOQ_CAPTURE_PROBE_PORTS": "8080",
+        "STOQ_POD_HOST_ADDRESSES": "fd00::10,10.0.0.16",
+        "STOQ_DNS_ENABLED": "false",
+    }
+    assert init.run(["--print"], environment) == 0
+    shown = capsys.readouterr().out
+    for origin in ("ip6 saddr { fd00::10", "ip saddr { 10.0.0.16"):
+        (rule,) = [line for line in shown.splitlines() if origin in line]
+        assert "tcp dport { 8080 } counter return" in rule
+
+
 def test_bad_settings_end_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert init.run([], {"STOQ_CAPTURE_MODE": "magic"}) == 2
     assert "STOQ_CAPTURE_MODE is 'magic'" in capsys.readouterr().err
