@@ -143,6 +143,8 @@ class App:
             pod.node,
             probe_sources=(*pod.host_addresses, *addresses.gateways()),
             probe_ports=tuple(port for ports in capture.probe_ports for port in ports.numbers()),
+            inbound=pod.inbound,
+            outbound=pod.outbound,
         )
 
     async def _enrol(self, plane: DataPlane) -> None:

@@ -45,6 +45,12 @@ class Pod:
     addresses: tuple[Address, ...] = option(
         (), addresses(), "empty: those of the interfaces, read at start"
     )
+    inbound: str = option(
+        "", choice(("", "permissive", "strict")), "the pod's own word; empty: the registry's holds"
+    )
+    outbound: str = option(
+        "", choice(("", "allow", "meshOnly")), "the pod's own word; empty: the registry's holds"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True)
 class Pod:
     """What this pod knows of itself. `node` is for a registry that does not say; probes from
-    `probe_sources` to `probe_ports` are let in beside those of the registry.
+    `probe_sources` to `probe_ports` are let in beside those of the registry. `inbound` and
+    `outbound` win over the registry's; empty: they do not.
     """
 
     name: str
@@ -87,6 +88,8 @@ class Pod:
     node: str = ""
     probe_sources: tuple[Address, ...] = ()
     probe_ports: tuple[int, ...] = ()
+    inbound: str = ""
+    outbound: str = ""
 
 
 def table(state: RegistryState, pod: Pod) -> str:
@@ -111,8 +114,8 @@ def table(state: RegistryState, pod: Pod) -> str:
     document = Table(
         version=state.version,
         own=Own(pod.name, pod.namespace, tuple(str(address) for address in pod.addresses)),
-        inbound=state.mesh.inbound,
-        outbound=state.mesh.outbound,
+        inbound=pod.inbound or state.mesh.inbound,
+        outbound=pod.outbound or state.mesh.outbound,
         workloads=tuple(map(_peer, workloads)),
         services=tuple(services),
         exempt_sources=_together(state.mesh.exempt_sources, map(_network, pod.probe_sources)),

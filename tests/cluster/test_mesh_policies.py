@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.access import Cluster, Failed
+from cluster.access import Cluster, Failed, url
 from cluster.mesh import Mesh, eventually
 from cluster.pods import WAIT, pod, serve, service
 
@@ -39,6 +39,37 @@ def test_strict_refuses_plaintext_and_goes_on_serving_the_mesh(shop: Cluster, me
         eventually(lambda: refused(outside, "stranger", name))
         assert shop.fetch("member", name) == "secret"
         assert refused(outside, "stranger", name)
+
+
+def test_a_mesh_only_pod_reaches_no_stranger_but_by_an_excluded_port(
+    shop: Cluster, mesh: Mesh
+) -> None:
+    open_ = pod("open", WAIT)
+    open_["metadata"]["annotations"] = {"stoq.dev/exclude-outbound-ports": "8080"}
+    shop.apply(pod("closed", WAIT), open_)
+    for name in ("closed", "open"):
+        shop.apply(policy("TransportPolicy", name, outbound="meshOnly"))
+    with mesh.namespace(enrolled=False) as outside:
+        outside.apply(pod("stranger", serve("outside")))
+        outside.ready("stranger")
+        shop.ready("closed", "open")
+        target = url(outside.addresses("stranger")[0])
+        eventually(lambda: refused(shop, "closed", target))
+        assert shop.fetch("open", target) == "outside"
+
+
+def test_a_stranger_reaches_an_excluded_port_of_a_strict_pod(shop: Cluster, mesh: Mesh) -> None:
+    counter, safe = pod("counter", serve("over the counter")), pod("safe", serve("never"))
+    strict = {"stoq.dev/inbound": "strict"}
+    counter["metadata"]["annotations"] = {**strict, "stoq.dev/exclude-inbound-ports": "8080"}
+    safe["metadata"]["annotations"] = strict
+    shop.apply(counter, safe)
+    shop.ready("counter", "safe")
+    with mesh.namespace(enrolled=False) as outside:
+        outside.apply(pod("stranger", WAIT))
+        outside.ready("stranger")
+        assert outside.fetch("stranger", url(shop.addresses("counter")[0])) == "over the counter"
+        assert refused(outside, "stranger", url(shop.addresses("safe")[0]))
 
 
 def test_an_access_policy_admits_whom_it_names_and_nobody_else(shop: Cluster) -> None:

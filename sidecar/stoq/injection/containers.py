@@ -125,6 +125,8 @@ def _environment(config: Config, wishes: Wishes, probed: Sequence[int]) -> list[
         "STOQ_CAPTURE_EXCLUDE_OUTBOUND_NETWORKS": wishes.exclude_outbound_cidrs,
         "STOQ_CAPTURE_EXCLUDE_INBOUND_PORTS": wishes.exclude_inbound_ports,
         "STOQ_CAPTURE_PROBE_PORTS": ",".join(map(str, probed)),
+        "STOQ_POD_INBOUND": wishes.inbound,
+        "STOQ_POD_OUTBOUND": wishes.outbound,
         "STOQ_LINK_IPV6_ONLY": "true" if config.ipv6_only else "",
     }
     from_pod = {

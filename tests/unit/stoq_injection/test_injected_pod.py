@@ -90,6 +90,12 @@ def test_every_exclusion_reaches_capture() -> None:
     assert [str(item) for item in plan.exclude_inbound_ports] == ["9090"]
 
 
+def test_the_pods_own_word_on_plaintext_reaches_the_sidecar() -> None:
+    made = injected(annotated(inbound="strict", outbound="meshOnly"))
+    settings = read("", environment(made["spec"]["initContainers"][1]))
+    assert (settings.pod.inbound, settings.pod.outbound) == ("strict", "meshOnly")
+
+
 def test_the_sidecar_learns_which_ports_the_node_may_probe() -> None:
     manifest = pod(
         containers=[

@@ -24,6 +24,8 @@ def test_every_default_is_pinned() -> None:
             "node": "",
             "addresses": "",
             "host_addresses": "",
+            "inbound": "",
+            "outbound": "",
         },
         "control": {"address": ""},
         "identity": {

@@ -43,6 +43,7 @@ def made(
     services: list[ServiceEntry],
     own: WorkloadEntry | None = None,
     node: str = "",
+    **said: str,
 ) -> dict[str, object]:
     state = RegistryState(
         epoch="e",
@@ -66,6 +67,7 @@ def made(
         node,
         probe_sources=(ip_address("fd00::1"), ip_address("10.0.0.1")),
         probe_ports=(8080, 8081),
+        **said,
     )
     document: dict[str, object] = json.loads(table(state, pod))
     return document
@@ -107,6 +109,13 @@ def test_the_document_has_the_engines_shape() -> None:
         "access": [],
         "ipv6_only": False,
     }
+
+
+def test_the_pods_own_word_on_plaintext_wins_over_the_registrys() -> None:
+    document = made([], [], inbound="permissive")
+    assert (document["inbound"], document["outbound"]) == ("permissive", "meshOnly")
+    document = made([], [], outbound="allow")
+    assert (document["inbound"], document["outbound"]) == ("strict", "allow")
 
 
 def test_a_conflict_over_an_address_leaves_the_later_uid_out() -> None:
