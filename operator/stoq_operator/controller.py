@@ -21,6 +21,7 @@ from stoq.registry import TrustEntry
 from stoq_operator.ca import Ca
 from stoq_operator.derive import Derived, derive
 from stoq_operator.kept import Admission, Grant, Revoked, RootStore, StateError, Vips
+from stoq_operator.memo import Memo
 from stoq_operator.metrics import Metrics
 from stoq_operator.problem import Problem
 from stoq_operator.registry import Registry
@@ -85,6 +86,7 @@ class Controller:
         self._admission = admission
         self._world = world(fold({}, first), fixed)
         self._derived = Derived()
+        self._memo = Memo()
         self._reported: dict[Key, Problem] = {}
         self._trust: TrustEntry | None = None
         self._bundled: tuple[bytes, ...] = ()
@@ -181,7 +183,7 @@ class Controller:
         except RangeFull as full:
             vips = full.given
             problems = _without_address(self._world, full)
-        derived = derive(self._world.records, self._world.mesh, vips)
+        derived = derive(self._world.records, self._world.mesh, vips, self._memo)
         problems.update(derived.problems)
         self._derived = dataclasses.replace(derived, problems=problems)
         self._report(problems)

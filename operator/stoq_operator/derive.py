@@ -6,6 +6,7 @@ reported, and the rest goes on without it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from stoq.records.access import AccessPolicy
@@ -15,6 +16,7 @@ from stoq.records.policy import TransportPolicy, effective
 from stoq.records.workload import Workload
 from stoq.registry import MeshEntry, ServiceEntry, WorkloadEntry
 from stoq_operator.access import rules_for
+from stoq_operator.memo import Memo
 from stoq_operator.problem import Problem
 from stoq_operator.services import service_entries
 from stoq_operator.store import Known
@@ -42,27 +44,37 @@ def mesh_of(records: Mapping[Key, Known]) -> MeshConfig | None:
     return min(found, key=lambda record: record.metadata.name, default=None)
 
 
-def derive(records: Mapping[Key, Known], mesh: MeshConfigSpec, vips: Mapping[str, str]) -> Derived:
+def derive(
+    records: Mapping[Key, Known],
+    mesh: MeshConfigSpec,
+    vips: Mapping[str, str],
+    memo: Memo | None = None,
+) -> Derived:
     """The entries of `records`; `vips` are the addresses of service records, by
     `<namespace>/<name>`: one without an address has no entry.
+
+    With the same `memo` time after time it costs what has changed since the time before.
     """
+    memo = memo or Memo()
+    memo.begin()
+    mesh = memo.same("mesh", mesh)
     problems = _surplus_meshes(records)
     pods = _pods(records, problems)
-    services, found = service_entries(records, pods, vips)
+    services, found = service_entries(records, pods, vips, memo)
     problems.update(found)
-    workloads = _workloads(pods, _zones(services), mesh.trust_domain, problems)
-    transport = _by_namespace(records, TransportPolicy)
-    access = _by_namespace(records, AccessPolicy)
-    meshes = {
-        uid: mesh_entry(
+    workloads = _workloads(pods, _zones(services), mesh.trust_domain, problems, memo)
+    transport = _by_namespace(records, TransportPolicy, memo)
+    access = _by_namespace(records, AccessPolicy, memo)
+    meshes = {}
+    for uid, entry in workloads.items():
+        inputs = (
             mesh,
-            transport.get(entry.namespace, []),
-            access.get(entry.namespace, []),
+            transport.get(entry.namespace, ()),
+            access.get(entry.namespace, ()),
             entry,
             pods[uid].metadata.labels,
         )
-        for uid, entry in workloads.items()
-    }
+        meshes[uid] = memo.get(("mesh of", uid), inputs, partial(mesh_entry, *inputs))
     return Derived(workloads, services, meshes, problems)
 
 
@@ -88,12 +100,14 @@ def mesh_entry(
     )
 
 
-def _by_namespace(records: Mapping[Key, Known], kind: type[Policy]) -> dict[str, list[Policy]]:
+def _by_namespace(
+    records: Mapping[Key, Known], kind: type[Policy], memo: Memo
+) -> dict[str, tuple[Policy, ...]]:
     found: dict[str, list[Policy]] = {}
     for record in records.values():
         if isinstance(record, kind):
             found.setdefault(record.metadata.namespace, []).append(record)
-    return found
+    return {place: memo.same((kind, place), tuple(policies)) for place, policies in found.items()}
 
 
 def _surplus_meshes(records: Mapping[Key, Known]) -> dict[Key, Problem]:
@@ -136,6 +150,7 @@ def _workloads(
     zones: Mapping[str, str],
     trust_domain: str,
     problems: dict[Key, Problem],
+    memo: Memo,
 ) -> dict[str, WorkloadEntry]:
     """One entry per pod. An address belongs to one pod: the identity required there must never
     depend on who asks first.
@@ -149,16 +164,26 @@ def _workloads(
                 "AddressTaken",
                 f"address {address} is that of {owners[address].key}; an address belongs to one",
             )
-        free = tuple(address for address in pod.spec.addresses if address not in taken)
-        owners.update((address, pod) for address in free)
+        free = pod.spec.addresses
+        if taken:
+            free = tuple(address for address in free if address not in taken)
+        for address in free:
+            owners[address] = pod
         if free:
-            entries[uid] = WorkloadEntry(
-                uid=uid,
-                name=pod.metadata.name,
-                namespace=pod.metadata.namespace,
-                spiffe_id=pod.spiffe_id(trust_domain),
-                addresses=free,
-                node=pod.spec.node,
-                zone=pod.spec.zone or zones.get(pod.spec.node, ""),
-            )
+            inputs = (pod, free, zones.get(pod.spec.node, ""), trust_domain)
+            entries[uid] = memo.get(("workload", uid), inputs, partial(_workload, *inputs))
     return entries
+
+
+def _workload(
+    pod: Workload, addresses: tuple[str, ...], zone: str, trust_domain: str
+) -> WorkloadEntry:
+    return WorkloadEntry(
+        uid=pod.uid,
+        name=pod.metadata.name,
+        namespace=pod.metadata.namespace,
+        spiffe_id=pod.spiffe_id(trust_domain),
+        addresses=addresses,
+        node=pod.spec.node,
+        zone=pod.spec.zone or zone,
+    )

@@ -1,7 +1,18 @@
 """The control process's own STOQ endpoint: its engine, key pair and trust."""
 
+from typing import Final
+
+from stoq.api.call import ServerLimits
 from stoq.engine import Engine, EngineSettings, HybridKey, Listener, TlsContext
+from stoq.engine.settings import Limits, Transport
 from stoq.registry import TrustEntry
+
+REFUSALS: Final = 1024
+"""Streams beyond the calls that the server takes, to tell their callers so."""
+
+SEND_WINDOW: Final = 262_144
+"""Bytes that wait in the engine for one sidecar: thousands may want megabytes at once, and what is
+not accepted costs nothing."""
 
 
 class EngineEndpoint:
@@ -17,6 +28,9 @@ class EngineEndpoint:
             # Calls are few and small; a second thread would only cost memory.
             workers=1,
             bootstrap=Listener(listen=listen),
+            transport=Transport(send_window=SEND_WINDOW),
+            # Each watcher holds a stream; the server says no in words, the engine by a reset.
+            limits=Limits(api_streams=ServerLimits().calls + REFUSALS),
             log_level=log_level,  # type: ignore[arg-type]  # checked by the settings
         )
         self.engine: Engine | None = None

@@ -12,7 +12,8 @@ class RecordVips:
 
     def of(self, world: World) -> Mapping[str, str]:
         """See `Vips`. An address that was not written yet is not in force."""
-        return vip.kept(world.mesh.vip_range, written(world), written(world))
+        found = written(world)
+        return vip.kept(world.mesh.vip_range, found, found)
 
 
 def written(world: World) -> dict[str, str]:

@@ -8,6 +8,7 @@ memory.
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Final
 
 from stoq.api.call import Context
@@ -18,8 +19,16 @@ from stoq.registry import WATCH, TrustEntry, WatchMessage, WatchRequest, Workloa
 from stoq_operator.derive import Derived
 from stoq_operator.index import Index
 from stoq_operator.metrics import Metrics
+from stoq_operator.turns import Turns
 
 log: Final = logging.getLogger(__name__)
+
+
+AT_ONCE: Final = 16
+"""Snapshots that are sent at the same time: each is megabytes in a mesh of thousands."""
+
+PATIENCE: Final = 5.0
+"""Seconds after which a snapshot that its sidecar does not take holds up nobody else."""
 
 
 class Registry:
@@ -30,6 +39,7 @@ class Registry:
         self._metrics = metrics
         self._moved = asyncio.Event()
         self._revoked: frozenset[str] = frozenset()
+        self._turns = Turns(AT_ONCE, PATIENCE)
 
     def update(self, derived: Derived, trust: TrustEntry) -> None:
         """Takes over a new state and wakes the watchers if it differs."""
@@ -56,21 +66,28 @@ class Registry:
         it has is current.
         """
         own = self._own(request, context.peer)
-        epoch, version = request.resume_epoch, request.resume_version
-        log.info("%s (%s) watches from %s", request.node, context.remote, version or "nothing")
+        node, epoch, version = request.node, request.resume_epoch, request.resume_version
+        digests = request.digests
+        log.info("%s (%s) watches from %s", node, context.remote, version or "nothing")
+        # Whoever watches for days holds neither the request nor what was sent.
+        del request
         with self._metrics.watching():
             first = True
             while True:
                 moved = self._moved
                 if first or version != self._index.version:
-                    self._authorise(own, context.peer)
-                    message = self._index.message(own.uid, epoch, version)
-                    if message is None:
-                        raise NotFound(f"workload {request.node} is no longer in the registry")
-                    epoch, version = message.epoch, message.version
-                    first = False
-                    self._metrics.sent(message.type)
-                    yield message
+                    long = not self._index.continues(epoch, version)
+                    async with self._turns.one() if long else nullcontext():
+                        self._authorise(own, context.peer)
+                        message = self._index.message(own.uid, epoch, version, digests)
+                        if message is None:
+                            raise NotFound(f"workload {node} is no longer in the registry")
+                        epoch, version = message.epoch, message.version
+                        # They were of the state it came with.
+                        first, digests = False, ()
+                        self._metrics.sent(message.type)
+                        yield message
+                        del message
                     continue
                 await moved.wait()
 

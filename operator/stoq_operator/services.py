@@ -1,35 +1,45 @@
 """From service records and Kubernetes Services to registry entries. Pure."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from stoq.records.cluster import ClusterService
 from stoq.records.meta import Key
 from stoq.records.service import ServiceRecord
 from stoq.records.workload import Workload
 from stoq.registry import Endpoint, ServiceEntry, ServicePort
+from stoq_operator.memo import Memo
 from stoq_operator.problem import Problem
 from stoq_operator.store import Known
 
 
 def service_entries(
-    records: Mapping[Key, Known], pods: Mapping[str, Workload], vips: Mapping[str, str]
+    records: Mapping[Key, Known],
+    pods: Mapping[str, Workload],
+    vips: Mapping[str, str],
+    memo: Memo,
 ) -> tuple[dict[str, ServiceEntry], dict[Key, Problem]]:
     """The entries of all services, by their keys, and what is wrong with some.
 
     `pods` are by uid, `vips` the addresses of service records by `<namespace>/<name>`.
     """
     problems: dict[Key, Problem] = {}
-    by_namespace: dict[str, list[Workload]] = {}
+    grouped: dict[str, list[Workload]] = {}
     for _, pod in sorted(pods.items()):
-        by_namespace.setdefault(pod.metadata.namespace, []).append(pod)
+        grouped.setdefault(pod.metadata.namespace, []).append(pod)
+    by_namespace = {
+        place: memo.same(("pods of", place), tuple(found)) for place, found in grouped.items()
+    }
     entries: dict[str, ServiceEntry] = {}
     for key, record in records.items():
         entry = None
         if isinstance(record, ClusterService):
-            entry = _of_cluster(record)
+            entry = memo.get(key, (record,), partial(_of_cluster, record))
         elif isinstance(record, ServiceRecord):
             name = f"{record.metadata.namespace}/{record.metadata.name}"
-            made = _of_record(record, records, by_namespace, vips.get(name, ""))
+            vip = vips.get(name, "")
+            behind = _behind(record, records, by_namespace)
+            made = memo.get(key, (record, behind, vip), partial(_of_record, record, behind, vip))
             if isinstance(made, Problem):
                 problems[key] = made
             elif name in vips:
@@ -53,17 +63,26 @@ def _of_cluster(service: ClusterService) -> ServiceEntry:
     )
 
 
-def _of_record(
+def _behind(
     record: ServiceRecord,
     records: Mapping[Key, Known],
-    pods: Mapping[str, list[Workload]],
-    vip: str,
+    pods: Mapping[str, tuple[Workload, ...]],
+) -> Known | tuple[Workload, ...] | None:
+    """What a record is about beside itself: a Service, or the pods of its namespace."""
+    spec, place = record.spec, record.metadata.namespace
+    if spec.service_ref is not None:
+        return records.get(Key("Service", place, spec.service_ref.name))
+    return pods.get(place, ()) if spec.selector is not None else None
+
+
+def _of_record(
+    record: ServiceRecord, behind: Known | tuple[Workload, ...] | None, vip: str
 ) -> ServiceEntry | Problem:
     spec = record.spec
     place = record.metadata.namespace
-    if spec.service_ref is not None:
-        return _of_reference(record, records.get(Key("Service", place, spec.service_ref.name)), vip)
-    if spec.selector is not None:
+    if not isinstance(behind, tuple) and spec.service_ref is not None:
+        return _of_reference(record, behind, vip)
+    if isinstance(behind, tuple) and spec.selector is not None:
         endpoints = tuple(
             Endpoint(
                 pod.spec.addresses[0],
@@ -71,7 +90,7 @@ def _of_record(
                 zone=pod.spec.zone,
                 terminating=pod.spec.terminating,
             )
-            for pod in pods.get(place, ())
+            for pod in behind
             if pod.spec.addresses and pod.spec.ready and spec.selector.selects(pod.metadata.labels)
         )
     else:

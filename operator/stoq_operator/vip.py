@@ -5,6 +5,7 @@ every mesh and after any loss of state; collisions go to the next free one, and 
 kept for as long as the record lives.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -63,6 +64,7 @@ def allocate(vip_range: str, given: Mapping[str, str], wanted: Iterable[str]) ->
     return found
 
 
+@functools.lru_cache(maxsize=65_536)
 def _inside(address: str, network: IPv4Network | IPv6Network) -> bool:
     try:
         return ip_address(address) in network

@@ -41,9 +41,8 @@ def world(records: Mapping[Key, Known], fixed: MeshConfigSpec) -> World:
         mesh = msgspec.structs.replace(
             found.spec, trust_domain=fixed.trust_domain, profile=fixed.profile
         )
-    workloads = tuple(
-        record for _, record in sorted(records.items()) if isinstance(record, Workload)
-    )
+    pods = ((key, record) for key, record in records.items() if isinstance(record, Workload))
+    workloads = tuple(record for _, record in sorted(pods, key=lambda item: item[0]))
     return World(
         records,
         mesh,

@@ -11,6 +11,7 @@ import msgspec
 
 from stoq import constants
 from stoq.api.method import ServerStream
+from stoq.digests import Digests, bucket
 
 
 class WorkloadEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,18 +162,23 @@ class WatchRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """`epoch` of the last message received, if any."""
     resume_version: int = 0
     """`version` of the last message received."""
+    digests: tuple[bytes, ...] = ()
+    """`digests` of the state; whoever resumes gives them for a registry that is another process."""
 
 
 class WatchMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A snapshot, or what changed since `base`."""
+    """A snapshot, or what changed since `base`, or what differs from a state of another epoch."""
 
-    type: Literal["snapshot", "delta"]
+    type: Literal["snapshot", "delta", "resync"]
+    """`resync` only answers a request with digests."""
     epoch: str
     """One life of one registry process; versions of different epochs say nothing of each other."""
     version: int
     """Grows with every change, also over a restart of the registry (unless its clock went back)."""
     base: int = 0
-    """The version a delta builds on."""
+    """The version a delta or resync builds on; for a resync one of another epoch."""
+    buckets: tuple[int, ...] = ()
+    """Of a resync: what the watcher has in these buckets is replaced by what the message has."""
     mesh: MeshEntry | None = None
     """`None` in a delta: unchanged."""
     trust: TrustEntry | None = None
@@ -204,6 +210,24 @@ class RegistryState(msgspec.Struct, frozen=True, kw_only=True):
     """By `key`."""
 
 
+def workload_name(uid: str) -> str:
+    """What a workload is called in the digests."""
+    return f"w/{uid}"
+
+
+def service_name(key: str) -> str:
+    """What a service is called in the digests."""
+    return f"s/{key}"
+
+
+def digests(state: RegistryState) -> tuple[bytes, ...]:
+    """The digest of each bucket of what the state has."""
+    found = Digests((workload_name(uid), entry) for uid, entry in state.workloads.items())
+    for key, entry in state.services.items():
+        found.put(service_name(key), entry)
+    return found.values
+
+
 def apply(state: RegistryState | None, message: WatchMessage) -> RegistryState:
     """The state after `message`. Raises `Gap` when the message does not build on `state`."""
     if message.type == "snapshot":
@@ -213,6 +237,22 @@ def apply(state: RegistryState | None, message: WatchMessage) -> RegistryState:
         mesh, trust = message.mesh, message.trust
         workloads: dict[str, WorkloadEntry] = {}
         services: dict[str, ServiceEntry] = {}
+    elif message.type == "resync":
+        if state is None or state.version != message.base:
+            raise Gap(f"resync {message.version} builds on version {message.base}, not on ours")
+        mesh = message.mesh or state.mesh
+        trust = message.trust or state.trust
+        old = frozenset(message.buckets)
+        workloads = {
+            uid: entry
+            for uid, entry in state.workloads.items()
+            if bucket(workload_name(uid)) not in old
+        }
+        services = {
+            key: entry
+            for key, entry in state.services.items()
+            if bucket(service_name(key)) not in old
+        }
     else:
         if state is None:
             raise Gap(f"delta {message.version} came before any snapshot")

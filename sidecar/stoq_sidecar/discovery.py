@@ -15,7 +15,7 @@ from typing import Final
 from stoq.api.client import ApiClient
 from stoq.api.errors import ApiError
 from stoq.api.stream import Dialler
-from stoq.registry import WATCH, Gap, RegistryState, WatchRequest, apply
+from stoq.registry import WATCH, Gap, RegistryState, WatchRequest, apply, digests
 from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.identity import refused_by_peer
 from stoq_sidecar.readiness import Readiness
@@ -91,6 +91,7 @@ class Discovery:
             node=self._node,
             resume_epoch=state.epoch if state else "",
             resume_version=state.version if state else 0,
+            digests=digests(state) if state else (),
         )
         async with ApiClient(self._dial()).stream(WATCH, request) as messages:
             async for message in messages:

@@ -72,12 +72,17 @@ class Handling:
     anonymous: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Request:
     handling: Handling
     codec: Codec
     value: Any
     context: Context
+
+    def take(self) -> Any:
+        """The value, for the handler alone to keep or not."""
+        value, self.value = self.value, None
+        return value
 
 
 async def run_call(
@@ -216,20 +221,26 @@ async def _answer_in_time(channel: Channel, request: _Request, limits: ServerLim
 
 
 async def _answer_one(channel: Channel, request: _Request) -> None:
-    handler: Awaitable[Any] = request.handling.handler(request.value, request.context)
+    handler: Awaitable[Any] = request.handling.handler(request.take(), request.context)
     response = codecs.encode(request.codec, await handler)
     await channel.send((Kind.STATUS, _OK), (Kind.MESSAGE, response), end=True)
 
 
 async def _answer_many(channel: Channel, request: _Request) -> None:
-    responses: AsyncIterator[Any] = request.handling.handler(request.value, request.context)
+    responses: AsyncIterator[Any] = request.handling.handler(request.take(), request.context)
     first = True
     async with aclosing(responses):  # type: ignore[type-var]
         async for response in responses:
-            message = (Kind.MESSAGE, codecs.encode(request.codec, response))
-            await (channel.send((Kind.STATUS, _OK), message) if first else channel.send(message))
+            await _send(channel, request.codec, response, first=first)
             first = False
+            # The next one may take days: megabytes must not wait with us.
+            del response
     await (channel.send((Kind.STATUS, _OK), end=True) if first else channel.send(end=True))
+
+
+async def _send(channel: Channel, codec: Codec, response: object, *, first: bool) -> None:
+    message = (Kind.MESSAGE, codecs.encode(codec, response))
+    await (channel.send((Kind.STATUS, _OK), message) if first else channel.send(message))
 
 
 _OK: Final = codecs.encode(Codec.MSGPACK, CallStatus(Status.OK))

@@ -120,7 +120,11 @@ class _Call(Generic[Req, Resp]):
                     raise error_for(status.status, status.message)
                 accepted = True
             elif frame.kind is Kind.MESSAGE and accepted:
-                yield self._decode(self._codec, frame.body, self._method.response)
+                response = self._decode(self._codec, frame.body, self._method.response)
+                # The next frame may be days away: this one's megabytes must not wait with us.
+                del frame
+                yield response
+                del response
             else:
                 raise Unavailable(f"the server sent a {frame.kind.name.lower()} out of place")
         self.ended = True

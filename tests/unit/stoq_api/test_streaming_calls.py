@@ -1,9 +1,12 @@
 import asyncio
+import tracemalloc
+import weakref
 
+import msgspec
 import pytest
 
 from stoq.api.errors import NotFound, Status, TimedOut, Unavailable
-from stoq.api.method import Unary
+from stoq.api.method import ServerStream, Unary
 from stoq.api.stream import CANCELLED
 from unit.stoq_api.conftest import COUNT, DOUBLE, Number
 
@@ -163,3 +166,35 @@ async def test_an_error_of_the_callers_own_block_is_left_alone(world):
         async with world.client(server).stream(COUNT, Number(3), timeout=30):
             raise TimeoutError("mine")
     assert DOUBLE.name not in str(world.calls)
+
+
+class Large(msgspec.Struct, weakref=True):
+    value: bytes
+
+
+LARGE = ServerStream("test.v1/Large", Large, Large)
+
+
+async def test_a_call_that_waits_holds_neither_its_request_nor_what_it_sent(world):
+    asked = []
+
+    async def watch(request, context):
+        asked.append(weakref.ref(request))
+        del request
+        yield Large(b"x" * 1_000_000)
+        await asyncio.Event().wait()
+
+    server = world.server()
+    server.server_stream(LARGE, watch)
+    tracemalloc.start()
+    try:
+        async with world.client(server).stream(LARGE, Large(b"")) as messages:
+            assert len((await anext(messages)).value) == 1_000_000
+            waiting = asyncio.ensure_future(anext(messages))
+            await asyncio.sleep(0.05)
+            held, most = tracemalloc.get_traced_memory()
+            waiting.cancel()
+    finally:
+        tracemalloc.stop()
+    assert most > 1_000_000 > held
+    assert asked[0]() is None

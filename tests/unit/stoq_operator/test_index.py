@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from stoq.registry import (
     WatchMessage,
     WorkloadEntry,
     apply,
+    digests,
 )
 from stoq_operator.derive import Derived
 from stoq_operator.index import Index
@@ -45,12 +48,16 @@ def state(pods, services=(), inbound="permissive"):
     )
 
 
+def told(index: Index, *at: Any) -> WatchMessage:
+    message = index.message("me", *at)
+    assert message is not None
+    return message
+
+
 def caught_up(index, known):
     """What `me` knows once it was told everything it lacks."""
     at = ("", 0) if known is None else (known.epoch, known.version)
-    message = index.message("me", *at)
-    assert message is not None
-    return apply(known, message)
+    return apply(known, told(index, *at))
 
 
 names = st.sampled_from("abcdef")
@@ -77,6 +84,53 @@ def test_deltas_in_order_always_equal_the_snapshot(steps, max_deletions):
     assert dict(known.workloads) == dict(steps[-1][0].workloads)
     assert dict(known.services) == dict(steps[-1][0].services)
     assert known.trust == steps[-1][1]
+
+
+@given(states, st.lists(states, min_size=1, max_size=3), trusts)
+def test_a_watcher_of_another_process_is_brought_to_the_same_state(before, after, trust):
+    first = Index("first", 1000)
+    first.update(before, TRUST)
+    known = caught_up(first, None)
+    second = Index("second", 5000)
+    for derived in after:
+        second.update(derived, trust)
+    message = told(second, known.epoch, known.version, digests(known))
+    assert message.type == "resync"
+    assert apply(known, message) == caught_up(second, None)
+
+
+def test_a_watcher_of_another_process_is_told_only_what_differs():
+    pods = {f"p{number}": f"fd00::{number:x}" for number in range(2, 1002)}
+    first, second = Index("first", 1000), Index("second", 5000)
+    first.update(state(pods), TRUST)
+    known = caught_up(first, None)
+    second.update(state(pods), TRUST)
+    same = second.message("me", "first", known.version, digests(known))
+    assert (same.type, same.buckets, same.workloads) == ("resync", (), ())
+    second.update(state(pods | {"p7": "fd00::ffff"}), TRUST)
+    other = second.message("me", "first", known.version, digests(known))
+    assert len(other.buckets) == 1
+    assert pod("p7", "fd00::ffff") in other.workloads
+    assert len(other.workloads) < 20
+
+
+def test_digests_of_another_make_are_answered_by_a_snapshot():
+    index = Index("epoch", 1000)
+    index.update(state({"a": "fd00::a"}), TRUST)
+    assert index.message("me", "other", 1001, (b"x",)).type == "snapshot"
+
+
+def test_a_resync_of_another_state_is_a_gap():
+    index = Index("epoch", 1000)
+    index.update(state({"a": "fd00::a"}), TRUST)
+    known = caught_up(index, None)
+    second = Index("second", 5000)
+    second.update(state({}), TRUST)
+    resync = told(second, known.epoch, known.version + 1, digests(known))
+    with pytest.raises(Gap, match="not on ours"):
+        apply(known, resync)
+    with pytest.raises(Gap):
+        apply(None, resync)
 
 
 def test_a_state_that_does_not_differ_makes_no_version():

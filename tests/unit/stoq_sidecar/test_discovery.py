@@ -17,6 +17,7 @@ from stoq.registry import (
     WatchMessage,
     WatchRequest,
     WorkloadEntry,
+    digests,
 )
 from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.discovery import LATCH, Discovery
@@ -116,7 +117,7 @@ async def test_a_lost_registry_is_resumed_and_meanwhile_marked_stale() -> None:
 
     await world.run(enough)
     assert world.registry.requests[1] == WatchRequest(
-        node="shop/web-0", resume_epoch="e", resume_version=1
+        node="shop/web-0", resume_epoch="e", resume_version=1, digests=digests(world.used[0])
     )
     assert world.discovery.status.reconnects == 1
     assert not world.discovery.status.stale
