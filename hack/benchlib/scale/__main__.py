@@ -1,0 +1,70 @@
+"""`hack/bench scale`: see its --help and docs/benchmarks/README.md."""
+
+import asyncio
+import dataclasses
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchlib import machine
+from benchlib.errors import BenchError
+from benchlib.scale import measure, page, settings
+from lab import command
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit status."""
+    # As by Ctrl-C: what was made in the cluster is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        chosen, output = settings.parse(arguments)
+        kubeconfig = _kubeconfig(chosen.cluster)
+        about = _about(kubeconfig)
+        with tempfile.TemporaryDirectory(prefix="bench-scale-") as folder:
+            results = asyncio.run(measure.run(chosen, kubeconfig, Path(folder)))
+    except (BenchError, command.CommandError) as error:
+        print(f"hack/bench scale: {error}", file=sys.stderr)
+        return 2
+    except BaseExceptionGroup as failed:
+        print(f"hack/bench scale: {failed.exceptions[0]}", file=sys.stderr)
+        return 2
+    found = {
+        "machine": about,
+        "settings": dataclasses.asdict(chosen),
+        "results": {name: round(value, 6) for name, value in results.figures.items()},
+    }
+    text = page.page(chosen, results.figures, about)
+    print(json.dumps(found, indent=2) if output.json else text)
+    if output.folder is not None:
+        output.folder.mkdir(parents=True, exist_ok=True)
+        (output.folder / "scale.json").write_text(json.dumps(found, indent=2) + "\n")
+        (output.folder / "scale.md").write_text(text)
+    return 0
+
+
+def _kubeconfig(cluster: str) -> Path:
+    """Of a cluster that runs."""
+    said = command.run(
+        [str(REPOSITORY / "hack" / "cluster"), "kubeconfig", "--name", cluster], timeout=30
+    )
+    return Path(said.stdout.strip())
+
+
+def _about(kubeconfig: Path) -> dict[str, Any]:
+    said = command.run(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"], timeout=5)
+    goes = REPOSITORY / "hack" / "kube" / "go.mod"
+    version = next(
+        line.split()[1] for line in goes.read_text().splitlines() if "k8s.io/kubernetes v" in line
+    )
+    _ = kubeconfig
+    return {**machine.describe({}), "kubernetes": version, "stoq": said.stdout.strip()}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,159 @@
+"""The results as a Markdown page. Pure."""
+
+from collections.abc import Mapping
+
+from benchlib.scale.settings import Settings
+
+Row = tuple[str, str, str]
+
+
+def page(settings: Settings, figures: Mapping[str, float], about: Mapping[str, object]) -> str:
+    """All figures in a table, with what was wanted of them."""
+    lines = [
+        "# scale",
+        "",
+        f"`{command(settings)}`",
+        "",
+        (
+            f"Machine: {about['cpus']} × {about['cpu']}, Linux {about['kernel']}, load before "
+            f"{about['load_before']}; Kubernetes {about['kubernetes']}, stoq {about['stoq']}."
+        ),
+        "",
+        "| | | wanted |",
+        "|---|---|---|",
+        *(f"| {name} | {value} | {wanted} |" for name, value, wanted in rows(settings, figures)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def command(settings: Settings) -> str:
+    """What repeats it."""
+    if settings.smoke:
+        return "hack/bench scale --smoke"
+    default = Settings()
+    names = ("watched", "changes", "workloads", "sidecars", "records", "restarts", "pods")
+    given = [
+        f"--{name} {getattr(settings, name)}"
+        for name in names
+        if getattr(settings, name) != getattr(default, name)
+    ]
+    return " ".join(["hack/bench scale", *given])
+
+
+def rows(settings: Settings, figures: Mapping[str, float]) -> list[Row]:
+    """One row per figure that was measured."""
+
+    def ms(name: str) -> str:
+        return f"{figures[name] * 1000:.3g} ms"
+
+    def seconds(name: str) -> str:
+        return f"{figures[name]:.3g} s"
+
+    def many(what: str) -> str:
+        return f"{what}, {settings.workloads} workloads, {settings.records} records"
+
+    watched = f"{settings.watched} sidecars"
+    all_ = f"{settings.sidecars} sidecars"
+    return [
+        *(
+            row
+            for key, what in (("record", "record applied"), ("ready", "pod ready"))
+            for row in (
+                (
+                    f"{what} → seen by each of {watched}, P50, P99",
+                    f"{ms(f'{key}_p50_s')}, {ms(f'{key}_p99_s')}",
+                    "P99 < 1 s",
+                ),
+                (
+                    f"{what} → seen by the slowest sidecar, median of {settings.changes}; worst",
+                    f"{ms(f'{key}_slowest_sidecar_p50_s')}; {ms(f'{key}_max_s')}",
+                    "",
+                ),
+                (f"{what}, never seen", f"{figures[f'{key}_never_seen']:.0f}", "0"),
+            )
+        ),
+        (
+            f"operator's memory, {settings.watched} workloads, no sidecar yet",
+            f"{figures['operator_rss_no_sidecars_mb']:.0f} MB",
+            "",
+        ),
+        (
+            f"operator's memory, {settings.watched} workloads and {watched}",
+            f"{figures['operator_rss_watched_mb']:.0f} MB",
+            "",
+        ),
+        (
+            many(f"operator's memory, {watched}"),
+            f"{figures['operator_rss_full_watched_mb']:.0f} MB",
+            "",
+        ),
+        (
+            many(f"operator's memory, {all_}"),
+            f"{figures['operator_rss_full_mb']:.0f} MB",
+            "≤ 300 MB",
+        ),
+        (many(f"operator's CPU, idle, {all_}"), f"{figures['operator_idle_cores']:.3g} cores", ""),
+        (
+            (
+                f"operator's CPU while {settings.workloads} pods, {settings.records} records came "
+                f"within {seconds('filling_s')}"
+            ),
+            seconds("filling_operator_cpu_s"),
+            "",
+        ),
+        (
+            f"sent to each of {watched} meanwhile",
+            f"{figures['filling_bytes_per_sidecar'] / 1e6:.3g} MB",
+            "",
+        ),
+        (
+            many("snapshot of a new sidecar"),
+            f"{figures['snapshot_bytes'] / 1e6:.3g} MB",
+            "",
+        ),
+        (
+            (
+                f"{settings.sidecars - settings.watched} sidecars more join, a snapshot each; "
+                "operator's CPU"
+            ),
+            f"{seconds('joining_s')}; {seconds('joining_operator_cpu_s')}",
+            "",
+        ),
+        (
+            f"restart: all {all_} up to date again; median",
+            f"{seconds('restart_all_s')}; {seconds('restart_p50_s')}",
+            "< 30 s",
+        ),
+        (
+            "restart: operator ends, operator is ready",
+            f"{seconds('restart_stop_s')}, {seconds('restart_start_s')}",
+            "",
+        ),
+        (
+            "restart: whole snapshots sent; sent to each sidecar",
+            (
+                f"{figures['restart_snapshots']:.0f}; "
+                f"{figures['restart_bytes_per_sidecar'] / 1e3:.3g} KB"
+            ),
+            "",
+        ),
+        (
+            "restart: operator's CPU, and memory afterwards",
+            f"{seconds('restart_operator_cpu_s')}, {figures['restart_operator_rss_mb']:.0f} MB",
+            "",
+        ),
+        (
+            (
+                f"injection, {figures['webhook_count']:.0f} pods while "
+                f"{figures['webhook_load_changes']:.0f} records changed: mean, P50, P99"
+            ),
+            f"{ms('webhook_mean_s')}, {ms('webhook_p50_s')}, {ms('webhook_p99_s')}",
+            "P99 < 20 ms",
+        ),
+        (
+            "injection within 5 ms, within 25 ms (the histogram's bounds)",
+            f"{figures['webhook_within_5_ms']:.1%}, {figures['webhook_within_25_ms']:.1%}",
+            "",
+        ),
+    ]
