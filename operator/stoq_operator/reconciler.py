@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stoq.records.cluster import ClusterService
+from stoq.records.cluster import ClusterService, Namespace
 from stoq.records.mesh import MeshConfig
 from stoq.records.meta import API_VERSION, Key
 from stoq.registry import TrustEntry
@@ -107,7 +107,15 @@ class Reconciler:
             work.append(apply(self._client, RECORDS[key.kind], manifest, part="status"))
         if self._bundle:
             maps = trust_maps(enrolled(world), self._bundle)
-            work.extend(self._apply_once(manifest) for manifest in maps)
+            uids = {
+                key.name: record.metadata.uid
+                for key, record in world.records.items()
+                if isinstance(record, Namespace)
+            }
+            work.extend(
+                self._apply_once(manifest, uids.get(manifest["metadata"]["namespace"], ""))
+                for manifest in maps
+            )
         problems = {**derived.problems, **obstacles(world)}
         for key, problem in problems.items():
             if key.kind != "Workload":
@@ -125,9 +133,10 @@ class Reconciler:
         async with self._limit:
             await work
 
-    async def _apply_once(self, manifest: Mapping[str, Any]) -> None:
+    async def _apply_once(self, manifest: Mapping[str, Any], uid: str) -> None:
+        """`uid` is the namespace's: one that is made anew under its name has nothing yet."""
         place = manifest["metadata"]["namespace"]
-        digest = hashlib.sha256(msgspec.json.encode(manifest)).hexdigest()
+        digest = hashlib.sha256(uid.encode() + msgspec.json.encode(manifest)).hexdigest()
         if self._applied.get(place) == digest:
             return
         try:

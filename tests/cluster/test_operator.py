@@ -120,3 +120,13 @@ async def test_the_webhook_has_a_certificate_that_is_made_again_when_it_is_gone(
     await kubectl(cluster, "delete", "secret", "stoq-webhook-tls")
     again = await eventually(lambda: secret(cluster, "stoq-webhook-tls"))
     assert again["ca.crt"] != first["ca.crt"]
+
+
+async def test_a_namespace_made_anew_gets_the_bundle_again(
+    operator: Operator, cluster: Cluster
+) -> None:
+    again = Cluster(cluster.name, f"{cluster.namespace}-again")
+    for _ in range(2):
+        await kubectl(cluster, "create", "namespace", again.namespace)
+        assert await bundle(again)
+        await kubectl(cluster, "delete", "namespace", again.namespace)
