@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.access import Cluster, url
-from cluster.mesh import Mesh, sidecar_connections
+from cluster.mesh import RELEASE, Mesh, sidecar_connections
 from cluster.pods import WAIT, pod, serve, service
 from cluster.witness import Witness
 
@@ -96,3 +96,7 @@ def test_a_pod_that_opts_out_has_no_sidecar(pair: Cluster) -> None:
 def test_the_api_server_still_answers_a_meshed_pod(pair: Cluster) -> None:
     ask = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 5 nc kubernetes.default.svc 443"
     assert "HTTP request to an HTTPS server" in pair.execute("client", "sh", "-c", ask)
+
+
+def test_the_charts_own_test_passes(mesh: Mesh) -> None:
+    assert "Succeeded" in mesh.helm("test", RELEASE)
