@@ -100,5 +100,6 @@ def _pod(workload: Workload, uid: int) -> Pod:
             exclude_inbound_ports=parse_ports(capture.exclude_inbound_ports),
             nameservers=parse_addresses(capture.nameservers),
             ipv6_only=capture.ipv6_only,
+            client_address=True,
         ),
     )

@@ -21,7 +21,17 @@ from stoq.capture.plan import Address
 from stoq.http import HttpServer, Routes
 from stoq.registry import RegistryState
 from stoq.settings.options import dump
-from stoq_sidecar import addresses, admin, capture_probe, discovery, health, listeners, path, svid
+from stoq_sidecar import (
+    addresses,
+    admin,
+    capture_probe,
+    client_address,
+    discovery,
+    health,
+    listeners,
+    path,
+    svid,
+)
 from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.ca_client import CertificateAuthority
 from stoq_sidecar.cpus import workers
@@ -60,6 +70,7 @@ class App:
             latches.append(capture_probe.LATCH)
         self.readiness = Readiness(latches)
         self._own: tuple[Address, ...] = ()
+        self._client_address: dict[str, bool] = {}
         self._plane: DataPlane | None = None
         self._resolver: Resolver | None = None
         self._keeper: SvidKeeper | None = None
@@ -104,12 +115,17 @@ class App:
         ipv6 = addresses.ipv6_available()
         self._own = settings.pod.addresses or tuple(addresses.own_addresses())
         count = workers(settings.data.workers)
+        passed = await self._passed_sockets(count)
+        self._client_address = await asyncio.to_thread(
+            client_address.found, settings.capture, passed, ipv6=ipv6
+        )
         around = Surroundings(
-            sockets=await self._passed_sockets(count),
+            sockets=passed,
             mtu=addresses.link_mtu(),
             workers=count,
             nonce=secrets.token_bytes(capture_probe.NONCE_BYTES),
             ipv6=ipv6,
+            client_address=any(self._client_address.values()),
         )
         pages = [*listeners.admin_listeners(ipv6=ipv6), *listeners.metrics_listeners(ipv6=ipv6)]
         self._plane = DataPlane(settings, around, self._pod())
@@ -194,7 +210,12 @@ class App:
         failures = 0
         while True:
             try:
-                return await asyncio.to_thread(broker.sockets, count, capture.broker_uid)
+                return await asyncio.to_thread(
+                    broker.sockets,
+                    count,
+                    capture.broker_uid,
+                    transparent=capture.client_address != "off",
+                )
             except broker.BrokerError as error:
                 failures += 1
                 if loop.time() > deadline:
@@ -217,6 +238,7 @@ class App:
                 discovery=self._discovery_status,
                 ready=lambda: self.readiness.ready,
                 dns=self._resolver.counts.families if self._resolver else tuple,
+                client_address=lambda: self._client_address,
                 version=constants.VERSION,
             )
         )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import cast
 
+from msgspec import UNSET
+
 from stoq import constants
 from stoq.broker.client import Sockets
 from stoq.engine.settings import (
@@ -21,7 +23,8 @@ class Surroundings:
     """What the pod turned out to be at start.
 
     `sockets` came from the broker (None: the engine opens its own), `mtu` is the link's in bytes,
-    `nonce` answers the capture probe, `ipv6` says whether the kernel has IPv6.
+    `nonce` answers the capture probe, `ipv6` says whether the kernel has IPv6, `client_address`
+    whether the application may be dialled from the client's address.
     """
 
     sockets: Sockets | None
@@ -29,12 +32,14 @@ class Surroundings:
     workers: int
     nonce: bytes
     ipv6: bool
+    client_address: bool = False
 
 
 def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
     """What the engine is told at start."""
     host = "[::]" if around.ipv6 else "0.0.0.0"
     passed = around.sockets
+    transparent = passed.transparent if passed else None
 
     def listener(port: int, *descriptors: int) -> Listener:
         return Listener(listen=f"{host}:{port}", fds=descriptors)
@@ -47,6 +52,8 @@ def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
         outbound=listener(constants.OUTBOUND_PORT, *((passed.outbound,) if passed else ())),
         inbound=listener(constants.INBOUND_PORT, *((passed.inbound,) if passed else ())),
         probe_nonce=around.nonce.hex(),
+        transparent=around.client_address,
+        transparent_fd=UNSET if transparent is None else transparent,
         ipv6_only=settings.link.ipv6_only,
         transport=Transport(
             mtu=settings.link.mtu or around.mtu,

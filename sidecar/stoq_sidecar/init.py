@@ -8,15 +8,20 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from stoq.capture import nft
+from stoq.capture import force
+from stoq.capture.nft import CaptureError
+from stoq.capture.plan import Plan
 from stoq.capture.rules import render
 from stoq.settings.options import SettingsError
 from stoq_sidecar import addresses
 from stoq_sidecar.dns import resolv
-from stoq_sidecar.settings import REFUSAL, read
+from stoq_sidecar.settings import REFUSAL, Capture, read
 
 FAILURE = 1
+
+_WITHOUT = "the application sees this pod's address instead of the client's"
 
 _EXAMPLES = """\
 examples:
@@ -59,18 +64,30 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         if options.print:
             sys.stdout.write(render(plan))
         elif options.undo:
-            _say("capture removed" if nft.undo() else "there was no capture to remove")
+            _say("capture removed" if force.undo() else "there was no capture to remove")
         elif options.verify:
-            problems = nft.verify(plan)
-            _say("\n".join(problems) or "capture is in force")
-            return FAILURE if problems else 0
+            return _verified(plan, settings.capture)
         else:
-            changed = nft.apply(plan)
-            _say("capture is in force" + ("" if changed else " already"))
-    except nft.CaptureError as error:
+            auto = settings.capture.client_address == "auto"
+            settled = force.settle(plan) if auto else force.Settled(plan, force.apply(plan))
+            _say("capture is in force" + ("" if settled.changed else " already"))
+            if settled.lacking:
+                _say(f"{_WITHOUT}: {settled.lacking}")
+    except CaptureError as error:
         _say(str(error))
         return FAILURE
     return 0
+
+
+def _verified(plan: Plan, capture: Capture) -> int:
+    problems = force.verify(plan)
+    if problems and capture.client_address == "auto":
+        less = force.verify(replace(plan, client_address=False))
+        if not less:
+            _say(f"capture is in force; {_WITHOUT}: {problems[0]}")
+            return 0
+    _say("\n".join(problems) or "capture is in force")
+    return FAILURE if problems else 0
 
 
 def _say(text: str) -> None:

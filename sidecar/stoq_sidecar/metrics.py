@@ -5,7 +5,7 @@ that queries written for it need only another prefix, plus what the handshake ne
 is kept here: every scrape reads one snapshot.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -117,6 +117,7 @@ class Sources:
     discovery: Callable[[], DiscoveryStatus]
     ready: Callable[[], bool]
     dns: Callable[[], Iterable[Metric]]
+    client_address: Callable[[], Mapping[str, bool]]
     version: str
 
 
@@ -145,6 +146,7 @@ class Metrics(Collector):
         yield from engine_families(sources.snapshot())
         yield from agent_families(sources.svid(), sources.discovery(), ready=sources.ready())
         yield from sources.dns()
+        yield client_address_family(sources.client_address())
         build = GaugeMetricFamily("stoq_build_info", "Always 1", labels=("component", "version"))
         build.add_metric(("sidecar", sources.version), 1)
         yield build
@@ -219,6 +221,18 @@ def agent_families(
         value=discovery.refused,
     )
     yield GaugeMetricFamily("stoq_ready", "1 when every readiness latch dropped", value=int(ready))
+
+
+def client_address_family(kept: Mapping[str, bool]) -> Metric:
+    """Of which clients the application sees the address."""
+    made = GaugeMetricFamily(
+        "stoq_client_address_kept",
+        "1 when the application sees the addresses of meshed clients",
+        labels=("family",),
+    )
+    for family, shown in kept.items():
+        made.add_metric((family,), int(shown))
+    return made
 
 
 def _access(snapshot: Snapshot) -> Metric:

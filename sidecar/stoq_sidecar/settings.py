@@ -141,6 +141,12 @@ class Capture:
     probe_ports: tuple[PortRange, ...] = option(
         (), ports(), "declared probe ports: the node reaches them in plaintext in any mode"
     )
+    client_address: str = option(
+        "auto",
+        choice(("auto", "on", "off")),
+        "whether the application sees the address of a meshed client (on) or of its own pod (off); "
+        "auto: the client's where this pod can do so",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +246,7 @@ class Settings:
             probe_sources=(*self.pod.host_addresses, *gateways),
             probe_ports=self.capture.probe_ports,
             ipv6_only=self.link.ipv6_only,
+            client_address=self.capture.client_address != "off",
         )
 
     @property

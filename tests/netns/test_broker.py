@@ -15,6 +15,7 @@ from stoq import constants
 from stoq.broker import client
 from stoq.broker.protocol import NAME, VERSION, Operation, Request, encode_request
 from stoq.broker.server import Broker, Pod
+from stoq.broker.sockets import IP_TRANSPARENT
 from stoq.capture import nft
 from stoq.capture.netns import run_in
 from stoq.capture.plan import Plan
@@ -27,11 +28,14 @@ def lab(make_pods: "partial[Lab]") -> Lab:
 
 
 async def served(
-    lab: Lab, body: Callable[[LabPod], Awaitable[None]], uid: int = SIDECAR_UID
+    lab: Lab,
+    body: Callable[[LabPod], Awaitable[None]],
+    uid: int = SIDECAR_UID,
+    plan: Plan | None = None,
 ) -> None:
     """Runs `body` while a broker serves the pod `app`."""
     app = lab.pod("app")
-    pod = Pod("app", "shop", f"/run/netns/{app.netns}", Plan())
+    pod = Pod("app", "shop", f"/run/netns/{app.netns}", plan or Plan())
     broker = Broker(pod, "tests", allowed_uid=uid, patience=0.3)
     ready = asyncio.Event()
     task = asyncio.create_task(broker.serve(ready))
@@ -44,10 +48,11 @@ async def served(
         await asyncio.wait([task])
 
 
-async def ask(app: LabPod, workers: int, uid: int = SIDECAR_UID) -> client.Sockets:
-    return await asyncio.to_thread(
-        in_pod, app.netns, partial(client.sockets, workers, timeout=2.0), uid
-    )
+async def ask(
+    app: LabPod, workers: int, uid: int = SIDECAR_UID, *, transparent: bool = False
+) -> client.Sockets:
+    asked = partial(client.sockets, workers, timeout=2.0, transparent=transparent)
+    return await asyncio.to_thread(in_pod, app.netns, asked, uid)
 
 
 async def test_hello_names_the_pod_and_capture_is_in_force(lab: Lab) -> None:
@@ -72,7 +77,35 @@ async def test_the_passed_listener_receives_captured_connections(lab: Lab) -> No
                     assert original_destination(accepted) == (str(lab.pod("peer").ipv6), 8080)
         for descriptor in (passed.inbound, *passed.stoq):
             os.close(descriptor)
-        assert passed.transparent
+
+    await served(lab, body)
+
+
+async def test_a_transparent_listener_is_passed_to_who_asks_where_answers_come_back(
+    lab: Lab,
+) -> None:
+    async def body(app: LabPod) -> None:
+        without = await ask(app, workers=1)
+        assert without.transparent is None
+        without.close()
+        for _ in range(2):  # a successor gets the same one
+            passed = await ask(app, workers=1, transparent=True)
+            assert passed.transparent is not None
+            with socket.socket(fileno=os.dup(passed.transparent)) as listener:
+                assert listener.getsockname()[0] == "127.0.0.1"
+                assert listener.getsockopt(socket.IPPROTO_IP, IP_TRANSPARENT) == 1
+            passed.close()
+
+    await served(lab, body, plan=Plan(client_address=True))
+
+
+async def test_no_transparent_listener_is_passed_where_answers_would_not_come_back(
+    lab: Lab,
+) -> None:
+    async def body(app: LabPod) -> None:
+        passed = await ask(app, workers=1, transparent=True)
+        assert passed.transparent is None
+        passed.close()
 
     await served(lab, body)
 

@@ -7,6 +7,8 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from stoq.broker import channel
 from stoq.broker.protocol import (
     NAME,
@@ -34,17 +36,18 @@ class BrokerError(Exception):
 @dataclass(frozen=True, slots=True)
 class Sockets:
     """Descriptors received from the broker, owned by the receiver. `stoq` is in the order of the
-    workers.
+    workers. With `transparent` the application may be dialled from the client's address.
     """
 
     outbound: int
     inbound: int
     stoq: tuple[int, ...]
-    transparent: bool
+    transparent: int | None = None
 
     def close(self) -> None:
         """Closes all of them."""
-        channel.close([self.outbound, self.inbound, *self.stoq])
+        passed = [self.outbound, self.inbound, *self.stoq]
+        channel.close(passed + ([] if self.transparent is None else [self.transparent]))
 
 
 def hello(server_uid: int = 0, name: str = NAME, timeout: float = TIMEOUT) -> Hello:
@@ -57,14 +60,21 @@ def hello(server_uid: int = 0, name: str = NAME, timeout: float = TIMEOUT) -> He
 
 
 def sockets(
-    workers: int, server_uid: int = 0, name: str = NAME, timeout: float = TIMEOUT
+    workers: int,
+    server_uid: int = 0,
+    name: str = NAME,
+    timeout: float = TIMEOUT,
+    *,
+    transparent: bool = False,
 ) -> Sockets:
-    """The pod's sockets, one STOQ socket per worker.
+    """The pod's sockets, one STOQ socket per worker, and the transparent one if that is wanted and
+    the broker has it.
 
     `server_uid` is the only user the broker may run as: an application that got hold of the name
     first must not be able to pass us sockets of its own. Raises BrokerError.
     """
-    request = Request(op=Operation.SOCKETS, workers=workers)
+    asked = True if transparent else msgspec.UNSET
+    request = Request(op=Operation.SOCKETS, workers=workers, transparent=asked)
     reply, descriptors = _ask(request, server_uid, name, timeout)
     try:
         return _sorted(reply.sockets, descriptors, workers)
@@ -86,6 +96,7 @@ def _sorted(infos: tuple[SocketInfo, ...], descriptors: list[int], workers: int)
         len(by_role[Role.OUTBOUND]) != 1
         or len(by_role[Role.INBOUND]) != 1
         or numbers != list(range(workers))
+        or len(by_role[Role.TRANSPARENT]) > 1
     ):
         found = {str(role): len(items) for role, items in by_role.items()}
         raise BrokerError(
@@ -95,7 +106,7 @@ def _sorted(infos: tuple[SocketInfo, ...], descriptors: list[int], workers: int)
         outbound=by_role[Role.OUTBOUND][0][1],
         inbound=by_role[Role.INBOUND][0][1],
         stoq=tuple(descriptor for _, descriptor in sorted(by_role[Role.STOQ])),
-        transparent=all(i.transparent for i in infos if i.role is not Role.STOQ),
+        transparent=next((descriptor for _, descriptor in by_role[Role.TRANSPARENT]), None),
     )
 
 

@@ -38,6 +38,7 @@ class Role(StrEnum):
     OUTBOUND = "outbound"
     INBOUND = "inbound"
     STOQ = "stoq"
+    TRANSPARENT = "transparent"
 
 
 class Code(StrEnum):
@@ -60,11 +61,14 @@ class ProtocolError(Exception):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """`workers` counts the engine's workers and matters for `sockets` only."""
+    """`workers` counts the engine's workers, `transparent` asks for that socket too; both are about
+    `sockets` only.
+    """
 
     v: int = VERSION
     op: Operation
     workers: Annotated[int, msgspec.Meta(ge=1, le=MAX_WORKERS)] = 1
+    transparent: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class SocketInfo(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from stoq.broker.protocol import (
     decode_request,
     encode_reply,
 )
-from stoq.capture import nft
+from stoq.capture import force
 from stoq.capture.netns import run_in
 from stoq.capture.plan import Plan
 
@@ -61,12 +61,14 @@ class Broker:
         patience: float = 2.0,
     ) -> None:
         self._pod = pod
+        self._client_address = False
         self._server = server
         self._allowed_uid = allowed_uid
         self._name = name
         self._patience = patience
         self._listeners: list[sockets.OpenSocket] = []
         self._stoq: list[sockets.OpenSocket] = []
+        self._transparent: list[sockets.OpenSocket] = []
 
     async def serve(self, ready: asyncio.Event | None = None) -> None:
         """Programs capture, listens and answers until cancelled; then closes its sockets and
@@ -76,7 +78,14 @@ class Broker:
         (the name is taken: another broker serves this pod).
         """
         if self._pod.plan is not None:
-            await asyncio.to_thread(run_in, self._pod.netns, partial(nft.apply, self._pod.plan))
+            settling = partial(force.settle, self._pod.plan)
+            settled = await asyncio.to_thread(run_in, self._pod.netns, settling)
+            self._client_address = settled.plan.client_address
+            if settled.lacking:
+                log.warning(
+                    "%s/%s: the application sees its own pod's address instead of the client's: %s",
+                    self._pod.namespace, self._pod.name, settled.lacking,
+                )  # fmt: skip
         listener = await asyncio.to_thread(run_in, self._pod.netns, self._listen)
         loop = asyncio.get_running_loop()
         try:
@@ -88,7 +97,7 @@ class Broker:
                     await self._answer(connection)
         finally:
             listener.close()
-            sockets.close_all([*self._listeners, *self._stoq])
+            sockets.close_all([*self._listeners, *self._stoq, *self._transparent])
 
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
@@ -156,6 +165,8 @@ class Broker:
                 return Reply(v=VERSION, hello=self._hello()), []
             case Operation.SOCKETS:
                 opened = await self._open(request.workers)
+                if request.transparent is True:
+                    opened += await self._open_transparent()
                 infos = tuple(item.info for item in opened)
                 return Reply(v=VERSION, sockets=infos), [item.socket.fileno() for item in opened]
             case Operation.HANDOVER:
@@ -187,6 +198,19 @@ class Broker:
         except OSError as error:
             raise ProtocolError(Code.FAILED, str(error)) from error
         return [*self._listeners, *self._stoq]
+
+    async def _open_transparent(self) -> list[sockets.OpenSocket]:
+        """None where answers would not come back: the sidecar then dials from its own address."""
+        if not self._client_address:
+            return []
+        if not self._transparent:
+            try:
+                self._transparent = await asyncio.to_thread(
+                    run_in, self._pod.netns, sockets.open_transparent
+                )
+            except OSError as error:
+                raise ProtocolError(Code.FAILED, str(error)) from error
+        return self._transparent
 
 
 def _refused(error: ProtocolError) -> Reply:

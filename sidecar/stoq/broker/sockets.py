@@ -51,6 +51,25 @@ def open_stoq(workers: int) -> list[OpenSocket]:
     return opened
 
 
+def open_transparent() -> list[OpenSocket]:
+    """A transparent IPv4 listener on loopback: what it accepts may be dissolved and take any
+    address, which the sidecar could not ask for itself. None where the kernel does not permit it.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.setsockopt(socket.IPPROTO_IP, IP_TRANSPARENT, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(BACKLOG)
+    except PermissionError:
+        listener.close()
+        return []
+    except OSError:
+        listener.close()
+        raise
+    port = listener.getsockname()[1]
+    return [OpenSocket(SocketInfo(Role.TRANSPARENT, port, transparent=True), listener)]
+
+
 def close_all(sockets: list[OpenSocket]) -> None:
     """Closes our copies; those that were passed on stay open."""
     for item in sockets:

@@ -55,6 +55,8 @@ class Plan:
     sidecar's resolver unless an exclusion covers it; other name servers are left alone. Connections
     from `probe_sources` to `probe_ports` reach the application itself, so that a probe sees whether
     it listens.
+    With `client_address` the sidecar may dial the application from the client's address: what the
+    application answers comes back to it.
     """
 
     sidecar_uids: tuple[int, ...] = (constants.SIDECAR_UID,)
@@ -66,6 +68,7 @@ class Plan:
     probe_sources: tuple[Address, ...] = ()
     probe_ports: tuple[PortRange, ...] = ()
     ipv6_only: bool = False
+    client_address: bool = False
 
     def __post_init__(self) -> None:
         if not self.sidecar_uids:

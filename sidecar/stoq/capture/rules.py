@@ -16,6 +16,10 @@ Why each chain exists:
 - `guard` stops TCP packets that connection tracking refuses to translate (state *invalid*, or
   flows older than the table): untranslated, they would leave for the original destination with
   the application's bytes in them.
+- `answers` marks what the application answers to a connection that the sidecar dialled from the
+  client's address (`Plan.client_address`), so that `routes` takes it to the sidecar, and
+  `stay` drops it should that table be missing: otherwise it would leave for the client, in the
+  clear.
 
 Of UDP only DNS towards the pod's name servers is captured, to the sidecar's resolver: it answers
 from the loopback addresses that a redirect leads to, so the kernel can translate its replies back.
@@ -36,6 +40,10 @@ TABLE: Final = "stoq"
 BYPASS_MARK: Final = 0x36B8
 """Connection mark (14008) of flows that were let out on purpose. Needed because packets that the
 kernel sends for a closed or TIME_WAIT socket have no owner whose uid could be matched."""
+
+CLIENT_MARK: Final = 0x36B9
+"""Connection mark (14009) of what the sidecar dials from a client's address, and packet mark of the
+answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +69,14 @@ RAW: Final = -300  # before connection tracking
 BEFORE_NAT: Final = -150
 NAT: Final = -100
 AFTER_NAT: Final = 0
+LAST: Final = 300
 
 
 def chains(plan: Plan) -> tuple[Chain, ...]:
     """The chains of `plan`, in the order in which they are written."""
     family = (_family_out(), _family_in()) if plan.ipv6_only else ()
-    return (*_steering(), *family, _outbound(plan), _inbound(plan), _guard(plan))
+    client = (_answers(), _stay()) if plan.client_address else ()
+    return (*_steering(), *family, *client, _outbound(plan), _inbound(plan), _guard(plan))
 
 
 def _steering() -> tuple[Chain, Chain]:
@@ -116,6 +126,7 @@ def _outbound(plan: Plan) -> Chain:
         # Before the uid rule: the sidecar itself dials these to see that capture works.
         Rule("probe-ipv6", f"ip6 daddr ::1 tcp dport {constants.PROBE_PORT} {to_sidecar}"),
         Rule("probe-ipv4", f"ip daddr 127.0.0.1 tcp dport {constants.PROBE_PORT} {to_sidecar}"),
+        *_client_address(plan),
         Rule("sidecar", f"meta skuid {_set(plan.sidecar_uids)} {bypass}"),
         # Before the loopback rule: a resolver on the node may be known to the pod as 127.0.0.53.
         *(rule for rule in dns if rule.name.endswith("tcp")),
@@ -163,6 +174,31 @@ def _dns(plan: Plan) -> list[Rule]:
             if servers
         ]
     return rules
+
+
+def _client_address(plan: Plan) -> tuple[Rule, ...]:
+    if not plan.client_address:
+        return ()
+    foreign = f'meta skuid {_set(plan.sidecar_uids)} oif "lo" fib saddr type != local'
+    mark = f"ct mark set {CLIENT_MARK:#x} return"
+    return (Rule("client-address", f"{foreign} counter {mark}"),)
+
+
+def _answers() -> Chain:
+    # Of type route: the kernel looks for a route again when the mark has changed. By the connection
+    # and not by the socket, since a refusal (RST) has no socket.
+    mark = f"ct direction reply ct mark {CLIENT_MARK:#x} meta mark set {CLIENT_MARK:#x}"
+    rules = (
+        Rule("only-tcp", "meta l4proto != tcp return"),
+        Rule("to-sidecar", mark),
+    )
+    return Chain("answers", "route", "output", BEFORE_NAT, rules)
+
+
+def _stay() -> Chain:
+    # Only here is the link known on which a packet leaves after the last change of its route.
+    rule = Rule("in-the-pod", f'ct mark {CLIENT_MARK:#x} oif != "lo" counter drop')
+    return Chain("stay", "filter", "postrouting", LAST, (rule,))
 
 
 def _inbound(plan: Plan) -> Chain:

@@ -93,7 +93,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     probe_nonce: str | None = None
     """32 hexadecimal digits, answered to the capture probe."""
     transparent: bool = False
-    """Dial the application from the client's own address (needs IP_TRANSPARENT)."""
+    """Dial the application from the client's own address; capture must bring the answers back."""
+    transparent_fd: int | msgspec.UnsetType = msgspec.UNSET
+    """A transparent IPv4 listener on loopback, which the engine then owns; without it `transparent`
+    takes CAP_NET_RAW for IPv4 clients."""
     ipv6_only: bool = False
     """Refuse IPv4 everywhere."""
     transport: Transport = Transport()

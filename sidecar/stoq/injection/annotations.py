@@ -32,6 +32,7 @@ class Wishes:
     exclude_outbound_ports: str = ""
     exclude_outbound_cidrs: str = ""
     exclude_inbound_ports: str = ""
+    client_address: str = ""
     cpu_request: str = ""
     memory_request: str = ""
     cpu_limit: str = ""
@@ -104,6 +105,7 @@ _KINDS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "exclude_outbound_ports": _PORTS,
     "exclude_outbound_cidrs": ("networks such as 10.0.0.0/8,fd00::/64", parse_networks),
     "exclude_inbound_ports": _PORTS,
+    "client_address": _choice("auto", "on", "off"),
     "cpu_request": _AMOUNT,
     "memory_request": _AMOUNT,
     "cpu_limit": _AMOUNT,

@@ -127,6 +127,7 @@ def _environment(config: Config, wishes: Wishes, probed: Sequence[int]) -> list[
         "STOQ_CAPTURE_PROBE_PORTS": ",".join(map(str, probed)),
         "STOQ_POD_INBOUND": wishes.inbound,
         "STOQ_POD_OUTBOUND": wishes.outbound,
+        "STOQ_CAPTURE_CLIENT_ADDRESS": wishes.client_address,
         "STOQ_LINK_IPV6_ONLY": "true" if config.ipv6_only else "",
     }
     from_pod = {

@@ -13,7 +13,7 @@ from stoq.engine import snapshot
 from stoq_operator.metrics import Metrics as ControlMetrics
 from stoq_operator.webhook.metrics import Metrics as WebhookMetrics
 from stoq_sidecar.dns.counts import Counts
-from stoq_sidecar.metrics import agent_families, engine_families
+from stoq_sidecar.metrics import agent_families, client_address_family, engine_families
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -68,6 +68,7 @@ def _sidecar() -> Iterable[Metric]:
     discovery = SimpleNamespace(version=1, updated=1, stale=False, reconnects=1, refused=1)
     yield from engine_families(_snapshot())
     yield from agent_families(svid, discovery, ready=True)  # type: ignore[arg-type]
+    yield client_address_family({"ipv6": True})
     counts = Counts()
     counts.requests["udp", "record"] = counts.failures["timeout"] = 1
     yield from counts.families()

@@ -7,6 +7,7 @@ from stoq.broker.protocol import Role, SocketInfo
 
 OUTBOUND = SocketInfo(Role.OUTBOUND, 14001, transparent=True)
 INBOUND = SocketInfo(Role.INBOUND, 14006, transparent=True)
+TRANSPARENT = SocketInfo(Role.TRANSPARENT, 40000, transparent=True)
 
 
 def stoq(worker: int) -> SocketInfo:
@@ -16,12 +17,12 @@ def stoq(worker: int) -> SocketInfo:
 def test_stoq_sockets_are_put_in_the_order_of_workers() -> None:
     found = _sorted((stoq(1), OUTBOUND, stoq(0), INBOUND), [10, 11, 12, 13], 2)
     assert (found.outbound, found.inbound, found.stoq) == (11, 13, (12, 10))
-    assert found.transparent
+    assert found.transparent is None
 
 
-def test_transparency_takes_both_listeners() -> None:
-    plain = SocketInfo(Role.INBOUND, 14006)
-    assert not _sorted((OUTBOUND, plain, stoq(0)), [1, 2, 3], 1).transparent
+def test_the_transparent_listener_may_be_there() -> None:
+    found = _sorted((OUTBOUND, TRANSPARENT, INBOUND, stoq(0)), [4, 5, 6, 7], 1)
+    assert (found.outbound, found.inbound, found.stoq, found.transparent) == (4, 6, (7,), 5)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,7 @@ def test_transparency_takes_both_listeners() -> None:
         (OUTBOUND, INBOUND, stoq(0), stoq(0)),
         (OUTBOUND, OUTBOUND, INBOUND, stoq(0), stoq(1)),
         (OUTBOUND, INBOUND, stoq(0), stoq(7)),
+        (OUTBOUND, INBOUND, stoq(0), stoq(1), TRANSPARENT, TRANSPARENT),
     ],
 )
 def test_an_incomplete_set_is_refused(infos: tuple[SocketInfo, ...]) -> None:

@@ -99,8 +99,17 @@ def test_ipv4_is_refused_before_it_could_be_redirected() -> None:
     assert family.priority < chain(Plan(), "outbound").priority
 
 
+def test_a_clients_address_is_marked_before_the_sidecar_is_let_out() -> None:
+    plain, kept = chains(Plan()), chains(Plan(client_address=True))
+    assert {c.name for c in kept} - {c.name for c in plain} == {"answers", "stay"}
+    order = names(chain(Plan(client_address=True), "outbound"))
+    assert order.index("client-address") == order.index("sidecar") - 1
+    assert chain(Plan(client_address=True), "answers").type == "route"
+
+
 def test_every_rule_of_a_chain_has_its_own_name() -> None:
     plan = Plan(
+        client_address=True,
         exclude_outbound_ports=parse_ports("1,2"),
         direct_endpoints=((ip_address("fd00::9"), 1), (ip_address("fd00::9"), 2)),
         ipv6_only=True,

@@ -10,6 +10,7 @@ EXAMPLES = Wishes(
     exclude_outbound_ports="443",
     exclude_outbound_cidrs="fd00::/64",
     exclude_inbound_ports="9090",
+    client_address="off",
     cpu_request="10m",
     memory_request="64Mi",
     cpu_limit="1",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 
 from stoq.broker.client import Sockets
 from stoq.engine.settings import EngineSettings
@@ -28,9 +29,16 @@ def test_without_a_broker_the_engine_opens_its_own_sockets() -> None:
 
 
 def test_passed_sockets_are_used() -> None:
-    passed = Sockets(outbound=5, inbound=6, stoq=(7, 8), transparent=True)
+    passed = Sockets(outbound=5, inbound=6, stoq=(7, 8))
     found = told(Surroundings(passed, 1500, 2, bytes(16), ipv6=True))
     assert (found.stoq.fds, found.outbound.fds, found.inbound.fds) == ((7, 8), (5,), (6,))
+
+
+def test_the_clients_address_is_shown_with_the_sockets_that_there_are() -> None:
+    helped = Sockets(outbound=5, inbound=6, stoq=(7,), transparent=8)
+    for passed, shown, descriptor in ((helped, True, 8), (helped, False, 8), (None, True, UNSET)):
+        found = told(Surroundings(passed, 1500, 1, bytes(16), ipv6=True, client_address=shown))
+        assert (found.transparent, found.transparent_fd) == (shown, descriptor)
 
 
 def test_a_kernel_without_ipv6_gets_ipv4_listeners() -> None:

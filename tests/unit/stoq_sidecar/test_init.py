@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stoq.capture import nft
+from stoq.capture import nft, routes
 from stoq_sidecar import init
 
 
@@ -88,5 +88,6 @@ def test_the_outcome_is_said_and_the_status_fits(
 ) -> None:
     for name in ("apply", "undo", "verify"):
         monkeypatch.setattr(nft, name, lambda *_: answer)
+        monkeypatch.setattr(routes, name, lambda: [] if isinstance(answer, list) else False)
     assert init.run(arguments, {}) == status
     assert words in capsys.readouterr().err

@@ -53,6 +53,7 @@ def page(snapshot: Snapshot) -> list[Sample]:
         discovery=lambda: discovery,
         ready=lambda: True,
         dns=tuple,
+        client_address=lambda: {"ipv6": True, "ipv4": False},
         version="0.1.0",
     )
     text = Metrics(sources).render().decode()
@@ -78,6 +79,8 @@ def test_a_fresh_engine_has_a_whole_page(snapshot: Snapshot) -> None:
     assert value(samples, "stoq_connections_closed_total", code="revoked") == 0
     assert value(samples, "stoq_handshake_seconds_count") == 0
     assert value(samples, "stoq_build_info", component="sidecar", version="0.1.0") == 1
+    assert value(samples, "stoq_client_address_kept", family="ipv6") == 1
+    assert value(samples, "stoq_client_address_kept", family="ipv4") == 0
     assert value(samples, "process_resident_memory_bytes") > 0
 
 

@@ -50,6 +50,7 @@ def test_every_default_is_pinned() -> None:
             "exclude_outbound_networks": "",
             "exclude_inbound_ports": "",
             "probe_ports": "",
+            "client_address": "auto",
         },
         "dns": {"enabled": "true", "resolv_conf": "/etc/resolv.conf", "nameservers": ""},
         "link": {"ipv6_only": "false", "mtu": "0"},

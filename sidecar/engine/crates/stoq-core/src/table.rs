@@ -7,6 +7,7 @@
 //! mesh is never reached in plaintext, in any mode.
 
 mod access;
+mod client;
 mod document;
 mod inbound;
 mod index;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::spiffe::SpiffeId;
 
 pub use access::{Access, AccessEffect, AccessTally, Ruling};
+pub use client::client_address;
 pub use inbound::{
     Admission, InboundPlaintext, InboundStream, decide_inbound_plaintext, decide_inbound_stream,
 };

@@ -23,6 +23,7 @@ use crate::qlog::Qlog;
 use crate::settings::{AccessLogFormat, EngineSettings, ListenerSettings, LogLevel, MAX_WORKERS};
 use crate::shared::Shared;
 use crate::snapshot::{ConnectionInfo, Snapshot};
+use crate::socket::source::Sources;
 use crate::socket::udp::Datagrams;
 use crate::socket::{self, local_address};
 use crate::steering;
@@ -89,6 +90,7 @@ impl Engine {
             api: ApiHub::new(limit).map_err(EngineError::Worker)?,
             log: Log::new(settings.log_level),
             qlog: qlog(&settings)?,
+            sources: sources(&settings)?,
             nonce,
             generation: OsRng.next_u32() as u8,
             settings,
@@ -305,6 +307,18 @@ impl Sockets {
             listeners,
         })
     }
+}
+
+/// Sockets for clients' addresses, from what the broker passed.
+fn sources(settings: &EngineSettings) -> Result<Sources, EngineError> {
+    const FIELD: &str = "transparent_fd";
+    let adopted = |fd| socket::adopt(FIELD, fd);
+    let listener = settings.transparent_fd.map(adopted).transpose()?;
+    Sources::new(listener).map_err(|source| EngineError::Adopt {
+        field: FIELD,
+        fd: settings.transparent_fd.unwrap_or(-1),
+        source,
+    })
 }
 
 /// The folder for qlog files, if there is to be one.

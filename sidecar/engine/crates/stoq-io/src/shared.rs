@@ -14,6 +14,7 @@ use crate::log::Log;
 use crate::mailbox::Mailbox;
 use crate::qlog::Qlog;
 use crate::settings::EngineSettings;
+use crate::socket::source::Sources;
 
 pub(crate) struct Shared {
     pub(crate) settings: EngineSettings,
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     /// Where connections are recorded; none: they are not.
     pub(crate) qlog: Option<Qlog>,
+    /// Sockets for clients' addresses.
+    pub(crate) sources: Sources,
     /// What the capture probe is answered.
     pub(crate) nonce: Option<[u8; 16]>,
     /// Tells this process's connection IDs from its predecessor's.

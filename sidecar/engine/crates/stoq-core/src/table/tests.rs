@@ -1,4 +1,5 @@
 mod access;
+mod client;
 mod document;
 mod inbound;
 mod outbound;

@@ -1,5 +1,6 @@
 //! Sockets: opening, adopting and tuning them. No worker logic.
 
+pub(crate) mod source;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 
@@ -86,7 +87,8 @@ fn bind(address: SocketAddr, kind: Type, ipv6_only: bool) -> io::Result<Socket> 
     Ok(socket)
 }
 
-fn adopt(field: &'static str, fd: RawFd) -> Result<Socket, EngineError> {
+/// Takes over a socket that somebody else opened.
+pub(crate) fn adopt(field: &'static str, fd: RawFd) -> Result<Socket, EngineError> {
     let wrong = |source| EngineError::Adopt { field, fd, source };
     if fd < 0 {
         return Err(wrong(io::ErrorKind::InvalidInput.into()));

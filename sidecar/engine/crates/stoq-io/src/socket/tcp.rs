@@ -2,29 +2,53 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::source::Sources;
+
 /// Starts to connect to `destination`; the socket becomes writable when done.
-///
-/// With `source` the connection comes from that address, which needs IP_TRANSPARENT.
 ///
 /// # Errors
 /// What the kernel said at once; later failures come by the socket's error.
-pub(crate) fn connect(
-    destination: SocketAddr,
-    source: Option<SocketAddr>,
-) -> io::Result<TcpStream> {
+pub(crate) fn connect(destination: SocketAddr) -> io::Result<TcpStream> {
     let domain = Domain::for_address(destination);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    if let Some(source) = source {
-        set_transparent(&socket, destination)?;
+    begin(socket, destination)
+}
+
+/// As [`connect`], from `source`, an address that need not be ours.
+///
+/// Where its port is taken, another one of the same address is used: by a second
+/// flow of the same client port, which dialled two addresses of one application, or
+/// by a listener.
+///
+/// # Errors
+/// As [`connect`], or that the kernel does not let us have the address.
+pub(crate) fn connect_from(
+    destination: SocketAddr,
+    source: SocketAddr,
+    sources: &Sources,
+) -> io::Result<TcpStream> {
+    let attempt = |source: SocketAddr| {
+        let socket = sources.socket(source)?;
+        // The port may be in use by a flow to somebody else, or by one that has just ended.
         socket.set_reuse_address(true)?;
         socket.bind(&source.into())?;
-    }
+        begin(socket, destination)
+    };
+    attempt(source).or_else(|error| match error.kind() {
+        // PermissionDenied: a port below 1024, which a client as root may use.
+        io::ErrorKind::AddrInUse
+        | io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::PermissionDenied => attempt(SocketAddr::new(source.ip(), 0)),
+        _ => Err(error),
+    })
+}
+
+fn begin(socket: Socket, destination: SocketAddr) -> io::Result<TcpStream> {
     socket.set_tcp_nodelay(true)?;
     match socket.connect(&destination.into()) {
         Ok(()) => {}
@@ -45,27 +69,4 @@ pub(crate) fn tune(tcp: &TcpStream) {
     // 1-byte writes must not wait for an ACK (Nagle): the application's own choice is
     // not visible to us. Fails only on a socket that is already gone.
     let _ = tcp.set_nodelay(true);
-}
-
-fn set_transparent(socket: &Socket, destination: SocketAddr) -> io::Result<()> {
-    if destination.is_ipv4() {
-        return socket.set_ip_transparent_v4(true);
-    }
-    let on: libc::c_int = 1;
-    // SAFETY: the descriptor is open for the duration of the call, and the pointer and
-    // length describe `on`, which the kernel only reads.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IPV6,
-            libc::IPV6_TRANSPARENT,
-            (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }

@@ -10,7 +10,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 use quinn_proto::{Dir, ReadError, StreamId};
 use stoq_core::table::{
-    Admission, InboundPlaintext, InboundStream, Reason, decide_inbound_plaintext,
+    Admission, InboundPlaintext, InboundStream, Reason, client_address, decide_inbound_plaintext,
     decide_inbound_stream,
 };
 use stoq_wire::code::StreamCode;
@@ -176,7 +176,8 @@ impl Worker {
             }
         };
         self.count_ruling(Some(&peer.spiffe), destination);
-        let from = self.shared.settings.transparent.then_some(source);
+        let from =
+            client_address(&table, head, &peer.spiffe).filter(|_| self.shared.settings.transparent);
         match self.register_application(key, destination, from) {
             Ok(tcp) => {
                 let relay = StreamRelay::accepted(tcp, stream, first);
@@ -208,14 +209,14 @@ impl Worker {
         Ok(tcp)
     }
 
-    /// Connects, from the client's own address where that is permitted.
-    pub(super) fn connect_from(
-        &mut self,
+    /// Connects, from the client's own address where that is possible.
+    fn connect_from(
+        &self,
         destination: SocketAddr,
         from: Option<SocketAddr>,
     ) -> io::Result<TcpStream> {
-        if let Some(source) = from.filter(|from| from.is_ipv4() == destination.is_ipv4()) {
-            match tcp::connect(destination, Some(source)) {
+        if let Some(source) = from {
+            match tcp::connect_from(destination, source, &self.shared.sources) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => {
                     self.shared.log.debug(format_args!(
@@ -224,7 +225,7 @@ impl Worker {
                 }
             }
         }
-        tcp::connect(destination, None)
+        tcp::connect(destination)
     }
 
     /// Plaintext for an application of this pod.
@@ -249,8 +250,7 @@ impl Worker {
                     .workload_at(source.ip())
                     .map(party)
                     .unwrap_or_default();
-                let from = self.shared.settings.transparent.then_some(source);
-                self.connect_plain(stream, destination, from, info, now);
+                self.connect_plain(stream, destination, info, now);
             }
             InboundPlaintext::Refuse(reason) => {
                 if reason == Reason::AccessDenied {

@@ -76,11 +76,11 @@ impl Worker {
                 let mut info = self.info(Direction::Outbound, source, destination, now);
                 info.service = service.map(named);
                 self.counters().passed_through();
-                self.connect_plain(stream, destination, None, info, now);
+                self.connect_plain(stream, destination, info, now);
             }
             Outbound::Own { destination } => {
                 let info = self.info(Direction::Outbound, source, destination, now);
-                self.connect_plain(stream, destination, None, info, now);
+                self.connect_plain(stream, destination, info, now);
             }
             Outbound::Refuse(reason) => self.refuse(stream, dialled, reason),
         }
@@ -287,7 +287,6 @@ impl Worker {
         &mut self,
         mut client: TcpStream,
         destination: SocketAddr,
-        from: Option<SocketAddr>,
         info: FlowInfo,
         now: Instant,
     ) {
@@ -303,7 +302,7 @@ impl Worker {
             self.refuse(client, destination, Reason::Loop);
             return;
         }
-        let mut server = match self.connect_from(destination, from) {
+        let mut server = match tcp::connect(destination) {
             Ok(server) => server,
             Err(error) => {
                 self.counters().refused(Reason::ConnectFailed);

@@ -88,7 +88,7 @@ fn plaintext_never_reaches_the_mesh_s_own_ports_but_metrics() {
     }
 }
 
-fn head(source: &str, destination: &str) -> StreamHead {
+pub(super) fn head(source: &str, destination: &str) -> StreamHead {
     StreamHead {
         kind: StreamKind::Tcp,
         resume: false,
