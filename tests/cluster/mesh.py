@@ -41,6 +41,15 @@ class Mesh:
             self.helm("upgrade", RELEASE, str(CHART), *options, *settings)
         except Failed as error:
             raise Failed(f"{error}\n{self.account()}") from None
+        eventually(self._webhook_trusted)
+
+    def _webhook_trusted(self) -> bool:
+        """Whether the API server takes the webhook's certificate: a moment after the first replica
+        leads, which takes 15 seconds where the Lease of an earlier installation is still held.
+        """
+        authority = self.system.get("secret", "stoq-webhook-tls")["data"]["ca.crt"]
+        hooks = self.cluster.get("mutatingwebhookconfiguration", "stoq-injector")["webhooks"]
+        return all(hook["clientConfig"].get("caBundle") == authority for hook in hooks)
 
     def uninstall(self) -> None:
         self.helm("uninstall", RELEASE, "--wait", f"--timeout={INSTALL_SECONDS:g}s")
