@@ -41,6 +41,9 @@ QUIET: Final = 0.02
 LONGEST: Final = 0.25
 """Seconds after which a batch is handed on while news go on coming."""
 
+LONGEST_REST: Final = 1.0
+"""Seconds between the end of the work on a batch and the next one, at most."""
+
 Translate = Callable[[Raw], Known | None]
 
 
@@ -79,8 +82,10 @@ class ClusterStore:
     async def watch(self) -> AsyncIterator[Batch]:
         """See `Store.watch`."""
         loop = asyncio.get_running_loop()
+        rest = 0.0
         while True:
             await self._news.wait()
+            await asyncio.sleep(max(0.0, rest - loop.time()))
             end = loop.time() + LONGEST
             seen = -1
             while seen != len(self._changed) and loop.time() < end:
@@ -90,6 +95,7 @@ class ClusterStore:
             if self._pending:
                 continue
             changed, self._changed = self._changed, {}
+            began = loop.time()
             if not self._synced:
                 self._synced = True
                 yield Batch(put=tuple(self._known.values()), complete=True)
@@ -99,6 +105,8 @@ class ClusterStore:
                     put=tuple(record for record in changed.values() if record is not None),
                     delete=tuple(key for key, record in changed.items() if record is None),
                 )
+            # In a flood of changes to a large mesh, half of the time is for everything else.
+            rest = loop.time() + min(loop.time() - began, LONGEST_REST)
 
     async def _follow(self, kind: Kind, name: str, translate: Translate) -> None:
         seen: set[Key] = set()

@@ -123,10 +123,14 @@ def _surplus_meshes(records: Mapping[Key, Known]) -> dict[Key, Problem]:
 
 def _pods(records: Mapping[Key, Known], problems: dict[Key, Problem]) -> dict[str, Workload]:
     """The pods by uid. Those that stay come first: what they hold is not a leaving pod's."""
-    found = [record for record in records.values() if isinstance(record, Workload)]
-    found.sort(key=lambda pod: (pod.spec.terminating, pod.key))
+    found = [
+        (pod.spec.terminating, key, pod)
+        for key, pod in records.items()
+        if isinstance(pod, Workload)
+    ]
+    found.sort(key=lambda item: item[:2])
     pods: dict[str, Workload] = {}
-    for pod in found:
+    for _, _, pod in found:
         other = pods.setdefault(pod.uid, pod)
         if other is not pod:
             problems[pod.key] = Problem(

@@ -36,8 +36,8 @@ RESYNC: Final = 300.0
 RETRY: Final = 2.0
 """Seconds before what failed is tried again."""
 
-AT_ONCE: Final = 8
-"""Requests in flight."""
+AT_ONCE: Final = 32
+"""Requests in flight: each waits while a change to a large mesh is worked out."""
 
 
 class Reconciler:
