@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use stoq_core::table::{Table, decide_outbound};
+use stoq_core::table::{Draw, Standing, Table, decide_outbound};
 
 fuzz_target!(|input: &str| {
     if let Ok(table) = Table::from_json(input) {
@@ -14,7 +14,13 @@ fuzz_target!(|input: &str| {
         ] {
             let destination = destination.parse().expect("an address");
             for pick in [0, 1, u64::MAX] {
-                let _ = decide_outbound(&table, destination, pick);
+                let draw = Draw {
+                    pick,
+                    standing: &|_| Standing::default(),
+                    tried: &[],
+                    meshed: false,
+                };
+                let _ = decide_outbound(&table, destination, &draw);
             }
         }
     }

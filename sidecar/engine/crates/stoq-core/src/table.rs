@@ -7,6 +7,7 @@
 //! mesh is never reached in plaintext, in any mode.
 
 mod access;
+mod balance;
 mod client;
 mod document;
 mod inbound;
@@ -24,12 +25,13 @@ use serde::{Deserialize, Serialize};
 use crate::spiffe::SpiffeId;
 
 pub use access::{Access, AccessEffect, AccessTally, Ruling};
+pub use balance::{Failure, Health, Standing};
 pub use client::client_address;
 pub use inbound::{
     Admission, InboundPlaintext, InboundStream, decide_inbound_plaintext, decide_inbound_stream,
 };
 pub use network::Network;
-pub use outbound::{Outbound, decide_outbound};
+pub use outbound::{Draw, Outbound, decide_outbound};
 pub use reason::Reason;
 
 /// Port of the sidecar's metrics and readiness: the only one of the mesh's own
@@ -119,6 +121,24 @@ pub struct Service {
     pub endpoints: Vec<Endpoint>,
     /// The identities that may serve it; empty when any may.
     pub spiffe_ids: Vec<SpiffeId>,
+}
+
+impl Service {
+    /// Where `endpoint` of this service serves its port at `position`.
+    fn reached(&self, endpoint: &Endpoint, position: usize) -> SocketAddr {
+        let own = endpoint.targets.get(position).copied();
+        SocketAddr::new(endpoint.address, own.unwrap_or(self.ports[position].target))
+    }
+
+    /// Whether `address` is where one of its endpoints serves one of its ports.
+    #[must_use]
+    pub fn leads_to(&self, address: SocketAddr) -> bool {
+        let at = |endpoint: &&Endpoint| endpoint.address == address.ip();
+        self.endpoints.iter().filter(at).any(|endpoint| {
+            let mut ports = 0..self.ports.len();
+            ports.any(|position| self.reached(endpoint, position) == address)
+        })
+    }
 }
 
 /// The workload that the table belongs to.

@@ -9,20 +9,23 @@ mod access;
 mod flows;
 mod histogram;
 mod labels;
+mod services;
 mod sums;
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use stoq_core::table::{Admission, Reason, Ruling};
+use stoq_core::table::{Admission, Reason, Ruling, Table};
 use stoq_wire::code::{ConnectionCode, StreamCode};
 
 pub use access::AccessSample;
 pub use flows::{FlowCounters, FlowSample, FlowTable, MAX_FLOW_LABELS};
 pub use histogram::{BOUNDS, Histogram, HistogramSample};
 pub use labels::{FlowLabels, Party, Reporter, ResponseFlag, SecurityPolicy, Suite};
+pub use services::ServiceSample;
 pub(crate) use sums::Sums;
 
 /// Adds to a value that only this thread writes.
@@ -128,6 +131,7 @@ pub struct Counters {
     gauges: [AtomicU64; 5],
     handshake_seconds: Histogram,
     access: access::AccessCounts,
+    services: services::ServiceCounts,
     /// Grows when a set of labels is seen for the first time.
     flows: Mutex<Vec<(Arc<FlowLabels>, Arc<FlowCounters>)>>,
 }
@@ -143,6 +147,7 @@ impl Default for Counters {
             gauges: zeros(),
             handshake_seconds: Histogram::default(),
             access: access::AccessCounts::default(),
+            services: services::ServiceCounts::default(),
             flows: Mutex::default(),
         }
     }
@@ -235,6 +240,16 @@ impl Counters {
         self.access.count(ruling);
     }
 
+    /// A connection to a service, by name and namespace, is tried at another endpoint.
+    pub fn failed_over(&self, service: &(Arc<str>, Arc<str>)) {
+        self.services.failed_over(service);
+    }
+
+    /// An endpoint was ejected because of a connection to a service.
+    pub fn ejected(&self, service: &(Arc<str>, Arc<str>)) {
+        self.services.ejected(service);
+    }
+
     /// Our renewed identity was sent to a peer.
     pub fn reauthentication_sent(&self) {
         add(&self.values.reauthentications_sent, 1);
@@ -294,6 +309,17 @@ impl Counters {
         for (gauge, value) in self.gauges.iter().zip(values) {
             gauge.store(value, Relaxed);
         }
+    }
+
+    /// How endpoints of services have failed, summed over `workers`; those in `ejected` are
+    /// shown with the services of `table` that have them.
+    pub(crate) fn services(
+        workers: &[Arc<Self>],
+        table: &Table,
+        ejected: &[SocketAddr],
+    ) -> Vec<ServiceSample> {
+        let counts = workers.iter().map(|worker| &worker.services);
+        services::samples(counts, table, ejected)
     }
 
     fn gauges(&self) -> Gauges {

@@ -16,6 +16,7 @@ use stoq_core::tls::TlsContext;
 
 use crate::access_log::{AccessLog, LineFormat};
 use crate::api::{ApiHub, ApiPort};
+use crate::endpoints::Endpoints;
 use crate::error::EngineError;
 use crate::log::Log;
 use crate::mailbox::{Command, Mailbox};
@@ -84,6 +85,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             tls,
             table: ArcSwap::from_pointee(Table::closed()),
+            endpoints: Endpoints::new(Instant::now()),
             counters: mailboxes.iter().map(|_| Arc::default()).collect(),
             access_log: access_log(settings.access_log)?,
             mailboxes,
@@ -121,6 +123,7 @@ impl Engine {
     /// Replaces the routing table; connections made from now on obey it.
     pub fn set_table(&self, table: Arc<Table>) {
         self.api.shared.table.store(table);
+        self.api.shared.endpoints.prune(Instant::now());
         self.post_all(|| Command::Table);
     }
 
@@ -177,9 +180,16 @@ impl Engine {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let shared = &self.api.shared;
-        let version = shared.table.load().version();
+        let ejected = shared.endpoints.ejected(Instant::now());
         let dropped = shared.access_log.dropped();
-        Snapshot::read(&shared.counters, self.started.elapsed(), version, dropped)
+        let uptime = self.started.elapsed();
+        Snapshot::read(
+            &shared.counters,
+            uptime,
+            &shared.table.load(),
+            &ejected,
+            dropped,
+        )
     }
 
     /// The port that a listener is bound to; `None` when there is no such listener.

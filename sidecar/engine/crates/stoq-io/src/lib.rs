@@ -8,6 +8,7 @@ pub mod access_log;
 mod api;
 mod cid;
 pub mod counters;
+mod endpoints;
 mod engine;
 mod error;
 mod log;

@@ -10,6 +10,7 @@ use stoq_core::tls::TlsContext;
 use crate::access_log::AccessLog;
 use crate::api::ApiHub;
 use crate::counters::Counters;
+use crate::endpoints::Endpoints;
 use crate::log::Log;
 use crate::mailbox::Mailbox;
 use crate::qlog::Qlog;
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Arc<TlsContext>,
     /// Replaced whole; each worker looks once per turn.
     pub(crate) table: ArcSwap<Table>,
+    /// How the endpoints of services stand.
+    pub(crate) endpoints: Endpoints,
     /// One per worker.
     pub(crate) mailboxes: Vec<Mailbox>,
     /// One per worker.

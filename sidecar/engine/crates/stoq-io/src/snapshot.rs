@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use stoq_core::table::Table;
 
 use crate::counters::{
-    AccessSample, CounterValues, Counters, FlowSample, Gauges, HistogramSample, Sums,
+    AccessSample, CounterValues, Counters, FlowSample, Gauges, HistogramSample, ServiceSample, Sums,
 };
 
 /// Every counter and gauge of an engine, read once.
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub connections_closed: BTreeMap<&'static str, u64>,
     /// What access policies had to say about flows that peers opened here, by policy.
     pub access: Vec<AccessSample>,
+    /// Services of which an endpoint has failed.
+    pub services: Vec<ServiceSample>,
     /// How long handshakes took.
     pub handshake_seconds: HistogramSample,
     /// Flows, by labels.
@@ -42,25 +45,28 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads every worker's counters.
+    /// Reads every worker's counters. `table` is in use, and of its services' endpoints those
+    /// in `ejected` get no connections now.
     #[must_use]
     pub fn read(
         workers: &[Arc<Counters>],
         uptime: Duration,
-        table_version: u64,
+        table: &Table,
+        ejected: &[SocketAddr],
         access_log_dropped: u64,
     ) -> Self {
         let sums = Sums::of(workers);
         Self {
             uptime_seconds: uptime.as_secs_f64(),
             workers: workers.len(),
-            table_version,
+            table_version: table.version(),
             counters: sums.values,
             gauges: sums.gauges,
             refused: sums.refused.into_iter().collect(),
             streams_refused: sums.streams_refused.into_iter().collect(),
             connections_closed: sums.connections_closed.into_iter().collect(),
             access: sums.access,
+            services: Counters::services(workers, table, ejected),
             handshake_seconds: sums.handshake_seconds,
             flows: sums.flows,
             access_log_dropped,

@@ -1,9 +1,23 @@
 //! Where a connection that the application opens goes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use super::balance::{self, Candidate, Standing};
 use super::{Endpoint, OutboundMode, Reason, Service, Table, Workload, canonical, is_own_port};
 use crate::spiffe::SpiffeId;
+
+/// What the choice among a service's endpoints depends on besides the table.
+#[derive(Clone, Copy)]
+pub struct Draw<'d> {
+    /// A random number, so that the decision itself is repeatable.
+    pub pick: u64,
+    /// How an endpoint stands, by its address and port.
+    pub standing: &'d dyn Fn(SocketAddr) -> Standing,
+    /// Endpoints at which this connection has failed: none of them is chosen.
+    pub tried: &'d [SocketAddr],
+    /// Whether it has been on its way over the mesh: then it stays there.
+    pub meshed: bool,
+}
 
 /// What to do with an outbound connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +54,14 @@ pub enum Outbound<'t> {
 
 /// Decides where a connection to `destination` goes.
 ///
-/// `pick` chooses among a service's endpoints by weight; the caller draws it at
-/// random, so that the decision itself is repeatable.
+/// Among the endpoints of a service it chooses as [`Draw`] says; an address that is not
+/// virtual has no other to go to.
 #[must_use]
-pub fn decide_outbound(table: &Table, destination: SocketAddr, pick: u64) -> Outbound<'_> {
+pub fn decide_outbound<'t>(
+    table: &'t Table,
+    destination: SocketAddr,
+    draw: &Draw<'_>,
+) -> Outbound<'t> {
     let destination = canonical(destination);
     let Some(service) = table.service_at(destination.ip()) else {
         return route(table, destination, None);
@@ -52,14 +70,9 @@ pub fn decide_outbound(table: &Table, destination: SocketAddr, pick: u64) -> Out
     let Some(position) = ports.position(|p| p.port == destination.port()) else {
         return Outbound::Refuse(Reason::NoSuchPort);
     };
-    match choose(table, service, pick) {
-        Ok(endpoint) => {
-            let own = endpoint.targets.get(position).copied();
-            let target = own.unwrap_or(service.ports[position].target);
-            let address = SocketAddr::new(endpoint.address, target);
-            route(table, address, Some(service))
-        }
-        Err(reason) => Outbound::Refuse(reason),
+    match choose(table, service, position, draw) {
+        Some(endpoint) => route(table, endpoint, Some(service)),
+        None => Outbound::Refuse(why_none(service, table)),
     }
 }
 
@@ -96,23 +109,26 @@ fn route<'t>(
     }
 }
 
-/// Chooses an endpoint of `service` by weight, among those that may serve it.
-fn choose<'t>(table: &Table, service: &'t Service, pick: u64) -> Result<&'t Endpoint, Reason> {
-    let open = |endpoint: &&Endpoint| endpoint.weight > 0;
-    let allowed = |endpoint: &&Endpoint| may_serve(table, service, endpoint);
-    let endpoints = || service.endpoints.iter().filter(open).filter(allowed);
-    let total: u64 = endpoints().map(|e| u64::from(e.weight)).sum();
-    if total == 0 {
-        return Err(why_none(service, table));
-    }
-    let mut left = pick % total;
-    for endpoint in endpoints() {
-        match left.checked_sub(endpoint.weight.into()) {
-            Some(rest) => left = rest,
-            None => return Ok(endpoint),
-        }
-    }
-    Err(Reason::NoEndpoint)
+/// Chooses an endpoint of `service` for its port at `position`, among those that may serve it.
+fn choose(
+    table: &Table,
+    service: &Service,
+    position: usize,
+    draw: &Draw<'_>,
+) -> Option<SocketAddr> {
+    let plain = |ip: &IpAddr| draw.meshed && table.workload_at(*ip).is_none() && !table.is_own(*ip);
+    let candidates = service
+        .endpoints
+        .iter()
+        .filter(|endpoint| endpoint.weight > 0 && may_serve(table, service, endpoint))
+        .map(|endpoint| (service.reached(endpoint, position), endpoint.weight))
+        .filter(|(address, _)| !draw.tried.contains(address) && !plain(&address.ip()))
+        .map(|(address, weight)| Candidate {
+            address,
+            weight,
+            standing: (draw.standing)(address),
+        });
+    balance::choose(candidates.collect(), draw.pick)
 }
 
 /// Whether an endpoint may serve: one of the service's identities where it

@@ -1,4 +1,5 @@
 mod access;
+mod balance;
 mod client;
 mod document;
 mod inbound;
@@ -18,6 +19,17 @@ fn table_with(edit: impl FnOnce(&mut serde_json::Value)) -> Table {
 
 fn table() -> Table {
     table_with(|_| {})
+}
+
+/// Decides for a first attempt, when no endpoint has been used yet.
+fn decide(table: &Table, destination: SocketAddr, pick: u64) -> Outbound<'_> {
+    let draw = Draw {
+        pick,
+        standing: &|_| Standing::default(),
+        tried: &[],
+        meshed: false,
+    };
+    decide_outbound(table, destination, &draw)
 }
 
 fn at(text: &str) -> SocketAddr {

@@ -208,11 +208,49 @@ fn every_response_flag_has_a_name_of_its_own() {
 fn a_snapshot_is_one_document() {
     let workers = workers();
     workers[0].refused(Reason::NotMine);
-    let snapshot = crate::snapshot::Snapshot::read(&workers, Duration::from_secs(2), 7, 3);
+    let table = service_table();
+    let uptime = Duration::from_secs(2);
+    let snapshot = crate::snapshot::Snapshot::read(&workers, uptime, &table, &[], 3);
     let json = serde_json::to_value(&snapshot).unwrap();
     assert_eq!(json["workers"], 2);
     assert_eq!(json["table_version"], 7);
     assert_eq!(json["access_log_dropped"], 3);
     assert_eq!(json["refused"]["not_mine"], 1);
     assert_eq!(json["counters"]["udp_sends"], 0);
+}
+
+/// A table with a service of two endpoints, one of which has a port of its own.
+fn service_table() -> Table {
+    let document = serde_json::json!({
+        "version": 7, "inbound": "strict", "outbound": "allow",
+        "own": {"name": "web-0", "namespace": "shop", "addresses": ["fd00::2"]},
+        "services": [{
+            "name": "db", "namespace": "shop", "vips": ["fd53::10"],
+            "ports": [{"port": 5432, "target": 15432}],
+            "endpoints": [{"address": "fd00::3"}, {"address": "fd00::4", "targets": [7]}],
+        }],
+    });
+    Table::from_json(&document.to_string()).unwrap()
+}
+
+#[test]
+fn failures_are_counted_by_service_and_shown_with_who_is_ejected() {
+    let workers = workers();
+    let db: (Arc<str>, Arc<str>) = ("db".into(), "shop".into());
+    let gone: (Arc<str>, Arc<str>) = ("gone".into(), "shop".into());
+    workers[0].failed_over(&db);
+    workers[1].failed_over(&db);
+    workers[1].ejected(&db);
+    workers[0].ejected(&gone);
+    let ejected = ["[fd00::3]:80", "[fd00::4]:7", "[fd00::9]:15432"];
+    let ejected = ejected.map(|address| address.parse().unwrap());
+    let [known, removed] = &Counters::services(&workers, &service_table(), &ejected)[..] else {
+        panic!("two services");
+    };
+    assert_eq!(known.destination_service_name, "db");
+    assert_eq!(known.destination_service_namespace, "shop");
+    assert_eq!((known.failovers, known.ejections), (2, 1));
+    assert_eq!(known.ejected, ["[fd00::4]:7".parse().unwrap()]);
+    assert_eq!((removed.failovers, removed.ejections), (0, 1));
+    assert_eq!(removed.ejected, []);
 }

@@ -42,6 +42,11 @@ impl Down {
         }
     }
 
+    /// Whether anything has come, be it only the end.
+    pub(crate) fn begun(&self) -> bool {
+        self.bytes > 0 || !self.held.is_empty() || self.half != Half::Open
+    }
+
     /// Whether the end was passed on.
     pub(crate) fn ended(&self) -> bool {
         self.half == Half::Ended

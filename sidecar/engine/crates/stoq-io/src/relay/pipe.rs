@@ -7,6 +7,7 @@ use std::net::Shutdown;
 use bytes::Bytes;
 use mio::net::TcpStream;
 
+use super::up::Said;
 use super::{Fault, Half, READ, TURN_BUDGET, Turn};
 use crate::pool::BlockPool;
 
@@ -32,6 +33,8 @@ struct Flow {
 pub(crate) struct Pipe {
     ends: [End; 2],
     flows: [Flow; 2],
+    /// Whether the server's side is still connecting: nothing was read yet.
+    connecting: bool,
 }
 
 /// Which end of a [`Pipe`]: who connected, or whom we connected to.
@@ -44,23 +47,52 @@ pub(crate) enum Side {
 }
 
 impl Pipe {
-    /// Joins an accepted connection with one that is still connecting.
-    pub(crate) fn new(client: TcpStream, server: TcpStream) -> Self {
+    /// Joins an accepted connection, whose client has `said` this already, with one that is
+    /// still connecting.
+    pub(crate) fn new(client: TcpStream, server: TcpStream, said: Said) -> Self {
         let end = |tcp, ready| End {
             tcp,
             readable: ready,
             ended: false,
             writable: ready,
         };
-        let flow = || Flow {
-            pending: Bytes::new(),
-            half: Half::Open,
+        let flow = |said: Said| Flow {
+            pending: said.bytes.into(),
+            half: if said.ended { Half::Ending } else { Half::Open },
             bytes: 0,
         };
         Self {
             ends: [end(client, true), end(server, false)],
-            flows: [flow(), flow()],
+            flows: [flow(said), flow(Said::default())],
+            connecting: true,
         }
+    }
+
+    /// Whether the server's side is connected; its error if that failed. Until it is, nothing
+    /// is read from the client.
+    pub(crate) fn connected(&mut self) -> io::Result<bool> {
+        let server = &self.ends[Side::Server as usize];
+        if self.connecting && server.writable {
+            server.tcp.take_error()?.map_or(Ok(()), Err)?;
+            self.connecting = false;
+        }
+        Ok(!self.connecting)
+    }
+
+    /// Whether the server's side is not connected, as far as is known.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.connecting
+    }
+
+    /// Both sockets, the client's first, and what the client had said to begin with.
+    pub(crate) fn into_parts(self) -> (TcpStream, TcpStream, Said) {
+        let [client, server] = self.ends;
+        let [said, _] = self.flows;
+        let said = Said {
+            bytes: said.pending.into(),
+            ended: said.half != Half::Open,
+        };
+        (client.tcp, server.tcp, said)
     }
 
     /// The socket of one side.

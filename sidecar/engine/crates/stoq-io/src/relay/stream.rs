@@ -5,7 +5,7 @@ use mio::net::TcpStream;
 use quinn_proto::{Connection, StreamId};
 
 use super::down::{Down, Scratch};
-use super::up::Up;
+use super::up::{Said, Up};
 use super::{Fault, Ready, Turn};
 use crate::pool::BlockPool;
 
@@ -25,8 +25,15 @@ pub(crate) struct StreamRelay {
 }
 
 impl StreamRelay {
-    /// A relay whose stream was just opened here: `head` goes first.
-    pub(crate) fn opened(tcp: TcpStream, stream: StreamId, head: Bytes) -> Self {
+    /// A relay whose stream was just opened here: `head` goes first, then what the application
+    /// has `said` already. What it says is kept if it may have to be said again.
+    pub(crate) fn opened(
+        tcp: TcpStream,
+        stream: StreamId,
+        head: Bytes,
+        said: Said,
+        keep: bool,
+    ) -> Self {
         let ready = Ready {
             tcp_read: true,
             tcp_write: true,
@@ -38,7 +45,7 @@ impl StreamRelay {
             stream,
             ready,
             granted: false,
-            up: Up::new(head),
+            up: Up::new(head, said, keep),
             down: Down::new(Bytes::new()),
         }
     }
@@ -56,7 +63,7 @@ impl StreamRelay {
             stream,
             ready,
             granted: false,
-            up: Up::new(Bytes::new()),
+            up: Up::new(Bytes::new(), Said::default(), false),
             down: Down::new(first),
         }
     }
@@ -64,6 +71,21 @@ impl StreamRelay {
     /// Application bytes sent to and received from the peer.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.up.bytes, self.down.bytes)
+    }
+
+    /// Whether the peer has sent anything on the stream: then it took the connection.
+    pub(crate) fn answered(&self) -> bool {
+        self.down.begun()
+    }
+
+    /// Whether the flow could begin anew elsewhere, without anything lost.
+    pub(crate) fn repeatable(&self) -> bool {
+        self.up.is_kept() && !self.answered()
+    }
+
+    /// What the application has said, if all of it was kept; nothing is kept from now on.
+    pub(crate) fn take_said(&mut self) -> Option<Said> {
+        self.up.take_said()
     }
 
     /// Whether everything the application sent, and its end, was handed to the stream.

@@ -10,22 +10,67 @@ use stoq_wire::code::StreamCode;
 use super::{Fault, Half, READ, Ready, TURN_BUDGET};
 use crate::pool::BlockPool;
 
+/// Most bytes kept to be said again: one read. An application that says more before it has
+/// had an answer is not repeated.
+const KEPT: usize = READ;
+
+/// What an application has said so far, to be said again elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// Its first bytes, all of them.
+    pub(crate) bytes: Vec<u8>,
+    /// Whether they were its last.
+    pub(crate) ended: bool,
+}
+
 /// The sending direction of a relay.
 #[derive(Debug)]
 pub(crate) struct Up {
     pending: Bytes,
     half: Half,
+    /// Everything read so far, while it may have to be said again.
+    kept: Option<Vec<u8>>,
     /// Application bytes handed to the stream.
     pub(crate) bytes: u64,
 }
 
 impl Up {
-    /// A direction whose stream begins with `head`, which is not counted.
-    pub(crate) fn new(head: Bytes) -> Self {
+    /// A direction whose stream begins with `head`, which is not counted, and goes on with what
+    /// was `said` already. With `keep` it may have to be said once more.
+    pub(crate) fn new(head: Bytes, said: Said, keep: bool) -> Self {
+        let half = if said.ended { Half::Ending } else { Half::Open };
+        let pending = match said.bytes.is_empty() {
+            true => head,
+            false => [&head[..], &said.bytes[..]].concat().into(),
+        };
         Self {
-            pending: head,
-            half: Half::Open,
-            bytes: 0,
+            pending,
+            half,
+            bytes: said.bytes.len() as u64,
+            kept: keep.then_some(said.bytes),
+        }
+    }
+
+    /// What the application has said, if all of it was kept.
+    pub(crate) fn take_said(&mut self) -> Option<Said> {
+        Some(Said {
+            bytes: self.kept.take()?,
+            ended: self.half != Half::Open,
+        })
+    }
+
+    /// Whether all that the application has said was kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Keeps what was read while there is room for all of it.
+    fn keep(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            match kept.len() + self.pending.len() <= KEPT {
+                true => kept.extend_from_slice(&self.pending),
+                false => self.kept = None,
+            }
         }
     }
 
@@ -109,6 +154,7 @@ impl Up {
                 ready.tcp_read = length == room || ready.tcp_end;
                 self.bytes += length as u64;
                 self.pending = blocks.take_frozen(length);
+                self.keep();
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -52,6 +52,7 @@ impl Worker {
 
     /// Tells every peer that this is the end. The sockets go with the worker.
     pub(super) fn end(mut self) {
+        self.stop = true;
         let now = Instant::now();
         let code = if self.draining {
             ConnectionCode::Draining

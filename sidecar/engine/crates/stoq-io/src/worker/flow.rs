@@ -9,16 +9,38 @@ use mio::net::TcpStream;
 use quinn_proto::StreamId;
 use stoq_wire::head::FlowId;
 
+use super::failover::Trial;
 use super::peers::PeerKey;
 use crate::api::Link;
 use crate::counters::{FlowCounters, Party, SecurityPolicy, Suite};
 use crate::relay::pipe::Pipe;
 use crate::relay::stream::StreamRelay;
+use crate::relay::up::Said;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) tcp: TcpStream,
+    /// What was read of it already.
+    pub(crate) said: Said,
+    /// The endpoints it is tried at, when it goes to a service.
+    pub(crate) trial: Option<Box<Trial>>,
+}
+
+impl From<TcpStream> for Client {
+    fn from(tcp: TcpStream) -> Self {
+        Self {
+            tcp,
+            said: Said::default(),
+            trial: None,
+        }
+    }
+}
 
 /// A captured connection that is to be relayed over STOQ.
 #[derive(Debug)]
 pub(crate) struct Captured {
-    pub(crate) tcp: TcpStream,
+    pub(crate) client: Client,
     pub(crate) peer: PeerKey,
     pub(crate) info: FlowInfo,
 }
@@ -97,6 +119,8 @@ pub(crate) struct Slot {
     /// The STOQ connection that carries it, once there is one.
     pub(crate) connection: Option<usize>,
     pub(crate) info: Option<Box<FlowInfo>>,
+    /// The endpoints it is tried at, when it goes to a service.
+    pub(crate) trial: Option<Box<Trial>>,
     /// Tells this flow from an earlier one of the same key.
     pub(crate) serial: u64,
     /// Whether it is in the list of flows to run.

@@ -21,6 +21,7 @@ impl Worker {
             flow,
             connection: None,
             info: info.map(Box::new),
+            trial: None,
             serial,
             queued: false,
             deadline: None,
@@ -101,7 +102,11 @@ impl Worker {
         };
         let turn = relay.run(&mut link.quic, &mut self.blocks, &mut self.scratch);
         let stalled = relay.stalled();
+        let answered = relay.answered() && slot.trial.as_ref().is_some_and(|t| !t.is_settled());
         count_moved(slot);
+        if answered {
+            self.answered(key);
+        }
         self.activate(index);
         match turn {
             Turn::Waiting if stalled => self.grant_window(key, index),
@@ -116,8 +121,17 @@ impl Worker {
         let Flow::Pipe(pipe) = &mut self.flows[key].flow else {
             return;
         };
-        let turn = pipe.run(&mut self.blocks);
-        count_moved(&mut self.flows[key]);
+        let turn = match pipe.connected() {
+            Ok(true) => pipe.run(&mut self.blocks),
+            Ok(false) => return,
+            Err(error) => return self.fail_flow(key, Fault::Application(error), now),
+        };
+        let slot = &mut self.flows[key];
+        let answered = slot.trial.as_ref().is_some_and(|t| !t.is_settled());
+        count_moved(slot);
+        if answered {
+            self.answered(key);
+        }
         match turn {
             Turn::Waiting => {}
             Turn::More => self.queue(key),
@@ -165,6 +179,9 @@ impl Worker {
             Fault::Application(error) => Outcome::Application(error),
             Fault::Peer(code) => Outcome::Peer(code),
         };
+        if self.tried_elsewhere(key, &outcome, now) {
+            return;
+        }
         self.end_flow(key, code, outcome, now);
     }
 
@@ -199,14 +216,13 @@ impl Worker {
         flag: ResponseFlag,
         now: Instant,
     ) {
-        self.take_flow(
-            key,
-            Outcome::Connection {
-                why: Arc::clone(why),
-                flag,
-            },
-            now,
-        );
+        let outcome = Outcome::Connection {
+            why: Arc::clone(why),
+            flag,
+        };
+        if !self.tried_elsewhere(key, &outcome, now) {
+            self.take_flow(key, outcome, now);
+        }
     }
 
     /// Abandons a stream. What was sent completely is still delivered.
@@ -243,7 +259,7 @@ impl Worker {
         match slot.flow {
             Flow::Waiting(captured) => {
                 self.peers.forget(&captured.peer, key);
-                reset_on_close(&captured.tcp);
+                reset_on_close(&captured.client.tcp);
             }
             Flow::Relay(relay) | Flow::Connecting(relay) => {
                 self.return_window(&relay, slot.connection);
@@ -264,7 +280,7 @@ impl Worker {
         }
     }
 
-    fn detach(&mut self, index: usize, stream: StreamId, now: Instant) {
+    pub(super) fn detach(&mut self, index: usize, stream: StreamId, now: Instant) {
         let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
             return;
         };
@@ -306,11 +322,12 @@ impl Worker {
     }
 
     pub(super) fn flow_due(&mut self, key: usize, serial: u64, now: Instant) {
-        if self
-            .flows
-            .get(key)
-            .is_some_and(|slot| slot.serial == serial)
-        {
+        let slot = self.flows.get(key).filter(|slot| slot.serial == serial);
+        let Some(slot) = slot else { return };
+        if matches!(slot.flow, Flow::Relay(_)) {
+            // Its peer has had time enough to say that it does not take it.
+            self.settle(key);
+        } else if !self.tried_elsewhere(key, &Outcome::TimedOut, now) {
             self.end_flow(key, StreamCode::TimedOut, Outcome::TimedOut, now);
         }
     }
@@ -332,7 +349,7 @@ fn code_of(error: &std::io::Error, connecting: bool) -> StreamCode {
 }
 
 impl Worker {
-    fn return_window(&mut self, relay: &StreamRelay, connection: Option<usize>) {
+    pub(super) fn return_window(&mut self, relay: &StreamRelay, connection: Option<usize>) {
         if let Some(index) = connection.filter(|_| relay.granted) {
             self.reclaim_window(index);
             if self.extra_window == 0 {

@@ -250,7 +250,7 @@ impl Worker {
                     .workload_at(source.ip())
                     .map(party)
                     .unwrap_or_default();
-                self.connect_plain(stream, destination, info, now);
+                self.connect_plain(stream.into(), destination, info, now);
             }
             InboundPlaintext::Refuse(reason) => {
                 if reason == Reason::AccessDenied {

@@ -12,6 +12,7 @@ mod connection;
 mod connections;
 mod control;
 mod early;
+mod failover;
 mod flow;
 mod flows;
 mod handshakes;
@@ -20,6 +21,7 @@ mod info;
 mod observe;
 mod outbound;
 mod peers;
+mod plain;
 mod proofs;
 mod receive;
 mod recorded;
@@ -39,7 +41,8 @@ use quinn_proto::{Endpoint, ServerConfig, TransportConfig};
 use slab::Slab;
 
 pub(crate) use connection::{Link, Origin, Phase};
-pub(crate) use flow::{Captured, Direction, Flow, FlowInfo, Slot};
+pub(crate) use failover::Trial;
+pub(crate) use flow::{Captured, Client, Direction, Flow, FlowInfo, Slot};
 pub(crate) use peers::PeerKey;
 pub(crate) use start::{Listener, ListenerKind, Plan, Port, PortKind};
 

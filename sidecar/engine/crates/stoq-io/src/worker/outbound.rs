@@ -10,22 +10,66 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 use quinn_proto::Dir;
 use rand_core::{OsRng, RngCore};
-use stoq_core::table::{Outbound, Reason, Service, Workload, decide_outbound};
+use stoq_core::table::{Outbound, Reason, Service, Workload};
 use stoq_wire::head::{FlowId, StreamHead, StreamKind};
 
+use super::failover::ANSWER_TIMEOUT;
 use super::observe::{Outcome, suite};
 use super::peers::{Load, Placement, PoolLimits};
-use super::{Captured, Direction, FLOWS, Flow, FlowInfo, ListenerKind, PeerKey, Phase, Worker};
+use super::{
+    Captured, Client, Direction, FLOWS, Flow, FlowInfo, ListenerKind, PeerKey, Phase, Trial, Worker,
+};
 use crate::counters::{Party, ResponseFlag, SecurityPolicy};
 use crate::mailbox::Command;
 use crate::original_destination::original_destination;
 use crate::relay::stream::StreamRelay;
+use crate::relay::up::Said;
 use crate::socket::tcp;
 use crate::socket::udp::canonical;
 
 /// The port that capture redirects to the outbound listener and nobody listens on:
 /// connecting to it proves that capture works.
 const PROBE_PORT: u16 = 14002;
+
+/// A connection of the application that is on its way out.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) tcp: TcpStream,
+    source: SocketAddr,
+    /// What the application dialled.
+    dialled: SocketAddr,
+    /// What was read of it already.
+    said: Said,
+    /// Its flow's id and beginning, when it has been elsewhere.
+    begun: Option<(FlowId, Instant)>,
+    /// Where it has been.
+    pub(super) earlier: Option<Box<Trial>>,
+}
+
+impl Outgoing {
+    fn new(tcp: TcpStream, source: SocketAddr, dialled: SocketAddr) -> Self {
+        Self {
+            tcp,
+            source,
+            dialled,
+            said: Said::default(),
+            begun: None,
+            earlier: None,
+        }
+    }
+
+    /// One that failed where it was: it goes elsewhere as the same flow.
+    pub(super) fn again(tcp: TcpStream, said: Said, info: &FlowInfo, trial: Box<Trial>) -> Self {
+        Self {
+            tcp,
+            source: info.source,
+            dialled: trial.dialled,
+            said,
+            begun: Some((info.flow, info.started)),
+            earlier: Some(trial),
+        }
+    }
+}
 
 impl Worker {
     /// A captured connection: decides where it goes.
@@ -42,47 +86,66 @@ impl Worker {
             self.keep_early(ListenerKind::Outbound, stream, source, now);
             return;
         }
-        let pick = self.pick();
         let table = Arc::clone(&self.table);
-        match decide_outbound(&table, dialled, pick) {
+        let outbound = self.decide(&table, dialled, None, now);
+        self.pursue(Outgoing::new(stream, source, dialled), outbound, now);
+    }
+
+    /// Sends a connection where it was decided that it goes.
+    pub(super) fn pursue(&mut self, outgoing: Outgoing, outbound: Outbound<'_>, now: Instant) {
+        match outbound {
             Outbound::Mesh {
                 peer,
                 stoq,
                 expect,
                 destination,
-                service,
+                ..
             } => {
-                let mut info = self.info(Direction::Outbound, source, destination, now);
+                let mut info = self.outgoing_info(&outgoing, destination, now);
                 info.peer = party(peer);
-                info.service = service.map(named);
                 info.policy = SecurityPolicy::MutualTls;
                 let peer = PeerKey {
                     address: stoq,
                     expect: Some(expect),
                 };
-                self.relay_to_owner(
-                    Captured {
-                        tcp: stream,
-                        peer,
-                        info,
-                    },
-                    now,
-                );
+                let client = self.client(outgoing, &info, true);
+                self.relay_to_owner(Captured { client, peer, info }, now);
             }
-            Outbound::Passthrough {
-                destination,
-                service,
-            } => {
-                let mut info = self.info(Direction::Outbound, source, destination, now);
-                info.service = service.map(named);
+            Outbound::Passthrough { destination, .. } => {
+                let info = self.outgoing_info(&outgoing, destination, now);
                 self.counters().passed_through();
-                self.connect_plain(stream, destination, info, now);
+                let client = self.client(outgoing, &info, false);
+                self.connect_plain(client, destination, info, now);
             }
             Outbound::Own { destination } => {
-                let info = self.info(Direction::Outbound, source, destination, now);
-                self.connect_plain(stream, destination, info, now);
+                let info = self.outgoing_info(&outgoing, destination, now);
+                let client = self.client(outgoing, &info, false);
+                self.connect_plain(client, destination, info, now);
             }
-            Outbound::Refuse(reason) => self.refuse(stream, dialled, reason),
+            Outbound::Refuse(reason) => self.refuse(outgoing.tcp, outgoing.dialled, reason),
+        }
+    }
+
+    fn outgoing_info(
+        &self,
+        outgoing: &Outgoing,
+        destination: SocketAddr,
+        now: Instant,
+    ) -> FlowInfo {
+        let mut info = self.info(Direction::Outbound, outgoing.source, destination, now);
+        info.service = self.table.service_at(outgoing.dialled.ip()).map(named);
+        if let Some((flow, started)) = outgoing.begun {
+            (info.flow, info.started) = (flow, started);
+        }
+        info
+    }
+
+    fn client(&self, outgoing: Outgoing, info: &FlowInfo, meshed: bool) -> Client {
+        let trial = self.trial(outgoing.dialled, outgoing.earlier, info, meshed);
+        Client {
+            tcp: outgoing.tcp,
+            said: outgoing.said,
+            trial,
         }
     }
 
@@ -157,10 +220,13 @@ impl Worker {
         let info = captured.info.clone();
         let address = captured.peer.address;
         if self.refuses_ipv4(address) {
-            self.refuse(captured.tcp, address, Reason::Ipv4Refused);
+            self.refuse(captured.client.tcp, address, Reason::Ipv4Refused);
             return;
         }
+        let mut captured = captured;
+        let trial = captured.client.trial.take();
         let key = self.insert_flow(Flow::Waiting(Box::new(captured)), Some(info));
+        self.flows[key].trial = trial;
         self.set_deadline(key, now + self.opening_timeout());
         self.place(key, now);
     }
@@ -254,7 +320,10 @@ impl Worker {
         };
         match std::mem::replace(&mut slot.flow, placeholder) {
             Flow::Waiting(captured) => {
-                let Captured { mut tcp, info, .. } = *captured;
+                let Captured { client, info, .. } = *captured;
+                let Client { mut tcp, said, .. } = client;
+                let keep = slot.trial.as_ref().is_some_and(|trial| trial.may_repeat);
+                let unanswered = slot.trial.is_some();
                 if let (Some(info), Some(evidence)) = (&mut slot.info, evidence) {
                     info.suite = Some(suite(&evidence));
                     let proven = evidence
@@ -267,8 +336,12 @@ impl Worker {
                 let both = Interest::READABLE | Interest::WRITABLE;
                 let head = encode(StreamKind::Tcp, &info);
                 let registered = self.poll.registry().register(&mut tcp, token, both);
-                slot.flow = Flow::Relay(Box::new(StreamRelay::opened(tcp, stream, head)));
+                slot.flow =
+                    Flow::Relay(Box::new(StreamRelay::opened(tcp, stream, head, said, keep)));
                 self.count_opened(key);
+                if unanswered {
+                    self.set_deadline(key, now + ANSWER_TIMEOUT);
+                }
                 match registered {
                     Ok(()) => self.queue(key),
                     Err(error) => {
@@ -279,51 +352,6 @@ impl Worker {
             }
             Flow::ApiWaiting { link, .. } => self.open_api(key, index, stream, link, now),
             other => slot.flow = other,
-        }
-    }
-
-    /// Connects plaintext to where it was going.
-    pub(super) fn connect_plain(
-        &mut self,
-        mut client: TcpStream,
-        destination: SocketAddr,
-        info: FlowInfo,
-        now: Instant,
-    ) {
-        if self.refuses_ipv4(destination) {
-            self.refuse(client, destination, Reason::Ipv4Refused);
-            return;
-        }
-        if self
-            .listeners
-            .iter()
-            .any(|listener| listener.address == destination)
-        {
-            self.refuse(client, destination, Reason::Loop);
-            return;
-        }
-        let mut server = match tcp::connect(destination) {
-            Ok(server) => server,
-            Err(error) => {
-                self.counters().refused(Reason::ConnectFailed);
-                self.turn_away(client, destination, format_args!("{error}"));
-                return;
-            }
-        };
-        let entry = self.flows.vacant_key();
-        let both = Interest::READABLE | Interest::WRITABLE;
-        let registry = self.poll.registry();
-        let registered = registry
-            .register(&mut client, Token(FLOWS + entry * 2), both)
-            .and_then(|()| registry.register(&mut server, Token(FLOWS + entry * 2 + 1), both));
-        let pipe = crate::relay::pipe::Pipe::new(client, server);
-        let key = self.insert_flow(Flow::Pipe(Box::new(pipe)), Some(info));
-        debug_assert_eq!(key, entry);
-        self.set_deadline(key, now + super::inbound::CONNECT_TIMEOUT);
-        self.count_opened(key);
-        if let Err(error) = registered {
-            let code = stoq_wire::code::StreamCode::Cancelled;
-            self.end_flow(key, code, Outcome::Application(error), now);
         }
     }
 }
@@ -362,7 +390,7 @@ pub(super) fn party(workload: &Workload) -> Party {
     }
 }
 
-fn named(service: &Service) -> (Arc<str>, Arc<str>) {
+pub(super) fn named(service: &Service) -> (Arc<str>, Arc<str>) {
     (
         service.name.as_str().into(),
         service.namespace.as_str().into(),

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stoq_core::authorise::Expect;
 use stoq_wire::code::ConnectionCode;
 
+use super::observe::Outcome;
 use super::{Origin, Phase, Timer, Worker};
+use crate::counters::ResponseFlag;
 
 /// Certificates are valid through their last second.
 const EXPIRY_GRACE: Duration = Duration::from_secs(1);
@@ -66,8 +68,9 @@ impl Worker {
         self.set_link_timer(index, now + SILENCE, timer);
     }
 
-    /// New flows get another connection if the peer has still said nothing. Those on
-    /// this one wait: it may come back until its idle timeout.
+    /// New flows get another connection if the peer has still said nothing. Those on this one
+    /// wait, unless they can begin anew at another endpoint: it may come back until its idle
+    /// timeout.
     pub(super) fn silence_due(&mut self, index: usize, serial: u64, now: Instant) {
         let Some(link) = self.link_of(index, serial) else {
             return;
@@ -77,10 +80,21 @@ impl Worker {
             return;
         }
         link.suspect = true;
-        let remote = link.quic.remote_address();
-        self.shared.log.warn(format_args!(
-            "{remote} does not answer on its connection; new flows dial again"
-        ));
+        let flows = link.flows();
+        let why = format!(
+            "{} does not answer on its connection",
+            link.quic.remote_address()
+        );
+        self.shared
+            .log
+            .warn(format_args!("{why}; new flows dial again"));
+        let outcome = Outcome::Connection {
+            why: why.into(),
+            flag: ResponseFlag::NetworkPolicy,
+        };
+        for key in flows {
+            self.tried_elsewhere(key, &outcome, now);
+        }
     }
 
     /// Looks at the peer's certificate again when it has run out, at Unix time `expires`.

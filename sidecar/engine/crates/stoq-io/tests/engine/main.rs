@@ -5,6 +5,7 @@ mod access;
 mod api;
 mod drain;
 mod early;
+mod failover;
 mod hostile;
 mod identity;
 mod mesh;

@@ -10,7 +10,7 @@ fn a_workload_of_the_mesh_is_reached_over_stoq_as_the_identity_bound_to_it() {
         expect,
         destination,
         service,
-    } = decide_outbound(&table, at("[fd00::4]:80"), 0)
+    } = decide(&table, at("[fd00::4]:80"), 0)
     else {
         panic!("not over the mesh");
     };
@@ -25,7 +25,7 @@ fn a_workload_of_the_mesh_is_reached_over_stoq_as_the_identity_bound_to_it() {
 fn a_peer_with_both_families_is_dialled_over_ipv6_whichever_was_dialled() {
     let table = table();
     for dialled in ["10.0.0.3:80", "[fd00::3]:80", "[::ffff:10.0.0.3]:80"] {
-        let Outbound::Mesh { stoq, .. } = decide_outbound(&table, at(dialled), 0) else {
+        let Outbound::Mesh { stoq, .. } = decide(&table, at(dialled), 0) else {
             panic!("{dialled} is not over the mesh");
         };
         assert_eq!(stoq, at("[fd00::3]:14008"), "{dialled}");
@@ -35,7 +35,7 @@ fn a_peer_with_both_families_is_dialled_over_ipv6_whichever_was_dialled() {
 #[test]
 fn a_peer_is_dialled_over_ipv4_where_this_workload_has_no_ipv6() {
     let table = table_with(|t| t["own"]["addresses"] = json!(["10.0.0.2"]));
-    let Outbound::Mesh { stoq, .. } = decide_outbound(&table, at("[fd00::3]:80"), 0) else {
+    let Outbound::Mesh { stoq, .. } = decide(&table, at("[fd00::3]:80"), 0) else {
         panic!("not over the mesh");
     };
     assert_eq!(stoq, at("10.0.0.3:14008"));
@@ -48,7 +48,7 @@ fn a_virtual_address_becomes_an_endpoint_and_its_target_port() {
         destination,
         service,
         ..
-    } = decide_outbound(&table, at("[fd53::10]:5432"), 0)
+    } = decide(&table, at("[fd53::10]:5432"), 0)
     else {
         panic!("not over the mesh");
     };
@@ -64,7 +64,7 @@ fn every_virtual_address_of_a_service_leads_to_it() {
         "10.96.0.10:5432",
         "[::ffff:10.96.0.10]:5432",
     ] {
-        let Outbound::Mesh { service, .. } = decide_outbound(&table, at(vip), 0) else {
+        let Outbound::Mesh { service, .. } = decide(&table, at(vip), 0) else {
             panic!("{vip} is not over the mesh");
         };
         assert_eq!(service.unwrap().name, "db", "{vip}");
@@ -78,7 +78,7 @@ fn an_endpoint_s_own_target_ports_go_before_the_service_s() {
     });
     for (dialled, reached) in [(5432, "[fd00::3]:25432"), (80, "[fd00::3]:8080")] {
         let Outbound::Mesh { destination, .. } =
-            decide_outbound(&table, at(&format!("[fd53::10]:{dialled}")), 0)
+            decide(&table, at(&format!("[fd53::10]:{dialled}")), 0)
         else {
             panic!("not over the mesh");
         };
@@ -89,7 +89,7 @@ fn an_endpoint_s_own_target_ports_go_before_the_service_s() {
 #[test]
 fn endpoints_are_chosen_in_proportion_to_their_weights() {
     let table = table();
-    let chosen = |pick| match decide_outbound(&table, at("[fd53::10]:80"), pick) {
+    let chosen = |pick| match decide(&table, at("[fd53::10]:80"), pick) {
         Outbound::Mesh { peer, .. } => peer.name.clone(),
         other => panic!("{other:?}"),
     };
@@ -102,7 +102,7 @@ fn endpoints_are_chosen_in_proportion_to_their_weights() {
 fn an_endpoint_of_weight_zero_is_drained() {
     let table = table_with(|t| t["services"][0]["endpoints"][1]["weight"] = json!(0));
     for pick in 0..5 {
-        let Outbound::Mesh { peer, .. } = decide_outbound(&table, at("[fd53::10]:80"), pick) else {
+        let Outbound::Mesh { peer, .. } = decide(&table, at("[fd53::10]:80"), pick) else {
             panic!("not over the mesh");
         };
         assert_eq!(peer.name, "db-0");
@@ -113,7 +113,7 @@ fn an_endpoint_of_weight_zero_is_drained() {
 fn a_service_without_open_endpoints_is_refused() {
     let table = table_with(|t| t["services"][0]["endpoints"] = json!([]));
     assert_eq!(
-        decide_outbound(&table, at("[fd53::10]:80"), 0),
+        decide(&table, at("[fd53::10]:80"), 0),
         Outbound::Refuse(Reason::NoEndpoint)
     );
 }
@@ -121,7 +121,7 @@ fn a_service_without_open_endpoints_is_refused() {
 #[test]
 fn a_port_that_the_service_does_not_have_is_refused() {
     assert_eq!(
-        decide_outbound(&table(), at("[fd53::10]:22"), 0),
+        decide(&table(), at("[fd53::10]:22"), 0),
         Outbound::Refuse(Reason::NoSuchPort)
     );
 }
@@ -130,7 +130,7 @@ fn a_port_that_the_service_does_not_have_is_refused() {
 fn only_the_identities_of_a_service_serve_it() {
     let table = table_with(|t| t["services"][0]["spiffe_ids"] = json!([WEB]));
     assert_eq!(
-        decide_outbound(&table, at("[fd53::10]:80"), 0),
+        decide(&table, at("[fd53::10]:80"), 0),
         Outbound::Refuse(Reason::NoAuthorisedEndpoint)
     );
 }
@@ -139,7 +139,7 @@ fn only_the_identities_of_a_service_serve_it() {
 fn any_of_several_identities_serves_a_service() {
     let table = table_with(|t| t["services"][0]["spiffe_ids"] = json!([WEB, DB]));
     assert!(matches!(
-        decide_outbound(&table, at("[fd53::10]:80"), 0),
+        decide(&table, at("[fd53::10]:80"), 0),
         Outbound::Mesh { .. }
     ));
 }
@@ -148,7 +148,7 @@ fn any_of_several_identities_serves_a_service() {
 fn a_service_that_names_identities_is_not_served_from_outside_the_mesh() {
     let table = table_with(|t| t["services"][1]["spiffe_ids"] = json!([DB]));
     assert_eq!(
-        decide_outbound(&table, at("[fd53::11]:443"), 0),
+        decide(&table, at("[fd53::11]:443"), 0),
         Outbound::Refuse(Reason::NoAuthorisedEndpoint)
     );
 }
@@ -157,7 +157,7 @@ fn a_service_that_names_identities_is_not_served_from_outside_the_mesh() {
 fn the_outside_is_reached_under_allow_only() {
     let open = table();
     assert_eq!(
-        decide_outbound(&open, at("192.0.2.1:443"), 0),
+        decide(&open, at("192.0.2.1:443"), 0),
         Outbound::Passthrough {
             destination: at("192.0.2.1:443"),
             service: None
@@ -165,7 +165,7 @@ fn the_outside_is_reached_under_allow_only() {
     );
     let closed = table_with(|t| t["outbound"] = json!("meshOnly"));
     assert_eq!(
-        decide_outbound(&closed, at("192.0.2.1:443"), 0),
+        decide(&closed, at("192.0.2.1:443"), 0),
         Outbound::Refuse(Reason::NotInMesh)
     );
 }
@@ -176,7 +176,7 @@ fn a_service_outside_the_mesh_is_reached_under_allow_only() {
     let Outbound::Passthrough {
         destination,
         service,
-    } = decide_outbound(&open, at("[fd53::11]:443"), 0)
+    } = decide(&open, at("[fd53::11]:443"), 0)
     else {
         panic!("not passed through");
     };
@@ -184,7 +184,7 @@ fn a_service_outside_the_mesh_is_reached_under_allow_only() {
     assert_eq!(service.unwrap().name, "outside");
     let closed = table_with(|t| t["outbound"] = json!("meshOnly"));
     assert_eq!(
-        decide_outbound(&closed, at("[fd53::11]:443"), 0),
+        decide(&closed, at("[fd53::11]:443"), 0),
         Outbound::Refuse(Reason::NotInMesh)
     );
 }
@@ -194,7 +194,7 @@ fn a_workload_that_dials_itself_stays_in_its_pod() {
     let table = table();
     for own in ["[fd00::2]:80", "10.0.0.2:80", "[::1]:80"] {
         assert_eq!(
-            decide_outbound(&table, at(own), 0),
+            decide(&table, at(own), 0),
             Outbound::Own {
                 destination: at(own)
             }
@@ -210,7 +210,7 @@ fn a_service_may_lead_back_to_the_workload_that_dialled_it() {
         t["services"][1]["endpoints"] = json!([{"address": "fd00::2"}]);
     });
     assert_eq!(
-        decide_outbound(&table, at("[fd53::11]:443"), 0),
+        decide(&table, at("[fd53::11]:443"), 0),
         Outbound::Own {
             destination: at("[fd00::2]:443")
         }
@@ -223,7 +223,7 @@ fn the_mesh_s_own_ports_are_refused_on_itself_and_on_peers() {
     for port in OWN_PORTS {
         for host in ["[fd00::2]", "[fd00::3]", "127.0.0.1"] {
             assert_eq!(
-                decide_outbound(&table, at(&format!("{host}:{port}")), 0),
+                decide(&table, at(&format!("{host}:{port}")), 0),
                 Outbound::Refuse(Reason::ForbiddenPort),
                 "{host}:{port}"
             );
@@ -234,7 +234,7 @@ fn the_mesh_s_own_ports_are_refused_on_itself_and_on_peers() {
 #[test]
 fn a_host_outside_the_mesh_may_use_any_port() {
     assert!(matches!(
-        decide_outbound(&table(), at("192.0.2.1:14001"), 0),
+        decide(&table(), at("192.0.2.1:14001"), 0),
         Outbound::Passthrough { .. }
     ));
 }
@@ -243,7 +243,7 @@ fn a_host_outside_the_mesh_may_use_any_port() {
 fn before_the_first_table_everything_is_refused() {
     let table = Table::closed();
     assert_eq!(
-        decide_outbound(&table, at("[fd00::3]:80"), 0),
+        decide(&table, at("[fd00::3]:80"), 0),
         Outbound::Refuse(Reason::NotInMesh)
     );
 }

@@ -71,7 +71,7 @@ proptest! {
     fn plaintext_never_leaves_for_a_workload_of_the_mesh(
         table in any_table(), destination in socket(), pick: u64,
     ) {
-        match decide_outbound(&table, destination, pick) {
+        match decide(&table, destination, pick) {
             Outbound::Passthrough { destination, .. } => {
                 prop_assert!(table.workload_at(destination.ip()).is_none());
                 prop_assert_eq!(table.outbound(), OutboundMode::Allow);
@@ -88,7 +88,7 @@ proptest! {
         table in any_table(), destination in socket(), pick: u64,
     ) {
         if let Outbound::Mesh { peer, stoq, expect, destination, service } =
-            decide_outbound(&table, destination, pick)
+            decide(&table, destination, pick)
         {
             prop_assert_eq!(&expect, &peer.spiffe_id);
             prop_assert!(peer.addresses.contains(&destination.ip()));
@@ -103,7 +103,7 @@ proptest! {
 
     #[test]
     fn a_virtual_address_is_never_dialled_itself(table in any_table(), pick: u64) {
-        match decide_outbound(&table, at("[fd53::1]:80"), pick) {
+        match decide(&table, at("[fd53::1]:80"), pick) {
             Outbound::Mesh { destination, .. }
             | Outbound::Passthrough { destination, .. }
             | Outbound::Own { destination } => {
