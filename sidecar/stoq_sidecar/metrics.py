@@ -164,6 +164,7 @@ def engine_families(snapshot: Snapshot) -> Iterator[Metric]:
             family.add_metric((value,), count)
         yield family
     yield _access(snapshot)
+    yield from _services(snapshot)
     yield _handshakes(snapshot)
     yield from _flow_families(snapshot.flows)
     yield GaugeMetricFamily("stoq_workers", "Worker threads", value=snapshot.workers)
@@ -244,6 +245,30 @@ def _access(snapshot: Snapshot) -> Metric:
     for said in snapshot.access:
         family.add_metric((said.policy, said.action, str(said.dry_run).lower()), said.flows)
     return family
+
+
+def _services(snapshot: Snapshot) -> Iterator[Metric]:
+    names = ("destination_service", "destination_service_name", "destination_service_namespace")
+    failovers = CounterMetricFamily(
+        "stoq_endpoint_failovers",
+        "Connections that failed at one endpoint and were tried at another",
+        labels=names,
+    )
+    ejections = CounterMetricFamily(
+        "stoq_endpoint_ejections",
+        "Times that an endpoint was ejected because connections to it failed",
+        labels=names,
+    )
+    ejected = GaugeMetricFamily(
+        "stoq_endpoints_ejected", "Endpoints that get no connections now", labels=names
+    )
+    for service in snapshot.services:
+        name, namespace = service.destination_service_name, service.destination_service_namespace
+        labels = (f"{name}.{namespace}.stoq", name, namespace)
+        failovers.add_metric(labels, service.failovers)
+        ejections.add_metric(labels, service.ejections)
+        ejected.add_metric(labels, len(service.ejected))
+    yield from (failovers, ejections, ejected)
 
 
 def _handshakes(snapshot: Snapshot) -> Metric:

@@ -19,7 +19,16 @@ from stoq._engine import (
 )
 from stoq.engine.facade import Engine
 from stoq.engine.settings import EngineSettings, Limits, Listener, Pool, Transport
-from stoq.engine.snapshot import Access, ConnectionInfo, Counters, Flow, Gauges, Histogram, Snapshot
+from stoq.engine.snapshot import (
+    Access,
+    ConnectionInfo,
+    Counters,
+    Flow,
+    Gauges,
+    Histogram,
+    Service,
+    Snapshot,
+)
 
 __all__ = [
     "Access",
@@ -36,6 +45,7 @@ __all__ = [
     "Limits",
     "Listener",
     "Pool",
+    "Service",
     "Snapshot",
     "TlsContext",
     "Transport",

@@ -90,6 +90,19 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     flows: int
 
 
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """How the endpoints of one service have failed."""
+
+    destination_service_name: str
+    destination_service_namespace: str
+    failovers: int
+    """Connections that failed at one endpoint and were tried at another."""
+    ejections: int
+    """Times that an endpoint was ejected because of a connection to this service."""
+    ejected: tuple[str, ...]
+    """Endpoints that get no connections now: addresses with ports."""
+
+
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Flows that share their labels. A label that is not known is `unknown`."""
 
@@ -132,6 +145,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     connections_closed: dict[str, int]
     """Established connections closed, by connection code."""
     access: tuple[Access, ...]
+    services: tuple[Service, ...]
+    """Those of which an endpoint has failed."""
     handshake_seconds: Histogram
     flows: tuple[Flow, ...]
     access_log_dropped: int

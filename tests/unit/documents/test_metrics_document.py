@@ -50,6 +50,15 @@ def _snapshot() -> snapshot.Snapshot:
         streams_refused=one,
         connections_closed=one,
         access=(snapshot.Access(policy="x", action="deny", dry_run=False, flows=1),),
+        services=(
+            snapshot.Service(
+                destination_service_name="x",
+                destination_service_namespace="x",
+                failovers=1,
+                ejections=1,
+                ejected=("x",),
+            ),
+        ),
         handshake_seconds=snapshot.Histogram(bounds=(1.0,), counts=(1, 0), sum=1.0),
         flows=(
             snapshot.Flow(

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from stoq.engine import Engine, EngineSettings, Flow, Listener, Snapshot, TlsContext
+from stoq.engine import Engine, EngineSettings, Flow, Listener, Service, Snapshot, TlsContext
 from stoq.engine.snapshot import Counters, Gauges
 from stoq_sidecar.discovery import DiscoveryStatus
 from stoq_sidecar.metrics import COUNTERS, FLOW_LABELS, GAUGES, Metrics, Sources
@@ -109,6 +109,21 @@ def test_a_service_that_was_not_dialled_is_unknown(snapshot: Snapshot) -> None:
     samples = page(msgspec.structs.replace(snapshot, flows=(plain,)))
     labels = {"destination_service": "unknown"}
     assert value(samples, "stoq_tcp_sent_bytes_total", **labels) == 100
+
+
+def test_endpoints_that_fail_are_counted_by_service(snapshot: Snapshot) -> None:
+    failing = Service(
+        destination_service_name="db",
+        destination_service_namespace="shop",
+        failovers=4,
+        ejections=2,
+        ejected=("[fd00::3]:5432",),
+    )
+    samples = page(msgspec.structs.replace(snapshot, services=(failing,)))
+    labels = {"destination_service": "db.shop.stoq", "destination_service_namespace": "shop"}
+    assert value(samples, "stoq_endpoint_failovers_total", **labels) == 4
+    assert value(samples, "stoq_endpoint_ejections_total", **labels) == 2
+    assert value(samples, "stoq_endpoints_ejected", **labels) == 1
 
 
 def test_identity_and_registry_are_on_the_page(snapshot: Snapshot) -> None:
