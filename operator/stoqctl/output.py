@@ -7,6 +7,7 @@ from typing import Any, Final
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 PLAIN_WIDTH: Final = 220
 """Columns when the output is no terminal: nobody wraps a pipe."""
@@ -16,8 +17,9 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 def console() -> Console:
     """Where people read."""
-    found = Console()
-    return found if found.is_terminal else Console(width=PLAIN_WIDTH)
+    # Without emoji: `:100:` in an address is no picture.
+    found = Console(emoji=False)
+    return found if found.is_terminal else Console(width=PLAIN_WIDTH, emoji=False)
 
 
 def print_json(value: Any) -> None:
@@ -44,7 +46,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(cell.replace("[", "\\[") for cell in row))
+        made.add_row(*map(Text, row))
     return made
 
 

@@ -38,6 +38,12 @@ def test_connections_show_what_was_negotiated(sidecar, stoqctl):
     }
 
 
+def test_an_address_is_printed_as_it_is(sidecar, stoqctl):
+    remote = "[fd73:746f:7100:100::9]:14008"
+    sidecar.pages["/connections"] = [CONNECTION | {"remote": remote}]
+    assert remote in stoqctl("connections", "--admin", sidecar.url)[1]
+
+
 def test_a_handshake_that_is_not_over_is_shown_as_such(sidecar, stoqctl):
     nothing = {"spiffe_id": None, "key_exchange": None, "signature": None, "cipher": None}
     sidecar.pages["/connections"] = [CONNECTION | nothing | {"state": "handshake"}]
