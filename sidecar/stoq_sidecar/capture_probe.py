@@ -11,6 +11,7 @@ import logging
 from typing import Final
 
 from stoq import constants
+from stoq.settings.kinds import join_host_and_port
 from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.readiness import Readiness
 
@@ -30,7 +31,7 @@ rules may come later."""
 
 async def probe(host: str, nonce: bytes, port: int = constants.PROBE_PORT) -> str | None:
     """Dials `host`; None when the nonce came back, else what is wrong."""
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = join_host_and_port(host, port)
     try:
         async with asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_connection(host, port)

@@ -13,7 +13,7 @@ from stoq.api.stream import ByteStream, ConnectionLost
 from stoq.engine import Engine, HybridKey, Snapshot, TlsContext
 from stoq.pem import certificates
 from stoq.registry import RegistryState, TrustEntry
-from stoq.settings.kinds import split_host_and_port
+from stoq.settings.kinds import join_host_and_port, split_host_and_port
 from stoq_sidecar.ca_client import SigningError, read_token
 from stoq_sidecar.engine_settings import Surroundings, engine_settings
 from stoq_sidecar.identity import reset_secret
@@ -150,5 +150,5 @@ class ControlDialler:
                 f"cannot resolve {host!r} (STOQ_CONTROL_ADDRESS): {error}"
             ) from error
         address = str(found[0][4][0])
-        remote = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        remote = join_host_and_port(address, port)
         return await self._engine.dialler(remote, self._expect).open()

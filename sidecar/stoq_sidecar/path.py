@@ -13,6 +13,7 @@ from typing import Final
 from stoq.api.stream import CANCELLED, Dialler, StreamError
 from stoq.engine import ConnectionInfo
 from stoq.registry import RegistryState, WorkloadEntry
+from stoq.settings.kinds import join_host_and_port
 
 PATIENCE: Final = 4.0
 """Seconds until a path counts as blocked: a lost first packet is sent again after one second."""
@@ -73,7 +74,7 @@ class Prober:
 
     async def measure(self, workload: WorkloadEntry, address: str) -> PathReport:
         """The way to `workload` at `address`. Never raises for what the network does."""
-        remote = f"[{address}]:{workload.port}" if ":" in address else f"{address}:{workload.port}"
+        remote = join_host_and_port(address, workload.port)
         loop = asyncio.get_running_loop()
         started = loop.time()
         error, opened = "", 0.0

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stoq.settings.kinds import join_host_and_port
+
 HACK = Path(__file__).resolve().parents[2] / "hack" / "cluster"
 
 UP_SECONDS = 600.0
@@ -101,7 +103,7 @@ def versions(addresses: Sequence[str]) -> list[int]:
 
 
 def url(address: str, port: int = 8080) -> str:
-    return f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
+    return f"http://{join_host_and_port(address, port)}/"
 
 
 def answer_addresses(nslookup: str) -> list[str]:

@@ -134,6 +134,11 @@ def split_host_and_port(value: str) -> tuple[str, int]:
     return (host[1:-1] if bracketed else host), int(port)
 
 
+def join_host_and_port(host: str, port: int) -> str:
+    """What `split_host_and_port` reads; `host` is a name or an address without brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def as_text(value: Any) -> str:
     """The text of a TOML value. Raises ValueError for what no option can be (tables, dates)."""
     if isinstance(value, bool):
