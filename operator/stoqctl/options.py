@@ -50,6 +50,17 @@ Namespace = Annotated[
     ),
 ]
 
+Namespaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        metavar="NAME",
+        help="Only this namespace; may be repeated.",
+        show_default=False,
+    ),
+]
+
 Kubeconfig = Annotated[
     str,
     typer.Option("--kubeconfig", metavar="FILE", help="Where the cluster is.", show_default=False),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.access import Cluster, Failed, hack_cluster, url, versions
-from cluster.pods import WAIT, pod, serve, service
+from cluster.access import Cluster, Failed, hack_cluster, url
+from cluster.families import FAMILIES, answers_by_every_address
+from cluster.pods import WAIT, pod, serve
 from clusterlib import modules, record
 from clusterlib.plan import Plan
 
@@ -44,7 +45,7 @@ def on_the_machine() -> set[str]:
     return lines | {str(path) for path in found} | {f"{k}: {k.read_text()}" for k in kernel}
 
 
-@pytest.mark.parametrize(("family", "expected"), [("ipv4", [4]), ("dual", [6, 4])])
+@pytest.mark.parametrize(("family", "expected"), FAMILIES)
 def test_a_cluster_of_another_family_works_and_leaves_nothing(
     family: str, expected: list[int]
 ) -> None:
@@ -54,18 +55,7 @@ def test_a_cluster_of_another_family_works_and_leaves_nothing(
         assert kept is not None
         own = marks(modules.plan_of(kept))
         assert any(mark in line for line in on_the_machine() for mark in own)
-        first, second = cluster.nodes()
-        web = service("web")
-        if len(expected) > 1:
-            web["spec"]["ipFamilyPolicy"] = "RequireDualStack"
-        cluster.apply(pod("client", WAIT, first), pod("web", serve("hi"), second), web)
-        cluster.ready("client", "web")
-        assert versions(cluster.addresses("web")) == expected
-        for address in cluster.addresses("web"):
-            assert cluster.fetch("client", url(address)) == "hi"
-        for address in cluster.get("service", "web")["spec"]["clusterIPs"]:
-            assert cluster.fetch("client", url(address, 80)) == "hi"
-        assert cluster.fetch("client", "http://web.default/") == "hi"
+        answers_by_every_address(cluster, expected, "web.default")
     left = on_the_machine() - before
     assert [line for line in left if any(mark in line for mark in (*own, "kernel"))] == []
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from cluster.access import HACK, Cluster, hack_cluster, url, versions
+from cluster.access import HACK, Cluster, hack_cluster
+from cluster.families import FAMILIES, answers_by_every_address
 from cluster.mesh import Mesh
-from cluster.pods import WAIT, pod, serve, service
 from cluster.witness import Witness
 
 IMAGES = HACK.parents[1] / ".stoq" / "images"
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("family", "expected"), [("ipv4", [4]), ("dual", [6, 4])])
+@pytest.mark.parametrize(("family", "expected"), FAMILIES)
 def test_the_mesh_carries_every_ip_version(
     family: str, expected: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -25,18 +25,7 @@ def test_the_mesh_carries_every_ip_version(
         mesh = Mesh(cluster)
         mesh.install()
         with mesh.namespace() as shop:
-            first, second = shop.nodes()
-            web = service("web")
-            if len(expected) > 1:
-                web["spec"]["ipFamilyPolicy"] = "RequireDualStack"
-            shop.apply(pod("client", WAIT, first), pod("web", serve("hi"), second), web)
-            shop.ready("client", "web")
-            assert versions(shop.addresses("web")) == expected
-            for address in shop.addresses("web"):
-                assert shop.fetch("client", url(address)) == "hi"
-            for address in shop.get("service", "web")["spec"]["clusterIPs"]:
-                assert shop.fetch("client", url(address, 80)) == "hi"
-            assert shop.fetch("client", "http://web/") == "hi"
+            answers_by_every_address(shop, expected, "web")
         witness.stop()
         assert witness.meshed()
         assert witness.plaintext() == {}

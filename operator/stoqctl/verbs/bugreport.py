@@ -18,7 +18,7 @@ from stoqctl.gather import Gatherer
 from stoqctl.judge import verdict
 from stoqctl.judge.facts import Facts
 from stoqctl.judge.workloads import meshed
-from stoqctl.options import Context, Json, Kubeconfig
+from stoqctl.options import Context, Json, Kubeconfig, Namespaces
 from stoqctl.output import print_json, size
 from stoqctl.sidecars import PodSidecar
 
@@ -35,16 +35,7 @@ LINES: Final = 2000
 
 
 def run(
-    namespace: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--namespace",
-            "-n",
-            metavar="NAME",
-            help="Only this namespace; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    namespace: Namespaces = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The archive to write.")
     ] = Path("stoq-bugreport.tar.gz"),

@@ -21,6 +21,7 @@ from stoqctl.options import (
     Context,
     Json,
     Kubeconfig,
+    Namespaces,
     Netns,
     Pod,
     State,
@@ -42,16 +43,7 @@ EXPIRY_WARNING: Final = 0.25
 
 def run(
     pod: Pod = "",
-    namespace: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--namespace",
-            "-n",
-            metavar="NAME",
-            help="Only this namespace; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    namespace: Namespaces = None,
     to: Annotated[
         list[str] | None,
         typer.Option(
