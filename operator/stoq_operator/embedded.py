@@ -1,18 +1,16 @@
 """`stoq-control`: certificate authority, registry and socket broker in one process, on files."""
 
 import argparse
-import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from stoq import logs
-from stoq.settings.options import FILE_VARIABLE, SettingsError, describe, dump
-from stoq_operator import join
+from stoq.settings.options import FILE_VARIABLE, SettingsError, describe
+from stoq_operator import join, program
 from stoq_operator.filestate import ROTATE_FILE
 from stoq_operator.kept import StateError
 from stoq_operator.onfiles import serve
@@ -51,19 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(_flags: argparse.Namespace, settings: Settings) -> int:
-    logs.configure(settings.log.level, settings.log.format)
-    for group, values in dump(settings).items():
-        for name, value in values.items():
-            log.info("setting %s.%s = %s", group, name, value)
-    asyncio.run(_until_told(settings))
+    program.until_told(partial(serve, settings), settings, log)
     return 0
-
-
-async def _until_told(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, stop)
 
 
 def _join_token(flags: argparse.Namespace, settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""The control process's pages: /metrics and /healthz."""
+"""The pages of the operator's programs: /metrics and /healthz."""
 
 import logging
 import socket
@@ -8,16 +8,21 @@ from typing import Final
 
 from stoq.http import HttpServer, Request, Response, plain
 from stoq.settings.kinds import split_host_and_port
-from stoq_operator.metrics import CONTENT_TYPE, Metrics
 
 log: Final = logging.getLogger(__name__)
 
 
-def server(metrics: Metrics, missing: Callable[[], str]) -> HttpServer:
-    """`missing` says what readiness still waits for; empty when nothing."""
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""Of Prometheus' text format."""
+
+
+def server(name: str, metrics: Callable[[], bytes], missing: Callable[[], str]) -> HttpServer:
+    """`name` is the program's, for logs; `metrics` renders /metrics; `missing` says what readiness
+    still waits for, and nothing when it waits no more.
+    """
 
     async def page(_request: Request) -> Response:
-        return Response(metrics.page(), content_type=CONTENT_TYPE)
+        return Response(metrics(), content_type=CONTENT_TYPE)
 
     async def live(_request: Request) -> Response:
         return plain("live")
@@ -28,7 +33,7 @@ def server(metrics: Metrics, missing: Callable[[], str]) -> HttpServer:
         return plain("ready")
 
     return HttpServer(
-        "stoq-control",
+        name,
         {
             ("GET", "/metrics"): page,
             ("GET", "/healthz"): ready,
@@ -38,8 +43,10 @@ def server(metrics: Metrics, missing: Callable[[], str]) -> HttpServer:
     )
 
 
-def listen(address: str) -> socket.socket:
-    """A listening TCP socket; `[::]` takes IPv4 as well. Raises `OSError` that names the port."""
+def listen(address: str, option: str) -> socket.socket:
+    """A listening TCP socket; `[::]` takes IPv4 as well. Raises `OSError` that names the port, and
+    `option` as what chooses another.
+    """
     host, port = split_host_and_port(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -53,7 +60,6 @@ def listen(address: str) -> socket.socket:
         listener.close()
         raise OSError(
             error.errno,
-            f"cannot listen on {address} for metrics: {error.strerror}; choose another address "
-            "with --metrics",
+            f"cannot listen on {address}: {error.strerror}; choose another address with {option}",
         ) from error
     return listener

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,8 +15,6 @@ from prometheus_client import (
 
 from stoq.api.errors import Status
 from stoq_operator.attest import Refusal
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:

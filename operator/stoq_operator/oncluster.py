@@ -6,12 +6,12 @@ Every replica serves the registry and signs; the one that holds the Lease writes
 import asyncio
 import logging
 import os
-import signal
 import sys
+from functools import partial
 from typing import Final
 
-from stoq import logs
-from stoq.settings.options import SettingsError, dump
+from stoq.settings.options import SettingsError
+from stoq_operator import program
 from stoq_operator.apiserver import ApiError
 from stoq_operator.clustersettings import ClusterSettings, read
 from stoq_operator.clusterstore import ClusterStore
@@ -41,11 +41,7 @@ def main() -> int:
     """The program; returns the exit status."""
     try:
         settings = read(os.environ)
-        logs.configure(settings.log.level, settings.log.format)
-        for group, values in dump(settings).items():
-            for name, value in values.items():
-                log.info("setting %s.%s = %s", group, name, value)
-        asyncio.run(_until_told(settings))
+        program.until_told(partial(serve, settings), settings, log)
     except SettingsError as error:
         sys.stderr.write(f"stoq-operator: {error}\n")
         return REFUSED
@@ -90,10 +86,3 @@ async def serve(settings: ClusterSettings, stop: asyncio.Event) -> None:
         )
     finally:
         await client.close()
-
-
-async def _until_told(settings: ClusterSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(settings, stop)

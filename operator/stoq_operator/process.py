@@ -60,8 +60,8 @@ async def run(
     Raises `StateError` and `OSError` for what keeps it from starting.
     """
     waiting = "records are not read yet"
-    pages = health.server(parts.metrics, lambda: waiting)
-    listener = health.listen(listen.metrics)
+    pages = health.server("stoq-control", parts.metrics.page, lambda: waiting)
+    listener = health.listen(listen.metrics, "STOQ_LISTEN_METRICS")
     async with together(*[work() for work in parts.beside], pages.serve([listener])):
         batches = parts.store.watch()
         first = await anext(batches)

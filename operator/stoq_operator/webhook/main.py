@@ -4,13 +4,13 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
-from stoq import logs
-from stoq.settings.options import SettingsError, describe, dump
+from stoq.settings.options import SettingsError, describe
+from stoq_operator import program
 from stoq_operator.webhook import kube
 from stoq_operator.webhook.process import serve
 from stoq_operator.webhook.settings import Settings, read
@@ -29,11 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _parser().parse_args(arguments)
     try:
         settings = read(os.environ)
-        logs.configure(settings.log.level, settings.log.format)
-        for group, values in dump(settings).items():
-            for name, value in values.items():
-                log.info("setting %s.%s = %s", group, name, value)
-        asyncio.run(_until_told(settings))
+        program.until_told(partial(_connected, settings), settings, log)
     except SettingsError as error:
         print(f"stoq-webhook: {error}", file=sys.stderr)
         return REFUSED
@@ -43,10 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _until_told(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def _connected(settings: Settings, stop: asyncio.Event) -> None:
     async with kube.connected() as cluster:
         await serve(settings, cluster, stop)
 

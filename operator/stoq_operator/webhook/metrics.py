@@ -11,8 +11,6 @@ from prometheus_client import (
     generate_latest,
 )
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
 BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 """Seconds; the budget is 0.02 at P99, as the API server measures it."""
 

@@ -9,10 +9,10 @@ from http import HTTPStatus
 from typing import Final
 
 from stoq.http import HttpServer, Limits, Request, Response, plain
-from stoq_operator.health import listen
+from stoq_operator import health
 from stoq_operator.webhook.certificate import CertificateError, Serving, from_secret
 from stoq_operator.webhook.kube import Kube, KubeError
-from stoq_operator.webhook.metrics import CONTENT_TYPE, Metrics
+from stoq_operator.webhook.metrics import Metrics
 from stoq_operator.webhook.notices import Notice, Said
 from stoq_operator.webhook.review import ReviewError, answer
 from stoq_operator.webhook.settings import Settings
@@ -92,32 +92,14 @@ class Webhook:
 
     def pages(self) -> HttpServer:
         """/metrics and /healthz, without TLS."""
-
-        async def metrics(_: Request) -> Response:
-            return Response(self.metrics.page(), content_type=CONTENT_TYPE)
-
-        async def live(_: Request) -> Response:
-            return plain("live")
-
-        async def ready(_: Request) -> Response:
-            if why := self.missing():
-                return plain(f"not ready: {why}", HTTPStatus.SERVICE_UNAVAILABLE)
-            return plain("ready")
-
-        return HttpServer(
-            "stoq-webhook",
-            {
-                ("GET", "/metrics"): metrics,
-                ("GET", "/healthz/ready"): ready,
-                ("GET", "/healthz/live"): live,
-            },
-        )
+        return health.server("stoq-webhook", self.metrics.page, self.missing)
 
 
 async def serve(settings: Settings, kube: Kube, stop: asyncio.Event) -> None:
     """Runs the webhook until `stop` is set. Raises OSError when a port is taken."""
     webhook = Webhook(settings)
-    listener, pages = listen(settings.listen.address), listen(settings.listen.pages)
+    listener = health.listen(settings.listen.address, "STOQ_LISTEN_ADDRESS")
+    pages = health.listen(settings.listen.pages, "STOQ_LISTEN_PAGES")
     server = HttpServer(
         "stoq-webhook", {("POST", "/inject"): webhook.inject}, LIMITS, webhook.serving.context
     )

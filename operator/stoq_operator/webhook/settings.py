@@ -11,6 +11,7 @@ from stoq.logs import LEVELS
 from stoq.settings.kinds import Kind, choice, flag, host_and_port, text
 from stoq.settings.options import SettingsError, load, option
 from stoq.spiffe import SpiffeError, check_trust_domain
+from stoq_operator.settings import Log
 
 
 def _amount() -> Kind[str]:
@@ -59,14 +60,6 @@ class Inject:
     memory_request: str = option("64Mi", _amount(), "an idle sidecar takes 45 MB at most")
     cpu_limit: str = option("", _amount(), "a limit adds latency to every connection")
     memory_limit: str = option("", _amount(), "what a sidecar needs grows with its connections")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
-    """What is written to standard error."""
-
-    level: str = option("info", choice(tuple(LEVELS)), "debug shows every decision")
-    format: str = option("text", choice(("text", "json")), "json for log collectors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
