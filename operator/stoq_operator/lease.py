@@ -2,6 +2,11 @@
 
 Clocks of replicas are not compared: whoever sees a Lease unchanged for its whole duration, by the
 own clock, may take it. The holder stops writing before that, when it could not renew.
+
+A holder that ends lets go. One that was uninstalled cannot: its rights are gone before it is. So a
+Lease whose holder's pod no longer exists is taken at once. A kubelet removes a pod when its
+processes have ended. If somebody removed it by force and they go on, they find out when they renew,
+and the API server soon takes their token for invalid.
 """
 
 import asyncio
@@ -12,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from stoq_operator.apiserver import LEASES, ApiError, Client
+from stoq_operator.apiserver import LEASES, PODS, ApiError, Client
 from stoq_operator.translate.meta import Raw
 
 log: Final = logging.getLogger(__name__)
@@ -25,6 +30,9 @@ DEADLINE: Final = 10.0
 
 RENEW: Final = 2.0
 """Seconds between attempts to renew, or to take."""
+
+SILENT: Final = 2 * RENEW
+"""Seconds without renewal after which it is asked whether the holder still exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,22 @@ def seen(lease: Raw, before: Seen | None, now: float) -> Seen:
 def may_take(known: Seen, identity: str, now: float) -> bool:
     """Whether `identity` may write itself into the Lease. Pure."""
     return known.holder in {"", identity} or now - known.at > DURATION
+
+
+def doubtful(known: Seen, before: Seen | None, now: float) -> bool:
+    """Whether it is worth asking if the holder still exists: at the first look, and while it is
+    silent. Pure.
+    """
+    return before is None or now - known.at > SILENT
+
+
+def orphaned(holder: str, identity: str, pods: Raw) -> bool:
+    """Whether no pod of the list `pods`, which are those of the own namespace, is the holder.
+
+    Only a replica that is a pod itself may say so: others do not bear the names of pods. Pure.
+    """
+    names = {item["metadata"]["name"] for item in pods.get("items") or ()}
+    return identity in names and holder not in names
 
 
 class Election:
@@ -77,6 +101,9 @@ class Election:
                 try:
                     await self._try()
                 except ApiError as error:
+                    if error.conflict:
+                        # Somebody else wrote the Lease; the next look tells who.
+                        self._until = 0.0
                     log.log(
                         logging.DEBUG if error.conflict else logging.WARNING, "lease: %s", error
                     )
@@ -97,14 +124,21 @@ class Election:
             )
             self._until = now + DEADLINE
             return
-        self._seen = seen(lease, self._seen, now)
+        before, self._seen = self._seen, seen(lease, self._seen, now)
         if not may_take(self._seen, self._identity, now):
             self._until = 0.0
-            return
+            if not doubtful(self._seen, before, now) or not await self._orphaned():
+                return
+            log.info("%s, which held the Lease, no longer exists", self._seen.holder)
         self._lease = await self._client.request(
             "put", LEASES.path(self._name, self._namespace), self._written(lease)
         )
         self._until = now + DEADLINE
+
+    async def _orphaned(self) -> bool:
+        assert self._seen is not None
+        pods = await self._client.request("get", PODS.path("", self._namespace))
+        return orphaned(self._seen.holder, self._identity, pods)
 
     def _written(self, lease: Raw) -> dict[str, Any]:
         spec = dict(lease.get("spec") or {})

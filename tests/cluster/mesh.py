@@ -45,7 +45,7 @@ class Mesh:
 
     def _webhook_trusted(self) -> bool:
         """Whether the API server takes the webhook's certificate: a moment after the first replica
-        leads, which takes 15 seconds where the Lease of an earlier installation is still held.
+        leads.
         """
         authority = self.system.get("secret", "stoq-webhook-tls")["data"]["ca.crt"]
         hooks = self.cluster.get("mutatingwebhookconfiguration", "stoq-injector")["webhooks"]

@@ -1,4 +1,4 @@
-"""Statuses, enrolment, leases and the webhook's certificate: the decisions, without a cluster."""
+"""Statuses, enrolment and the webhook's certificate: the decisions, without a cluster."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,6 @@ from stoq.records.meta import Key, Metadata
 from stoq_operator.conditions import Rejected, wanted
 from stoq_operator.derive import derive
 from stoq_operator.enrolment import default_mesh, enrolled, event, obstacles, trust_maps
-from stoq_operator.lease import DURATION, may_take, seen
 from stoq_operator.problem import Problem
 from stoq_operator.recordvips import RecordVips
 from stoq_operator.webhookpki import LIFE, RENEW_BEFORE, make, usable
@@ -156,22 +155,6 @@ def test_an_event_is_beside_what_it_tells_of():
     assert len(found["message"]) == 1024
     cluster = event(Key("Namespace", "", "bank"), "", "v1", Problem("A", "b"), "bank.1", NOW)
     assert cluster["metadata"]["namespace"] == "default"
-
-
-def lease(holder: str, renewed: str) -> dict[str, Any]:
-    return {"spec": {"holderIdentity": holder, "renewTime": renewed}}
-
-
-def test_a_lease_is_respected_until_it_did_not_move_for_its_whole_duration():
-    first = seen(lease("a", "1"), None, 100.0)
-    still = seen(lease("a", "1"), first, 110.0)
-    assert still.at == 100.0
-    assert not may_take(still, "b", 100.0 + DURATION)
-    assert may_take(still, "b", 100.1 + DURATION)
-    moved = seen(lease("a", "2"), still, 114.0)
-    assert not may_take(moved, "b", 101.0 + DURATION)
-    assert may_take(moved, "a", 114.0)
-    assert may_take(seen(lease("", "3"), moved, 115.0), "b", 115.0)
 
 
 NAMES = ("stoq-webhook.stoq-system.svc", "stoq-webhook.stoq-system")
