@@ -25,7 +25,8 @@ log: Final = logging.getLogger(__name__)
 
 
 AT_ONCE: Final = 16
-"""Snapshots that are sent at the same time: each is megabytes in a mesh of thousands."""
+"""Snapshots that are sent at the same time: for a release before this one each is megabytes in a
+mesh of thousands."""
 
 PATIENCE: Final = 5.0
 """Seconds after which a snapshot that its sidecar does not take holds up nobody else."""
@@ -67,7 +68,7 @@ class Registry:
         """
         own = self._own(request, context.peer)
         node, epoch, version = request.node, request.resume_epoch, request.resume_version
-        digests = request.digests
+        digests, packed = request.digests, request.packed
         log.info("%s (%s) watches from %s", node, context.remote, version or "nothing")
         # Whoever watches for days holds neither the request nor what was sent.
         del request
@@ -79,7 +80,9 @@ class Registry:
                     long = not self._index.continues(epoch, version)
                     async with self._turns.one() if long else nullcontext():
                         self._authorise(own, context.peer)
-                        message = self._index.message(own.uid, epoch, version, digests)
+                        message = self._index.message(
+                            own.uid, epoch, version, digests, packed=packed
+                        )
                         if message is None:
                             raise NotFound(f"workload {node} is no longer in the registry")
                         epoch, version = message.epoch, message.version

@@ -12,6 +12,7 @@ import msgspec
 from stoq import constants
 from stoq.api.method import ServerStream
 from stoq.digests import Digests, bucket
+from stoq.packing import unpack
 
 
 class WorkloadEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +165,8 @@ class WatchRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """`version` of the last message received."""
     digests: tuple[bytes, ...] = ()
     """`digests` of the state; whoever resumes gives them for a registry that is another process."""
+    packed: bool = False
+    """Entries may come in `WatchMessage.packed`; a release before does not know it."""
 
 
 class WatchMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -186,6 +189,16 @@ class WatchMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     workloads: tuple[WorkloadEntry, ...] = ()
     services: tuple[ServiceEntry, ...] = ()
     removed: Removed = Removed()
+    packed: tuple[bytes, ...] = ()
+    """More workloads and services: `Entries`, each packed by `stoq.packing`. Only for a watcher
+    that asked for it."""
+
+
+class Entries(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one item of `WatchMessage.packed` holds."""
+
+    workloads: tuple[WorkloadEntry, ...] = ()
+    services: tuple[ServiceEntry, ...] = ()
 
 
 WATCH: Final = ServerStream("stoq.registry.v1/Watch", WatchRequest, WatchMessage)
@@ -270,6 +283,14 @@ def apply(state: RegistryState | None, message: WatchMessage) -> RegistryState:
         services.pop(key, None)
     workloads.update((entry.uid, entry) for entry in message.workloads)
     services.update((entry.key, entry) for entry in message.services)
+    # One at a time: all of them unpacked would be megabytes.
+    for packed in message.packed:
+        try:
+            entries = unpack(packed, Entries)
+        except ValueError as error:
+            raise Gap(f"{message.type} {message.version} cannot be read: {error}") from None
+        workloads.update((entry.uid, entry) for entry in entries.workloads)
+        services.update((entry.key, entry) for entry in entries.services)
     return RegistryState(
         epoch=message.epoch,
         version=message.version,

@@ -92,6 +92,7 @@ class Discovery:
             resume_epoch=state.epoch if state else "",
             resume_version=state.version if state else 0,
             digests=digests(state) if state else (),
+            packed=True,
         )
         async with ApiClient(self._dial()).stream(WATCH, request) as messages:
             async for message in messages:

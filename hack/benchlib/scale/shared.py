@@ -38,11 +38,13 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     workloads: msgspec.Raw = EMPTY
     services: msgspec.Raw = EMPTY
     removed: Removed = Removed()
+    packed: tuple[bytes, ...] = ()
 
     @property
     def size(self) -> int:
         """Bytes of the entries."""
-        return len(memoryview(self.workloads)) + len(memoryview(self.services))
+        plain = len(memoryview(self.workloads)) + len(memoryview(self.services))
+        return plain + sum(map(len, self.packed))
 
     def decoded(self) -> WatchMessage:
         """All of it."""
@@ -57,6 +59,7 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
             workloads=msgspec.msgpack.decode(self.workloads, type=tuple[WorkloadEntry, ...]),
             services=msgspec.msgpack.decode(self.services, type=tuple[ServiceEntry, ...]),
             removed=self.removed,
+            packed=self.packed,
         )
 
 
@@ -93,6 +96,7 @@ class Shared:
             resume_epoch=state.epoch if state else "",
             resume_version=state.version if state else 0,
             digests=self._digests(state) if state else (),
+            packed=True,
         )
 
     def _digests(self, state: RegistryState) -> tuple[bytes, ...]:

@@ -38,6 +38,7 @@ MESSAGES = [
         services=(SERVICE,),
         removed=registry.Removed(workloads=("v",)),
     ),
+    registry.Entries(workloads=(POD,), services=(SERVICE,)),
     signing.SignRequest(csr=b"c", token="t", binding=b"b", workload="shop/web-0", spiffe_id="s"),
     signing.SignResponse(certificate=b"c", roots=(b"r",), spiffe_id="s", expires=1),
 ]

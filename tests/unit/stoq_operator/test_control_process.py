@@ -21,9 +21,9 @@ WEB_ID = "spiffe://example.org/ns/shop/sa/web"
 class Watcher:
     """Follows the registry as a sidecar does."""
 
-    def __init__(self, member, **resume):
+    def __init__(self, member, *, packed=True, **resume):
         self.member = member
-        self.request = WatchRequest(node="shop/web", **resume)
+        self.request = WatchRequest(node="shop/web", packed=packed, **resume)
         self.state = None
         self.types = []
         self.moved = asyncio.Condition()
@@ -144,6 +144,18 @@ async def test_a_watcher_hears_of_new_records_within_a_second(control, watching)
         )
     assert watching.types[0] == "snapshot"
     assert set(watching.types[1:]) == {"delta"}
+
+
+async def test_a_sidecar_of_the_release_before_is_told_the_same(control, web, watching):
+    """It does not know packed entries, and so does not say that it takes them."""
+    older = Watcher(web, packed=False)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(older.follow())
+        control.write(workload("db", "fd00::3"), service("db", "fd00::3"))
+        for watcher in (older, watching):
+            await watcher.until(lambda state: "shop/db" in state.services)
+        task.cancel()
+    assert older.state == watching.state
 
 
 async def test_a_watcher_hears_what_policy_holds_for_it(control, watching):

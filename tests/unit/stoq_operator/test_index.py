@@ -48,16 +48,16 @@ def state(pods, services=(), inbound="permissive"):
     )
 
 
-def told(index: Index, *at: Any) -> WatchMessage:
-    message = index.message("me", *at)
+def told(index: Index, *at: Any, packed: bool = False) -> WatchMessage:
+    message = index.message("me", *at, packed=packed)
     assert message is not None
     return message
 
 
-def caught_up(index, known):
+def caught_up(index, known, *, packed=False):
     """What `me` knows once it was told everything it lacks."""
     at = ("", 0) if known is None else (known.epoch, known.version)
-    return apply(known, told(index, *at))
+    return apply(known, told(index, *at, packed=packed))
 
 
 names = st.sampled_from("abcdef")
@@ -69,32 +69,33 @@ trusts = st.builds(lambda serials: TrustEntry(roots=(b"r",), revoked=serials), s
 @given(
     st.lists(st.tuples(states, trusts, st.booleans()), min_size=1, max_size=12),
     st.integers(0, 4),
+    st.booleans(),
 )
-def test_deltas_in_order_always_equal_the_snapshot(steps, max_deletions):
+def test_deltas_in_order_always_equal_the_snapshot(steps, max_deletions, packed):
     """Whichever changes a watcher misses between two reads, it ends where a new one begins."""
     index = Index("epoch", 1000, max_deletions=max_deletions)
     index.update(*steps[0][:2])
-    known = caught_up(index, None)
+    known = caught_up(index, None, packed=packed)
     for derived, trust, reads in steps[1:]:
         index.update(derived, trust)
         if reads:
-            known = caught_up(index, known)
-    known = caught_up(index, known)
-    assert known == caught_up(index, None)
+            known = caught_up(index, known, packed=packed)
+    known = caught_up(index, known, packed=packed)
+    assert known == caught_up(index, None, packed=packed)
     assert dict(known.workloads) == dict(steps[-1][0].workloads)
     assert dict(known.services) == dict(steps[-1][0].services)
     assert known.trust == steps[-1][1]
 
 
-@given(states, st.lists(states, min_size=1, max_size=3), trusts)
-def test_a_watcher_of_another_process_is_brought_to_the_same_state(before, after, trust):
+@given(states, st.lists(states, min_size=1, max_size=3), trusts, st.booleans())
+def test_a_watcher_of_another_process_is_brought_to_the_same_state(before, after, trust, packed):
     first = Index("first", 1000)
     first.update(before, TRUST)
-    known = caught_up(first, None)
+    known = caught_up(first, None, packed=packed)
     second = Index("second", 5000)
     for derived in after:
         second.update(derived, trust)
-    message = told(second, known.epoch, known.version, digests(known))
+    message = told(second, known.epoch, known.version, digests(known), packed=packed)
     assert message.type == "resync"
     assert apply(known, message) == caught_up(second, None)
 
@@ -112,6 +113,35 @@ def test_a_watcher_of_another_process_is_told_only_what_differs():
     assert len(other.buckets) == 1
     assert pod("p7", "fd00::ffff") in other.workloads
     assert len(other.workloads) < 20
+
+
+def test_watchers_of_one_version_are_told_the_very_same_bytes():
+    """Packing costs the registry once, however many sidecars there are."""
+    index = Index("epoch", 1000)
+    index.update(state({"a": "fd00::a"}, {"db": "fd00::b"}), TRUST)
+    index.update(state({"a": "fd00::a", "b": "fd00::c"}, {"db": "fd00::b"}), TRUST)
+    asked: list[tuple[str, int, list[bytes]]] = [
+        ("", 0, []),
+        ("epoch", 1001, []),
+        ("other", 1001, [b""] * 256),
+    ]
+    for epoch, version, held in asked:
+        one = index.message("me", epoch, version, tuple(held), packed=True)
+        other = index.message("b", epoch, version, tuple(held), packed=True)
+        assert one.packed
+        assert (one.workloads, one.services) == ((), ())
+        assert all(a is b for a, b in zip(one.packed, other.packed, strict=True))
+
+
+def test_a_change_packs_anew_only_what_lies_beside_it():
+    pods = {f"p{number}": f"fd00::{number:x}" for number in range(2, 1002)}
+    index = Index("epoch", 1000)
+    index.update(state(pods), TRUST)
+    before = index.message("me", "", 0, packed=True).packed
+    index.update(state(pods | {"p7": "fd00::ffff"}), TRUST)
+    after = index.message("me", "", 0, packed=True).packed
+    assert len(before) == len(after) == 64
+    assert sum(a is not b for a, b in zip(before, after, strict=True)) == 1
 
 
 def test_digests_of_another_make_are_answered_by_a_snapshot():

@@ -104,7 +104,7 @@ async def test_snapshot_and_deltas_are_put_in_force_in_order() -> None:
     assert [state.version for state in world.used] == [1, 2]
     assert list(world.used[1].workloads) == ["db"]
     assert world.readiness.ready
-    assert world.registry.requests == [WatchRequest(node="shop/web-0")]
+    assert world.registry.requests == [WatchRequest(node="shop/web-0", packed=True)]
 
 
 async def test_a_lost_registry_is_resumed_and_meanwhile_marked_stale() -> None:
@@ -117,7 +117,11 @@ async def test_a_lost_registry_is_resumed_and_meanwhile_marked_stale() -> None:
 
     await world.run(enough)
     assert world.registry.requests[1] == WatchRequest(
-        node="shop/web-0", resume_epoch="e", resume_version=1, digests=digests(world.used[0])
+        node="shop/web-0",
+        resume_epoch="e",
+        resume_version=1,
+        digests=digests(world.used[0]),
+        packed=True,
     )
     assert world.discovery.status.reconnects == 1
     assert not world.discovery.status.stale
@@ -135,7 +139,15 @@ async def test_a_gap_is_answered_by_asking_for_everything() -> None:
     gap = WatchMessage(type="delta", epoch="e", version=9, base=8)
     world = World(Registry([SNAPSHOT, gap], [SNAPSHOT, DELTA]))
     await world.run(lambda: len(world.used) == 3)
-    assert world.registry.requests[1] == WatchRequest(node="shop/web-0")
+    assert world.registry.requests[1] == WatchRequest(node="shop/web-0", packed=True)
+
+
+async def test_packed_entries_that_cannot_be_read_are_asked_for_anew() -> None:
+    garbled = WatchMessage(type="delta", epoch="e", version=2, base=1, packed=(b"no zlib",))
+    world = World(Registry([SNAPSHOT, garbled], [SNAPSHOT, DELTA]))
+    await world.run(lambda: len(world.used) == 3)
+    assert world.registry.requests[1] == WatchRequest(node="shop/web-0", packed=True)
+    assert list(world.used[2].workloads) == ["db"]
 
 
 async def test_a_state_that_the_engine_refuses_leaves_the_one_before_in_force(
