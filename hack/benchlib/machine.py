@@ -4,6 +4,9 @@ import os
 import platform
 from pathlib import Path
 
+from benchlib.errors import BenchError
+from lab import command
+
 
 def describe(versions: dict[str, str]) -> dict[str, object]:
     """For the record beside every result."""
@@ -23,6 +26,24 @@ def describe(versions: dict[str, str]) -> dict[str, object]:
         "load_before": round(os.getloadavg()[0], 2),
         "versions": versions,
     }
+
+
+def revision(repository: Path) -> str:
+    """The commit that is measured, `-dirty` when it is not quite that.
+
+    Results are kept in docs/benchmarks and are no such difference: the second of two benchmarks
+    measures the same program as the first.
+    """
+    git = ["git", "-C", str(repository)]
+    others = [".", ":!docs/benchmarks"]
+    try:
+        commit = command.run([*git, "describe", "--always"], timeout=5).stdout.strip()
+        changes = command.run(
+            [*git, "status", "--porcelain", "--untracked-files=no", "--", *others], timeout=5
+        ).stdout
+    except command.CommandError as error:
+        raise BenchError(f"cannot tell what is measured: {error}") from error
+    return f"{commit}-dirty" if changes else commit
 
 
 def _cpuinfo() -> str:

@@ -19,6 +19,7 @@ DRAWN = {
     "handshake": ("full_per_core", "resumed_per_core"),
     "memory": ("idle_client", "connection_client", "connection_server"),
     "cpu": ("moderate_client", "moderate_server", "full_client", "full_server"),
+    "stall": ("kept", "alone", "beside"),
 }
 
 

@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchlib import machine
 from benchlib.errors import BenchError
 from lab import command
 
@@ -46,10 +47,7 @@ class Tools:
         versions = {
             "iperf3": command.run(["iperf3", "--version"], timeout=5).stdout.split("\n")[0],
             "quinn": _locked_version("quinn"),
-            "stoq": command.run(
-                ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"],
-                timeout=5,
-            ).stdout.strip(),
+            "stoq": machine.revision(REPOSITORY),
         }
         if self.envoy is not None:
             said = command.run([str(self.envoy), "--version"], timeout=10).stdout

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         chosen, output = settings.parse(arguments)
         kubeconfig = _kubeconfig(chosen.cluster)
-        about = _about(kubeconfig)
+        about = _about()
         with tempfile.TemporaryDirectory(prefix="bench-scale-") as folder:
             results = asyncio.run(measure.run(chosen, kubeconfig, Path(folder)))
     except (BenchError, command.CommandError) as error:
@@ -56,14 +56,13 @@ def _kubeconfig(cluster: str) -> Path:
     return Path(said.stdout.strip())
 
 
-def _about(kubeconfig: Path) -> dict[str, Any]:
-    said = command.run(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"], timeout=5)
+def _about() -> dict[str, Any]:
     goes = REPOSITORY / "hack" / "kube" / "go.mod"
     version = next(
         line.split()[1] for line in goes.read_text().splitlines() if "k8s.io/kubernetes v" in line
     )
-    _ = kubeconfig
-    return {**machine.describe({}), "kubernetes": version, "stoq": said.stdout.strip()}
+    revision = machine.revision(REPOSITORY)
+    return {**machine.describe({}), "kubernetes": version, "stoq": revision}
 
 
 if __name__ == "__main__":
