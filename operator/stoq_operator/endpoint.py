@@ -15,6 +15,11 @@ SEND_WINDOW: Final = 262_144
 not accepted costs nothing."""
 
 
+STREAMS: Final = 16
+"""Calls that a sidecar may have on one connection: it watches, and signs now and then. Each that it
+may have takes memory in advance, 12 KB for the 128 of connections between workloads."""
+
+
 class EngineEndpoint:
     """Serves API streams on one address: callers may lack a certificate there, nowhere else."""
 
@@ -28,7 +33,7 @@ class EngineEndpoint:
             # Calls are few and small; a second thread would only cost memory.
             workers=1,
             bootstrap=Listener(listen=listen),
-            transport=Transport(send_window=SEND_WINDOW),
+            transport=Transport(send_window=SEND_WINDOW, max_streams=STREAMS),
             # Each watcher holds a stream; the server says no in words, the engine by a reset.
             limits=Limits(api_streams=ServerLimits().calls + REFUSALS),
             log_level=log_level,  # type: ignore[arg-type]  # checked by the settings

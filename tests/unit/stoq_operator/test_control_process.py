@@ -11,6 +11,7 @@ from stoq.engine import parse_certificate
 from stoq.registry import WATCH, WatchRequest, apply
 from stoq.signing import BINDING_LABEL, SIGN, SignRequest, binding
 from stoq_operator import join
+from stoq_operator.endpoint import STREAMS
 from stoq_sidecar.identity import refused_by_peer
 from support.control import OPERATOR, eventually
 from support.records import mesh, record, revocation, service, workload
@@ -163,6 +164,19 @@ async def test_a_watcher_hears_what_policy_holds_for_it(control, watching):
     control.write(record("TransportPolicy", "strict", {"inbound": "strict"}))
     await watching.until(lambda state: state.mesh.inbound == "strict")
     assert watching.state.mesh.own.name == "web"
+
+
+async def test_more_calls_than_a_connection_takes_are_answered_all_the_same(web):
+    """A further connection is made for them."""
+    watchers = [Watcher(web) for _ in range(2 * STREAMS)]
+    tasks = [asyncio.create_task(watcher.follow()) for watcher in watchers]
+    for watcher in watchers:
+        await watcher.until(lambda state: True)
+    # The third is the one that it joined by.
+    assert sorted(info.streams for info in web.engine.connections()) == [0, STREAMS, STREAMS]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_watcher_resumes_where_it_was(control, web, watching):
