@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from stoq.capture.plan import Address
+from stoq.engine import Service
 from stoq.http import Handler, Request, Response, Routes, plain
 from stoq.logs import LEVELS
 from stoq.registry import RegistryState
@@ -107,10 +108,12 @@ def config_page(
     svid: SvidStatus,
     discovery: DiscoveryStatus,
     state: RegistryState | None,
+    failing: Iterable[Service],
     blocking: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What `/config` shows: settings, the engine's own (`engine`, JSON), identity and everything
-    the registry said. There is no key and no token among it.
+    """What `/config` shows: settings, the engine's own (`engine`, JSON), identity, everything the
+    registry said, and services of which an endpoint has failed. There is no key and no token among
+    it.
     """
     registry = None if state is None else msgspec.to_builtins(state)
     if registry is not None:
@@ -122,5 +125,15 @@ def config_page(
         "identity": asdict(svid),
         "discovery": asdict(discovery),
         "registry": registry,
+        "failing": [
+            {
+                "namespace": service.destination_service_namespace,
+                "name": service.destination_service_name,
+                "failovers": service.failovers,
+                "ejections": service.ejections,
+                "ejected": list(service.ejected),
+            }
+            for service in failing
+        ],
         "blocking": dict(blocking),
     }

@@ -277,6 +277,7 @@ class App:
             svid=self._keeper.status if self._keeper else svid.SvidStatus(),
             discovery=self._discovery_status(),
             state=self._follower.state if self._follower else None,
+            failing=plane.snapshot().services,
             blocking=self.readiness.blocking(),
         )
 

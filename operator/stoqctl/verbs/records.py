@@ -1,11 +1,13 @@
 """`stoqctl records`: workloads and services, as a sidecar knows them or as the store has them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from stoq.records.documents import DocumentError, Located, parse
 from stoq.records.manifest import encode
 from stoqctl.connect import cluster, has_cluster
+from stoqctl.ejected import ejected, marked
 from stoqctl.errors import StoqctlError
 from stoqctl.gather import Gatherer
 from stoqctl.judge.facts import name
@@ -42,8 +44,9 @@ def run(
 ) -> None:
     """List a cluster's service records, or what a pod knows of workloads and services.
 
-    With --store the manifests of a control process are read; without a cluster a sidecar of this
-    machine is asked.
+    Endpoints that the pod's sidecar has ejected because connections to them failed are marked. With
+    --store the manifests of a control process are read; without a cluster a sidecar of this machine
+    is asked.
     """
     local = bool(netns or admin != DEFAULT_ADMIN)
     if store is not None:
@@ -98,28 +101,31 @@ def _port(port: int, target: int | None) -> str:
 
 
 def _from_sidecar(sidecar: Pages, as_json: bool) -> None:
-    registry = sidecar.get("/config")["registry"]
+    config = sidecar.get("/config")
+    registry = config["registry"]
     if registry is None:
         raise StoqctlError(f"{sidecar.name} has not heard from the registry yet; see `status`")
     workloads = sorted(registry["workloads"].values(), key=_name)
     services = sorted(registry["services"].values(), key=_name)
     if as_json:
-        print_json({"workloads": workloads, "services": services})
+        print_json({"workloads": workloads, "services": services, "ejected": ejected(config)})
         return
     rows = [(_name(item), ", ".join(item["addresses"]), item["spiffe_id"]) for item in workloads]
     console().print(table(("workload", "addresses", "spiffe id"), rows))
     if services:
         console().print()
-        console().print(table(("service", "vips", "ports", "endpoints"), map(_service, services)))
+        out = ejected(config)
+        lines = [_service(item, out.get(_name(item), ())) for item in services]
+        console().print(table(("service", "vips", "ports", "endpoints"), lines))
 
 
 def _name(item: dict[str, Any]) -> str:
     return f"{item['namespace']}/{item['name']}"
 
 
-def _service(item: dict[str, Any]) -> tuple[str, ...]:
+def _service(item: dict[str, Any], out: Iterable[str]) -> tuple[str, ...]:
     ports = (_port(port["port"], port["target"]) for port in item["ports"])
-    endpoints = (end["address"] for end in item["endpoints"])
+    endpoints = (marked(end["address"], out) for end in item["endpoints"])
     cells = (item["vips"], ports, endpoints)
     return _name(item), *(", ".join(cell) or "none" for cell in cells)
 

@@ -4,6 +4,7 @@ import time
 from typing import Any, Final
 
 from stoqctl.connect import cluster, has_cluster
+from stoqctl.ejected import ejected
 from stoqctl.gather import Gatherer
 from stoqctl.options import DEFAULT_ADMIN, Admin, Context, Json, Kubeconfig, Namespace, Netns, Pod
 from stoqctl.output import console, print_json, table, until
@@ -27,6 +28,7 @@ def run(
 ) -> None:
     """Show a cluster's mesh; or the readiness, identity, registry and modes of one pod.
 
+    Of a pod also the endpoints that its sidecar has ejected because connections to them failed.
     Without a cluster: those of a sidecar of this machine.
     """
     if not pod and not netns and admin == DEFAULT_ADMIN and has_cluster(kubeconfig, context):
@@ -91,6 +93,10 @@ def _one(sidecar: Pages, *, as_json: bool) -> None:
         ("workloads", str(found["workloads"])),
         ("services", str(found["services"])),
         ("connections", str(found["connections"])),
+        *(
+            (f"ejected of {service}", ", ".join(endpoints))
+            for service, endpoints in found["ejected"].items()
+        ),
     ]
     console().print(table(("", ""), rows))
 
@@ -117,4 +123,5 @@ def summary(config: dict[str, Any], connections: list[dict[str, Any]]) -> dict[s
         "workloads": len(registry.get("workloads", ())),
         "services": len(registry.get("services", ())),
         "connections": sum(item["state"] == "established" for item in connections),
+        "ejected": ejected(config),
     }

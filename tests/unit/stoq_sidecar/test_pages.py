@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from stoq import constants
+from stoq.engine import Service
 from stoq.http import Request
 from stoq.registry import MeshEntry, RegistryState, TrustEntry
 from stoq_sidecar import health, listeners
@@ -67,11 +68,29 @@ def test_config_shows_the_state_without_certificates() -> None:
         svid=SvidStatus(spiffe_id="spiffe://td/ns/shop/sa/web"),
         discovery=DiscoveryStatus(version=7),
         state=state,
+        failing=[
+            Service(
+                destination_service_name="db",
+                destination_service_namespace="shop",
+                failovers=3,
+                ejections=1,
+                ejected=("[fd00::3]:5432",),
+            )
+        ],
         blocking={"capture": "no"},
     )
     assert json.loads(json.dumps(page))["registry"]["trust"]["roots"] == 2
     assert page["engine"] == {"workers": 2}
     assert page["addresses"] == ["fd00::2"]
+    assert page["failing"] == [
+        {
+            "namespace": "shop",
+            "name": "db",
+            "failovers": 3,
+            "ejections": 1,
+            "ejected": ["[fd00::3]:5432"],
+        }
+    ]
 
 
 def test_config_before_the_registry_has_spoken() -> None:
@@ -82,6 +101,7 @@ def test_config_before_the_registry_has_spoken() -> None:
         svid=SvidStatus(),
         discovery=DiscoveryStatus(),
         state=None,
+        failing=[],
         blocking={},
     )
     assert page["registry"] is None

@@ -56,6 +56,7 @@ def config(**changes):
             "workloads": {"shop/web": WORKLOAD},
             "services": {"shop/db": SERVICE},
         },
+        "failing": [],
         "blocking": {},
     }  # fmt: skip
     return page | changes

@@ -70,7 +70,36 @@ def test_records_show_workloads_and_services_as_the_sidecar_knows_them(sidecar, 
     assert "80→8080, 443" in text
     assert "fd53::99" in text
     found = json.loads(stoqctl("records", "--admin", sidecar.url, "--json")[1])
-    assert found == {"workloads": [WORKLOAD], "services": [SERVICE]}
+    assert found == {"workloads": [WORKLOAD], "services": [SERVICE], "ejected": {}}
+
+
+EJECTED = {
+    "namespace": "shop",
+    "name": "db",
+    "failovers": 3,
+    "ejections": 1,
+    "ejected": ["[fd00::3]:8080"],
+}
+
+
+def test_an_ejected_endpoint_is_shown_with_its_service(sidecar, stoqctl):
+    sidecar.pages["/config"] = config(failing=[EJECTED, EJECTED | {"name": "web", "ejected": []}])
+    _, text = stoqctl("records", "--admin", sidecar.url)
+    assert "fd00::3 (ejected: 8080)" in text
+    _, text = stoqctl("status", "--admin", sidecar.url)
+    assert "ejected of shop/db  [fd00::3]:8080" in text
+    assert "shop/web" not in text.partition("ejected of")[2]
+    found = {"shop/db": ["[fd00::3]:8080"]}
+    for verb in ("records", "status"):
+        _, text = stoqctl(verb, "--admin", sidecar.url, "--json")
+        assert json.loads(text)["ejected"] == found
+
+
+def test_a_sidecar_of_the_release_before_does_not_say_what_is_ejected(sidecar, stoqctl):
+    page = config()
+    del page["failing"]
+    sidecar.pages["/config"] = page
+    assert json.loads(stoqctl("status", "--admin", sidecar.url, "--json")[1])["ejected"] == {}
 
 
 def test_records_of_a_sidecar_that_knows_none_is_an_error(sidecar, stoqctl):
