@@ -1,0 +1,69 @@
+"""aioquic's connection with our handshake and transport parameters."""
+
+from typing import Any
+
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection, QuicConnectionError
+from aioquic.quic.logger import QuicLogger
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
+
+from stoq_reference.client_handshake import ClientContext
+from stoq_reference.endpoint import ALPN, Endpoint
+from stoq_reference.errors import Malformed
+from stoq_reference.handshake import HybridContext
+from stoq_reference.parameters import decode
+from stoq_reference.server_handshake import ServerContext
+
+IDLE_TIMEOUT = 15.0
+"""Seconds."""
+
+
+def configuration(
+    endpoint: Endpoint, *, is_client: bool, qlog: QuicLogger | None = None
+) -> QuicConfiguration:
+    """QUIC's own settings: version 1 only, and nothing in 0-RTT."""
+    identity = endpoint.identity
+    return QuicConfiguration(
+        alpn_protocols=[ALPN],
+        is_client=is_client,
+        idle_timeout=IDLE_TIMEOUT,
+        supported_versions=[QuicProtocolVersion.VERSION_1],
+        cipher_suites=list(endpoint.ciphers),
+        quic_logger=qlog,
+        # aioquic wants both of a server; our handshake takes them from the endpoint.
+        certificate=identity and identity.certificate.x509,
+        private_key=identity and identity.keys,
+    )
+
+
+class HybridConnection(QuicConnection):
+    """One connection of an endpoint."""
+
+    tls: HybridContext
+
+    def __init__(self, endpoint: Endpoint, **arguments: Any) -> None:
+        self._endpoint = endpoint
+        super().__init__(**arguments)
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        super()._initialize(peer_cid)
+        make = ClientContext if self._is_client else ServerContext
+        ours = make(self._endpoint, self._logger)
+        ours.handshake_extensions = self.tls.handshake_extensions
+        ours.alpn_cb = self.tls.alpn_cb
+        ours.update_traffic_key_cb = self.tls.update_traffic_key_cb
+        self.tls = ours
+
+    def _serialize_transport_parameters(self) -> bytes:
+        return super()._serialize_transport_parameters() + self._endpoint.announced()
+
+    def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
+        try:
+            self.tls.peer_parameters = decode(data)
+        except Malformed as error:
+            raise QuicConnectionError(
+                error_code=QuicErrorCode.TRANSPORT_PARAMETER_ERROR,
+                frame_type=QuicFrameType.CRYPTO,
+                reason_phrase=str(error),
+            ) from None
+        super()._parse_transport_parameters(data, from_session_ticket)

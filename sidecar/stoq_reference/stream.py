@@ -1,0 +1,98 @@
+"""One bidirectional stream, behind its head."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from stoq_reference.codes import StreamCode
+from stoq_reference.head import Head
+
+
+class StreamFailed(Exception):
+    """The peer reset the stream with `code`; None: its connection is gone."""
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__("the connection is gone" if code is None else f"reset with {code:#x}")
+        self.code = code
+
+
+class Carrier(Protocol):
+    """What a stream needs of aioquic's connection."""
+
+    def send_stream_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
+        """Queues data."""
+
+    def reset_stream(self, stream_id: int, error_code: int) -> None:
+        """Abandons our direction."""
+
+    def stop_stream(self, stream_id: int, error_code: int) -> None:
+        """Asks the peer to abandon its direction."""
+
+
+class Stream:
+    """Bytes both ways. Everything received is kept until it is read: peers are trusted not to
+    send without end.
+    """
+
+    def __init__(self, id_: int, head: Head, carrier: Carrier, flush: Callable[[], None]) -> None:
+        self.id = id_
+        self.head = head
+        self._carrier = carrier
+        self._flush = flush
+        self._received = bytearray()
+        self._ended = False
+        self._failure: StreamFailed | None = None
+        self._progress = asyncio.Event()
+
+    def send(self, data: bytes, *, end: bool = False) -> None:
+        """Queues all of `data`; `end` finishes our direction. Raises StreamFailed."""
+        if self._failure is not None:
+            raise self._failure
+        self._carrier.send_stream_data(self.id, data, end)
+        self._flush()
+
+    async def recv(self) -> bytes:
+        """What has arrived, at least a byte; empty at the end of the peer's direction.
+
+        Raises StreamFailed.
+        """
+        while not self._received:
+            if self._failure is not None:
+                raise self._failure
+            if self._ended:
+                return b""
+            self._progress.clear()
+            await self._progress.wait()
+        received = bytes(self._received)
+        self._received.clear()
+        return received
+
+    async def read(self) -> bytes:
+        """Everything up to the end. Raises StreamFailed."""
+        pieces = []
+        while piece := await self.recv():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def reset(self, code: StreamCode) -> None:
+        """Abandons both directions."""
+        abandon(self._carrier, self.id, code)
+        self._flush()
+
+    def arrived(self, data: bytes, *, end: bool) -> None:
+        """The connection has received `data`."""
+        self._received += data
+        self._ended |= end
+        self._progress.set()
+
+    def failed(self, code: int | None) -> None:
+        """The peer reset the stream, or the connection ended."""
+        if self._failure is None and not (self._ended and code is None):
+            self._failure = StreamFailed(code)
+        self._progress.set()
+
+
+def abandon(carrier: Carrier, stream_id: int, code: StreamCode) -> None:
+    """RESET_STREAM and STOP_SENDING (S3)."""
+    carrier.reset_stream(stream_id, code)
+    carrier.stop_stream(stream_id, code)
