@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stoq_reference.certificate import Certificate, parse
+from stoq_reference.certificate import Certificate, parse_leaf, parse_root
 from stoq_reference.errors import Malformed, Reason, Refused
-
-PREFIX = "spiffe://"
 
 
 @dataclass(frozen=True)
@@ -14,10 +12,12 @@ class Policy:
     """Whom an endpoint takes for its peer."""
 
     roots: Mapping[str, list[bytes]]
-    """Root certificates (DER) by trust domain; the first domain is ours, others are federated."""
+    """Root certificates (DER) by trust domain: ours, and federated ones."""
     expected: str | None = None
     """The SPIFFE id that the peer must have; None: any of a trust domain in `roots`."""
     revoked_serials: frozenset[int] = field(default=frozenset())
+    revoked_identities: Mapping[str, int] = field(default_factory=dict)
+    """Certificates of a SPIFFE id are revoked whose validity begins before this Unix time."""
     anonymous: bool = False
     """A server that takes clients without a certificate (H2)."""
 
@@ -28,58 +28,36 @@ def authorise(leaf: bytes | None, policy: Policy, now: float) -> Certificate | N
         if policy.anonymous:
             return None
         raise Refused(Reason.NO_CERTIFICATE, "the peer has no certificate")
-    certificate = _parsed(leaf)
+    try:
+        certificate = parse_leaf(leaf)
+    except Malformed as error:
+        raise Refused(Reason.BAD_CERTIFICATE, str(error)) from None
     _check_issuer(certificate, policy, now)
-    if certificate.serial in policy.revoked_serials:
-        raise Refused(Reason.REVOKED, f"serial number {certificate.serial:x} is revoked")
-    if not certificate.not_before <= now <= certificate.not_after:
+    _check_revocation(certificate, policy)
+    if not certificate.not_before <= now < certificate.not_after + 1:
         raise Refused(Reason.OUTSIDE_VALIDITY, f"{certificate.spiffe_id} is outside its validity")
     if policy.expected not in (None, certificate.spiffe_id):
         raise Refused(Reason.OTHER_ID, f"{certificate.spiffe_id}, not {policy.expected}")
     return certificate
 
 
-def _parsed(leaf: bytes) -> Certificate:
-    try:
-        certificate = parse(leaf)
-    except Malformed as error:
-        raise Refused(Reason.BAD_CERTIFICATE, str(error)) from None
-    if certificate.is_authority:
-        raise Refused(Reason.BAD_CERTIFICATE, "the leaf may sign certificates")
-    return certificate
-
-
 def _check_issuer(certificate: Certificate, policy: Policy, now: float) -> None:
-    domain = trust_domain(certificate.spiffe_id)
+    domain, name = certificate.trust_domain, certificate.spiffe_id
     if domain not in policy.roots:
-        raise Refused(Reason.OTHER_TRUST_DOMAIN, f"{certificate.spiffe_id}: unknown trust domain")
-    root = _issuer(certificate, domain, policy)
-    if fault := certificate.signature_fault(root.keys):
+        raise Refused(Reason.OTHER_TRUST_DOMAIN, f"{name} is of an unknown trust domain")
+    roots = [parse_root(root) for root in policy.roots[domain]]
+    issuers = (r for r in roots if r.trust_domain == domain and certificate.names_issuer(r))
+    issuer = next(issuers, None)
+    if issuer is None:
+        raise Refused(Reason.UNKNOWN_ROOT, f"{name} was issued by an unknown root")
+    if fault := certificate.signature_fault(issuer.keys):
         raise Refused(Reason.BAD_CERTIFICATE, fault)
-    if not root.not_before <= now <= root.not_after:
+    if not issuer.not_before <= now < issuer.not_after + 1:
         raise Refused(Reason.ROOT_EXPIRED, f"the root of {domain} is outside its validity")
 
 
-def _issuer(certificate: Certificate, domain: str, policy: Policy) -> Certificate:
-    for root in map(parse, policy.roots[domain]):
-        if (
-            root.is_authority
-            and root.spiffe_id == PREFIX + domain
-            and root.keys.authority_key_id == certificate.authority_key_id
-        ):
-            return root
-    raise Refused(Reason.UNKNOWN_ROOT, f"{certificate.spiffe_id} was issued by an unknown root")
-
-
-def trust_domain(spiffe_id: str) -> str:
-    """The authority part of a workload's SPIFFE id."""
-    parts = spiffe_id.removeprefix(PREFIX).split("/")
-    match parts:
-        case [domain, "ns", namespace, "sa", account] if (
-            spiffe_id.startswith(PREFIX) and domain and namespace and account
-        ):
-            return domain
-    raise Refused(
-        Reason.BAD_CERTIFICATE,
-        f"{spiffe_id!r} is no id of a workload: spiffe://<domain>/ns/<namespace>/sa/<account>",
-    )
+def _check_revocation(certificate: Certificate, policy: Policy) -> None:
+    if certificate.serial in policy.revoked_serials:
+        raise Refused(Reason.REVOKED, f"serial number {certificate.serial:x} is revoked")
+    if certificate.not_before < policy.revoked_identities.get(certificate.spiffe_id, 0):
+        raise Refused(Reason.REVOKED, f"{certificate.spiffe_id} is revoked")

@@ -70,7 +70,7 @@ class ClientContext(HybridContext):
         self._resuming = schedule
         return encoded
 
-    def _client_handle_hello(self, input_buf: Buffer, output_buf: Buffer) -> None:
+    def _client_handle_hello(self, input_buf: Buffer, _output_buf: Buffer) -> None:
         hello = tls.pull_server_hello(input_buf)
         if hello.cipher_suite not in self._endpoint.ciphers:
             raise tls.AlertIllegalParameter(f"cipher suite {hello.cipher_suite:#x}")
@@ -119,9 +119,7 @@ class ClientContext(HybridContext):
         # Before our certificate and Finished: a server that is refused learns nothing of us.
         self._pass_gate()
         self._schedule.extract(None)
-        self._setup_traffic_protection(
-            tls.Direction.DECRYPT, tls.Epoch.ONE_RTT, b"s ap traffic"
-        )
+        self._setup_traffic_protection(tls.Direction.DECRYPT, tls.Epoch.ONE_RTT, b"s ap traffic")
         application_key = self._schedule.derive_secret(b"c ap traffic")
         self._answer_request(output_buf)
         self._push_finished(output_buf)

@@ -45,9 +45,7 @@ class PublicKeys:
         """How the FALCON key is named in transport parameters."""
         return sha256(self.falcon).digest()
 
-    def verify_parts(
-        self, ed25519: tuple[bytes, bytes], falcon: tuple[bytes, bytes]
-    ) -> str | None:
+    def verify_parts(self, ed25519: tuple[bytes, bytes], falcon: tuple[bytes, bytes]) -> str | None:
         """Each is content and signature; what is wrong with them, if anything."""
         try:
             Ed25519PublicKey.from_public_bytes(self.ed25519).verify(ed25519[1], ed25519[0])

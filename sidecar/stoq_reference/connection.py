@@ -44,6 +44,8 @@ class HybridConnection(QuicConnection):
     def __init__(self, endpoint: Endpoint, **arguments: Any) -> None:
         self._endpoint = endpoint
         super().__init__(**arguments)
+        # Nobody may open a unidirectional stream (S7).
+        self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
 
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)
@@ -57,7 +59,7 @@ class HybridConnection(QuicConnection):
     def _serialize_transport_parameters(self) -> bytes:
         return super()._serialize_transport_parameters() + self._endpoint.announced()
 
-    def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
+    def _parse_transport_parameters(self, data: bytes, *_: Any, **__: Any) -> None:
         try:
             self.tls.peer_parameters = decode(data)
         except Malformed as error:
@@ -66,4 +68,4 @@ class HybridConnection(QuicConnection):
                 frame_type=QuicFrameType.CRYPTO,
                 reason_phrase=str(error),
             ) from None
-        super()._parse_transport_parameters(data, from_session_ticket)
+        super()._parse_transport_parameters(data)

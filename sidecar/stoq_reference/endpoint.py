@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from aioquic.tls import CipherSuite, SessionTicket
 
 from stoq_reference.authorise import Policy
-from stoq_reference.certificate import Certificate, parse
+from stoq_reference.certificate import Certificate, parse_leaf
 from stoq_reference.composite import PrivateKeys, Scheme
 from stoq_reference.parameters import Parameters
 
@@ -27,7 +27,7 @@ class Identity:
     @classmethod
     def of(cls, leaf: bytes, keys: bytes) -> "Identity":
         """From a leaf (DER), and the Ed25519 seed with the FALCON private key behind it."""
-        return cls(parse(leaf), PrivateKeys.joined(keys))
+        return cls(parse_leaf(leaf), PrivateKeys.joined(keys))
 
 
 @dataclass(frozen=True)

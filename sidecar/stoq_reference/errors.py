@@ -14,23 +14,22 @@ class Reason(Enum):
     CONNECTION_CLOSE that says so later (docs/wire-format.md, H9).
     """
 
-    NO_CERTIFICATE = (116, ConnectionCode.UNAUTHORISED)
-    BAD_CERTIFICATE = (42, ConnectionCode.UNAUTHORISED)
-    OTHER_TRUST_DOMAIN = (48, ConnectionCode.UNAUTHORISED)
-    UNKNOWN_ROOT = (48, ConnectionCode.UNAUTHORISED)
-    ROOT_EXPIRED = (48, ConnectionCode.EXPIRED)
-    OUTSIDE_VALIDITY = (45, ConnectionCode.EXPIRED)
-    REVOKED = (44, ConnectionCode.REVOKED)
-    OTHER_FALCON_KEY = (47, ConnectionCode.UNAUTHORISED)
-    OTHER_ID = (49, ConnectionCode.UNAUTHORISED)
-    BAD_SIGNATURE = (51, ConnectionCode.UNAUTHORISED)
+    NO_CERTIFICATE = ("no certificate", 116, ConnectionCode.UNAUTHORISED)
+    BAD_CERTIFICATE = ("bad certificate", 42, ConnectionCode.UNAUTHORISED)
+    OTHER_TRUST_DOMAIN = ("other trust domain", 48, ConnectionCode.UNAUTHORISED)
+    UNKNOWN_ROOT = ("unknown root", 48, ConnectionCode.UNAUTHORISED)
+    ROOT_EXPIRED = ("root outside its validity", 48, ConnectionCode.EXPIRED)
+    OUTSIDE_VALIDITY = ("outside its validity", 45, ConnectionCode.EXPIRED)
+    REVOKED = ("revoked", 44, ConnectionCode.REVOKED)
+    OTHER_FALCON_KEY = ("other FALCON key", 47, ConnectionCode.UNAUTHORISED)
+    OTHER_ID = ("other id", 49, ConnectionCode.UNAUTHORISED)
+    OLDER = ("older certificate", 42, ConnectionCode.UNAUTHORISED)
+    BAD_SIGNATURE = ("bad signature", 51, ConnectionCode.UNAUTHORISED)
 
-    def __init__(self, alert: int, code: ConnectionCode) -> None:
+    def __init__(self, text: str, alert: int, code: ConnectionCode) -> None:
+        self.text = text
         self.alert = alert
         self.code = code
-
-    def __repr__(self) -> str:
-        return self.name
 
 
 class Refused(Exception):

@@ -29,7 +29,9 @@ class Offer:
         """The shared secret from the server's share. Raises ValueError for a share that is none."""
         _check_length(answer, CIPHERTEXT)
         lattice = self._lattice.decapsulate(answer[:CIPHERTEXT])
-        return lattice + self._curve.exchange(X25519PublicKey.from_public_bytes(answer[CIPHERTEXT:]))
+        return lattice + self._curve.exchange(
+            X25519PublicKey.from_public_bytes(answer[CIPHERTEXT:])
+        )
 
 
 def answer(share: bytes) -> tuple[bytes, bytes]:

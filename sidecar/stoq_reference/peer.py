@@ -75,7 +75,7 @@ class Peer(QuicConnectionProtocol):
         return self._connection.tls.exporter(label, context)
 
     def follow_ids(
-        self, *, issued: Callable[[bytes], object], retired: Callable[[bytes], object]
+        self, *, issued: Callable[[bytes], None], retired: Callable[[bytes], None]
     ) -> None:
         """Tells a listener by which connection ids datagrams are for this connection."""
         self._connection_id_issued_handler = issued
@@ -85,9 +85,7 @@ class Peer(QuicConnectionProtocol):
         """Closes the connection with a code of section 6."""
         self.close(code, why)
 
-    def open(
-        self, kind: Kind, source: Address = NOWHERE, destination: Address = NOWHERE
-    ) -> Stream:
+    def open(self, kind: Kind, source: Address = NOWHERE, destination: Address = NOWHERE) -> Stream:
         """A new stream; its head is sent."""
         head = Head(kind, secrets.token_bytes(heads.FLOW_ID_LENGTH), source, destination)
         return self.open_raw(head.encode(), head)

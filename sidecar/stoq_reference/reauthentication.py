@@ -52,10 +52,12 @@ class Proofs:
 
     def take(self, encoded: bytes, now: float) -> Certificate:
         """The new certificate of the peer. Raises Malformed, Refused, Overloaded."""
-        self._spend(now)
         proof = control.decode(encoded)
+        self._spend(now)
         if proof.counter <= self.counter:
-            raise Malformed(f"control message with counter {proof.counter}, not over {self.counter}")
+            raise Malformed(
+                f"control message with counter {proof.counter}, not over {self.counter}"
+            )
         if self.peer is None:
             raise Refused(Reason.NO_CERTIFICATE, "there is no certificate to be replaced (R1)")
         leaf = authorise(proof.leaf, self.policy, now)
@@ -76,7 +78,7 @@ class Proofs:
         if new.spiffe_id != old.spiffe_id:
             raise Refused(Reason.OTHER_ID, f"{new.spiffe_id} in the place of {old.spiffe_id}")
         if new.not_before < old.not_before:
-            raise Refused(Reason.OUTSIDE_VALIDITY, "the certificate is older than the one before")
+            raise Refused(Reason.OLDER, "the certificate is older than the one before")
 
     def _check_signature(self, proof: control.Reauthentication, leaf: Certificate) -> None:
         if proof.scheme not in self.schemes or proof.scheme != leaf.keys.scheme:

@@ -103,14 +103,18 @@ class Server(asyncio.DatagramProtocol):
         )
         peer = Peer(self._endpoint, connection)
         peer.connection_made(self._transport)
-        peer.follow_ids(
-            issued=lambda id_: self._by_id.__setitem__(id_, peer),
-            retired=lambda id_: self._by_id.pop(id_, None),
-        )
+
+        def issued(id_: bytes) -> None:
+            self._by_id[id_] = peer
+
+        peer.follow_ids(issued=issued, retired=self._retire)
         self._by_id[addressed] = self._by_id[connection.host_cid] = peer
         peer.closed.add_done_callback(lambda _: self._forget(peer))
         self.accepted.put_nowait(peer)
         return peer
+
+    def _retire(self, id_: bytes) -> None:
+        self._by_id.pop(id_, None)
 
     def _forget(self, gone: Peer) -> None:
         self._by_id = {id_: peer for id_, peer in self._by_id.items() if peer is not gone}

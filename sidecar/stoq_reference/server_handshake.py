@@ -35,9 +35,7 @@ class ServerContext(HybridContext):
             self._show_and_ask(hello, handshake_buf)
         self._push_finished(handshake_buf)
         self._schedule.extract(None)
-        self._setup_traffic_protection(
-            tls.Direction.ENCRYPT, tls.Epoch.ONE_RTT, b"s ap traffic"
-        )
+        self._setup_traffic_protection(tls.Direction.ENCRYPT, tls.Epoch.ONE_RTT, b"s ap traffic")
         self._next_dec_key = self._schedule.derive_secret(b"c ap traffic")
         if ticket is None:
             self._set_state(tls.State.SERVER_EXPECT_CERTIFICATE)

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+
+from aioquic.quic.connection import QuicConnection
 
 from stoq_reference.codes import StreamCode
 from stoq_reference.head import Head
@@ -16,28 +17,17 @@ class StreamFailed(Exception):
         self.code = code
 
 
-class Carrier(Protocol):
-    """What a stream needs of aioquic's connection."""
-
-    def send_stream_data(self, stream_id: int, data: bytes, end_stream: bool = False) -> None:
-        """Queues data."""
-
-    def reset_stream(self, stream_id: int, error_code: int) -> None:
-        """Abandons our direction."""
-
-    def stop_stream(self, stream_id: int, error_code: int) -> None:
-        """Asks the peer to abandon its direction."""
-
-
 class Stream:
     """Bytes both ways. Everything received is kept until it is read: peers are trusted not to
     send without end.
     """
 
-    def __init__(self, id_: int, head: Head, carrier: Carrier, flush: Callable[[], None]) -> None:
+    def __init__(
+        self, id_: int, head: Head, connection: QuicConnection, flush: Callable[[], None]
+    ) -> None:
         self.id = id_
         self.head = head
-        self._carrier = carrier
+        self._connection = connection
         self._flush = flush
         self._received = bytearray()
         self._ended = False
@@ -48,7 +38,7 @@ class Stream:
         """Queues all of `data`; `end` finishes our direction. Raises StreamFailed."""
         if self._failure is not None:
             raise self._failure
-        self._carrier.send_stream_data(self.id, data, end)
+        self._connection.send_stream_data(self.id, data, end)
         self._flush()
 
     async def recv(self) -> bytes:
@@ -76,7 +66,7 @@ class Stream:
 
     def reset(self, code: StreamCode) -> None:
         """Abandons both directions."""
-        abandon(self._carrier, self.id, code)
+        abandon(self._connection, self.id, code)
         self._flush()
 
     def arrived(self, data: bytes, *, end: bool) -> None:
@@ -92,7 +82,7 @@ class Stream:
         self._progress.set()
 
 
-def abandon(carrier: Carrier, stream_id: int, code: StreamCode) -> None:
+def abandon(connection: QuicConnection, stream_id: int, code: StreamCode) -> None:
     """RESET_STREAM and STOP_SENDING (S3)."""
-    carrier.reset_stream(stream_id, code)
-    carrier.stop_stream(stream_id, code)
+    connection.reset_stream(stream_id, code)
+    connection.stop_stream(stream_id, code)
