@@ -36,11 +36,27 @@ def identity(ca: CertificateAuthority, spiffe_id: str) -> TlsContext:
     return tls
 
 
+def identity_of_profile(
+    ca: CertificateAuthority, spiffe_id: str, profile: str, *, aead: str = "AES-256-GCM"
+) -> TlsContext:
+    """A context of another crypto profile or packet cipher, with an SVID of an hour."""
+    now = int(time.time())
+    key = HybridKey.generate(profile)
+    tls = TlsContext(profile=profile, aead=aead)
+    _trust(tls, ca)
+    tls.set_identity(key, ca.issue(key.csr(), spiffe_id, now - 60, now + HOUR))
+    return tls
+
+
 def anonymous(ca: CertificateAuthority) -> TlsContext:
     """A context with trust in `ca` and no certificate."""
     tls = TlsContext()
-    tls.set_trust(ca.certificate.spiffe_id.removeprefix("spiffe://"), [ca.root])
+    _trust(tls, ca)
     return tls
+
+
+def _trust(tls: TlsContext, ca: CertificateAuthority) -> None:
+    tls.set_trust(ca.certificate.spiffe_id.removeprefix("spiffe://"), [ca.root])
 
 
 @dataclass(frozen=True)
