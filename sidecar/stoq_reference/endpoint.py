@@ -13,8 +13,8 @@ from stoq_reference.composite import PrivateKeys, Scheme
 from stoq_reference.parameters import Parameters
 
 ALPN = "stoq/1"
-STOQ_PORT = 14008
-CONTROL_PORT = 14012
+MESH_PORTS = frozenset((0, 14000, 14001, 14006, 14008, 14012, 14020, 14053))
+"""Destination ports that no flow may have (S2)."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from stoq_reference.certificate import Certificate
 from stoq_reference.codes import ConnectionCode, StreamCode
 from stoq_reference.connection import HybridConnection
 from stoq_reference.control import EXPORTER_LABEL
-from stoq_reference.endpoint import CONTROL_PORT, STOQ_PORT, Endpoint, Identity
+from stoq_reference.endpoint import MESH_PORTS, Endpoint, Identity
 from stoq_reference.errors import Malformed, Refused
 from stoq_reference.head import NOWHERE, Address, Head, Kind
 from stoq_reference.parameters import Parameters
@@ -224,6 +224,6 @@ def refusal(head: Head, endpoint: Endpoint) -> StreamCode | None:
         return StreamCode.DENIED
     if head.destination.host not in endpoint.addresses:
         return StreamCode.NOT_MINE
-    if head.destination.port in (STOQ_PORT, CONTROL_PORT):
+    if head.destination.port in MESH_PORTS:
         return StreamCode.FORBIDDEN_PORT
     return None

@@ -37,6 +37,11 @@ class Server(asyncio.DatagramProtocol):
         assert self._transport is not None
         return cast("int", self._transport.get_extra_info("sockname")[1])
 
+    @property
+    def peers(self) -> set[Peer]:
+        """Connections that have not ended."""
+        return set(self._by_id.values())
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio has bound the socket."""
         self._transport = cast("asyncio.DatagramTransport", transport)
@@ -121,7 +126,7 @@ class Server(asyncio.DatagramProtocol):
 
     async def close(self) -> None:
         """Closes every connection, and the socket."""
-        peers = set(self._by_id.values())
+        peers = self.peers
         for peer in peers:
             peer.end()
         await asyncio.gather(*(peer.closed for peer in peers))
