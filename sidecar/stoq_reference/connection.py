@@ -6,6 +6,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection, QuicConnectionError
 from aioquic.quic.logger import QuicLogger
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
+from aioquic.tls import Epoch
 
 from stoq_reference.client_handshake import ClientContext
 from stoq_reference.endpoint import ALPN, Endpoint
@@ -46,6 +47,16 @@ class HybridConnection(QuicConnection):
         super().__init__(**arguments)
         # Nobody may open a unidirectional stream (S7).
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
+
+    @property
+    def key_phase(self) -> int:
+        """The bit that changes with each update of the keys (RFC 9001, section 6)."""
+        return self._cryptos[Epoch.ONE_RTT].key_phase
+
+    @property
+    def retried(self) -> bool:
+        """Whether the server made us prove our address first."""
+        return self._retry_count > 0
 
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)

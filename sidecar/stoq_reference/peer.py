@@ -70,6 +70,11 @@ class Peer(QuicConnectionProtocol):
         """What the peer announced; None of a plain QUIC peer."""
         return self._connection.tls.peer_parameters
 
+    @property
+    def quic(self) -> HybridConnection:
+        """The connection below."""
+        return self._connection
+
     def exporter(self, label: bytes, context: bytes = b"") -> bytes:
         """32 bytes bound to this connection."""
         return self._connection.tls.exporter(label, context)

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from stoq.engine import Engine
@@ -11,7 +11,7 @@ from stoq_reference.client import connect
 from stoq_reference.endpoint import Endpoint
 from stoq_reference.peer import Closed, Peer
 from stoq_reference.server import Server, serve
-from stoq_reference.stream import Stream
+from stoq_reference.stream import Stream, StreamFailed
 
 LOOPBACK = "::1"
 
@@ -69,16 +69,24 @@ async def refusal(port: int, endpoint: Endpoint) -> Closed:
 
 
 async def echo(stream: Stream) -> None:
-    """Sends back what comes."""
-    while data := await stream.recv():
-        stream.send(data)
-    stream.send(b"", end=True)
+    """Sends back what comes, for as long as there is a peer."""
+    with suppress(StreamFailed):
+        while data := await stream.recv():
+            stream.send(data)
+        stream.send(b"", end=True)
 
 
 async def _serve_peer(peer: Peer) -> None:
     async with asyncio.TaskGroup() as echoes:
         while True:
             echoes.create_task(echo(await peer.accepted.get()))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Waits until something that nobody tells us of is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - the engine does not tell
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-
 from stoq.engine import CertificateAuthority, Engine, EngineSettings, Listener
 from support import engines
 from support.interop import TABLE, EngineServer
