@@ -1,0 +1,171 @@
+"""Renewed certificates on live connections between engine and reference."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from stoq.engine import CertificateAuthority, Engine, HybridKey, TlsContext
+from stoq_reference.client import connect
+from stoq_reference.codes import ConnectionCode
+from stoq_reference.control import EXPORTER_LABEL, MAX_LENGTH
+from stoq_reference.endpoint import Identity
+from stoq_reference.head import Kind
+from stoq_reference.peer import Closed, Peer
+from stoq_reference.reauthentication import BURST, message
+from support import engines, reference
+from support.interop import LOOPBACK, EngineServer, address, closing, echoing, until
+
+
+def renew(tls: TlsContext, ca: CertificateAuthority, spiffe_id: str) -> bytes:
+    """Gives an engine a new certificate."""
+    now = int(time.time())
+    key = HybridKey.generate()
+    leaf = ca.issue(key.csr(), spiffe_id, now - 60, now + engines.HOUR)
+    tls.set_identity(key, leaf)
+    return leaf
+
+
+async def test_the_engine_takes_a_renewed_certificate_of_the_reference(
+    engine: EngineServer, ca: CertificateAuthority
+) -> None:
+    async with connect(LOOPBACK, engine.mesh, reference.endpoint(ca, engines.CLIENT)) as peer:
+        for _ in range(2):
+            renewed = reference.identity(ca, engines.CLIENT)
+            assert await peer.prove(renewed).read() == b""
+        assert not peer.closed.done()
+    assert engine.engine.snapshot().counters.reauthentications_accepted == 2
+
+
+async def test_the_reference_takes_a_renewed_certificate_of_a_server(
+    ca: CertificateAuthority,
+) -> None:
+    tls = engines.identity(ca, engines.SERVER)
+    async with Engine(engines.server_settings(), tls) as server:
+        dialling = reference.endpoint(ca, engines.CLIENT, engines.SERVER)
+        async with connect(LOOPBACK, server.local_port("bootstrap"), dialling) as peer:
+            leaf = renew(tls, ca, engines.SERVER)
+            server.prove_identity()
+            await until(lambda: peer.certificate.der == leaf)
+            assert not peer.closed.done()
+
+
+async def test_the_reference_takes_a_renewed_certificate_of_a_client(
+    ca: CertificateAuthority,
+) -> None:
+    tls = engines.identity(ca, engines.CLIENT)
+    serving = reference.endpoint(ca, engines.SERVER)
+    async with echoing(serving) as server, Engine(engines.client_settings(), tls) as client:
+        near = await client.dialler(address(server), engines.SERVER).open()
+        (peer,) = server.peers
+        await peer.established.wait()
+        leaf = renew(tls, ca, engines.CLIENT)
+        client.prove_identity()
+        await until(lambda: peer.certificate.der == leaf)
+        await near.send(b"!")
+        assert await near.recv() == b"!"
+
+
+def proof(peer: Peer, identity: Identity, counter: int = 1, *, dialled: bool = True) -> bytes:
+    exporter = peer.exporter(EXPORTER_LABEL)
+    return message(identity, dialled=dialled, counter=counter, exporter=exporter)
+
+
+def cut_short(peer: Peer, own: Identity, _: CertificateAuthority) -> bytes:
+    return proof(peer, own)[:-1]
+
+
+def longer_than_any(_: Peer, __: Identity, ___: CertificateAuthority) -> bytes:
+    return bytes(MAX_LENGTH + 1)
+
+
+def counter_of_zero(peer: Peer, own: Identity, _: CertificateAuthority) -> bytes:
+    return proof(peer, own, 0)
+
+
+def of_the_other_role(peer: Peer, own: Identity, _: CertificateAuthority) -> bytes:
+    return proof(peer, own, dialled=False)
+
+
+def of_another_connection(_: Peer, own: Identity, __: CertificateAuthority) -> bytes:
+    return message(own, dialled=True, counter=1, exporter=bytes(32))
+
+
+def of_another_workload(peer: Peer, _: Identity, ca: CertificateAuthority) -> bytes:
+    return proof(peer, reference.identity(ca, engines.SERVER))
+
+
+def older(peer: Peer, _: Identity, ca: CertificateAuthority) -> bytes:
+    return proof(peer, reference.identity(ca, engines.CLIENT, begins=-600))
+
+
+def expired(peer: Peer, _: Identity, ca: CertificateAuthority) -> bytes:
+    return proof(peer, reference.identity(ca, engines.CLIENT, begins=-600, ends=-10))
+
+
+def with_another_key(peer: Peer, own: Identity, ca: CertificateAuthority) -> bytes:
+    strange = reference.identity(ca, engines.CLIENT)
+    return proof(peer, Identity(own.certificate, strange.keys))
+
+
+WRONG: list[tuple[Callable[[Peer, Identity, CertificateAuthority], bytes], ConnectionCode]] = [
+    (cut_short, ConnectionCode.PROTOCOL),
+    (longer_than_any, ConnectionCode.PROTOCOL),
+    (counter_of_zero, ConnectionCode.PROTOCOL),
+    (of_the_other_role, ConnectionCode.UNAUTHORISED),
+    (of_another_connection, ConnectionCode.UNAUTHORISED),
+    (of_another_workload, ConnectionCode.UNAUTHORISED),
+    (older, ConnectionCode.UNAUTHORISED),
+    (expired, ConnectionCode.EXPIRED),
+    (with_another_key, ConnectionCode.UNAUTHORISED),
+]
+
+
+async def close_of(port: int, ca: CertificateAuthority, *messages: Callable) -> Closed:
+    """How a server closes on a client that sends such messages."""
+    client = reference.endpoint(ca, engines.CLIENT)
+    async with connect(LOOPBACK, port, client) as peer:
+        for made in messages:
+            peer.open(Kind.CONTROL).send(made(peer, client.identity, ca), end=True)
+        return await closing(peer)
+
+
+@pytest.mark.parametrize(("wrong", "code"), WRONG)
+async def test_a_wrong_proof_closes_the_connection(
+    engine: EngineServer, ca: CertificateAuthority, wrong: Callable, code: ConnectionCode
+) -> None:
+    async with echoing(reference.endpoint(ca, engines.SERVER)) as server:
+        for port in (engine.mesh, server.port):
+            closed = await close_of(port, ca, wrong)
+            assert closed.application
+            assert closed.code == code
+
+
+async def test_a_proof_that_is_sent_again_closes_the_connection(
+    engine: EngineServer, ca: CertificateAuthority
+) -> None:
+    async with echoing(reference.endpoint(ca, engines.SERVER)) as server:
+        for port in (engine.mesh, server.port):
+            closed = await close_of(port, ca, *[lambda peer, own, _: proof(peer, own)] * 2)
+            assert closed.code == ConnectionCode.PROTOCOL
+
+
+async def test_proofs_without_end_close_the_connection(
+    engine: EngineServer, ca: CertificateAuthority
+) -> None:
+    def numbered(counter: int) -> Callable:
+        return lambda peer, own, _: proof(peer, own, counter)
+
+    many = [numbered(counter + 1) for counter in range(2 * BURST)]
+    async with echoing(reference.endpoint(ca, engines.SERVER)) as server:
+        for port in (engine.mesh, server.port):
+            assert (await close_of(port, ca, *many)).code == ConnectionCode.OVERLOADED
+
+
+async def test_who_showed_no_certificate_cannot_renew_it(
+    engine: EngineServer, ca: CertificateAuthority
+) -> None:
+    anonymous = reference.endpoint(ca, None, engines.SERVER)
+    async with connect(LOOPBACK, engine.api, anonymous) as peer:
+        peer.prove(reference.identity(ca, engines.CLIENT))
+        assert (await closing(peer)).code == ConnectionCode.UNAUTHORISED
