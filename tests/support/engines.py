@@ -29,22 +29,29 @@ def authority(trust_domain: str = TRUST_DOMAIN) -> CertificateAuthority:
 
 def identity(ca: CertificateAuthority, spiffe_id: str) -> TlsContext:
     """A context with an SVID of an hour and trust in `ca`."""
-    now = int(time.time())
-    key = HybridKey.generate()
     tls = anonymous(ca)
-    tls.set_identity(key, ca.issue(key.csr(), spiffe_id, now - 60, now + HOUR))
+    give_identity(tls, ca, spiffe_id)
     return tls
+
+
+def give_identity(
+    tls: TlsContext, ca: CertificateAuthority, spiffe_id: str, profile: str = "hybrid-1024"
+) -> bytes:
+    """Gives a context a new SVID of an hour, which is returned."""
+    now = int(time.time())
+    key = HybridKey.generate(profile)
+    leaf = ca.issue(key.csr(), spiffe_id, now - 60, now + HOUR)
+    tls.set_identity(key, leaf)
+    return leaf
 
 
 def identity_of_profile(
     ca: CertificateAuthority, spiffe_id: str, profile: str, *, aead: str = "AES-256-GCM"
 ) -> TlsContext:
     """A context of another crypto profile or packet cipher, with an SVID of an hour."""
-    now = int(time.time())
-    key = HybridKey.generate(profile)
     tls = TlsContext(profile=profile, aead=aead)
     _trust(tls, ca)
-    tls.set_identity(key, ca.issue(key.csr(), spiffe_id, now - 60, now + HOUR))
+    give_identity(tls, ca, spiffe_id, profile)
     return tls
 
 

@@ -1,11 +1,10 @@
 """Renewed certificates on live connections between engine and reference."""
 
-import time
 from collections.abc import Callable
 
 import pytest
 
-from stoq.engine import CertificateAuthority, Engine, HybridKey, TlsContext
+from stoq.engine import CertificateAuthority, Engine
 from stoq_reference.client import connect
 from stoq_reference.codes import ConnectionCode
 from stoq_reference.control import EXPORTER_LABEL, MAX_LENGTH
@@ -15,15 +14,6 @@ from stoq_reference.peer import Closed, Peer
 from stoq_reference.reauthentication import BURST, message
 from support import engines, reference
 from support.interop import LOOPBACK, EngineServer, address, closing, echoing, until
-
-
-def renew(tls: TlsContext, ca: CertificateAuthority, spiffe_id: str) -> bytes:
-    """Gives an engine a new certificate."""
-    now = int(time.time())
-    key = HybridKey.generate()
-    leaf = ca.issue(key.csr(), spiffe_id, now - 60, now + engines.HOUR)
-    tls.set_identity(key, leaf)
-    return leaf
 
 
 async def test_the_engine_takes_a_renewed_certificate_of_the_reference(
@@ -44,7 +34,7 @@ async def test_the_reference_takes_a_renewed_certificate_of_a_server(
     async with Engine(engines.server_settings(), tls) as server:
         dialling = reference.endpoint(ca, engines.CLIENT, engines.SERVER)
         async with connect(LOOPBACK, server.local_port("bootstrap"), dialling) as peer:
-            leaf = renew(tls, ca, engines.SERVER)
+            leaf = engines.give_identity(tls, ca, engines.SERVER)
             server.prove_identity()
             await until(lambda: peer.certificate.der == leaf)
             assert not peer.closed.done()
@@ -59,7 +49,7 @@ async def test_the_reference_takes_a_renewed_certificate_of_a_client(
         near = await client.dialler(address(server), engines.SERVER).open()
         (peer,) = server.peers
         await peer.established.wait()
-        leaf = renew(tls, ca, engines.CLIENT)
+        leaf = engines.give_identity(tls, ca, engines.CLIENT)
         client.prove_identity()
         await until(lambda: peer.certificate.der == leaf)
         await near.send(b"!")
