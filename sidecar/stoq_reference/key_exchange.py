@@ -12,9 +12,12 @@ X25519_KEY = 32
 class Offer:
     """The client's half, kept until the server answers."""
 
-    def __init__(self) -> None:
-        self._lattice = MLKEM768PrivateKey.generate()
-        self._curve = X25519PrivateKey.generate()
+    def __init__(
+        self, lattice: MLKEM768PrivateKey | None = None, curve: X25519PrivateKey | None = None
+    ) -> None:
+        """With new keys, but for tests that bring theirs."""
+        self._lattice = lattice or MLKEM768PrivateKey.generate()
+        self._curve = curve or X25519PrivateKey.generate()
 
     @property
     def share(self) -> bytes:

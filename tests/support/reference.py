@@ -57,8 +57,11 @@ def announcing(like: Endpoint, block: bytes) -> Announcing:
     return made
 
 
-def signing_with(like: Endpoint, **keys: bytes) -> Endpoint:
+def signing_with(
+    like: Endpoint, *, ed25519: bytes | None = None, falcon: bytes | None = None
+) -> Endpoint:
     """The same endpoint, with private keys that are not its certificate's."""
     assert like.identity is not None
-    forged = replace(like.identity, keys=replace(like.identity.keys, **keys))
-    return replace(like, identity=forged)
+    own = like.identity.keys
+    keys = replace(own, ed25519=ed25519 or own.ed25519, falcon=falcon or own.falcon)
+    return replace(like, identity=replace(like.identity, keys=keys))

@@ -33,7 +33,7 @@ async def test_the_reference_takes_a_renewed_certificate_of_a_server(
     tls = engines.identity(ca, engines.SERVER)
     async with Engine(engines.server_settings(), tls) as server:
         dialling = reference.endpoint(ca, engines.CLIENT, engines.SERVER)
-        async with connect(LOOPBACK, server.local_port("bootstrap"), dialling) as peer:
+        async with connect(LOOPBACK, EngineServer(server).api, dialling) as peer:
             leaf = engines.give_identity(tls, ca, engines.SERVER)
             server.prove_identity()
             await until(lambda: peer.certificate.der == leaf)

@@ -88,7 +88,7 @@ async def test_the_reference_proves_its_address_to_an_engine(ca: CertificateAuth
     )
     async with Engine(settings, engines.identity(ca, engines.SERVER)) as server:
         dialling = reference.endpoint(ca, engines.CLIENT, engines.SERVER)
-        async with connect(LOOPBACK, server.local_port("bootstrap"), dialling) as peer:
+        async with connect(LOOPBACK, EngineServer(server).api, dialling) as peer:
             assert peer.quic.retried
         assert server.snapshot().counters.retries_sent > 0
 
