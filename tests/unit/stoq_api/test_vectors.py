@@ -38,6 +38,5 @@ def test_the_rest_of_a_frame_is_waited_for(case: Case) -> None:
 
 def test_the_codes_that_the_api_layer_uses_are_the_documents() -> None:
     codes = vectors("error-codes.json")["stream"]
-    assert stream.CANCELLED == codes["cancelled"]
-    assert stream.DENIED == codes["denied"]
-    assert stream.DRAINING == codes["draining"]
+    used = {"cancelled": stream.CANCELLED, "denied": stream.DENIED, "draining": stream.DRAINING}
+    assert used.items() <= codes.items()

@@ -86,6 +86,9 @@ pub(super) fn verify_bare(
 }
 
 #[cfg(test)]
+mod vectors;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::profile::CryptoProfile;

@@ -17,4 +17,5 @@ mod refusals;
 mod requests;
 mod resumption;
 mod sessions;
+mod vectors;
 mod wrapped;

@@ -1,0 +1,182 @@
+//! What `docs/vectors` says of bytes on the wire, read and written.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::Value;
+use stoq_wire::code::{ConnectionCode, StreamCode};
+use stoq_wire::control::{Reauthentication, Role, signed_content};
+use stoq_wire::head::{FlowId, StreamHead, StreamKind};
+use stoq_wire::parameters::StoqParameters;
+use stoq_wire::varint;
+
+fn vectors(file: &str) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../docs/vectors");
+    let text = std::fs::read_to_string(folder.join(file)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The cases of a file under one heading; there is always one at least.
+fn cases(document: &Value, under: &str) -> Vec<Value> {
+    let found = document[under].as_array().unwrap();
+    assert!(!found.is_empty(), "no case under {under}");
+    found.clone()
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    let text = value.as_str().unwrap();
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+fn optional(value: &Value) -> Option<Vec<u8>> {
+    (!value.is_null()).then(|| bytes(value))
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap()
+}
+
+#[test]
+fn varints() {
+    let document = vectors("varints.json");
+    for case in cases(&document, "written") {
+        let mut out = Vec::new();
+        varint::write(number(&case["value"]), &mut out);
+        assert_eq!(out, bytes(&case["hex"]));
+        assert_eq!(varint::read(&mut &out[..]), Ok(number(&case["value"])));
+    }
+    for case in cases(&document, "read") {
+        let encoded = bytes(&case["hex"]);
+        assert_eq!(varint::read(&mut &encoded[..]), Ok(number(&case["value"])));
+    }
+    for cut in cases(&document, "incomplete") {
+        assert!(varint::read(&mut &bytes(&cut)[..]).is_err(), "{cut}");
+    }
+}
+
+#[test]
+fn transport_parameters() {
+    let document = vectors("transport-parameters.json");
+    for case in cases(&document, "valid") {
+        let (encoded, value) = (bytes(&case["hex"]), &case["value"]);
+        let expected = (!value.is_null()).then(|| StoqParameters {
+            revision: number(&value["revision"]),
+            extensions: number(&value["extensions"]),
+            packet_reserve: number(&value["packet_reserve"]),
+            max_shard: number(&value["max_shard"]),
+            falcon_key_id: optional(&value["falcon_key_id"]).map(|id| id.try_into().unwrap()),
+            falcon_key: optional(&value["falcon_key"]),
+        });
+        assert_eq!(StoqParameters::find(&encoded), Ok(expected.clone()));
+        if case["written"] == true {
+            let mut out = Vec::new();
+            expected.unwrap().append_to(&mut out);
+            assert_eq!(out, encoded, "{}", case["name"]);
+        }
+    }
+    for case in cases(&document, "invalid") {
+        let found = StoqParameters::find(&bytes(&case["hex"]));
+        assert!(found.is_err(), "{}: {found:?}", case["name"]);
+    }
+}
+
+fn kind(value: &Value) -> StreamKind {
+    match number(value) {
+        1 => StreamKind::Tcp,
+        2 => StreamKind::Api,
+        3 => StreamKind::Reserved,
+        4 => StreamKind::Control,
+        other => panic!("kind {other}"),
+    }
+}
+
+fn address(value: &Value) -> SocketAddr {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn stream_heads() {
+    let document = vectors("stream-heads.json");
+    for case in cases(&document, "valid") {
+        let (encoded, value) = (bytes(&case["hex"]), &case["value"]);
+        let head = StreamHead {
+            kind: kind(&value["kind"]),
+            resume: value["resume"] == true,
+            flow: FlowId(bytes(&value["flow"]).try_into().unwrap()),
+            sent: number(&value["sent"]),
+            received: number(&value["received"]),
+            source: address(&value["source"]),
+            destination: address(&value["destination"]),
+        };
+        let mut out = Vec::new();
+        head.encode(&mut out);
+        assert_eq!(out, encoded, "{}", case["name"]);
+        out.extend(b"data");
+        assert_eq!(StreamHead::decode(&out), Ok(Some((head, encoded.len()))));
+    }
+    for case in cases(&document, "invalid") {
+        let found = StreamHead::decode(&bytes(&case["hex"]));
+        assert!(found.is_err(), "{}: {found:?}", case["name"]);
+    }
+    for case in cases(&document, "incomplete") {
+        let found = StreamHead::decode(&bytes(&case["hex"]));
+        assert_eq!(found, Ok(None), "{}", case["name"]);
+    }
+}
+
+#[test]
+fn control_messages() {
+    let document = vectors("control-messages.json");
+    for case in cases(&document, "valid") {
+        let (encoded, value) = (bytes(&case["hex"]), &case["value"]);
+        let message = Reauthentication {
+            counter: number(&value["counter"]),
+            scheme: number(&value["scheme"]).try_into().unwrap(),
+            leaf: bytes(&value["leaf"]),
+            signature: bytes(&value["signature"]),
+        };
+        let mut out = Vec::new();
+        message.encode(&mut out).unwrap();
+        assert_eq!(out, encoded, "{}", case["name"]);
+        assert_eq!(Reauthentication::decode(&encoded), Ok(message));
+    }
+    for case in cases(&document, "invalid") {
+        let found = Reauthentication::decode(&bytes(&case["hex"]));
+        assert!(found.is_err(), "{}: {found:?}", case["name"]);
+    }
+}
+
+#[test]
+fn what_a_control_message_signs() {
+    for case in cases(&vectors("control-messages.json"), "signed") {
+        let role = match case["dialled"] == true {
+            true => Role::Client,
+            false => Role::Server,
+        };
+        let content = signed_content(
+            role,
+            number(&case["counter"]),
+            &bytes(&case["exporter"]).try_into().unwrap(),
+            &bytes(&case["leaf_sha256"]).try_into().unwrap(),
+        );
+        assert_eq!(content, bytes(&case["hex"]), "{}", case["name"]);
+    }
+}
+
+#[test]
+fn error_codes() {
+    let document = vectors("error-codes.json");
+    let connection = document["connection"].as_object().unwrap();
+    assert_eq!(connection.len(), ConnectionCode::ALL.len());
+    for code in ConnectionCode::ALL {
+        assert_eq!(connection[code.name()], code.as_u64());
+    }
+    let stream = document["stream"].as_object().unwrap();
+    assert_eq!(stream.len(), StreamCode::ALL.len());
+    for code in StreamCode::ALL {
+        assert_eq!(stream[code.name()], code.as_u64());
+    }
+}
