@@ -54,6 +54,12 @@ class HybridConnection(QuicConnection):
         return self._cryptos[Epoch.ONE_RTT].key_phase
 
     @property
+    def cipher(self) -> str:
+        """The cipher suite's name."""
+        assert self.tls.key_schedule is not None
+        return self.tls.key_schedule.cipher_suite.name
+
+    @property
     def retried(self) -> bool:
         """Whether the server made us prove our address first."""
         return self._retry_count > 0
