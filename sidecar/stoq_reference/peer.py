@@ -19,7 +19,7 @@ from stoq_reference.head import NOWHERE, Address, Head, Kind
 from stoq_reference.parameters import Parameters
 from stoq_reference.reader import Short
 from stoq_reference.reauthentication import Overloaded, Proofs, close_code, message
-from stoq_reference.stream import Stream, abandon
+from stoq_reference.stream import Stream, StreamFailed, abandon
 
 ALERT_BASE = 0x100
 """A TLS alert as a QUIC error code is this and its number (RFC 9001, section 4.8)."""
@@ -91,12 +91,17 @@ class Peer(QuicConnectionProtocol):
         self.close(code, why)
 
     def open(self, kind: Kind, source: Address = NOWHERE, destination: Address = NOWHERE) -> Stream:
-        """A new stream; its head is sent."""
+        """A new stream; its head is sent. Raises StreamFailed when the connection has ended."""
         head = Head(kind, secrets.token_bytes(heads.FLOW_ID_LENGTH), source, destination)
         return self.open_raw(head.encode(), head)
 
     def open_raw(self, first: bytes, head: Head) -> Stream:
-        """A new stream that begins with any bytes, for tests of what a peer does with them."""
+        """A new stream that begins with any bytes, for tests of what a peer does with them.
+
+        Raises StreamFailed when the connection has ended.
+        """
+        if self.closed.done():
+            raise StreamFailed(None)
         stream = Stream(
             self._connection.get_next_available_stream_id(), head, self._connection, self.transmit
         )

@@ -1,6 +1,5 @@
 """Streams and closes between engine and reference, right and wrong ones."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -9,6 +8,7 @@ from stoq.api.stream import StreamReset
 from stoq.engine import CertificateAuthority, Engine
 from stoq_reference.client import connect
 from stoq_reference.codes import ConnectionCode, StreamCode
+from stoq_reference.endpoint import Endpoint
 from stoq_reference.head import NOWHERE, Address, Head, Kind
 from stoq_reference.peer import Peer
 from stoq_reference.stream import StreamFailed
@@ -153,12 +153,24 @@ async def test_revoking_a_live_peer_closes_with_revoked(
 async def test_a_connection_ends_with_the_certificate_of_its_peer(
     engine: EngineServer, ca: CertificateAuthority
 ) -> None:
-    client = reference.endpoint(ca, engines.CLIENT)
-    brief = replace(client, identity=reference.identity(ca, engines.CLIENT, ends=3))
-    async with echoing(reference.endpoint(ca, engines.SERVER)) as server:
-        for port in (server.port, engine.mesh):
-            async with connect(LOOPBACK, port, brief) as peer:
-                closed = await asyncio.wait_for(closing(peer), 8)
-                assert closed.application
-                assert closed.code == ConnectionCode.EXPIRED
-            brief = replace(client, identity=reference.identity(ca, engines.CLIENT, ends=3))
+    brief = reference.identity(ca, engines.CLIENT, ends=3)
+    client = Endpoint(reference.policy(ca), brief)
+    async with (
+        echoing(reference.endpoint(ca, engines.SERVER)) as server,
+        connect(LOOPBACK, server.port, client) as to_reference,
+        connect(LOOPBACK, engine.mesh, client) as to_engine,
+    ):
+        for peer in (to_reference, to_engine):
+            closed = await closing(peer)
+            assert closed.application
+            assert closed.code == ConnectionCode.EXPIRED
+
+
+async def test_nothing_is_opened_on_a_connection_that_has_ended(
+    engine: EngineServer, ca: CertificateAuthority
+) -> None:
+    async with connect(LOOPBACK, engine.api, reference.endpoint(ca, engines.CLIENT)) as peer:
+        peer.end()
+        await closing(peer)
+        with pytest.raises(StreamFailed, match="gone"):
+            peer.open(Kind.API)
