@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
 
 from stoq_reference import der, spiffe
-from stoq_reference.composite import FALCON, PublicKeys, Scheme
+from stoq_reference.composite import PublicKeys, Scheme, falcon_key_fault
 from stoq_reference.errors import Malformed
 from stoq_reference.pre_tbs import pre_tbs
 
@@ -26,6 +27,9 @@ ALGORITHMS = {
     bytes.fromhex("300706052bce0f0310"): Scheme.ED25519_FALCON_512,
 }
 """AlgorithmIdentifiers of falconpadded1024 (1.3.9999.3.19) and falconpadded512 (1.3.9999.3.16)."""
+
+ED25519 = bytes.fromhex("300506032b6570")
+"""AlgorithmIdentifier of Ed25519 (RFC 8410, section 3)."""
 
 MAY_BE_CRITICAL = {
     ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
@@ -130,7 +134,8 @@ def _parse(encoded: bytes) -> tuple[x509.Certificate, x509.Extensions]:
 def _checked(
     certificate: x509.Certificate, extensions: x509.Extensions, encoded: bytes, *, root: bool
 ) -> Certificate:
-    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ED25519:
+    named = der.only(certificate.tbs_certificate_bytes, der.SEQUENCE).children()[2].encoded
+    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ED25519 or named != ED25519:
         raise Malformed("certificate: its ordinary signature is not Ed25519")
     spiffe_id = _uri(extensions)
     read = spiffe.trust_domain_of_root if root else spiffe.trust_domain_of_workload
@@ -180,7 +185,7 @@ def _value(extensions: x509.Extensions, oid: x509.ObjectIdentifier) -> bytes:
 def _keys(certificate: x509.Certificate, alternative: bytes) -> PublicKeys:
     try:
         classical = certificate.public_key()
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise Malformed(f"certificate: {error}") from None
     if not isinstance(classical, Ed25519PublicKey):
         raise Malformed("certificate: its ordinary key is not Ed25519")
@@ -188,8 +193,8 @@ def _keys(certificate: x509.Certificate, alternative: bytes) -> PublicKeys:
     if len(parts) != 2:
         raise Malformed("certificate: the alternative key has not two parts")
     scheme, falcon = _algorithm(parts[0].encoded), der.bit_string(parts[1])
-    if len(falcon) != FALCON[scheme].PUBLIC_KEY_SIZE:
-        raise Malformed(f"certificate: a FALCON key of {len(falcon)} bytes")
+    if fault := falcon_key_fault(falcon, scheme):
+        raise Malformed(f"certificate: {fault}")
     return PublicKeys(classical.public_bytes_raw(), falcon, scheme)
 
 

@@ -27,6 +27,24 @@ FALCON: dict[Scheme, ModuleType] = {
 FALCON_SIGNATURE = {Scheme.ED25519_FALCON_1024: 1280, Scheme.ED25519_FALCON_512: 666}
 
 
+DEGREE_LOG = {Scheme.ED25519_FALCON_1024: 10, Scheme.ED25519_FALCON_512: 9}
+MODULUS = 12289
+
+
+def falcon_key_fault(key: bytes, scheme: Scheme) -> str | None:
+    """What is wrong with the encoding of a FALCON public key, if anything (H5)."""
+    if len(key) != FALCON[scheme].PUBLIC_KEY_SIZE:
+        return f"a FALCON key of {len(key)} bytes"
+    if key[0] != DEGREE_LOG[scheme]:
+        return f"a FALCON key that begins with {key[0]:#04x}"
+    degree = 1 << DEGREE_LOG[scheme]
+    packed = int.from_bytes(key[1:], "big")
+    coefficients = (packed >> 14 * position & 0x3FFF for position in range(degree))
+    if any(coefficient >= MODULUS for coefficient in coefficients):
+        return "a FALCON key with a coefficient beyond the modulus"
+    return None
+
+
 @dataclass(frozen=True)
 class PublicKeys:
     """Both keys of a certificate."""

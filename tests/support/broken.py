@@ -1,14 +1,17 @@
 """Leaves that break one rule each, and why they are refused (docs/wire-format.md, section 10)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from stoq_reference.certificate import ALT_ALGORITHM, ALT_PUBLIC_KEY, ALT_VALUE
+from stoq_reference import der
+from stoq_reference.certificate import ALT_ALGORITHM, ALT_PUBLIC_KEY, ALT_VALUE, ED25519
 from stoq_reference.composite import Scheme
 from stoq_reference.errors import Reason
-from support.forge import Pair, key_usage, leaf
+from support.forge import Pair, bits, key_usage, leaf
 
 DOMAIN = "vectors.example"
 SPIFFE_ID = f"spiffe://{DOMAIN}/ns/shop/sa/web"
@@ -39,6 +42,28 @@ def signed_by_others(*, ed25519: bool, falcon: bool) -> Callable[[Pair], bytes]:
         return leaf(issuer, SPIFFE_ID).signed(mixed)
 
     return made
+
+
+def with_falcon_key(change: Callable[[bytes], bytes]) -> Callable[[Pair], bytes]:
+    """A leaf whose FALCON key is encoded in another way."""
+
+    def made(issuer: Pair) -> bytes:
+        draft = leaf(issuer, SPIFFE_ID)
+        public = replace(draft.subject.public, falcon=change(draft.subject.public.falcon))
+        draft.subject = replace(draft.subject, public=public)
+        return draft.signed(issuer.private)
+
+    return made
+
+
+def with_another_signature_field(issuer: Pair) -> bytes:
+    """The field that the alternative signature does not cover names Ed448; signed anew."""
+    tbs, algorithm, _ = der.only(
+        leaf(issuer, SPIFFE_ID).signed(issuer.private), der.SEQUENCE
+    ).children()
+    changed_tbs = tbs.encoded.replace(ED25519, ED25519[:-1] + b"\x71", 1)
+    signature = Ed25519PrivateKey.from_private_bytes(issuer.private.ed25519).sign(changed_tbs)
+    return der.encode(der.SEQUENCE, changed_tbs + algorithm.encoded + bits(signature))
 
 
 def of_swapped_key_id(issuer: Pair) -> bytes:
@@ -87,6 +112,10 @@ FORM: dict[str, Callable[[Pair], bytes]] = {
     "no alternative algorithm": without(ALT_ALGORITHM),
     "no alternative signature": without(ALT_VALUE),
     "an unknown critical extension": changed(further=[(SOMETHING, True)]),
+    "another algorithm in the field signature": with_another_signature_field,
+    "a FALCON key with another first byte": with_falcon_key(lambda key: b"\x0a" + key[1:]),
+    "a FALCON key beyond the modulus": with_falcon_key(lambda key: key[:1] + b"\xff\xff" + key[3:]),
+    "a FALCON key cut short": with_falcon_key(lambda key: key[:-1]),
     "an extension twice": changed(further=[(SOMETHING, False)] * 2),
 }
 """Leaves that no root makes good."""

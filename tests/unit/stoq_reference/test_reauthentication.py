@@ -8,7 +8,7 @@ from stoq.engine import CertificateAuthority, Engine
 from stoq_reference.client import connect
 from stoq_reference.codes import ConnectionCode
 from stoq_reference.control import EXPORTER_LABEL, MAX_LENGTH
-from stoq_reference.endpoint import Identity
+from stoq_reference.endpoint import Endpoint, Identity
 from stoq_reference.head import Kind
 from stoq_reference.peer import Closed, Peer
 from stoq_reference.reauthentication import message
@@ -144,12 +144,13 @@ async def test_a_proof_that_is_sent_again_closes_the_connection(
 async def test_proofs_without_end_close_the_connection(
     engine: EngineServer, ca: CertificateAuthority
 ) -> None:
-    client = reference.endpoint(ca, engines.CLIENT)
+    own = reference.identity(ca, engines.CLIENT)
+    client = Endpoint(reference.policy(ca), own)
 
     async def prove_on(peer: Peer) -> None:
         # One after the other: streams are not in order, and counters have to be.
         while True:
-            await peer.prove(client.identity).read()
+            await peer.prove(own).read()
 
     async with echoing(reference.endpoint(ca, engines.SERVER)) as server:
         for port in (engine.mesh, server.port):

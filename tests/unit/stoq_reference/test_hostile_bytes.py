@@ -1,0 +1,69 @@
+"""Whatever bytes come, the reference says what is wrong with them and nothing else happens."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stoq_reference import calls, control, der, head, parameters
+from stoq_reference.certificate import parse_leaf
+from stoq_reference.errors import Malformed
+from stoq_reference.head import Address, Head, Kind
+from stoq_reference.reader import Reader, varint
+from support.vectors import vectors
+
+LEAF = bytes.fromhex(vectors("certificates.json")["valid"][0]["hex"])
+VARINTS = st.integers(0, (1 << 62) - 1)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    for read in (parameters.decode, head.decode, control.decode, der.elements, parse_leaf):
+        try:
+            read(data)
+        except Malformed as refused:
+            assert str(refused)
+    try:
+        calls.decode(data, 100)
+    except Malformed as refused:
+        assert "frame" in str(refused)
+
+
+@given(st.integers(0, 260), st.binary(min_size=1, max_size=3))
+def test_a_certificate_with_any_bytes_in_it_is_read_or_refused(at: int, other: bytes) -> None:
+    try:
+        parse_leaf(LEAF[:at] + other + LEAF[at + len(other) :])
+    except Malformed as refused:
+        assert str(refused)
+
+
+@given(VARINTS)
+def test_every_varint_comes_back(value: int) -> None:
+    reader = Reader(varint(value), "varint")
+    assert reader.varint() == value
+    reader.end()
+
+
+@given(
+    st.sampled_from(Kind),
+    st.binary(min_size=16, max_size=16),
+    st.ip_addresses(),
+    st.ip_addresses(),
+    st.integers(0, 65535),
+    st.booleans(),
+    VARINTS,
+    VARINTS,
+    st.binary(max_size=8),
+)
+def test_every_head_comes_back(
+    kind, flow, source, destination, port, resume, sent, received, rest
+) -> None:
+    made = Head(
+        kind, flow, Address(source, port), Address(destination, port), resume, sent, received
+    )
+    encoded = made.encode()
+    assert head.decode(encoded + rest) == (made, len(encoded))
+
+
+@given(VARINTS, VARINTS, st.integers(0, 256), VARINTS)
+def test_all_parameters_come_back(revision: int, extensions: int, reserve: int, shard: int) -> None:
+    made = parameters.Parameters(max(1, revision), extensions, reserve, shard)
+    assert parameters.decode(made.encode()) == made
