@@ -31,6 +31,15 @@ ALGORITHMS = {
 ED25519 = bytes.fromhex("300506032b6570")
 """AlgorithmIdentifier of Ed25519 (RFC 8410, section 3)."""
 
+UNREADABLE = (
+    ValueError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises for certificates it cannot read."""
+
 MAY_BE_CRITICAL = {
     ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
     ExtensionOID.BASIC_CONSTRAINTS,
@@ -123,8 +132,10 @@ def _parse(encoded: bytes) -> tuple[x509.Certificate, x509.Extensions]:
         certificate = x509.load_der_x509_certificate(encoded)
         extensions = certificate.extensions
         extensions.get_extension_for_class(x509.KeyUsage)
-    except (ValueError, x509.DuplicateExtension, x509.ExtensionNotFound) as error:
+    except UNREADABLE as error:
         raise Malformed(f"certificate: {error}") from None
+    if certificate.version is not x509.Version.v3:
+        raise Malformed("certificate: it is not of version 3")
     for extension in extensions:
         if extension.critical and extension.oid not in MAY_BE_CRITICAL:
             raise Malformed(f"certificate: {extension.oid.dotted_string} is critical, and unknown")

