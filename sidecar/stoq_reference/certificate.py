@@ -1,11 +1,13 @@
 """Hybrid certificates, taken apart (docs/wire-format.md, section 10)."""
 
+import warnings
 from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
 
 from stoq_reference import der, spiffe
@@ -37,6 +39,7 @@ UNREADABLE = (
     x509.DuplicateExtension,
     x509.ExtensionNotFound,
     x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,
 )
 """What cryptography raises for certificates it cannot read."""
 
@@ -129,7 +132,11 @@ def _parse(encoded: bytes) -> tuple[x509.Certificate, x509.Extensions]:
     if len(encoded) > MAX_LENGTH:
         raise Malformed(f"certificate of {len(encoded)} bytes: at most {MAX_LENGTH}")
     try:
-        certificate = x509.load_der_x509_certificate(encoded)
+        with warnings.catch_warnings():
+            # What cryptography only warns of breaks RFC 5280, such as a negative serial number.
+            warnings.simplefilter("error", CryptographyDeprecationWarning)
+            certificate = x509.load_der_x509_certificate(encoded)
+            _ = certificate.serial_number
         extensions = certificate.extensions
         extensions.get_extension_for_class(x509.KeyUsage)
     except UNREADABLE as error:

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,3 +64,9 @@ def test_every_head_comes_back(
 def test_all_parameters_come_back(revision: int, extensions: int, reserve: int, shard: int) -> None:
     made = parameters.Parameters(max(1, revision), extensions, reserve, shard)
     assert parameters.decode(made.encode()) == made
+
+
+def test_a_serial_number_below_zero_is_refused() -> None:
+    at = LEAF.index(bytes.fromhex("02021234"))
+    with pytest.raises(Malformed, match="serial number"):
+        parse_leaf(LEAF[: at + 2] + b"\xff" + LEAF[at + 3 :])
