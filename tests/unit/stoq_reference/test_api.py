@@ -11,7 +11,8 @@ from stoq.api.errors import NotFound, TimedOut
 from stoq.api.method import ServerStream, Unary
 from stoq.api.server import ApiServer
 from stoq.engine import CertificateAuthority, Engine
-from stoq_reference.api import CallFailed, answer, call
+from stoq_reference.api import CallFailed, Frames, answer, call
+from stoq_reference.calls import Frame, FrameKind
 from stoq_reference.client import connect
 from stoq_reference.head import Kind
 from stoq_reference.peer import Peer
@@ -86,32 +87,40 @@ async def test_the_reference_is_told_how_a_call_failed(
     assert failed.value.status == status
 
 
-@pytest.fixture
-async def api(client: Engine, ca: CertificateAuthority) -> AsyncIterator[ApiClient]:
-    """An engine's client of methods that the reference serves."""
+def double(request: dict) -> Iterator[dict]:
+    yield {"n": request["n"] * 2}
 
-    def double(request: dict) -> Iterator[dict]:
-        yield {"n": request["n"] * 2}
 
-    def count(request: dict) -> Iterator[dict]:
-        for n in range(request["n"]):
-            yield {"n": n}
-        if request["n"] == 3:
-            raise CallFailed("timeout", "nothing after 2")
+def count(request: dict) -> Iterator[dict]:
+    for n in range(request["n"]):
+        yield {"n": n}
+    if request["n"] == 3:
+        raise CallFailed("timeout", "nothing after 2")
 
+
+async def answering(server: Server) -> None:
+    """Answers the calls of the server's first client."""
+    peer = await server.accepted.get()
     methods = {DOUBLE.name: double, COUNT.name: count}
+    async with asyncio.TaskGroup() as calls:
+        while True:
+            stream = await peer.accepted.get()
+            calls.create_task(answer(stream, methods, anonymous=peer.certificate is None))
 
-    async def answering(server: Server) -> None:
-        peer = await server.accepted.get()
-        async with asyncio.TaskGroup() as calls:
-            while True:
-                stream = await peer.accepted.get()
-                calls.create_task(answer(stream, methods, anonymous=peer.certificate is None))
 
+@pytest.fixture
+async def serving(ca: CertificateAuthority) -> AsyncIterator[Server]:
+    """A reference that serves methods."""
     async with serve(LOOPBACK, 0, reference.endpoint(ca, engines.SERVER)) as server:
-        serving = asyncio.create_task(answering(server))
-        yield ApiClient(client.dialler(address(server), engines.SERVER))
-        serving.cancel()
+        answers = asyncio.create_task(answering(server))
+        yield server
+        answers.cancel()
+
+
+@pytest.fixture
+def api(client: Engine, serving: Server) -> ApiClient:
+    """An engine's client of those methods."""
+    return ApiClient(client.dialler(address(serving), engines.SERVER))
 
 
 async def test_an_engine_calls_a_method_of_the_reference(api: ApiClient) -> None:
@@ -129,3 +138,37 @@ async def test_an_engine_is_told_how_a_call_failed(api: ApiClient) -> None:
     with pytest.raises(TimedOut, match="nothing after 2"):
         async with api.stream(COUNT, Number(3)) as numbers:
             _ = [number async for number in numbers]
+
+
+def frame(kind: FrameKind, value: object) -> bytes:
+    return Frame(kind, msgspec.msgpack.encode(value)).encode()
+
+
+HEADER = frame(FrameKind.HEADER, {"method": DOUBLE.name})
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (frame(FrameKind.MESSAGE, {"n": 1}), "bad_request"),
+        (frame(FrameKind.HEADER, "no map"), "bad_request"),
+        (frame(FrameKind.HEADER, {"method": "test.v1/Nothing"}), "not_found"),
+        (frame(FrameKind.HEADER, {"method": DOUBLE.name, "version": 2}), "bad_request"),
+        (frame(FrameKind.HEADER, {"method": DOUBLE.name, "codec": "yaml"}), "bad_request"),
+        (HEADER + HEADER, "bad_request"),
+        (HEADER + b"\3\0\0\0", "bad_request"),
+        (HEADER + b"\0\0\0\1\xc1", "bad_request"),
+        (HEADER, "bad_request"),
+        (HEADER[:-1], "bad_request"),
+        (HEADER + frame(FrameKind.MESSAGE, {"n": 1}), "ok"),
+    ],
+)
+async def test_both_servers_answer_odd_calls_alike(
+    peer: Peer, serving: Server, ca: CertificateAuthority, sent: bytes, status: str
+) -> None:
+    async with connect(LOOPBACK, serving.port, reference.endpoint(ca, engines.CLIENT)) as other:
+        for dialled in (peer, other):
+            stream = dialled.open(Kind.API)
+            stream.send(sent, end=True)
+            answered = await Frames(stream).next_map(FrameKind.STATUS)
+            assert answered["status"] == status
