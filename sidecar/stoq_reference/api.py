@@ -1,6 +1,7 @@
 """API calls over a stream (docs/wire-format.md, section 7)."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 from stoq_reference.calls import Frame, FrameKind, decode
 from stoq_reference.codes import StreamCode
 from stoq_reference.errors import Malformed
-from stoq_reference.stream import Stream
+from stoq_reference.stream import Stream, StreamFailed
 
 VERSION = 1
 LIMIT = 1 << 20
@@ -88,8 +89,9 @@ async def call(
                 _check(_map(frame))
             case FrameKind.HEADER:
                 raise Malformed("a header from the server")
-    # The answer is there: our direction has no more use (A3).
-    stream.send(b"", end=True)
+    # The answer is there: our direction has no more use (A3), and the server may have said so.
+    with suppress(StreamFailed):
+        stream.send(b"", end=True)
     return responses
 
 

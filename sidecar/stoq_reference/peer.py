@@ -132,7 +132,7 @@ class Peer(QuicConnectionProtocol):
             case events.StreamReset():
                 self._failed(event.stream_id, event.error_code)
             case events.StopSendingReceived() if event.stream_id in self._streams:
-                self._streams[event.stream_id].failed(event.error_code)
+                self._streams[event.stream_id].stopped(event.error_code)
             case events.ConnectionTerminated():
                 self._terminated(event)
 

@@ -32,12 +32,19 @@ class Stream:
         self._received = bytearray()
         self._ended = False
         self._failure: StreamFailed | None = None
+        self._stopped: StreamFailed | None = None
         self._progress = asyncio.Event()
+
+    @property
+    def stopped_with(self) -> int | None:
+        """The code of the peer's STOP_SENDING, if one came."""
+        return self._stopped.code if self._stopped else None
 
     def send(self, data: bytes, *, end: bool = False) -> None:
         """Queues all of `data`; `end` finishes our direction. Raises StreamFailed."""
-        if self._failure is not None:
-            raise self._failure
+        failure = self._failure or self._stopped
+        if failure is not None:
+            raise failure
         self._connection.send_stream_data(self.id, data, end)
         self._flush()
 
@@ -74,6 +81,10 @@ class Stream:
         self._received += data
         self._ended |= end
         self._progress.set()
+
+    def stopped(self, code: int) -> None:
+        """The peer wants no more of us; what it sends may still come."""
+        self._stopped = StreamFailed(code)
 
     def failed(self, code: int | None) -> None:
         """The peer reset the stream, or the connection ended."""

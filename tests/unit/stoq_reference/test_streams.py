@@ -13,7 +13,7 @@ from stoq_reference.head import NOWHERE, Address, Head, Kind
 from stoq_reference.peer import Peer
 from stoq_reference.stream import StreamFailed
 from support import engines, reference
-from support.interop import LOOPBACK, OWN_ADDRESS, EngineServer, address, closing, echoing
+from support.interop import LOOPBACK, OWN_ADDRESS, EngineServer, address, closing, echoing, until
 
 HEAD = Head(Kind.API, bytes(16))
 
@@ -174,3 +174,21 @@ async def test_nothing_is_opened_on_a_connection_that_has_ended(
         await closing(peer)
         with pytest.raises(StreamFailed, match="gone"):
             peer.open(Kind.API)
+
+
+async def test_a_peer_that_wants_no_more_is_still_heard_to_its_end(
+    engine: EngineServer, ca: CertificateAuthority
+) -> None:
+    acceptor = engine.engine.acceptor()
+    async with connect(LOOPBACK, engine.api, reference.endpoint(ca, engines.CLIENT)) as peer:
+        near = peer.open(Kind.API)
+        near.send(b"!")
+        far = await acceptor.accept()
+        await far.recv()
+        await far.send(b"the answer", end=True)
+        far.close()
+        await peer.ping()
+        assert await near.read() == b"the answer"
+        await until(lambda: near.stopped_with is not None)
+        with pytest.raises(StreamFailed):
+            near.send(b"more")
