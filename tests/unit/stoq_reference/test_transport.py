@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -53,6 +54,18 @@ async def test_the_reference_looks_at_the_certificate_of_a_resumed_session_again
     wary = replace(dialling, policy=revoked)
     assert (await refusal(engine.mesh, wary)).alert == Reason.REVOKED.alert
     assert not wary.tickets
+
+
+async def test_a_ticket_is_taken_once(engine: EngineServer, ca: CertificateAuthority) -> None:
+    async with echoing(reference.endpoint(ca, engines.SERVER)) as server:
+        for port in (engine.mesh, server.port):
+            first = reference.endpoint(ca, engines.CLIENT, engines.SERVER)
+            async with connect(LOOPBACK, port, first):
+                await until(partial(len, first.tickets))
+            for resumed in (True, False):
+                again = replace(first, tickets=dict(first.tickets))
+                async with connect(LOOPBACK, port, again) as peer:
+                    assert peer.resumed is resumed
 
 
 async def test_the_bootstrap_listener_gives_no_ticket(
