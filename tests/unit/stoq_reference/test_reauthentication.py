@@ -1,10 +1,13 @@
 """Renewed certificates on live connections between engine and reference."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from random import Random
 
 import pytest
 
 from stoq.engine import CertificateAuthority, Engine
+from stoq_reference import control
 from stoq_reference.client import connect
 from stoq_reference.codes import ConnectionCode
 from stoq_reference.control import EXPORTER_LABEL, MAX_LENGTH
@@ -57,9 +60,63 @@ async def test_the_reference_takes_a_renewed_certificate_of_a_client(
         assert await near.recv() == b"!"
 
 
+async def test_the_engine_sends_no_second_proof_before_the_first_is_answered(
+    ca: CertificateAuthority,
+) -> None:
+    tls = engines.identity(ca, engines.CLIENT)
+    serving = reference.endpoint(ca, engines.SERVER)
+    async with echoing(serving) as server, Engine(engines.client_settings(), tls) as client:
+        near = await client.dialler(address(server), engines.SERVER).open()
+        (peer,) = server.peers
+        await peer.established.wait()
+        held: dict[int, bytes] = {}
+        take = peer._control_received
+
+        def hold(stream: int, data: bytes, *, end: bool) -> None:
+            held[stream] = held.get(stream, b"") + data
+
+        peer._control_received = hold
+        for _ in range(3):
+            leaf = engines.give_identity(tls, ca, engines.CLIENT)
+            client.prove_identity()
+            await until(lambda: held)
+            # What the engine sends after a proof would have come by now, too.
+            await near.send(b"!")
+            assert await near.recv() == b"!"
+        assert len(held) == 1
+        peer._control_received = take
+        ((stream, message),) = held.items()
+        take(stream, message, end=True)
+        peer.transmit()
+        await until(lambda: peer.certificate.der == leaf)
+        assert client.snapshot().counters.reauthentications_sent == 2
+
+
 def proof(peer: Peer, identity: Identity, counter: int = 1, *, dialled: bool = True) -> bytes:
     exporter = peer.exporter(EXPORTER_LABEL)
     return message(identity, dialled=dialled, counter=counter, exporter=exporter)
+
+
+def nothing(_: Peer, __: Identity, ___: CertificateAuthority) -> bytes:
+    return b""
+
+
+def noise(_: Peer, __: Identity, ___: CertificateAuthority) -> bytes:
+    return Random(1).randbytes(5000)
+
+
+def noise_for_a_leaf(peer: Peer, own: Identity, _: CertificateAuthority) -> bytes:
+    made = control.decode(proof(peer, own))
+    return replace(made, leaf=Random(2).randbytes(3000)).encode()
+
+
+def noise_for_a_signature(peer: Peer, own: Identity, _: CertificateAuthority) -> bytes:
+    made = control.decode(proof(peer, own))
+    return replace(made, signature=Random(3).randbytes(len(made.signature))).encode()
+
+
+def of_another_scheme(peer: Peer, own: Identity, _: CertificateAuthority) -> bytes:
+    return replace(control.decode(proof(peer, own)), scheme=0xFE52).encode()
 
 
 def cut_short(peer: Peer, own: Identity, _: CertificateAuthority) -> bytes:
@@ -100,9 +157,14 @@ def with_another_key(peer: Peer, own: Identity, ca: CertificateAuthority) -> byt
 
 
 WRONG: list[tuple[Callable[[Peer, Identity, CertificateAuthority], bytes], ConnectionCode]] = [
+    (nothing, ConnectionCode.PROTOCOL),
+    (noise, ConnectionCode.PROTOCOL),
     (cut_short, ConnectionCode.PROTOCOL),
     (longer_than_any, ConnectionCode.PROTOCOL),
     (counter_of_zero, ConnectionCode.PROTOCOL),
+    (noise_for_a_leaf, ConnectionCode.UNAUTHORISED),
+    (noise_for_a_signature, ConnectionCode.UNAUTHORISED),
+    (of_another_scheme, ConnectionCode.UNAUTHORISED),
     (of_the_other_role, ConnectionCode.UNAUTHORISED),
     (of_another_connection, ConnectionCode.UNAUTHORISED),
     (of_another_workload, ConnectionCode.UNAUTHORISED),
@@ -113,12 +175,16 @@ WRONG: list[tuple[Callable[[Peer, Identity, CertificateAuthority], bytes], Conne
 
 
 async def close_of(port: int, ca: CertificateAuthority, *messages: Callable) -> Closed:
-    """How a server closes on a client that sends such messages."""
+    """How a server closes on a client that sends such messages; nobody else is touched."""
     client = reference.endpoint(ca, engines.CLIENT)
-    async with connect(LOOPBACK, port, client) as peer:
-        for made in messages:
-            peer.open(Kind.CONTROL).send(made(peer, client.identity, ca), end=True)
-        return await closing(peer)
+    async with connect(LOOPBACK, port, client) as bystander:
+        async with connect(LOOPBACK, port, client) as peer:
+            for made in messages:
+                peer.open(Kind.CONTROL).send(made(peer, client.identity, ca), end=True)
+            closed = await closing(peer)
+        assert await bystander.prove(client.identity).read() == b""
+        assert not bystander.closed.done()
+    return closed
 
 
 @pytest.mark.parametrize(("wrong", "code"), WRONG)
@@ -139,6 +205,25 @@ async def test_a_proof_that_is_sent_again_closes_the_connection(
         for port in (engine.mesh, server.port):
             closed = await close_of(port, ca, *[lambda peer, own, _: proof(peer, own)] * 2)
             assert closed.code == ConnectionCode.PROTOCOL
+
+
+async def test_a_proof_heard_on_one_connection_ends_another_on_which_it_is_repeated(
+    engine: EngineServer, ca: CertificateAuthority
+) -> None:
+    client = reference.endpoint(ca, engines.CLIENT)
+    async with echoing(reference.endpoint(ca, engines.SERVER)) as server:
+        for port in (engine.mesh, server.port):
+            async with (
+                connect(LOOPBACK, port, client) as first,
+                connect(LOOPBACK, port, client) as second,
+            ):
+                heard = proof(first, client.identity)
+                taken = first.open(Kind.CONTROL)
+                taken.send(heard, end=True)
+                assert await taken.read() == b""
+                second.open(Kind.CONTROL).send(heard, end=True)
+                assert (await closing(second)).code == ConnectionCode.UNAUTHORISED
+                assert not first.closed.done()
 
 
 async def test_proofs_without_end_close_the_connection(

@@ -276,7 +276,12 @@ impl Worker {
                 self.api_ended(&link, &outcome);
             }
             Flow::Api(api) => self.api_ended(&api.link, &outcome),
-            Flow::Pipe(_) | Flow::Head { .. } | Flow::Proof { .. } | Flow::Control { .. } => {}
+            Flow::Proof { .. } => {
+                if let Some(index) = slot.connection {
+                    self.proof_over(index);
+                }
+            }
+            Flow::Pipe(_) | Flow::Head { .. } | Flow::Control { .. } => {}
         }
     }
 

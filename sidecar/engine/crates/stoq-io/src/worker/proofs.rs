@@ -39,6 +39,9 @@ pub(crate) struct Proofs {
     pub(super) received: u64,
     /// Whether our identity is to be proven anew.
     due: bool,
+    /// A message has not been answered yet. Streams are not in order: the next one could
+    /// overtake it, and its counter would then end the connection.
+    unanswered: bool,
     /// Messages that the peer may still send.
     left: u32,
     refilled: Instant,
@@ -50,6 +53,7 @@ impl Proofs {
             sent: 0,
             received: 0,
             due: false,
+            unanswered: false,
             left: BURST,
             refilled: now,
         }
@@ -112,7 +116,8 @@ impl Worker {
         }
     }
 
-    /// The peer allows another stream: a proof may have waited for one.
+    /// The peer allows another stream, or a message has come to its end: a proof may have
+    /// waited for that.
     pub(super) fn prove_if_due(&mut self, index: usize) {
         if let Some(link) = self.links.get(index).and_then(Option::as_ref)
             && link.proofs.due
@@ -145,7 +150,7 @@ impl Worker {
         let Some(link) = self.links[index].as_mut() else {
             return;
         };
-        if link.phase != Phase::Established {
+        if link.phase != Phase::Established || link.proofs.unanswered {
             return;
         }
         let Some(exporter) = exporter(link) else {
@@ -156,6 +161,7 @@ impl Worker {
             return;
         };
         link.proofs.due = false;
+        link.proofs.unanswered = true;
         link.proofs.sent += 1;
         let binding = Binding {
             sender: link.quic.side(),
@@ -229,6 +235,14 @@ impl Worker {
         }
     }
 
+    /// Whatever became of a proof, the next may follow.
+    pub(super) fn proof_over(&mut self, index: usize) {
+        if let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) {
+            link.proofs.unanswered = false;
+            self.prove_if_due(index);
+        }
+    }
+
     /// The peer does not take proofs: new flows get a connection whose handshake shows
     /// our identity, those on this one end with the certificate that the peer knows.
     /// `false` for a flow of another kind.
@@ -246,6 +260,7 @@ impl Worker {
         };
         if let Some(link) = self.links[index].as_mut() {
             link.identity = NOT_SHOWN;
+            link.proofs.due = false;
             let remote = link.quic.remote_address();
             let name = code.map_or("no reason given", StreamCode::name);
             self.shared.log.warn(format_args!(
