@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
 
-from stoq_reference import der, spiffe
+from stoq_reference import der, spiffe, strictness
 from stoq_reference.composite import PublicKeys, Scheme, falcon_key_fault
 from stoq_reference.errors import Malformed
 from stoq_reference.pre_tbs import pre_tbs
@@ -143,6 +143,7 @@ def _parse(encoded: bytes) -> tuple[x509.Certificate, x509.Extensions]:
         raise Malformed(f"certificate: {error}") from None
     if certificate.version is not x509.Version.v3:
         raise Malformed("certificate: it is not of version 3")
+    strictness.check(certificate.tbs_certificate_bytes)
     for extension in extensions:
         if extension.critical and extension.oid not in MAY_BE_CRITICAL:
             raise Malformed(f"certificate: {extension.oid.dotted_string} is critical, and unknown")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from stoq_reference.errors import Malformed
 from stoq_reference.reader import Reader
 
+INTEGER = 0x02
 SEQUENCE = 0x30
 OCTET_STRING = 0x04
 BIT_STRING = 0x03

@@ -4,17 +4,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from stoq_reference import der
-from stoq_reference.certificate import ALT_ALGORITHM, ALT_PUBLIC_KEY, ALT_VALUE, ED25519
+from stoq_reference.certificate import ALT_ALGORITHM, ALT_PUBLIC_KEY, ALT_VALUE
 from stoq_reference.composite import Scheme
 from stoq_reference.errors import Reason
-from support.forge import Pair, bits, key_usage, leaf
+from support.forge import ALGORITHM, Pair, bits, key_usage, leaf
 
 DOMAIN = "vectors.example"
 SPIFFE_ID = f"spiffe://{DOMAIN}/ns/shop/sa/web"
+KEY_USAGE = x509.KeyUsage.oid
+ED448 = bytes.fromhex("300506032b6571")
 UNKNOWN = x509.ObjectIdentifier("1.3.9999.77")
 SOMETHING = x509.UnrecognizedExtension(UNKNOWN, b"\x05\x00")
 
@@ -56,16 +57,6 @@ def with_falcon_key(change: Callable[[bytes], bytes]) -> Callable[[Pair], bytes]
     return made
 
 
-def with_another_signature_field(issuer: Pair) -> bytes:
-    """The field that the alternative signature does not cover names Ed448; signed anew."""
-    tbs, algorithm, _ = der.only(
-        leaf(issuer, SPIFFE_ID).signed(issuer.private), der.SEQUENCE
-    ).children()
-    changed_tbs = tbs.encoded.replace(ED25519, ED25519[:-1] + b"\x71", 1)
-    signature = Ed25519PrivateKey.from_private_bytes(issuer.private.ed25519).sign(changed_tbs)
-    return der.encode(der.SEQUENCE, changed_tbs + algorithm.encoded + bits(signature))
-
-
 def of_swapped_key_id(issuer: Pair) -> bytes:
     keys = issuer.public
     swapped = type(keys)(keys.falcon, keys.ed25519, keys.scheme).authority_key_id
@@ -75,6 +66,51 @@ def of_swapped_key_id(issuer: Pair) -> bytes:
 def without(*left_out: x509.ObjectIdentifier) -> Callable[[Pair], bytes]:
     """A leaf without these extensions."""
     return changed(left_out=frozenset(left_out))
+
+
+def with_field(at: int, value: bytes) -> Callable[[list[bytes]], list[bytes]]:
+    """An edit that writes another field of the TBSCertificate."""
+    return lambda fields: [*fields[:at], value, *fields[at + 1 :]]
+
+
+def with_serial(contents: bytes) -> Callable[[list[bytes]], list[bytes]]:
+    """An edit that writes these bytes for the serial number."""
+    return with_field(1, der.encode(der.INTEGER, contents))
+
+
+def numbered(contents: bytes) -> Callable[[Pair], bytes]:
+    """A leaf with these bytes for its serial number."""
+    return changed(edit=with_serial(contents))
+
+
+def saying_that_nothing_is_critical(fields: list[bytes]) -> list[bytes]:
+    """An edit that writes FALSE, the default, where an extension is not critical."""
+    field = der.only(fields[-1], der.EXPLICIT_3)
+    extensions = b""
+    for extension in der.only(field.body, der.SEQUENCE).children():
+        name, *rest = (part.encoded for part in extension.children())
+        rest = [b"\x01\x01\x00", *rest] if len(rest) == 1 else rest
+        extensions += der.encode(der.SEQUENCE, name + b"".join(rest))
+    return [*fields[:-1], der.encode(der.EXPLICIT_3, der.encode(der.SEQUENCE, extensions))]
+
+
+def saying(oid: x509.ObjectIdentifier, value: str) -> Callable[[Pair], bytes]:
+    """A leaf with another value (hexadecimal) of an extension."""
+    return changed(replaced={oid: bytes.fromhex(value)})
+
+
+def with_parameters(oid: x509.ObjectIdentifier) -> Callable[[Pair], bytes]:
+    """A leaf with an AlgorithmIdentifier in this extension that has NULL for parameters."""
+
+    def made(issuer: Pair) -> bytes:
+        draft = leaf(issuer, SPIFFE_ID)
+        plain = ALGORITHM[issuer.public.scheme]
+        null = der.encode(der.SEQUENCE, der.only(plain, der.SEQUENCE).body + b"\x05\x00")
+        key = der.encode(der.SEQUENCE, null + bits(draft.subject.public.falcon))
+        draft.replaced = {oid: key if oid == ALT_PUBLIC_KEY else null}
+        return draft.signed(issuer.private)
+
+    return made
 
 
 def common_name(text: str) -> x509.Name:
@@ -87,6 +123,8 @@ GOOD: dict[str, dict[str, object]] = {
     "without extended key usage": {"left_out": frozenset((x509.ExtendedKeyUsage.oid,))},
     "with an unknown extension that is not critical": {"further": [(SOMETHING, False)]},
     "with a subject": {"name": common_name("anything")},
+    "with the longest serial number": {"edit": with_serial(b"\x7f" + b"\xff" * 19)},
+    "with further bits in KeyUsage": {"replaced": {x509.KeyUsage.oid: bytes.fromhex("030206c0")}},
 }
 """Changes to a leaf that break no rule."""
 
@@ -112,10 +150,23 @@ FORM: dict[str, Callable[[Pair], bytes]] = {
     "no alternative algorithm": without(ALT_ALGORITHM),
     "no alternative signature": without(ALT_VALUE),
     "an unknown critical extension": changed(further=[(SOMETHING, True)]),
-    "another algorithm in the field signature": with_another_signature_field,
+    "another algorithm in the field signature": changed(edit=with_field(2, ED448)),
     "a FALCON key with another first byte": with_falcon_key(lambda key: b"\x0a" + key[1:]),
     "a FALCON key beyond the modulus": with_falcon_key(lambda key: key[:1] + b"\xff\xff" + key[3:]),
     "a FALCON key cut short": with_falcon_key(lambda key: key[:-1]),
+    "parameters of the alternative algorithm": with_parameters(ALT_ALGORITHM),
+    "parameters of the alternative key's algorithm": with_parameters(ALT_PUBLIC_KEY),
+    "an alternative algorithm that nobody knows": saying(ALT_ALGORITHM, "300706052bce0f0311"),
+    "a serial number below zero": numbered(b"\xff\x34"),
+    "a serial number of zero": numbered(b"\0"),
+    "a serial number of 21 bytes": numbered(b"\x01" + bytes(20)),
+    "a serial number of 21 bytes, the first of them zero": numbered(b"\0" + b"\xff" * 20),
+    "a KeyUsage with a bit set among those it does not use": saying(KEY_USAGE, "03020781"),
+    "a KeyUsage that ends in zero bits": saying(KEY_USAGE, "03020080"),
+    "a KeyUsage that ends in a zero byte": saying(KEY_USAGE, "0303078000"),
+    "a KeyUsage with a bit that has no meaning": saying(KEY_USAGE, "0303068040"),
+    "basic constraints that say FALSE": saying(x509.BasicConstraints.oid, "3003010100"),
+    "extensions that say FALSE of being critical": changed(edit=saying_that_nothing_is_critical),
     "an extension twice": changed(further=[(SOMETHING, False)] * 2),
 }
 """Leaves that no root makes good."""

@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from stoq_reference import der
-from stoq_reference.certificate import ALGORITHMS, ALT_ALGORITHM, ALT_PUBLIC_KEY, ALT_VALUE
+from stoq_reference.certificate import (
+    ALGORITHMS,
+    ALT_ALGORITHM,
+    ALT_PUBLIC_KEY,
+    ALT_VALUE,
+    ED25519,
+)
 from stoq_reference.composite import FALCON, PrivateKeys, PublicKeys, Scheme
 from stoq_reference.pre_tbs import pre_tbs
 
@@ -75,17 +80,26 @@ class Draft:
     algorithm: Scheme = Scheme.ED25519_FALCON_512
     left_out: frozenset[x509.ObjectIdentifier] = frozenset()
     further: list[tuple[x509.ExtensionType, bool]] = field(default_factory=list)
+    replaced: dict[x509.ObjectIdentifier, bytes] = field(default_factory=dict)
+    """Values of extensions, whatever they should be."""
+    edit: Callable[[list[bytes]], list[bytes]] = lambda fields: fields
+    """Changes the encoded fields of the TBSCertificate before it is signed."""
     alternative_signature: Callable[[bytes], bytes] = lambda signature: signature
 
     def signed(self, issuer: PrivateKeys) -> bytes:
         """The certificate (DER), with both signatures."""
-        unsigned = self._build(issuer, [])
-        content = pre_tbs(unsigned.tbs_certificate_bytes)
+        content = pre_tbs(self._tbs(issuer, []))
         signature = self.alternative_signature(FALCON[issuer.scheme].sign(issuer.falcon, content))
-        whole = self._build(
-            issuer, [(x509.UnrecognizedExtension(ALT_VALUE, bits(signature)), False)]
-        )
-        return whole.public_bytes(Encoding.DER)
+        value = x509.UnrecognizedExtension(ALT_VALUE, bits(signature))
+        tbs = self._tbs(issuer, [(value, False)])
+        ordinary = Ed25519PrivateKey.from_private_bytes(issuer.ed25519).sign(tbs)
+        return der.encode(der.SEQUENCE, tbs + ED25519 + bits(ordinary))
+
+    def _tbs(self, issuer: PrivateKeys, last: list[tuple[x509.ExtensionType, bool]]) -> bytes:
+        """What is signed."""
+        built = der.only(self._build(issuer, last).tbs_certificate_bytes, der.SEQUENCE)
+        fields = [field.encoded for field in built.children()]
+        return der.encode(der.SEQUENCE, b"".join(self.edit(fields)))
 
     def _build(
         self, issuer: PrivateKeys, last: list[tuple[x509.ExtensionType, bool]]
@@ -93,7 +107,7 @@ class Draft:
         key = Ed25519PrivateKey.from_private_bytes(self.subject.private.ed25519).public_key()
         # Given to the constructor: the builder's own method takes no extension twice.
         extensions = [
-            x509.Extension(extension.oid, critical, extension)
+            x509.Extension(extension.oid, critical, self._replacing(extension))
             for extension, critical in (*self._extensions(), *self.further, *last)
             if extension.oid not in self.left_out
         ]
@@ -101,6 +115,10 @@ class Draft:
             self.issuer_name, self.name, key, 0x1234, BEGIN, END, extensions
         )
         return builder.sign(Ed25519PrivateKey.from_private_bytes(issuer.ed25519), None)
+
+    def _replacing(self, extension: x509.ExtensionType) -> x509.ExtensionType:
+        value = self.replaced.get(extension.oid)
+        return extension if value is None else x509.UnrecognizedExtension(extension.oid, value)
 
     def _extensions(self) -> list[tuple[x509.ExtensionType, bool]]:
         public = self.subject.public

@@ -50,7 +50,7 @@ pub enum IssueError {
         /// The root's own validity.
         root: Validity,
     },
-    /// The encoder refused a value: a serial number that is empty or longer
+    /// The encoder refused a value: a serial number that is zero or longer
     /// than 20 bytes, or a date after the year 9999.
     #[error("the certificate cannot be encoded: {0}")]
     Encoding(#[from] der::Error),

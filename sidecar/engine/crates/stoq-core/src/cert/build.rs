@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use der::asn1::BitString;
-use der::{DateTime, Encode, Result, Sequence};
+use der::{DateTime, Encode, Result, Sequence, Tag};
 use rand_core::{CryptoRng, RngCore};
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::Version;
@@ -50,6 +50,9 @@ pub(super) struct Contents<'a> {
 
 impl Tbs {
     pub(super) fn new(contents: Contents<'_>) -> Result<Self> {
+        if super::plain_serial(contents.serial).is_empty() {
+            return Err(Tag::Integer.value_error().into());
+        }
         Ok(Self {
             version: Version::V3,
             serial_number: SerialNumber::new(contents.serial)?,

@@ -116,7 +116,7 @@ impl Csr {
         if !verify_ed25519(&self.ed25519, info, ed25519) {
             return Err(CertificateError::Ed25519Signature);
         }
-        if algorithm.oid != oid::falcon(self.falcon.degree()) {
+        if parse::falcon_degree(algorithm)? != self.falcon.degree() {
             return Err(CertificateError::Algorithm {
                 field: "AltSignatureAlgorithm",
                 found: algorithm.oid,

@@ -15,6 +15,12 @@ pub enum CertificateError {
     /// Not DER, or not of this structure.
     #[error("it is no valid DER: {0}")]
     Der(#[from] der::Error),
+    /// DER of this structure would be written in another way.
+    #[error("its {0} is not written as DER requires")]
+    Lax(&'static str),
+    /// A serial number that is not positive, or longer than 20 bytes.
+    #[error("its serial number is not positive, or longer than 20 bytes")]
+    Serial,
     /// Not version 3.
     #[error("it is not an X.509 version 3 certificate")]
     Version,
@@ -31,8 +37,8 @@ pub enum CertificateError {
     /// A validity that ends before it begins.
     #[error("its validity ends before it begins")]
     Validity,
-    /// An algorithm other than the one required.
-    #[error("its {field} is {found}, not {expected}")]
+    /// An algorithm other than the one required, or one with parameters.
+    #[error("its {field} is {found}, not {expected} without parameters")]
     Algorithm {
         /// The field at fault.
         field: &'static str,

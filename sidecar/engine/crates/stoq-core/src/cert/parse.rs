@@ -10,11 +10,15 @@ use der::asn1::{BitString, ObjectIdentifier};
 use der::{Decode, Encode};
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage};
+use x509_cert::serial_number::SerialNumber;
 use x509_cert::{Certificate, Version};
 
 use super::{CertificateError, MAX_DER_LEN, Validity, oid, pretbs, san};
-use crate::falcon::VerifyingKey;
+use crate::falcon::{Degree, VerifyingKey};
 use crate::key::{ED25519_LEN, ED25519_SIGNATURE_LEN, verify_ed25519};
+
+/// Bytes of the longest serial number, a leading zero included.
+const MAX_SERIAL_LEN: usize = 20;
 
 /// A certificate taken apart; no signature is verified yet.
 #[derive(Debug, Clone)]
@@ -31,7 +35,7 @@ pub(super) struct Parsed {
     pub(super) constraints: BasicConstraints,
     pub(super) usage: KeyUsage,
     pub(super) purposes: Option<ExtendedKeyUsage>,
-    alt_algorithm: ObjectIdentifier,
+    alt_algorithm: Degree,
     alt_signature: Vec<u8>,
     signature: [u8; ED25519_SIGNATURE_LEN],
 }
@@ -41,7 +45,7 @@ impl Parsed {
         if der.len() > MAX_DER_LEN {
             return Err(CertificateError::TooLarge(der.len()));
         }
-        let certificate = Certificate::from_der(der)?;
+        let certificate: Certificate = strict(der, "structure")?;
         let tbs = certificate.tbs_certificate();
         if tbs.version() != Version::V3 {
             return Err(CertificateError::Version);
@@ -51,12 +55,15 @@ impl Parsed {
         let found = Extensions::find(&certificate)?;
         Ok(Self {
             uri: san::only_uri(found.need(ID_CE_SUBJECT_ALT_NAME, "SubjectAltName")?)?,
-            serial: super::plain_serial(tbs.serial_number().as_bytes()).to_vec(),
+            serial: serial(tbs.serial_number())?,
             validity: validity(tbs.validity())?,
             issuer: tbs.issuer().to_der()?,
             subject: tbs.subject().to_der()?,
             issuer_id: found
-                .read::<AuthorityKeyIdentifier>(ID_CE_AUTHORITY_KEY_IDENTIFIER)?
+                .read::<AuthorityKeyIdentifier>(
+                    ID_CE_AUTHORITY_KEY_IDENTIFIER,
+                    "AuthorityKeyIdentifier",
+                )?
                 .and_then(|id| id.key_identifier)
                 .map(|id| id.as_bytes().to_vec()),
             ed25519: ed25519_key(tbs.subject_public_key_info())?,
@@ -64,14 +71,15 @@ impl Parsed {
                 oid::SUBJECT_ALT_PUBLIC_KEY_INFO,
                 "SubjectAltPublicKeyInfo (2.5.29.72)",
             )?)?)?,
-            constraints: found.read(ID_CE_BASIC_CONSTRAINTS)?.unwrap_or(NO_AUTHORITY),
-            usage: KeyUsage::from_der(found.need(ID_CE_KEY_USAGE, "KeyUsage")?)?,
-            purposes: found.read(ID_CE_EXT_KEY_USAGE)?,
-            alt_algorithm: AlgorithmIdentifierOwned::from_der(found.need(
+            constraints: found
+                .read(ID_CE_BASIC_CONSTRAINTS, "BasicConstraints")?
+                .unwrap_or(NO_AUTHORITY),
+            usage: strict(found.need(ID_CE_KEY_USAGE, "KeyUsage")?, "KeyUsage")?,
+            purposes: found.read(ID_CE_EXT_KEY_USAGE, "ExtendedKeyUsage")?,
+            alt_algorithm: falcon_degree(&AlgorithmIdentifierOwned::from_der(found.need(
                 oid::ALT_SIGNATURE_ALGORITHM,
                 "AltSignatureAlgorithm (2.5.29.73)",
-            )?)?
-            .oid,
+            )?)?)?,
             alt_signature: bits(&BitString::from_der(
                 found.need(oid::ALT_SIGNATURE_VALUE, "AltSignatureValue (2.5.29.74)")?,
             )?)
@@ -93,10 +101,10 @@ impl Parsed {
         if !verify_ed25519(ed25519, tbs, &self.signature) {
             return Err(CertificateError::Ed25519Signature);
         }
-        if self.alt_algorithm != oid::falcon(falcon.degree()) {
+        if self.alt_algorithm != falcon.degree() {
             return Err(CertificateError::Algorithm {
                 field: "AltSignatureAlgorithm",
-                found: self.alt_algorithm,
+                found: oid::falcon(self.alt_algorithm),
                 expected: falcon.degree().name(),
             });
         }
@@ -105,6 +113,30 @@ impl Parsed {
         }
         Ok(())
     }
+}
+
+/// Decodes DER, and refuses what was written in another way than DER has it, such as a
+/// default written out or bits set where a BIT STRING has none (X.690, clause 11).
+fn strict<'a, T>(der: &'a [u8], what: &'static str) -> Result<T, CertificateError>
+where
+    T: Decode<'a, Error = der::Error> + Encode,
+{
+    let value = T::from_der(der)?;
+    match value.to_der()? == der {
+        true => Ok(value),
+        false => Err(CertificateError::Lax(what)),
+    }
+}
+
+/// A serial number's magnitude: positive and of at most 20 bytes (RFC 5280, 4.1.2.2).
+fn serial(number: &SerialNumber) -> Result<Vec<u8>, CertificateError> {
+    let bytes = number.as_bytes();
+    let plain = super::plain_serial(bytes);
+    let negative = bytes.first().is_some_and(|first| first & 0x80 != 0);
+    if plain.is_empty() || negative || bytes.len() > MAX_SERIAL_LEN {
+        return Err(CertificateError::Serial);
+    }
+    Ok(plain.to_vec())
 }
 
 fn validity(validity: &x509_cert::time::Validity) -> Result<Validity, CertificateError> {
@@ -155,11 +187,12 @@ impl<'a> Extensions<'a> {
         self.get(id).ok_or(CertificateError::Missing(name))
     }
 
-    fn read<T: Decode<'a, Error = der::Error>>(
+    fn read<T: Decode<'a, Error = der::Error> + Encode>(
         &self,
         id: ObjectIdentifier,
+        name: &'static str,
     ) -> Result<Option<T>, CertificateError> {
-        Ok(self.get(id).map(T::from_der).transpose()?)
+        self.get(id).map(|value| strict(value, name)).transpose()
     }
 }
 
@@ -197,6 +230,21 @@ pub(super) fn falcon_key(
         });
     }
     Ok(key)
+}
+
+/// The degree that an AltSignatureAlgorithm names, without parameters.
+pub(super) fn falcon_degree(
+    algorithm: &AlgorithmIdentifierOwned,
+) -> Result<Degree, CertificateError> {
+    let named = |degree: &Degree| *algorithm == super::extensions::algorithm(oid::falcon(*degree));
+    [Degree::Falcon1024, Degree::Falcon512]
+        .into_iter()
+        .find(named)
+        .ok_or(CertificateError::Algorithm {
+            field: "AltSignatureAlgorithm",
+            found: algorithm.oid,
+            expected: "FALCON-1024 or FALCON-512",
+        })
 }
 
 /// Fails unless the algorithm is Ed25519 with absent parameters (RFC 8410, 3).

@@ -12,7 +12,7 @@ use crate::forge::{self, Forgery};
 use crate::mesh::{DAY, Mesh, START, authority, id, today};
 
 /// A mesh, and a good leaf of it.
-fn leaf() -> (Mesh, Vec<u8>) {
+pub(crate) fn leaf() -> (Mesh, Vec<u8>) {
     let mesh = Mesh::new();
     let key = HybridKey::generate(CryptoProfile::Hybrid512, &mut OsRng);
     let (leaf, _) = mesh.leaf(&key, &id("web"), today());
@@ -20,7 +20,7 @@ fn leaf() -> (Mesh, Vec<u8>) {
 }
 
 /// What comes of a leaf changed and then signed properly with both keys.
-fn changed(change: impl FnOnce(Forgery) -> Forgery) -> CertificateError {
+pub(crate) fn changed(change: impl FnOnce(Forgery) -> Forgery) -> CertificateError {
     let (mesh, good) = leaf();
     let forged = change(Forgery::of(&good)).sign(mesh.ca.key());
     match Leaf::parse(&forged) {

@@ -25,7 +25,7 @@ pub(crate) const EXT_KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap(
 pub(crate) struct Tbs {
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
     pub(crate) version: Version,
-    serial: SerialNumber,
+    pub(crate) serial: SerialNumber,
     pub(crate) signature: AlgorithmIdentifierOwned,
     issuer: Name,
     pub(crate) validity: Validity,

@@ -17,5 +17,6 @@ mod refusals;
 mod requests;
 mod resumption;
 mod sessions;
+mod strictness;
 mod vectors;
 mod wrapped;
