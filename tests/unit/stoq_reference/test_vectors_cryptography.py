@@ -3,15 +3,22 @@
 from hashlib import sha256
 
 import pytest
+from aioquic.buffer import Buffer
+from aioquic.tls import Alert, Epoch
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from stoq_reference import composite, key_exchange
 from stoq_reference.authorise import Policy, authorise
 from stoq_reference.certificate import parse_root
+from stoq_reference.client_handshake import ClientContext
 from stoq_reference.composite import PublicKeys, Scheme, certificate_verify_content
+from stoq_reference.endpoint import Endpoint
 from stoq_reference.errors import Refused
+from stoq_reference.handshake import HybridContext
 from stoq_reference.pre_tbs import pre_tbs
+from stoq_reference.server_handshake import ServerContext
+from support import engines, reference
 from support.vectors import Case, cases, vectors
 
 CERTIFICATES = vectors("certificates.json")
@@ -81,3 +88,44 @@ def test_bad_certificates_are_refused_for_the_right_reason(case: Case) -> None:
         authorise(bytes.fromhex(case["hex"]), Policy(ROOTS), CERTIFICATES["now"])
     assert refused.value.reason.text == case["reason"]
     assert refused.value.reason.alert == case["alert"]
+
+
+HANDSHAKES = vectors("handshakes.json")
+RECORDED = pytest.mark.parametrize(
+    "case", HANDSHAKES["handshakes"], ids=[case["client"] for case in HANDSHAKES["handshakes"]]
+)
+
+
+def trusting() -> Endpoint:
+    """An endpoint that trusts the root of the recorded handshakes, at their time."""
+    policy = Policy({HANDSHAKES["trust_domain"]: [bytes.fromhex(HANDSHAKES["root"])]})
+    own = reference.identity(engines.authority(), engines.SERVER)
+    return Endpoint(policy, own, clock=lambda: HANDSHAKES["now"])
+
+
+def said_to(context: HybridContext, message: bytes) -> set[Epoch]:
+    """Hands a context a message; the kinds of packets that it answers in."""
+    output = {epoch: Buffer(capacity=16384) for epoch in Epoch}
+    context.handle_message(message, output)
+    return {epoch for epoch, buffer in output.items() if buffer.tell()}
+
+
+def refusal_of(context: HybridContext, case: Case, peer: str) -> int:
+    """The alert for a recorded flight, after its hello was taken."""
+    said_to(context, bytes.fromhex(case[f"{peer}_hello"]))
+    with pytest.raises(Alert) as refused:
+        said_to(context, bytes.fromhex(case[f"{peer}_flight"]))
+    return refused.value.description
+
+
+@RECORDED
+def test_a_recorded_client_is_answered_and_then_refused(case: Case) -> None:
+    server = ServerContext(trusting())
+    assert refusal_of(server, case, "client") == HANDSHAKES["alert"]
+
+
+@RECORDED
+def test_a_recorded_server_is_refused(case: Case) -> None:
+    client = ClientContext(trusting())
+    assert said_to(client, b"") == {Epoch.INITIAL}
+    assert refusal_of(client, case, "server") == HANDSHAKES["alert"]

@@ -9,7 +9,9 @@ fuzz_target!(|input: &[u8]| {
         Ok(message) => {
             assert!(input.len() <= MAX_CONTROL_LEN);
             let mut encoded = Vec::new();
-            message.encode(&mut encoded).expect("what we read, we write");
+            message
+                .encode(&mut encoded)
+                .expect("what we read, we write");
             assert_eq!(encoded, input);
         }
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -1,15 +1,26 @@
-//! What `docs/vectors/certificates.json` says of leaves, asked of the gate.
+//! What `docs/vectors` says of certificates, asked of the gate, and of handshakes.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use quinn_proto::TransportError;
+use quinn_proto::crypto::Session;
+use rand_core::OsRng;
 use serde_json::Value;
 use stoq_core::authorise::{Expect, Trust, authorise};
 use stoq_core::cert::RootCertificate;
+use stoq_core::clock::Clock;
 use stoq_core::falcon::Degree;
+use stoq_core::key::HybridKey;
+use stoq_core::profile::CryptoProfile;
+use stoq_core::tls::{ServerRole, TlsContext, TlsSettings};
 
-fn vectors() -> Value {
+use crate::mesh::{Mesh, id, today};
+use crate::pair::{SERVER, quic_parameters};
+
+fn vectors(file: &str) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../docs/vectors");
-    let text = std::fs::read_to_string(folder.join("certificates.json")).unwrap();
+    let text = std::fs::read_to_string(folder.join(file)).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
@@ -51,7 +62,7 @@ fn trust(document: &Value) -> Trust {
 
 #[test]
 fn good_certificates_are_let_in() {
-    let document = vectors();
+    let document = vectors("certificates.json");
     let (trust, now) = (trust(&document), document["now"].as_u64().unwrap());
     for case in cases(&document, "valid") {
         let leaf = bytes(&case["hex"]);
@@ -75,7 +86,7 @@ fn good_certificates_are_let_in() {
 
 #[test]
 fn bad_certificates_are_refused_with_the_alert_for_it() {
-    let document = vectors();
+    let document = vectors("certificates.json");
     let (trust, now) = (trust(&document), document["now"].as_u64().unwrap());
     for case in cases(&document, "invalid") {
         let leaf = bytes(&case["hex"]);
@@ -83,5 +94,63 @@ fn bad_certificates_are_refused_with_the_alert_for_it() {
             .expect_err(case["name"].as_str().unwrap());
         let alert = u8::from(refusal.alert());
         assert_eq!(case["alert"], alert, "{}: {refusal}", case["name"]);
+    }
+}
+
+/// The time that a file of vectors is for.
+#[derive(Debug)]
+struct Then(u64);
+
+impl Clock for Then {
+    fn now(&self) -> u64 {
+        self.0
+    }
+}
+
+/// An endpoint that trusts the root of the recorded handshakes.
+fn trusting(document: &Value) -> Arc<TlsContext> {
+    let now = document["now"].as_u64().unwrap();
+    let tls = TlsContext::new(TlsSettings::default(), Arc::new(Then(now)));
+    let root = RootCertificate::parse(&bytes(&document["root"])).unwrap();
+    assert_eq!(root.trust_domain.as_str(), document["trust_domain"]);
+    tls.set_trust(Trust::new(root.trust_domain.clone(), vec![root]));
+    let key = HybridKey::generate(CryptoProfile::Hybrid1024, &mut OsRng);
+    let (leaf, _) = Mesh::new().leaf(&key, &id("web"), today());
+    tls.set_identity(key, leaf).unwrap();
+    tls
+}
+
+/// Says all that it has to say by now.
+fn said(session: &mut dyn Session) -> Vec<u8> {
+    let mut out = Vec::new();
+    while session.write_handshake(&mut out).is_some() {}
+    out
+}
+
+/// What comes of a recorded flight, after its hello was taken and answered.
+fn flight(session: &mut dyn Session, case: &Value, peer: &str) -> TransportError {
+    said(session);
+    let hello = bytes(&case[format!("{peer}_hello")]);
+    session.read_handshake(&hello).unwrap();
+    said(session);
+    let flight = bytes(&case[format!("{peer}_flight")]);
+    session.read_handshake(&flight).unwrap_err()
+}
+
+#[test]
+fn a_recorded_handshake_is_of_use_to_nobody() {
+    let document = vectors("handshakes.json");
+    let tls = trusting(&document);
+    let alert = 0x100 + document["alert"].as_u64().unwrap();
+    for case in cases(&document, "handshakes") {
+        let server = tls.server_config(ServerRole::Mesh);
+        let mut server = server.start_session(1, &quic_parameters());
+        let error = flight(&mut *server, &case, "client");
+        assert_eq!(u64::from(error.code), alert, "{}: {error}", case["client"]);
+
+        let client = tls.client_config(Expect::AnyInMesh, SERVER.parse().unwrap());
+        let mut client = client.start_session(1, "stoq", &quic_parameters()).unwrap();
+        let error = flight(&mut *client, &case, "server");
+        assert_eq!(u64::from(error.code), alert, "{}: {error}", case["server"]);
     }
 }

@@ -1,0 +1,1 @@
+"""What the fuzz targets of the engine begin with (`hack/lib/fuzz`)."""

@@ -1,0 +1,72 @@
+"""Inputs for the engine's fuzz targets, from the test vectors: the same bytes each time.
+
+libFuzzer finds its way by changing inputs that already reach somewhere. From nothing it would not
+find a ClientHello with a post-quantum key share, nor a certificate with two signatures.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+Document = dict[str, Any]
+
+SERVER: Final = b"\0"
+"""First byte of an input of the target `handshake` whose pieces a server is sent."""
+
+CLIENT: Final = b"\1"
+"""The same of a client."""
+
+
+def seeds(vectors: Path) -> dict[str, list[bytes]]:
+    """The inputs of each target, from the files in docs/vectors."""
+
+    def document(name: str) -> Document:
+        read: Document = json.loads((vectors / f"{name}.json").read_text(encoding="utf-8"))
+        return read
+
+    certificates = document("certificates")
+    ids = [case["value"]["spiffe_id"].encode() for case in certificates["valid"]]
+    varints = document("varints")
+    keys = document("certificate-verify")["keys"]
+    return {
+        "handshake": list(_handshakes(document("handshakes"))),
+        "certificate": _bytes(certificates, "roots", "valid", "invalid"),
+        "control": _bytes(document("control-messages"), "valid", "invalid"),
+        "datagram": _bytes(varints, "written", "read"),
+        "falcon_key": [bytes.fromhex(key["falcon"]) for key in keys],
+        "spiffe_id": sorted(set(ids)),
+        "stream_head": _bytes(document("stream-heads"), "valid", "invalid", "incomplete"),
+        "transport_parameters": _bytes(document("transport-parameters"), "valid", "invalid"),
+    }
+
+
+def _bytes(document: Document, *headings: str) -> list[bytes]:
+    return [bytes.fromhex(case["hex"]) for heading in headings for case in document[heading]]
+
+
+def _handshakes(document: Document) -> Iterator[bytes]:
+    for case in document["handshakes"]:
+        for side, peer in ((SERVER, "client"), (CLIENT, "server")):
+            hello, flight = (bytes.fromhex(case[f"{peer}_{part}"]) for part in ("hello", "flight"))
+            yield side + pieces([hello])
+            yield side + pieces([hello, flight])
+
+
+def pieces(parts: Iterable[bytes]) -> bytes:
+    """Pieces as the target `handshake` takes them: each behind its length of two bytes."""
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+
+
+def write(found: dict[str, list[bytes]], folder: Path) -> None:
+    """Writes every input to `<folder>/<target>/seeds`, and nothing else is left there."""
+    for target, inputs in found.items():
+        seeds_of = folder / target / "seeds"
+        seeds_of.mkdir(parents=True, exist_ok=True)
+        names = {sha256(data).hexdigest()[:16]: data for data in inputs}
+        for old in seeds_of.iterdir():
+            if old.name not in names:
+                old.unlink()
+        for name, data in names.items():
+            (seeds_of / name).write_bytes(data)
