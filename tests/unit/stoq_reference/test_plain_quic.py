@@ -1,0 +1,177 @@
+"""aioquic as it is, with an engine that for once does classical TLS: below its handshake STOQ is
+QUIC, and a peer that is no more than that meets nothing it does not know.
+"""
+
+import asyncio
+import ssl
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+from aioquic.asyncio import QuicConnectionProtocol, connect, serve
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, QuicEvent
+from aioquic.quic.logger import QuicLogger
+from aioquic.tls import SessionTicket
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from stoq.api.stream import ByteStream
+from stoq.engine import CertificateAuthority, Engine, EngineSettings, Limits, Listener, TlsContext
+from stoq_reference import head
+from stoq_reference.endpoint import ALPN
+from stoq_reference.head import Head, Kind
+from support import engines, reference
+from support.interop import LOOPBACK, EngineServer, until
+
+DATA = bytes(range(256)) * 4000
+
+
+class Plain(QuicConnectionProtocol):
+    """Remembers what happened."""
+
+    resumed: bool | None = None
+    ended: ConnectionTerminated | None = None
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        super().quic_event_received(event)
+        if isinstance(event, HandshakeCompleted):
+            self.resumed = event.session_resumed
+        elif isinstance(event, ConnectionTerminated):
+            self.ended = event
+
+
+def classical(ca: CertificateAuthority, spiffe_id: str) -> TlsContext:
+    tls = TlsContext(profile="classical", allow_classical=True)
+    tls.set_trust(engines.TRUST_DOMAIN, [ca.root])
+    engines.give_identity(tls, ca, spiffe_id)
+    return tls
+
+
+def plain(ca: CertificateAuthority, spiffe_id: str | None, *, client: bool) -> QuicConfiguration:
+    """aioquic's own settings; of a certificate it sees the ordinary half alone."""
+    configuration = QuicConfiguration(
+        alpn_protocols=[ALPN],
+        is_client=client,
+        verify_mode=ssl.CERT_NONE,
+        quic_logger=QuicLogger(),
+    )
+    if spiffe_id is not None:
+        own = reference.identity(ca, spiffe_id)
+        configuration.certificate = x509.load_der_x509_certificate(own.certificate.der)
+        configuration.private_key = Ed25519PrivateKey.from_private_bytes(own.keys.ed25519)
+    return configuration
+
+
+def frames_received(configuration: QuicConfiguration) -> set[str]:
+    """What aioquic has read, by name; it closes a connection on a frame it does not know."""
+    return {
+        frame["frame_type"]
+        for trace in configuration.quic_logger.to_dict()["traces"]
+        for event in trace["events"]
+        if event["name"] == "transport:packet_received"
+        for frame in event["data"]["frames"]
+    }
+
+
+async def whole(stream: ByteStream) -> bytes:
+    """All that the peer sends."""
+    received = bytearray()
+    while piece := await stream.recv():
+        received += piece
+    return bytes(received)
+
+
+@asynccontextmanager
+async def listening(ca: CertificateAuthority, **limits: int) -> AsyncIterator[EngineServer]:
+    """An engine for classical peers, with both of its listeners."""
+    settings = EngineSettings(
+        workers=1,
+        stoq=Listener(listen="[::1]:0"),
+        bootstrap=Listener(listen="[::1]:0"),
+        limits=Limits(**limits),
+        log_level="error",
+    )
+    async with Engine(settings, classical(ca, engines.SERVER)) as engine:
+        yield EngineServer(engine)
+
+
+@pytest.mark.parametrize("spiffe_id", [engines.CLIENT, None])
+async def test_aioquic_dials_an_engine(ca: CertificateAuthority, spiffe_id: str | None) -> None:
+    configuration = plain(ca, spiffe_id, client=True)
+    async with (
+        listening(ca) as server,
+        connect(
+            LOOPBACK, server.api, configuration=configuration, create_protocol=Plain
+        ) as protocol,
+    ):
+        acceptor = server.engine.acceptor()
+        reader, writer = await protocol.create_stream()
+        writer.write(Head(Kind.API, bytes(16)).encode() + DATA)
+        writer.write_eof()
+        far = await acceptor.accept()
+        assert (far.peer and far.peer.spiffe_id) == spiffe_id
+        received = await whole(far)
+        await far.send(received, end=True)
+        assert await reader.read() == received == DATA
+        protocol.request_key_update()
+        await protocol.ping()
+        assert protocol.ended is None
+    assert {"crypto", "handshake_done", "stream"} <= frames_received(configuration)
+
+
+async def test_aioquic_resumes_a_session_with_an_engine(ca: CertificateAuthority) -> None:
+    tickets: list[SessionTicket] = []
+    async with listening(ca) as server:
+        for resumed in (False, True):
+            configuration = plain(ca, engines.CLIENT, client=True)
+            configuration.session_ticket = tickets.pop() if tickets else None
+            async with connect(
+                LOOPBACK,
+                server.mesh,
+                configuration=configuration,
+                create_protocol=Plain,
+                session_ticket_handler=tickets.append,
+            ) as protocol:
+                assert protocol.resumed is resumed
+                await until(partial(len, tickets))
+        assert server.engine.snapshot().counters.handshakes_resumed == 1
+
+
+async def test_aioquic_proves_its_address_to_an_engine(ca: CertificateAuthority) -> None:
+    configuration = plain(ca, engines.CLIENT, client=True)
+    async with listening(ca, handshakes_before_retry=0) as server:
+        async with connect(LOOPBACK, server.mesh, configuration=configuration) as protocol:
+            await protocol.ping()
+        assert server.engine.snapshot().counters.retries_sent > 0
+
+
+async def _answer(reader: StreamReader, writer: StreamWriter) -> None:
+    received = await reader.read()
+    _, length = head.decode(received)
+    writer.write(received[length:])
+    writer.write_eof()
+
+
+@pytest.mark.parametrize("retry", [False, True])
+async def test_an_engine_dials_aioquic(ca: CertificateAuthority, *, retry: bool) -> None:
+    configuration = plain(ca, engines.SERVER, client=False)
+    answers = []
+
+    def accept(reader: StreamReader, writer: StreamWriter) -> None:
+        answers.append(asyncio.ensure_future(_answer(reader, writer)))
+
+    server = await serve(
+        LOOPBACK, 0, configuration=configuration, stream_handler=accept, retry=retry
+    )
+    port = server._transport.get_extra_info("sockname")[1]
+    async with Engine(engines.client_settings(), classical(ca, engines.CLIENT)) as client:
+        near = await client.dialler(f"[{LOOPBACK}]:{port}", engines.SERVER).open()
+        await near.send(DATA, end=True)
+        assert await whole(near) == DATA
+        assert client.connections()[0].profile == "classical"
+    server.close()
+    await asyncio.gather(*answers)
+    assert {"crypto", "stream"} <= frames_received(configuration)
