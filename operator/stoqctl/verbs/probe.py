@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from stoq import pem
+from stoq.settings.kinds import split_host_and_port
 from stoqctl.errors import StoqctlError
 from stoqctl.options import Json
 from stoqctl.output import console, print_json, table, until
@@ -135,10 +136,12 @@ def _logger(folder: Path | None) -> "QuicLogger | None":
 
 
 def _target(address: str) -> tuple[str, int]:
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal():
-        raise StoqctlError(f"{address!r} is no address: write [IPv6]:port or IPv4:port")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    try:
+        return split_host_and_port(address)
+    except ValueError as error:
+        raise StoqctlError(
+            f"{address!r} is no address ({error}): write [IPv6]:port or IPv4:port"
+        ) from None
 
 
 def _text(path: Path) -> str:

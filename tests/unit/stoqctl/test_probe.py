@@ -102,6 +102,8 @@ def test_silence_is_told_from_refusal(bundle, stoqctl) -> None:
     ("address", "options", "complaint"),
     [
         ("localhost", (), "is no address"),
+        ("fd00::1:14008", (), "needs brackets"),
+        ("10.0.0.1:70000", (), "not 1-65535"),
         ("[::1]:1", ("--key", "nowhere"), "belong together"),
         ("[::1]:1", ("--certificate", "nowhere", "--key", "nowhere"), "cannot be read"),
     ],
