@@ -1,14 +1,17 @@
 //! Full handshakes between two workloads.
 
 use rand_core::OsRng;
+use rustls::SignatureScheme;
+use rustls::crypto::aws_lc_rs::kx_group;
 use stoq_core::authorise::{Expect, Peer};
 use stoq_core::cert::{CertificateError, Validity};
 use stoq_core::key::HybridKey;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::tls::{Aead, IdentityError, ServerRole, TlsSettings};
 
+use crate::hostile::{Hostile, Signing};
 use crate::mesh::{DAY, Mesh, START, id, today};
-use crate::pair::Pair;
+use crate::pair::{Pair, SERVER};
 
 #[test]
 fn two_workloads_authenticate_each_other_with_both_signatures() {
@@ -83,6 +86,36 @@ fn other_suites_are_negotiated_and_reported() {
             assert_eq!(evidence.profile, profile);
         }
     }
+}
+
+/// rustls and quinn-proto's own session, as others use them.
+#[test]
+fn a_plain_quic_stack_shakes_hands_and_transfers_where_classical_is_allowed() {
+    let mesh = Mesh::new();
+    let settings = TlsSettings {
+        profile: CryptoProfile::Classical,
+        ..TlsSettings::default()
+    };
+    let web = mesh.workload_with("web", today(), settings);
+    let key = HybridKey::generate(CryptoProfile::Hybrid1024, &mut OsRng);
+    let (leaf, _) = mesh.leaf(&key, &id("plain"), today());
+    let mut plain = Hostile::new(key, leaf);
+    plain.signing = Signing::Ed25519;
+    plain.group = kx_group::X25519;
+    plain.accepts = vec![SignatureScheme::ED25519];
+    let ours = web.tls.server_config(ServerRole::Mesh);
+    let mut dialled = Pair::with(&web.tls, plain.client(), &web.tls, ours);
+    let expect = Expect::Id(id("plain"));
+    let ours = web.tls.client_config(expect, SERVER.parse().unwrap());
+    let mut dialling = Pair::with(&web.tls, ours, &web.tls, plain.server());
+    for pair in [&mut dialled, &mut dialling] {
+        pair.settle();
+        assert!(pair.client.is_connected() && pair.server.is_connected());
+        assert_eq!(pair.send(b"over plain QUIC"), b"over plain QUIC");
+    }
+    let evidence = dialled.server.evidence();
+    assert_eq!(evidence.peer.unwrap().spiffe, id("plain"));
+    assert_eq!(evidence.stoq, None);
 }
 
 #[test]
