@@ -118,6 +118,7 @@ async def test_aioquic_dials_an_engine(ca: CertificateAuthority, spiffe_id: str 
         assert await reader.read() == received == DATA
         protocol.request_key_update()
         await protocol.ping()
+        assert isinstance(protocol, Plain)
         assert protocol.ended is None
     assert {"crypto", "handshake_done", "stream"} <= frames_received(configuration)
 
@@ -135,6 +136,7 @@ async def test_aioquic_resumes_a_session_with_an_engine(ca: CertificateAuthority
                 create_protocol=Plain,
                 session_ticket_handler=tickets.append,
             ) as protocol:
+                assert isinstance(protocol, Plain)
                 assert protocol.resumed is resumed
                 await until(partial(len, tickets))
         assert server.engine.snapshot().counters.handshakes_resumed == 1

@@ -72,8 +72,8 @@ async def test_the_engine_sends_no_second_proof_before_the_first_is_answered(
         held: dict[int, bytes] = {}
         take = peer._control_received
 
-        def hold(stream: int, data: bytes, *, end: bool) -> None:
-            held[stream] = held.get(stream, b"") + data
+        def hold(stream_id: int, data: bytes, *, end: bool) -> None:
+            held[stream_id] = held.get(stream_id, b"") + data
 
         peer._control_received = hold
         for _ in range(3):
@@ -176,13 +176,14 @@ WRONG: list[tuple[Callable[[Peer, Identity, CertificateAuthority], bytes], Conne
 
 async def close_of(port: int, ca: CertificateAuthority, *messages: Callable) -> Closed:
     """How a server closes on a client that sends such messages; nobody else is touched."""
-    client = reference.endpoint(ca, engines.CLIENT)
+    own = reference.identity(ca, engines.CLIENT)
+    client = Endpoint(reference.policy(ca), own)
     async with connect(LOOPBACK, port, client) as bystander:
         async with connect(LOOPBACK, port, client) as peer:
             for made in messages:
-                peer.open(Kind.CONTROL).send(made(peer, client.identity, ca), end=True)
+                peer.open(Kind.CONTROL).send(made(peer, own, ca), end=True)
             closed = await closing(peer)
-        assert await bystander.prove(client.identity).read() == b""
+        assert await bystander.prove(own).read() == b""
         assert not bystander.closed.done()
     return closed
 
@@ -210,14 +211,15 @@ async def test_a_proof_that_is_sent_again_closes_the_connection(
 async def test_a_proof_heard_on_one_connection_ends_another_on_which_it_is_repeated(
     engine: EngineServer, ca: CertificateAuthority
 ) -> None:
-    client = reference.endpoint(ca, engines.CLIENT)
+    own = reference.identity(ca, engines.CLIENT)
+    client = Endpoint(reference.policy(ca), own)
     async with echoing(reference.endpoint(ca, engines.SERVER)) as server:
         for port in (engine.mesh, server.port):
             async with (
                 connect(LOOPBACK, port, client) as first,
                 connect(LOOPBACK, port, client) as second,
             ):
-                heard = proof(first, client.identity)
+                heard = proof(first, own)
                 taken = first.open(Kind.CONTROL)
                 taken.send(heard, end=True)
                 assert await taken.read() == b""
