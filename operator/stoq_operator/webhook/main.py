@@ -11,7 +11,9 @@ from typing import Final
 
 from stoq.settings.options import SettingsError, describe
 from stoq_operator import program
-from stoq_operator.webhook import kube
+from stoq_operator.apiserver import ApiError
+from stoq_operator.kube import ApiServer
+from stoq_operator.webhook.followed import Cluster
 from stoq_operator.webhook.process import serve
 from stoq_operator.webhook.settings import Settings, read
 
@@ -33,15 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"stoq-webhook: {error}", file=sys.stderr)
         return REFUSED
-    except (kube.KubeError, OSError) as error:
+    except (ApiError, OSError) as error:
         print(f"stoq-webhook: {error}", file=sys.stderr)
         return FAILED
     return 0
 
 
 async def _connected(settings: Settings, stop: asyncio.Event) -> None:
-    async with kube.connected() as cluster:
-        await serve(settings, cluster, stop)
+    client = ApiServer()
+    try:
+        await serve(settings, Cluster(client), stop, client.run())
+    finally:
+        await client.close()
 
 
 def _parser() -> argparse.ArgumentParser:

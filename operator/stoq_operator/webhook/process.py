@@ -3,15 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
 from stoq.http import HttpServer, Limits, Request, Response, plain
 from stoq_operator import health
+from stoq_operator.apiserver import ApiError
 from stoq_operator.webhook.certificate import CertificateError, Serving, from_secret
-from stoq_operator.webhook.kube import Kube, KubeError
+from stoq_operator.webhook.followed import Cluster
 from stoq_operator.webhook.metrics import Metrics
 from stoq_operator.webhook.notices import Notice, Said
 from stoq_operator.webhook.review import ReviewError, answer
@@ -79,14 +80,14 @@ class Webhook:
                 self.metrics.event("dropped")
         return Response(found.body, content_type="application/json")
 
-    async def write_notices(self, kube: Kube) -> None:
+    async def write_notices(self, cluster: Cluster) -> None:
         """Writes events as they come; forever."""
         while True:
             found = await self._notices.get()
             try:
-                await kube.write_event(found.event(datetime.now(UTC)))
+                await cluster.write_event(found.event(datetime.now(UTC)))
                 self.metrics.event("written")
-            except KubeError as error:
+            except ApiError as error:
                 self.metrics.event("failed")
                 log.warning("%s", error)
 
@@ -95,8 +96,15 @@ class Webhook:
         return health.server("stoq-webhook", self.metrics.page, self.missing)
 
 
-async def serve(settings: Settings, kube: Kube, stop: asyncio.Event) -> None:
-    """Runs the webhook until `stop` is set. Raises OSError when a port is taken."""
+async def serve(
+    settings: Settings,
+    cluster: Cluster,
+    stop: asyncio.Event,
+    *beside: Coroutine[None, None, None],
+) -> None:
+    """Runs the webhook, and what it needs `beside`, until `stop` is set. Raises OSError when a port
+    is taken.
+    """
     webhook = Webhook(settings)
     listener = health.listen(settings.listen.address, "STOQ_LISTEN_ADDRESS")
     pages = health.listen(settings.listen.pages, "STOQ_LISTEN_PAGES")
@@ -109,9 +117,10 @@ async def serve(settings: Settings, kube: Kube, stop: asyncio.Event) -> None:
             for task in (
                 server.serve([listener]),
                 webhook.pages().serve([pages]),
-                kube.follow_certificate(webhook.certificate),
-                kube.follow_namespaces(webhook.namespaces),
-                webhook.write_notices(kube),
+                cluster.follow_certificate(webhook.certificate),
+                cluster.follow_namespaces(webhook.namespaces),
+                webhook.write_notices(cluster),
+                *beside,
             )
         ]
         log.info("webhook on TCP %s, pages on %s", settings.listen.address, settings.listen.pages)

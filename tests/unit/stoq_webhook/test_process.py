@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stoq.http import HttpServer, Limits
-from stoq_operator.webhook.kube import KubeError
+from stoq_operator.apiserver import ApiError
 from stoq_operator.webhook.process import LIMITS, Webhook, serve
 from stoq_operator.webhook.settings import Settings, read
 from support.pods import pod
@@ -40,7 +40,7 @@ class Cluster:
     async def write_event(self, event: Mapping[str, Any]) -> None:
         self.events.put_nowait(event)
         if self._broken:
-            raise KubeError("refused")
+            raise ApiError("refused")
 
 
 @contextlib.asynccontextmanager
