@@ -8,14 +8,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from benchlib import machine
+from benchlib import oncluster
 from benchlib.errors import BenchError
 from benchlib.scale import measure, page, settings
 from lab import command
-
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,8 +21,8 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         chosen, output = settings.parse(arguments)
-        kubeconfig = _kubeconfig(chosen.cluster)
-        about = _about()
+        kubeconfig = oncluster.kubeconfig(chosen.cluster)
+        about = oncluster.about()
         with tempfile.TemporaryDirectory(prefix="bench-scale-") as folder:
             results = asyncio.run(measure.run(chosen, kubeconfig, Path(folder)))
     except (BenchError, command.CommandError) as error:
@@ -46,23 +43,6 @@ def main(arguments: Sequence[str]) -> int:
         (output.folder / "scale.json").write_text(json.dumps(found, indent=2) + "\n")
         (output.folder / "scale.md").write_text(text)
     return 0
-
-
-def _kubeconfig(cluster: str) -> Path:
-    """Of a cluster that runs."""
-    said = command.run(
-        [str(REPOSITORY / "hack" / "cluster"), "kubeconfig", "--name", cluster], timeout=30
-    )
-    return Path(said.stdout.strip())
-
-
-def _about() -> dict[str, Any]:
-    goes = REPOSITORY / "hack" / "kube" / "go.mod"
-    version = next(
-        line.split()[1] for line in goes.read_text().splitlines() if "k8s.io/kubernetes v" in line
-    )
-    revision = machine.revision(REPOSITORY)
-    return {**machine.describe({}), "kubernetes": version, "stoq": revision}
 
 
 if __name__ == "__main__":
