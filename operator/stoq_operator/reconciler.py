@@ -44,11 +44,18 @@ class Reconciler:
     """Runs on every replica and writes on the leader."""
 
     def __init__(
-        self, client: Client, election: Election, rejected: Callable[[], Mapping[Key, Rejected]]
+        self,
+        client: Client,
+        election: Election,
+        namespace: str,
+        rejected: Callable[[], Mapping[Key, Rejected]],
     ) -> None:
-        """`rejected` gives the objects that are no records."""
+        """`namespace` is our own, where the bundle is too; `rejected` gives the objects that are no
+        records.
+        """
         self._client = client
         self._election = election
+        self._namespace = namespace
         self._rejected = rejected
         self._state: tuple[World, Derived] | None = None
         self._bundle = ""
@@ -106,7 +113,7 @@ class Reconciler:
         for key, manifest in wanted(world, derived, rejected, vips, now).items():
             work.append(apply(self._client, RECORDS[key.kind], manifest, part="status"))
         if self._bundle:
-            maps = trust_maps(enrolled(world), self._bundle)
+            maps = trust_maps(sorted({*enrolled(world), self._namespace}), self._bundle)
             uids = {
                 key.name: record.metadata.uid
                 for key, record in world.records.items()

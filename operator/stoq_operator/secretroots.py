@@ -1,7 +1,8 @@
 """Roots in a Secret: every replica follows it, the leader changes it.
 
 The Secret is made once. One that somebody supplied beforehand is used as it is; one that somebody
-deleted is written again from memory.
+deleted is written again from memory. Where no replica remembers the roots that pods trust, nobody
+makes others unasked: every pod would be cut off from every newer one.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ import logging
 from typing import Any, Final
 
 from stoq.constants import ROTATE_ANNOTATION
-from stoq_operator.apiserver import SECRETS, ApiError, Client, Deleted, Listed
+from stoq_operator.apiserver import CONFIG_MAPS, SECRETS, ApiError, Client, Deleted, Listed
+from stoq_operator.enrolment import TRUST
 from stoq_operator.kept import KeptRoot, StateError
 from stoq_operator.lease import Election
 from stoq_operator.rootfiles import pack, unpack
@@ -37,6 +39,9 @@ class SecretRoots:
         """Of the Secret as last seen; `None`: there is none."""
         self._listed = False
         self._unreadable = ""
+        self._may_begin = False
+        """Whether there were never any roots, as far as the cluster shows."""
+        self._told = ""
 
     @property
     def roots(self) -> tuple[KeptRoot, ...]:
@@ -45,8 +50,11 @@ class SecretRoots:
 
     @property
     def leads(self) -> bool:
-        """See `RootStore`. Nobody changes what he has not seen, or can not read."""
-        return self._election.leads and self._listed and not self._unreadable
+        """See `RootStore`. Nobody changes what he has not seen, or can not read, or makes first
+        roots where there were others.
+        """
+        known = self._metadata is not None or bool(self._roots) or self._may_begin
+        return self._election.leads and self._listed and not self._unreadable and known
 
     @property
     def rotation_wanted(self) -> bool:
@@ -136,10 +144,36 @@ class SecretRoots:
 
     async def _mend_for_ever(self) -> None:
         while True:
-            if self.leads and self._metadata is None and self._roots:
-                try:
-                    await self.keep(self._roots)
-                    log.warning("wrote Secret %s/%s again", self._namespace, NAME)
-                except StateError as error:
-                    log.error("%s", error)
+            if self._election.leads and self._listed and self._metadata is None:
+                if self._roots:
+                    await self._write_again()
+                else:
+                    await self._look_for_others()
             await asyncio.sleep(RETRY)
+
+    async def _write_again(self) -> None:
+        try:
+            await self.keep(self._roots)
+            log.warning("wrote Secret %s/%s again", self._namespace, NAME)
+        except StateError as error:
+            log.error("%s", error)
+
+    async def _look_for_others(self) -> None:
+        """The bundle in our own namespace lives as long as the Secret beside it should."""
+        place = f"ConfigMap {self._namespace}/{TRUST}"
+        try:
+            await self._client.request("get", CONFIG_MAPS.path(TRUST, self._namespace))
+        except ApiError as error:
+            self._may_begin = error.missing
+            why = "" if error.missing else f"whether there were roots is not known: {error}"
+        else:
+            self._may_begin = False
+            why = (
+                f"Secret {self._namespace}/{NAME} is gone, no replica remembers the roots in it, "
+                f"and pods trust them ({place}): nothing is signed. Restore the Secret from a "
+                "backup; or delete the ConfigMap to have new roots, and then restart every meshed "
+                "pod"
+            )
+        if why and why != self._told:
+            log.error("%s", why)
+        self._told = why

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,6 +97,19 @@ class Cluster:
         """Those that take pods."""
         listing = self.get("nodes", "-l", "!node-role.kubernetes.io/control-plane")
         return sorted(item["metadata"]["name"] for item in listing["items"])
+
+
+def stoqctl(cluster: Cluster, *arguments: str) -> tuple[int, str]:
+    """Status and everything it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stoqctl", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **cluster.environment},
+        timeout=200,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 def versions(addresses: Sequence[str]) -> list[int]:

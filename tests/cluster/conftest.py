@@ -15,10 +15,11 @@ import pytest
 from cluster.access import HACK, Cluster, hack_cluster
 from cluster.mesh import Mesh, sidecar_account
 from cluster.operators import CRDS, Operator
+from cluster.traffic import talking
 from cluster.witness import Witness
 
-SERVERS = ("postgresql", "python3-minimal", "redis-server", "redis-tools")
-"""Debian packages of the servers that are run through the mesh."""
+SERVERS = ("libfaketime", "postgresql", "python3-minimal", "redis-server", "redis-tools")
+"""Debian packages of the servers that are run through the mesh, and of the clock that differs."""
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +100,12 @@ def shop(mesh: Mesh) -> Iterator[Cluster]:
     """An enrolled namespace of the module's own."""
     with mesh.namespace() as namespace:
         yield namespace
+
+
+@pytest.fixture(scope="module")
+def pair(shop: Cluster) -> Cluster:
+    """The module's namespace with peers that talk all the time."""
+    return talking(shop)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

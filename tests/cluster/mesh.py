@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -33,17 +34,17 @@ class Mesh:
         argv = ["helm", "--namespace", SYSTEM, *arguments]
         return run(argv, environment=self.cluster.environment, timeout=timeout + 10)
 
-    def install(self, **more: str) -> None:
-        """As the README says, and waits until it serves."""
+    def install(self, chart: Path = CHART, **more: str) -> None:
+        """As the README says, and waits until it serves; installed already, it is upgraded."""
         settings = [f"--set={name}={text}" for name, text in {**VALUES, **more}.items()]
         options = ["--install", "--create-namespace", "--wait", f"--timeout={INSTALL_SECONDS:g}s"]
         try:
-            self.helm("upgrade", RELEASE, str(CHART), *options, *settings)
+            self.helm("upgrade", RELEASE, str(chart), *options, *settings)
         except Failed as error:
             raise Failed(f"{error}\n{self.account()}") from None
-        eventually(self._webhook_trusted)
+        eventually(self.webhook_trusted)
 
-    def _webhook_trusted(self) -> bool:
+    def webhook_trusted(self) -> bool:
         """Whether the API server takes the webhook's certificate: a moment after the first replica
         leads.
         """
@@ -78,6 +79,12 @@ class Mesh:
             ("logs", f"--selector={OPERATOR}", "--all-containers", "--prefix", "--tail=40"),
         )
         return "\n".join(_said(self.system, *arguments) for arguments in asked)
+
+
+def rolled_out(cluster: Cluster, deployment: str) -> None:
+    """Waits until all its pods are ready."""
+    rollout = ["rollout", "status", f"deployment/{deployment}", "--timeout=120s"]
+    cluster.kubectl(*rollout, timeout=130.0)
 
 
 def sidecar_account(cluster: Cluster) -> str:

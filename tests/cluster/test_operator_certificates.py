@@ -25,7 +25,7 @@ from cluster.operators import (
     token,
 )
 from stoq import constants
-from stoq.api.errors import Unavailable
+from stoq.api.errors import Unauthorised, Unavailable
 from stoq.api.stream import StreamError
 from stoq.constants import operator_spiffe_id
 from stoq.engine import parse_certificate
@@ -34,7 +34,8 @@ from stoq.registry import WATCH, RevokedIdentity, WatchRequest, apply
 from stoq_operator.kept import StateError
 from stoq_operator.kube import ApiServer
 from stoq_operator.lease import Election
-from stoq_operator.secretroots import SecretRoots
+from stoq_operator.oncluster import serve
+from stoq_operator.secretroots import RETRY, SecretRoots
 from stoqctl.verbs import rotate
 
 
@@ -110,6 +111,53 @@ async def test_deleted_roots_are_written_again(operator: Operator, cluster: Clus
     before = await eventually(lambda: secret(cluster, "stoq-ca"))
     await kubectl(cluster, "delete", "secret", "stoq-ca")
     assert await eventually(lambda: secret(cluster, "stoq-ca")) == before
+
+
+async def test_roots_that_nobody_remembers_are_not_replaced_unasked(
+    operator: Operator, cluster: Cluster
+) -> None:
+    assert await bundle(cluster)
+    operator.stop.set()
+    await eventually(lambda: ended(operator))
+    await kubectl(cluster, "delete", "secret", "stoq-ca")
+    other = Operator(cluster.namespace, "other")
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(serve(other.settings, other.stop))
+        await eventually(lambda: leads(other))
+        await asyncio.sleep(3 * RETRY)
+        assert "there is no root" in await other.page("/healthz/ready")
+        assert await secret(cluster, "stoq-ca") == {}
+        await kubectl(cluster, "delete", "configmap", "stoq-trust")
+        await eventually(other.ready)
+        assert await secret(cluster, "stoq-ca")
+        other.stop.set()
+
+
+async def ended(operator: Operator) -> bool:
+    return not await operator.page("/healthz/live")
+
+
+async def leads(operator: Operator) -> bool:
+    return "\nstoq_control_leader 1" in await operator.page("/metrics")
+
+
+async def test_a_pod_that_asks_for_anothers_identity_is_refused_and_counted(
+    operator: Operator, cluster: Cluster
+) -> None:
+    roots = await bundle(cluster)
+    await put(cluster, pod("thief"), pod("safe"))
+    held = await token(cluster, "thief")
+    async with operator.member(roots) as member:
+        await joined(member, held)
+        refusals = 'stoq_ca_sign_refusals_total{reason="identity"}'
+        for claims in (
+            {"workload": f"{cluster.namespace}/safe"},
+            {"spiffe_id": f"spiffe://{TRUST_DOMAIN}/ns/{cluster.namespace}/sa/safe"},
+            {"spiffe_id": operator_spiffe_id(TRUST_DOMAIN)},
+        ):
+            with pytest.raises(Unauthorised, match="thief"):
+                await member.sign(held, **claims)
+        assert await operator.metric(refusals) == 3
 
 
 async def annotations(cluster: Cluster) -> dict[str, str]:

@@ -1,13 +1,10 @@
 """`stoqctl` on a real API server; the sidecar here is a web server on its administration port."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
-from cluster.access import Cluster
+from cluster.access import Cluster, stoqctl
 from cluster.pods import IMAGE, WAIT, container, pod
 
 pytestmark = pytest.mark.timeout(600)
@@ -23,19 +20,6 @@ PAGES = (
     f"mkdir -p /tmp/www; echo '{json.dumps([CONNECTION])}' > /tmp/www/connections; echo up;"
     " exec httpd -f -p 127.0.0.1:14000 -h /tmp/www"
 )
-
-
-def stoqctl(cluster: Cluster, *arguments: str) -> tuple[int, str]:
-    """Status and everything it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "stoqctl", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **cluster.environment},
-        timeout=200,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -23,7 +22,14 @@ STATUS = "stoq.dev/status"
 """The annotation that injection leaves on a pod."""
 
 HEAD_BYTES = 160
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0
+
+# Every state of every pod, also of those that are gone when the suite ends. A watch ends with the
+# API server, of which there are outages.
+_FOLLOW_PODS = (
+    "for ((n = 0; ; n++)); do "
+    'kubectl get pods -A --watch -o json >"$0/pods-$n.json"; sleep 0.2; done'
+)
 
 # Everything but STOQ, decided in the kernel: what passes is little.
 _FILTER = "(ip or ip6) and not udp port 14008"
@@ -39,26 +45,37 @@ class Witness:
 
     def start(self) -> None:
         for node in self._cluster.nodes():
-            argv = ["tcpdump", "-i", "any", "-y", "LINUX_SLL2", "-n", "-p", "-Z", "root", "-U"]
-            argv += ["--immediate-mode", "-B", "32768", "-s", str(HEAD_BYTES), "-w", "-", _FILTER]
-            enter = (HACK, "enter", "--name", self._cluster.name, node)
-            self._spawn([*enter, *argv], f"{node}.pcap")
-        for log in self._folder.glob("*.pcap.log"):
-            self._wait(partial(_listens, log))
-        # Every state of every pod, also of those that are gone when the suite ends.
-        watch = ["kubectl", "get", "pods", "-A", "--watch", "-o", "json"]
-        self._spawn(watch, "pods.json")
+            self.watch(node)
+        self._spawn(["bash", "-c", _FOLLOW_PODS, str(self._folder)], "pods")
+
+    def watch(self, node: str) -> None:
+        """Captures on a node from now on, also on one that is only just starting."""
+        argv = ["tcpdump", "-i", "any", "-y", "LINUX_SLL2", "-n", "-p", "-Z", "root", "-U"]
+        argv += ["--immediate-mode", "-B", "32768", "-s", str(HEAD_BYTES), "-w", "-", _FILTER]
+        enter = (HACK, "enter", "--name", self._cluster.name, node)
+        name = f"{node}-{len(self._running)}.pcap"
+        capture = self._spawn([*enter, *argv], name)
+
+        def listens() -> bool:
+            nonlocal capture
+            if capture.poll() is not None:
+                capture = self._spawn([*enter, *argv], name)
+            return b"listening on" in (self._folder / f"{name}.log").read_bytes()
+
+        self._wait(listens)
 
     def stop(self) -> None:
         for running in self._running:
-            os.killpg(running.pid, signal.SIGTERM)
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGTERM)
         for running in self._running:
             running.wait(timeout=20)
         self._running.clear()
 
     def meshed(self) -> set[str]:
         """Addresses of every pod that was in the mesh while the captures ran."""
-        return meshed(_documents((self._folder / "pods.json").read_text()))
+        listings = [path.read_text() for path in self._folder.glob("pods-*.json")]
+        return meshed(pod for text in listings for pod in _documents(text))
 
     def plaintext(self) -> dict[str, int]:
         """What went from one meshed pod to another other than STOQ and ICMP, and how often."""
@@ -76,7 +93,7 @@ class Witness:
     def _captures(self) -> list[bytes]:
         return [path.read_bytes() for path in sorted(self._folder.glob("*.pcap"))]
 
-    def _spawn(self, argv: Sequence[str | Path], name: str) -> None:
+    def _spawn(self, argv: Sequence[str | Path], name: str) -> subprocess.Popen[bytes]:
         with (
             (self._folder / name).open("wb") as out,
             (self._folder / f"{name}.log").open("wb") as log,
@@ -90,16 +107,13 @@ class Witness:
                 start_new_session=True,
             )
         self._running.append(running)
+        return running
 
     def _wait(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not done():
             assert time.monotonic() < deadline, "a capture did not start"
             time.sleep(0.05)
-
-
-def _listens(log: Path) -> bool:
-    return b"listening on" in log.read_bytes()
 
 
 def meshed(pods: Iterable[dict]) -> set[str]:
