@@ -38,7 +38,7 @@ class Usage:
     cpu: float
     """Seconds used since it began."""
     rss: float
-    """Bytes."""
+    """Bytes, without pages of files."""
 
 
 @dataclass(frozen=True, slots=True)

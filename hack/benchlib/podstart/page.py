@@ -53,7 +53,7 @@ def page(settings: Settings, figures: Mapping[str, float], about: Mapping[str, o
             "≤ 5 mCPU",
         ),
         (
-            "idle sidecar's resident memory: median, most",
+            "idle sidecar's memory (rssBytes of the kubelet, without files): median, most",
             f"{mb('idle_rss_p50')}, {mb('idle_rss_max')} MB",
             "≤ 45 MB",
         ),
