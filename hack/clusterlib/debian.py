@@ -9,6 +9,10 @@ from lab.command import run
 SECONDS = 600.0
 """How long downloading and unpacking may take; some 20 seconds when the mirror is near."""
 
+_MERGED = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+"""Makes /bin and others links at once, of releases that want them to be. Otherwise Debian brings a
+package that does, and with it all of Perl: a third of a base."""
+
 _RELEASE_FILE = Path("/etc/os-release")
 
 
@@ -39,6 +43,7 @@ def bootstrap(wanted: list[str], variant: str = "minbase") -> bytes:
     argv += ['--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*']
     for folder in ("doc", "man", "info", "locale"):
         argv.append(f"--dpkgopt=path-exclude=/usr/share/{folder}/*")
+    argv.append(f"--hook-directory={_MERGED}")
     if wanted:
         argv.append(f"--include={','.join(wanted)}")
     with tempfile.TemporaryDirectory() as folder:
