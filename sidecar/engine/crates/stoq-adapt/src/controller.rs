@@ -1,0 +1,233 @@
+//! The controller that quinn-proto drives: it measures, and passes on to the one in force.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+use quinn_proto::RttEstimator;
+use quinn_proto::congestion::{Controller, ControllerMetrics};
+
+use crate::bbr::Start;
+use crate::congestion::Congestion;
+use crate::delivery::Sampler;
+use crate::handle::PathHandle;
+use crate::meter::PathMeter;
+use crate::swap::Active;
+
+/// Measures the path and lets one of CUBIC, NewReno and BBRv3 control it, exchangeable at any time
+/// through its [`PathHandle`].
+#[derive(Debug, Clone)]
+pub struct AdaptiveController {
+    initial_window: u64,
+    mtu: u64,
+    seed: u64,
+    handle: Arc<PathHandle>,
+    sampler: Sampler,
+    meter: PathMeter,
+    active: Active,
+}
+
+impl AdaptiveController {
+    /// A controller for a connection that begins now.
+    pub(crate) fn new(congestion: Congestion, start: Start) -> Self {
+        Self {
+            initial_window: start.window,
+            mtu: start.mtu,
+            seed: start.seed,
+            handle: Arc::new(PathHandle::new(congestion)),
+            sampler: Sampler::new(start.now),
+            meter: PathMeter::new(start.now),
+            active: Active::fresh(congestion, start),
+        }
+    }
+
+    /// What it shares with the driver. Copies of a controller, which quinn-proto makes when a
+    /// peer's port changes, share it too: only the newest of them gets events.
+    pub fn handle(&self) -> &Arc<PathHandle> {
+        &self.handle
+    }
+
+    /// Does what was asked for through the handle.
+    fn obey(&mut self, now: Instant) {
+        let wanted = self.handle.wanted();
+        if wanted != self.active.congestion() {
+            let rate = self.meter.rate(now).filter(|_| self.meter.path_is_full());
+            let start = Start {
+                now,
+                mtu: self.mtu,
+                window: self.active.window(),
+                min_rtt: Some(self.meter.min_rtt()).filter(|rtt| !rtt.is_zero()),
+                seed: self.seed,
+            };
+            self.active = self.active.exchange(wanted, start, rate);
+            self.handle.set_active(wanted);
+        }
+        if self.handle.take_restart()
+            && let Active::Bbr(bbr) = &mut self.active
+        {
+            bbr.restart_startup();
+        }
+    }
+
+    /// Whether less than half of what was allowed is in flight before an ACK. quinn-proto tells
+    /// only whether its last attempt to send ran dry, and an ACK may come between two writes of an
+    /// application that asks for little.
+    fn is_underused(&self, in_flight: u64) -> bool {
+        let mut allowed = self.window();
+        if let Active::Bbr(bbr) = &self.active {
+            let seconds = self.meter.min_rtt().as_secs_f64();
+            allowed = allowed.min((bbr.pacing_rate() as f64 * seconds) as u64);
+        }
+        (in_flight + self.sampler.newly_acked()) * 2 < allowed
+    }
+
+    fn publish(&mut self, now: Instant) {
+        self.publish_pacing();
+        self.handle.publish(&self.meter.measurement(now));
+    }
+
+    fn publish_pacing(&self) {
+        match &self.active {
+            Active::Bbr(bbr) => self
+                .handle
+                .publish_pacing(bbr.pacing_rate(), bbr.send_quantum()),
+            Active::Cubic(_) | Active::NewReno(_) => self.handle.publish_pacing(0, u64::MAX),
+        }
+    }
+}
+
+impl Controller for AdaptiveController {
+    fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+        self.obey(now);
+        match &mut self.active {
+            Active::Bbr(bbr) => {
+                let idle = self.sampler.is_app_limited();
+                bbr.on_transmit(now, self.sampler.in_flight(), idle);
+            }
+            Active::Cubic(cubic) => cubic.on_sent(now, bytes, last_packet_number),
+            Active::NewReno(reno) => reno.on_sent(now, bytes, last_packet_number),
+        }
+        self.publish_pacing();
+        self.sampler.on_sent(now, bytes, self.meter.min_rtt());
+    }
+
+    fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        app_limited: bool,
+        rtt: &RttEstimator,
+    ) {
+        self.sampler.on_ack(now, sent, bytes);
+        match &mut self.active {
+            Active::Cubic(cubic) => cubic.on_ack(now, sent, bytes, app_limited, rtt),
+            Active::NewReno(reno) => reno.on_ack(now, sent, bytes, app_limited, rtt),
+            // It takes in whole ACKs.
+            Active::Bbr(_) => {}
+        }
+    }
+
+    fn on_end_acks(
+        &mut self,
+        now: Instant,
+        in_flight: u64,
+        app_limited: bool,
+        largest_packet_num_acked: Option<u64>,
+    ) {
+        match &mut self.active {
+            Active::Cubic(cubic) => {
+                cubic.on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
+            }
+            Active::NewReno(reno) => {
+                reno.on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
+            }
+            Active::Bbr(_) => {}
+        }
+        let min_rtt = self.meter.min_rtt();
+        let idle = app_limited || self.is_underused(in_flight);
+        let sample = self.sampler.on_end_acks(now, in_flight, idle, min_rtt);
+        if let Some(sample) = sample {
+            self.meter.on_ack(now, &sample, idle);
+            if let Active::Bbr(bbr) = &mut self.active {
+                bbr.on_ack(now, &sample);
+                if bbr.holds_back() {
+                    self.sampler.mark_app_limited();
+                }
+            }
+        }
+        self.obey(now);
+        self.publish(now);
+    }
+
+    fn on_congestion_event(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        is_persistent_congestion: bool,
+        lost_bytes: u64,
+    ) {
+        let loss = self.sampler.on_lost(sent, lost_bytes);
+        if lost_bytes == 0 {
+            self.meter.on_mark();
+        } else {
+            self.meter.on_lost(now, lost_bytes);
+        }
+        match &mut self.active {
+            Active::Cubic(cubic) => {
+                cubic.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+            }
+            Active::NewReno(reno) => {
+                reno.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+            }
+            Active::Bbr(bbr) => {
+                if lost_bytes == 0 {
+                    bbr.on_mark(now, &loss);
+                } else {
+                    bbr.on_loss(now, &loss);
+                }
+                if is_persistent_congestion {
+                    bbr.on_persistent_congestion(self.sampler.in_flight());
+                }
+            }
+        }
+        self.publish(now);
+    }
+
+    fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.mtu = u64::from(new_mtu);
+        match &mut self.active {
+            Active::Cubic(cubic) => cubic.on_mtu_update(new_mtu),
+            Active::NewReno(reno) => reno.on_mtu_update(new_mtu),
+            Active::Bbr(bbr) => bbr.set_mtu(self.mtu),
+        }
+    }
+
+    fn window(&self) -> u64 {
+        // Two datagrams always: quinn-proto's own controllers never go lower (RFC 9002, 7.2).
+        self.active
+            .window()
+            .min(self.handle.window_limit())
+            .max(2 * self.mtu)
+    }
+
+    fn metrics(&self) -> ControllerMetrics {
+        let mut metrics = ControllerMetrics::default();
+        metrics.congestion_window = self.window();
+        metrics.ssthresh = self.active.slow_start_threshold();
+        metrics.pacing_rate = self.handle.pacing_rate().map(|rate| rate.saturating_mul(8));
+        metrics
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+
+    fn initial_window(&self) -> u64 {
+        self.initial_window
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}

@@ -1,0 +1,31 @@
+//! Adaptation: what a path is like, which tier that makes it, and what to send by.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`Measurement`] | what a connection has measured of its path |
+//! | [`AdaptiveController`] | CUBIC, NewReno or BBRv3, changed while data is in flight |
+//! | [`Pacer`] | when the driver may send next |
+//!
+//! No I/O, no clock, no randomness: time and seeds are arguments. Volumes are bytes, rates bytes
+//! per second, unless a name says otherwise.
+
+#![forbid(unsafe_code)]
+
+mod bbr;
+mod congestion;
+mod controller;
+mod delivery;
+mod factory;
+mod filter;
+mod handle;
+mod meter;
+mod pacer;
+mod random;
+mod swap;
+
+pub use congestion::{Congestion, UnknownCongestion};
+pub use controller::AdaptiveController;
+pub use factory::AdaptiveConfig;
+pub use handle::PathHandle;
+pub use meter::Measurement;
+pub use pacer::Pacer;
