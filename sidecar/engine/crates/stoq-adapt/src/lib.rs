@@ -3,6 +3,10 @@
 //! | module | decides |
 //! |---|---|
 //! | [`Measurement`] | what a connection has measured of its path |
+//! | [`Tier`], [`Detector`] | which of six tiers a path is in, and when that changes |
+//! | [`Parameters`] | what each tier sets: one table |
+//! | [`Policy`] | what a TransportPolicy allows of it |
+//! | [`Adapter`] | measurements, policy and time in, a change and its cause out |
 //! | [`AdaptiveController`] | CUBIC, NewReno or BBRv3, changed while data is in flight |
 //! | [`Pacer`] | when the driver may send next |
 //!
@@ -11,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod adapter;
 mod bbr;
 mod congestion;
 mod controller;
@@ -20,12 +25,19 @@ mod filter;
 mod handle;
 mod meter;
 mod pacer;
+mod policy;
 mod random;
 mod swap;
+mod tier;
 
+pub use adapter::{Adapter, Cause, Change};
 pub use congestion::{Congestion, UnknownCongestion};
 pub use controller::AdaptiveController;
 pub use factory::AdaptiveConfig;
 pub use handle::PathHandle;
 pub use meter::Measurement;
 pub use pacer::Pacer;
+pub use policy::{Bounds, Policy, PolicyDocument, PolicyError};
+pub use tier::detector::Detector;
+pub use tier::table::{NextConnection, Parameters};
+pub use tier::{Tier, UnknownTier};
