@@ -1,0 +1,67 @@
+//! What a policy bounds stays bounded, whatever the path allows.
+
+use stoq_adapt::Congestion::{Bbr3, Cubic};
+use stoq_adapt::{Policy, PolicyDocument, Tier};
+
+use crate::wire::Path;
+use crate::world::World;
+
+#[test]
+fn a_rate_limit_holds_under_bbr_and_a_window_limit_under_any() {
+    let mut world = World::alone(Path::new(50.0, 20, 1.0), Bbr3, 2.0);
+    world.flows[0].path.set_limits(None, Some(1_000_000));
+    world.run(3.0);
+    let paced = world.goodput(0, 3.0, 5.0);
+    assert!((7.0..8.1).contains(&paced), "{paced:.2} of 8 Mbit/s");
+
+    for congestion in [Bbr3, Cubic] {
+        let mut world = World::alone(Path::new(50.0, 20, 1.0), congestion, 2.0);
+        world.flows[0].path.set_limits(Some(30_000), None);
+        world.run(1.0);
+        let quic = world.flows[0].client.quic().expect("a connection");
+        assert!(quic.stats().path.cwnd <= 30_000, "{congestion}");
+        let goodput = world.goodput(0, 2.5, 3.0);
+        assert!(
+            goodput < 30_000.0 * 8e-6 / 0.02,
+            "{congestion}: {goodput:.1}"
+        );
+    }
+}
+
+#[test]
+fn a_pinned_connection_never_changes_and_a_dry_run_only_counts() {
+    let document = PolicyDocument {
+        tier: Some("home".to_owned()),
+        ..PolicyDocument::default()
+    };
+    let mut world = World::alone(Path::new(200.0, 5, 1.0), Bbr3, 0.5);
+    world.adapt(0, Policy::try_from(&document).expect("a policy"));
+    world.run(2.0);
+    let flow = &world.flows[0];
+    assert!(flow.changes.is_empty(), "{:?}", flow.changes);
+    let adapter = flow.adapter.as_ref().expect("an adapter");
+    assert_eq!(adapter.tier(), Tier::Home);
+    assert_eq!(adapter.measured_tier().0, Tier::Performance);
+
+    let document = PolicyDocument {
+        congestion: Some("cubic".to_owned()),
+        dry_run: true,
+        ..PolicyDocument::default()
+    };
+    let mut world = World::alone(Path::new(200.0, 5, 1.0), Bbr3, 0.5);
+    world.adapt(0, Policy::try_from(&document).expect("a policy"));
+    world.run(2.0);
+    assert_eq!(world.flows[0].changes.len(), 1);
+    assert_eq!(world.flows[0].path.congestion(), Bbr3);
+}
+
+#[test]
+fn a_steady_path_changes_nothing_within_a_minute() {
+    let mut world = World::alone(Path::new(10.0, 20, 1.0), Bbr3, 1.0);
+    world.adapt(0, Policy::default());
+    world.run(4.0);
+    let before = world.flows[0].changes.len();
+    world.run(60.0);
+    let changes = &world.flows[0].changes[before..];
+    assert!(changes.is_empty(), "{changes:?}");
+}

@@ -1,0 +1,43 @@
+//! Two flows on one bottleneck.
+
+use stoq_adapt::Congestion::{self, Bbr3, Cubic, NewReno};
+
+use crate::wire::Path;
+use crate::world::{App, World};
+
+/// Jain's index of two flows, the second a second later, over the seconds 15 to 30; and their
+/// rates in Mbit/s.
+fn share(products: f64, first: Congestion, second: Congestion) -> (f64, f64, f64) {
+    let mut world = World::new(Path::new(20.0, 40, products));
+    world.add(first, App::Greedy);
+    world.run(1.0);
+    world.add(second, App::Greedy);
+    world.run(29.0);
+    let (a, b) = (world.goodput(0, 15.0, 30.0), world.goodput(1, 15.0, 30.0));
+    ((a + b).powi(2) / (2.0 * (a * a + b * b)), a, b)
+}
+
+#[test]
+fn two_bbr_flows_share_alike_whatever_the_buffer() {
+    for products in [0.5, 1.0, 4.0] {
+        let (jain, a, b) = share(products, Bbr3, Bbr3);
+        assert!(
+            jain > 0.95,
+            "{products}: {jain:.3}, {a:.1} and {b:.1} Mbit/s"
+        );
+        assert!(a + b > 18.0, "{products}: {a:.1} and {b:.1} Mbit/s");
+    }
+}
+
+#[test]
+fn bbr_leaves_cubic_and_newreno_their_share_whoever_was_first() {
+    for (first, second) in [(Bbr3, Cubic), (Cubic, Bbr3), (Bbr3, NewReno)] {
+        for products in [0.5, 1.0, 4.0] {
+            let (jain, a, b) = share(products, first, second);
+            assert!(
+                jain > 0.7,
+                "{products}: {jain:.3}, {first} {a:.1} and {second} {b:.1} Mbit/s"
+            );
+        }
+    }
+}
