@@ -18,10 +18,11 @@
 //! |---|---|---|
 //! | a snapshot in each packet (4.1.2.1.2) | the send time of each packet | snapshots per send time ([`crate::delivery`]) |
 //! | each lost packet (5.5.10.2) | the bytes of a batch and the send time of its newest packet | the batch is one "packet", as an offload burst is in the draft |
-//! | discontiguous lost ranges in Startup (5.3.1.3) | one call per ACK that reveals losses | such ACKs are counted |
+//! | discontiguous lost ranges in Startup (5.3.1.3) | one call per ACK that reveals losses | such ACKs are counted, as Linux's version 3 does |
 //! | the number of CE marks | one call per ACK on which it grew | such an ACK ends a probe and lowers the bounds as a round with loss does; 3.6 leaves the response open |
 //! | spurious losses (5.5.11) | nothing: quinn-proto forgets a lost packet and ignores its late ACK | nothing; the next probe restores the model, 2 to 3 s or 63 rounds later |
 //! | `is_cwnd_limited` | nothing | what was in flight before the ACK is compared with the window |
+//! | `C.inflight` against a bound (5.3.3.9) | what is in flight after the ACK | what was before it, as Linux's version 3 reads it: after it the bound would never be met |
 //! | a retransmission timeout (5.6.4.4) | persistent congestion | taken as one |
 //! | unsent data, for application limits (4.1.2.4) | whether the last attempt to send ran dry | that, at each ACK, or less than half of what is allowed being in flight |
 

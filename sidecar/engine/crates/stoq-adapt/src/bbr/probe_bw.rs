@@ -111,7 +111,7 @@ impl Bbr {
 
     /// 5.3.3.9, IsTimeToGoDown.
     fn is_time_to_go_down(&mut self, rs: &RateSample) -> bool {
-        if self.prev_probe_too_high && rs.in_flight >= self.inflight_longterm {
+        if self.prev_probe_too_high && self.reached(rs) >= self.inflight_longterm {
             self.prev_probe_precautionary = true;
             return true;
         }
@@ -123,9 +123,15 @@ impl Bbr {
         self.full_bw_now
     }
 
+    /// What was in flight before the ACK, and the datagram that did not fit: quinn-proto sends
+    /// only what stays below the window, so a bound is never met exactly.
+    fn reached(&self, rs: &RateSample) -> u64 {
+        rs.in_flight + rs.newly_acked + self.mtu
+    }
+
     /// What was in flight before the ACK filled the window, to the size of one aggregate.
     fn is_cwnd_limited(&self, rs: &RateSample) -> bool {
-        rs.in_flight + rs.newly_acked + self.send_quantum >= self.cwnd
+        self.reached(rs) + self.send_quantum >= self.cwnd
     }
 
     /// 5.3.3.9, InflightWithHeadroom.

@@ -243,6 +243,57 @@ fn loss_above_the_threshold_ends_a_probe_at_the_volume_that_crossed_it() {
 }
 
 #[test]
+fn after_a_probe_that_went_too_high_the_next_only_touches_that_volume_and_the_one_after_stays() {
+    let mut trace = Trace::cruising();
+    trace.until(State::ProbeBwUp);
+    trace.bbr.on_loss(trace.now, &trace.loss(60_000, 10_000));
+    let limit = trace.bbr.inflight_longterm;
+    trace.until(State::ProbeBwUp);
+    // The window holds a datagram less than the bound, and the ACK takes out what it names.
+    let round = trace.bdp();
+    trace.in_flight = Some(limit - round - MTU);
+    trace.round();
+    assert_eq!(trace.bbr.state, State::ProbeBwDown);
+    assert!(trace.bbr.prev_probe_precautionary);
+    trace.round();
+    assert_eq!(
+        trace.bbr.state,
+        State::ProbeBwRefill,
+        "no loss: it probes again at once"
+    );
+    trace.round();
+    assert_eq!(trace.bbr.state, State::ProbeBwUp);
+    trace.round();
+    assert_eq!(trace.bbr.state, State::ProbeBwUp, "and stays this time");
+}
+
+#[test]
+fn regression_an_absurd_rate_and_round_trip_overflow_no_volume() {
+    let mut trace = Trace::new();
+    trace.round();
+    trace.rate = 1 << 50;
+    trace.rtt = Duration::from_secs(9_000);
+    trace.now += Duration::from_secs(11);
+    let sample = RateSample {
+        rate: Some(trace.rate),
+        delivered: 1,
+        prior_delivered: trace.delivered,
+        total_delivered: trace.delivered + 1,
+        newly_acked: 1,
+        in_flight: 0,
+        tx_in_flight: 0,
+        lost: 0,
+        rtt: trace.rtt,
+        app_limited: false,
+    };
+    for _ in 0..3 {
+        trace.now += Duration::from_secs(11);
+        trace.bbr.on_ack(trace.now, &sample);
+    }
+    assert!(trace.bbr.cwnd < 1 << 41);
+}
+
+#[test]
 fn a_mark_ends_a_probe_with_what_was_in_flight() {
     let mut trace = Trace::cruising();
     trace.until(State::ProbeBwUp);
