@@ -9,8 +9,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Send times remembered at most (96 bytes each). One round trip has at most [`PER_ROUND`], and
-/// they are kept for two; a connection that only sends ACKs reaches the limit and forgets the oldest.
+/// they are kept for two.
 const MOST_RECORDS: usize = 1024;
+
+/// The same with nothing in flight, when they can only be ACKs of ours or very small messages: an
+/// idle connection holds 6 KB.
+const IDLE_RECORDS: usize = 64;
 
 /// Send times told apart within one smallest round trip: the rate is off by at most 1/256.
 const PER_ROUND: u32 = 256;
@@ -138,7 +142,12 @@ impl Sampler {
             last.tx_in_flight = self.in_flight;
             return;
         }
-        if self.records.len() == MOST_RECORDS {
+        let most = if self.in_flight == 0 {
+            IDLE_RECORDS
+        } else {
+            MOST_RECORDS
+        };
+        if self.records.len() >= most {
             self.records.pop_front();
         }
         self.records.push_back(Record {
@@ -184,6 +193,10 @@ impl Sampler {
         let newly_acked = std::mem::take(&mut self.newly_acked);
         let Newest { record, sent } = self.newest.take()?;
         let rtt = now.saturating_duration_since(sent);
+        if in_flight == 0 {
+            self.records.clear();
+            self.records.shrink_to(IDLE_RECORDS);
+        }
         self.forget(record.sent, rtt);
         let send_elapsed = record
             .sent

@@ -100,15 +100,32 @@ fn losses_since_a_send_are_counted_and_taken_out_of_flight() {
 }
 
 #[test]
-fn mere_acks_are_not_in_flight_and_memory_stays_bounded() {
+fn mere_acks_are_not_in_flight_and_leave_little_behind() {
     let start = Instant::now();
     let mut sampler = Sampler::new(start);
     for at in 0..5_000 {
         sampler.on_sent(ms(start, at), 40, Duration::ZERO);
     }
     assert_eq!(sampler.in_flight(), 0);
+    assert_eq!(sampler.records.len(), IDLE_RECORDS);
+}
+
+#[test]
+fn memory_is_bounded_while_busy_and_given_back_when_all_has_arrived() {
+    let start = Instant::now();
+    let mut sampler = Sampler::new(start);
+    for at in 0..5_000 {
+        sampler.on_sent(ms(start, at), 1_200, Duration::ZERO);
+    }
     assert_eq!(sampler.records.len(), MOST_RECORDS);
     assert!(size_of::<Record>() * MOST_RECORDS <= 100_000);
+    sampler.on_ack(ms(start, 6_000), ms(start, 4_999), 1_200);
+    assert!(
+        sampler
+            .on_end_acks(ms(start, 6_000), 0, false, RTT)
+            .is_some()
+    );
+    assert!(sampler.records.capacity() <= 2 * IDLE_RECORDS);
 }
 
 #[test]

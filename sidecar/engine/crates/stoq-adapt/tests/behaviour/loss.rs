@@ -15,7 +15,7 @@ fn goodput(congestion: Congestion, loss: f64) -> f64 {
 fn up_to_one_percent_of_loss_costs_bbr_little_and_cubic_most() {
     for loss in [0.001, 0.01] {
         let (bbr, cubic) = (goodput(Bbr3, loss), goodput(Cubic, loss));
-        assert!(bbr > 40.0, "BBR at {loss}: {bbr:.1} of 50 Mbit/s");
+        assert!(bbr > 36.0, "BBR at {loss}: {bbr:.1} of 50 Mbit/s");
         assert!(
             bbr > 4.0 * cubic,
             "at {loss}: BBR {bbr:.1}, CUBIC {cubic:.1}"
@@ -27,9 +27,28 @@ fn up_to_one_percent_of_loss_costs_bbr_little_and_cubic_most() {
 fn above_its_threshold_of_two_percent_bbr_gives_way_but_not_as_far_as_cubic() {
     let (bbr, cubic) = (goodput(Bbr3, 0.03), goodput(Cubic, 0.03));
     assert!(
-        bbr < 40.0 && bbr > 2.0 * cubic,
+        bbr < 36.0 && bbr > 2.0 * cubic,
         "BBR {bbr:.1}, CUBIC {cubic:.1}"
     );
+}
+
+#[test]
+fn datagrams_that_arrive_late_are_taken_for_lost_and_cost_no_more_than_that() {
+    let path = Path {
+        late: 0.005,
+        ..Path::new(50.0, 40, 1.0)
+    };
+    let run = |congestion| World::alone(path, congestion, 10.0);
+    let world = run(Bbr3);
+    let (bbr, cubic) = (
+        world.goodput(0, 3.0, 10.0),
+        run(Cubic).goodput(0, 3.0, 10.0),
+    );
+    assert!(
+        bbr > 36.0 && bbr > 4.0 * cubic,
+        "BBR {bbr:.1}, CUBIC {cubic:.1}"
+    );
+    assert!(world.flows[0].path.measurement().lost > 0);
 }
 
 #[test]

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+/// What a late datagram takes longer: several datagrams' time on the paths here, so that QUIC
+/// takes it for lost (RFC 9002, 6.1.1: three packets).
+const DETOUR: Duration = Duration::from_millis(5);
+
 /// What a path is like.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Path {
@@ -13,6 +17,8 @@ pub(crate) struct Path {
     pub(crate) buffer: u64,
     /// Share of datagrams lost at random, 0 to 1.
     pub(crate) loss: f64,
+    /// Share of datagrams that take [`DETOUR`] longer, and so arrive after later ones.
+    pub(crate) late: f64,
     /// Bytes queued from which datagrams are marked; none: never.
     pub(crate) mark_above: Option<u64>,
 }
@@ -27,6 +33,7 @@ impl Path {
             rtt,
             buffer: (product * products) as u64,
             loss: 0.0,
+            late: 0.0,
             mark_above: None,
         }
     }
@@ -89,8 +96,13 @@ impl Bottleneck {
         self.delays.1 += 1;
         // After a step up nothing overtakes what was to leave at the old rate.
         self.last_departure = self.last_departure.max(now + wait);
+        let detour = if self.draw() < self.path.late {
+            DETOUR
+        } else {
+            Duration::ZERO
+        };
         Fate::Arrives {
-            at: self.last_departure + self.path.rtt / 2,
+            at: self.last_departure + self.path.rtt / 2 + detour,
             marked,
         }
     }
