@@ -5,7 +5,7 @@ use std::time::Duration;
 use stoq_adapt::Congestion::{Bbr3, Cubic, NewReno};
 
 use crate::wire::Path;
-use crate::world::World;
+use crate::world::{App, World};
 
 #[test]
 fn every_controller_fills_a_path_with_a_buffer_of_one_product() {
@@ -38,4 +38,16 @@ fn the_same_seed_gives_the_same_run() {
             .collect::<Vec<_>>()
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn timers_of_whole_milliseconds_cost_bbr_little() {
+    for rtt_ms in [2, 5, 20] {
+        let mut world = World::new(Path::new(200.0, rtt_ms, 2.0));
+        world.grain = Duration::from_millis(1);
+        world.add(Bbr3, App::Greedy);
+        world.run(2.0);
+        let goodput = world.goodput(0, 1.0, 2.0);
+        assert!(goodput > 180.0, "{rtt_ms} ms: {goodput:.1} of 200 Mbit/s");
+    }
 }

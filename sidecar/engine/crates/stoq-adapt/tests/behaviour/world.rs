@@ -60,6 +60,8 @@ pub(crate) struct World {
     serial: u64,
     seed: u64,
     outgoing: Vec<u8>,
+    /// What timers are rounded up to, counted from the beginning.
+    pub(crate) grain: Duration,
 }
 
 impl World {
@@ -74,6 +76,7 @@ impl World {
             serial: 0,
             seed: 7,
             outgoing: Vec::new(),
+            grain: Duration::from_nanos(1),
         };
         world.push(begun + TICK, What::Tick);
         world
@@ -231,7 +234,11 @@ impl World {
         };
         let client = &mut flow.client;
         let timer = client.quic().and_then(|quic| quic.poll_timeout());
-        let next = [timer, paced].into_iter().flatten().min();
+        let grain = self.grain.as_nanos();
+        let next = [timer, paced].into_iter().flatten().min().map(|at| {
+            let elapsed = (at - self.begun).as_nanos().div_ceil(grain) * grain;
+            self.begun + Duration::from_nanos(elapsed as u64)
+        });
         let armed = client.arm(next, self.now);
         for (at, what) in sent {
             self.push(at, what);
