@@ -42,6 +42,8 @@ pub struct Adapter {
     policy: Policy,
     detector: Detector,
     tier: Tier,
+    /// Whether the tier was ever decided on, rather than assumed.
+    decided: bool,
 }
 
 impl Adapter {
@@ -50,6 +52,7 @@ impl Adapter {
         let detector = Detector::new(now);
         Self {
             tier: policy.tier(detector.tier()),
+            decided: policy.tiers.least == policy.tiers.most,
             policy,
             detector,
         }
@@ -70,7 +73,22 @@ impl Adapter {
         self.policy.parameters(self.tier)
     }
 
-    /// Takes in a measurement. Call it every 10 ms while ACKs arrive; it costs well below a
+    /// Prepares a connection's controller: the bounds hold at once, and so does a congestion
+    /// controller that the policy determines, itself or by a pinned tier. Otherwise the one that
+    /// the connection began with stays until the tier is found.
+    pub fn begin(&self, path: &PathHandle) {
+        if self.policy.dry_run {
+            return;
+        }
+        let parameters = self.parameters();
+        self.bound(path, &parameters);
+        if self.decided || self.policy.congestion.is_some() {
+            path.set_congestion(parameters.congestion);
+        }
+    }
+
+    /// Takes in a measurement. The first time a tier is found that is a change, also from Standard
+    /// to Standard. Call it every 10 ms while ACKs arrive; it costs well below a
     /// microsecond.
     pub fn observe(&mut self, measured: &Measurement, now: Instant) -> Option<Change> {
         self.detector.observe(measured, now)?;
@@ -103,16 +121,21 @@ impl Adapter {
             return;
         }
         path.set_congestion(change.parameters.congestion);
-        path.set_limits(Some(change.parameters.send_window), self.policy.max_rate);
+        self.bound(path, &change.parameters);
         if change.cause == Cause::Manual {
             path.restart_startup();
         }
     }
 
+    fn bound(&self, path: &PathHandle, parameters: &Parameters) {
+        path.set_limits(Some(parameters.send_window), self.policy.max_rate);
+    }
+
     fn settle(&mut self, cause: Cause) -> Option<Change> {
         let from = self.tier;
         self.tier = self.policy.tier(self.detector.tier());
-        (self.tier != from).then(|| self.change(from, cause))
+        let first = cause == Cause::Measured && !std::mem::replace(&mut self.decided, true);
+        (first || self.tier != from).then(|| self.change(from, cause))
     }
 
     fn change(&self, from: Tier, cause: Cause) -> Change {

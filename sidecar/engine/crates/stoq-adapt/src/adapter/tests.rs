@@ -40,6 +40,41 @@ fn a_near_path_gets_the_data_centres_parameters_and_the_cause_is_told() {
 }
 
 #[test]
+fn a_path_that_is_what_was_assumed_gets_its_controller_once_that_is_known() {
+    let now = Instant::now();
+    let mut adapter = Adapter::new(Policy::default(), now);
+    let path = PathHandle::new(Congestion::Cubic);
+    adapter.begin(&path);
+    assert_eq!(path.wanted(), Congestion::Cubic);
+    assert_eq!(path.window_limit(), adapter.parameters().send_window);
+    let changes: Vec<Change> = (1..=9)
+        .filter_map(|n| adapter.observe(&measured(n, 50_000), now))
+        .collect();
+    assert_eq!(changes.len(), 1);
+    assert_eq!(
+        (changes[0].from, changes[0].to),
+        (Tier::Standard, Tier::Standard)
+    );
+    adapter.apply(&changes[0], &path);
+    assert_eq!(path.wanted(), Congestion::Bbr3);
+}
+
+#[test]
+fn a_policy_that_determines_the_controller_has_it_from_the_beginning() {
+    for (tier, congestion) in [(Some("home"), None), (None, Some("bbr3"))] {
+        let document = PolicyDocument {
+            tier: tier.map(str::to_owned),
+            congestion: congestion.map(str::to_owned),
+            ..PolicyDocument::default()
+        };
+        let policy = Policy::try_from(&document).expect("a policy");
+        let path = PathHandle::new(Congestion::Cubic);
+        Adapter::new(policy, Instant::now()).begin(&path);
+        assert_eq!(path.wanted(), Congestion::Bbr3);
+    }
+}
+
+#[test]
 fn nothing_new_measured_is_nothing_decided() {
     let (mut adapter, _, now) = near(Policy::default());
     for second in 1..100 {

@@ -72,8 +72,8 @@ impl Detector {
         }
     }
 
-    /// Takes in a measurement; the new tier when it has changed. A measurement without a new ACK
-    /// changes nothing.
+    /// Takes in a measurement; the tier when it has been found for the first time, even if it is
+    /// the one that was assumed, or has changed. A measurement without a new ACK changes nothing.
     pub fn observe(&mut self, measured: &Measurement, now: Instant) -> Option<Tier> {
         if measured.samples == self.last_samples {
             return None;
@@ -120,7 +120,9 @@ impl Detector {
         if !self.found {
             self.found = true;
             self.tier = candidate;
-        } else if candidate < before {
+            return Some(candidate);
+        }
+        if candidate < before {
             self.tier = candidate;
             self.up_dwell = (self.up_dwell * 2).min(MOST_UP_DWELL);
             self.calm_since = now;

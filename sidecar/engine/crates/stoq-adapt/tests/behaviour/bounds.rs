@@ -56,6 +56,16 @@ fn a_pinned_connection_never_changes_and_a_dry_run_only_counts() {
 }
 
 #[test]
+fn a_connection_that_begins_with_cubic_changes_with_its_tier() {
+    let mut world = World::alone(Path::new(50.0, 40, 1.0).loss(0.005), Cubic, 0.0);
+    world.adapt(0, Policy::default());
+    world.run(5.0);
+    assert_eq!(world.flows[0].path.congestion(), Bbr3);
+    let goodput = world.goodput(0, 2.0, 5.0);
+    assert!(goodput > 30.0, "{goodput:.1} of 50 Mbit/s");
+}
+
+#[test]
 fn a_steady_path_changes_nothing_within_a_minute() {
     let mut world = World::alone(Path::new(10.0, 20, 1.0), Bbr3, 1.0);
     world.adapt(0, Policy::default());

@@ -77,3 +77,25 @@ fn searching_anew_finds_a_faster_path_before_bbr_would_have_probed() {
     assert!(anew < 1.5, "{anew:.1} s");
     assert!(anew * 1.5 < probing, "{anew:.1} s against {probing:.1} s");
 }
+
+#[test]
+fn a_tenth_of_the_rate_is_what_bbr_believes_after_two_of_its_cycles() {
+    let mut world = World::alone(Path::new(100.0, 20, 1.0), Bbr3, 3.0);
+    world.set_rate(10.0);
+    world.run(9.0);
+    let rate = world.flows[0].path.pacing_rate().expect("a rate") as f64 * 8e-6;
+    assert!(rate < 13.0, "{rate:.1} Mbit/s");
+    let goodput = world.goodput(0, 6.0, 12.0);
+    assert!(goodput > 9.0, "{goodput:.1} of 10 Mbit/s");
+}
+
+#[test]
+fn a_path_that_holds_less_than_a_datagram_is_kept_busy() {
+    let path = Path {
+        buffer: 30_000,
+        ..Path::new(0.5, 10, 1.0)
+    };
+    let world = World::alone(path, Bbr3, 15.0);
+    let goodput = world.goodput(0, 5.0, 15.0);
+    assert!(goodput > 0.42, "{goodput:.2} of 0.5 Mbit/s");
+}

@@ -111,7 +111,9 @@ impl World {
 
     /// Lets a flow's adapter decide and apply.
     pub(crate) fn adapt(&mut self, flow: usize, policy: Policy) {
-        self.flows[flow].adapter = Some(Adapter::new(policy, self.now));
+        let adapter = Adapter::new(policy, self.now);
+        adapter.begin(&self.flows[flow].path);
+        self.flows[flow].adapter = Some(adapter);
     }
 
     /// Seconds since the beginning.
