@@ -20,7 +20,7 @@
 //! | | DataCenter | Enterprise | Performance | Standard | Home | Slow | reason and source |
 //! |---|---|---|---|---|---|---|---|
 //! | product | 25 Gbit/s × 1 ms | 10 Gbit/s × 6 ms | 4 Gbit/s × 30 ms | 1 Gbit/s × 120 ms | 200 Mbit/s × 300 ms | 25 Mbit/s × 600 ms | |
-//! | congestion | cubic | cubic | bbr3 | bbr3 | bbr3 | bbr3 | round trips below the kernel's timers, a millisecond, cannot be paced by a model, and loss is rare there; longer paths have loss and deep buffers (`tests/behaviour`) |
+//! | congestion | cubic | cubic | bbr3 | bbr3 | bbr3 | bbr3 | near paths lose little, and what needs no timer is what the engine was measured with; longer paths have loss and deep buffers (`tests/behaviour`) |
 //! | receive, send window, MB | 8, 4 | 8, 8 | 16, 16 | 16, 16 | 8, 8 | 2, 2 | the product; 8 and 4 are the engine's defaults, measured fastest within a node |
 //! | streams | 4096 | 4096 | 4096 | 2048 | 1024 | 256 | the engine's limit; quinn-proto holds two map entries for each |
 //! | GSO segments | 64 | 64 | 64 | 32 | 16 | 4 | 64 is what the kernel takes; a burst stays near 1 ms at 200, 100 and 40 Mbit/s and below (draft-ietf-ccwg-bbr, 5.6.3) |
