@@ -18,6 +18,9 @@ use crate::meter::Measurement;
 /// A value that says that nothing is known.
 const UNKNOWN: u64 = u64::MAX;
 
+/// Bytes: two datagrams of Ethernet's size.
+const LEAST_QUANTUM: u64 = 3_000;
+
 /// The shared part of one connection's [`AdaptiveController`].
 #[derive(Debug)]
 pub struct PathHandle {
@@ -98,22 +101,31 @@ impl PathHandle {
         self.restart.store(true, Relaxed);
     }
 
-    /// Bounds the window, in bytes, and BBR's rate, in bytes per second: what ACKs claim can then
-    /// not exceed. `None`: no bound of ours.
+    /// Bounds the window, in bytes, and the rate, in bytes per second, whichever the controller:
+    /// what ACKs claim can then not exceed. `None`: no bound of ours.
     pub fn set_limits(&self, window: Option<u64>, rate: Option<u64>) {
         self.window_limit.store(window.unwrap_or(UNKNOWN), Relaxed);
         self.rate_limit.store(rate.unwrap_or(UNKNOWN), Relaxed);
     }
 
-    /// Bytes per second at which the driver should send; `None`: quinn-proto's own pacing is all.
+    /// Bytes per second at which the driver should send: BBR's rate, within the bound. `None`:
+    /// quinn-proto's own pacing is all.
     pub fn pacing_rate(&self) -> Option<u64> {
-        let rate = self.pacing_rate.load(Relaxed);
-        (rate != 0).then(|| rate.min(self.rate_limit.load(Relaxed)))
+        let rate = match self.pacing_rate.load(Relaxed) {
+            0 => UNKNOWN,
+            rate => rate,
+        };
+        Some(rate.min(self.rate_limit.load(Relaxed))).filter(|rate| *rate != UNKNOWN)
     }
 
-    /// Bytes to hand to the kernel at once, when paced.
+    /// Bytes to hand to the kernel at once, when paced: a millisecond's worth, two datagrams at
+    /// least (draft-ietf-ccwg-bbr, 5.6.3).
     pub fn send_quantum(&self) -> u64 {
-        self.send_quantum.load(Relaxed)
+        let quantum = self.send_quantum.load(Relaxed);
+        match self.rate_limit.load(Relaxed) {
+            UNKNOWN => quantum,
+            limit => quantum.min((limit / 1000).max(LEAST_QUANTUM)),
+        }
     }
 
     /// What has been measured so far.

@@ -3,7 +3,7 @@
 //! | module | decides |
 //! |---|---|
 //! | [`Measurement`] | what a connection has measured of its path |
-//! | [`Tier`], [`Detector`] | which of six tiers a path is in, and when that changes |
+//! | [`Tier`] | which of six tiers a path is in, and when that changes |
 //! | [`Parameters`] | what each tier sets: one table |
 //! | [`Policy`] | what a TransportPolicy allows of it |
 //! | [`Adapter`] | measurements, policy and time in, a change and its cause out |
@@ -38,6 +38,5 @@ pub use handle::PathHandle;
 pub use meter::Measurement;
 pub use pacer::Pacer;
 pub use policy::{Bounds, Policy, PolicyDocument, PolicyError};
-pub use tier::detector::Detector;
 pub use tier::table::{NextConnection, Parameters};
 pub use tier::{Tier, UnknownTier};

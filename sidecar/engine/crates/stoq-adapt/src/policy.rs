@@ -27,7 +27,7 @@ pub struct PolicyDocument {
     pub max_tier: Option<String>,
     /// The congestion controller, whatever the tier.
     pub congestion: Option<String>,
-    /// Bits per second that one connection may send at, under BBR.
+    /// Bits per second that one connection may send at.
     pub max_rate: Option<u64>,
     /// Bytes: `[least, most]`.
     pub receive_window: Option<[u64; 2]>,

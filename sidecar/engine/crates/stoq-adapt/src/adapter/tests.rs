@@ -126,6 +126,13 @@ fn a_manual_trigger_decides_at_once_and_has_bbr_search_anew() {
 }
 
 #[test]
+fn a_trigger_before_anything_is_measured_assumes_what_the_beginning_does() {
+    let now = Instant::now();
+    let mut adapter = Adapter::new(Policy::default(), now);
+    assert_eq!(adapter.trigger(&measured(0, 0), now).to, Tier::Standard);
+}
+
+#[test]
 fn a_dry_run_tells_and_leaves_the_connection_alone() {
     let policy = Policy {
         dry_run: true,

@@ -32,7 +32,7 @@ const FIRST: Tier = Tier::Standard;
 
 /// Finds the tier of one connection's path.
 #[derive(Debug, Clone)]
-pub struct Detector {
+pub(crate) struct Detector {
     tier: Tier,
     /// Whether `tier` was ever found, rather than assumed.
     found: bool,
@@ -46,7 +46,7 @@ pub struct Detector {
 
 impl Detector {
     /// A detector that assumes Standard until three measurements have told better.
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             tier: FIRST,
             found: false,
@@ -58,13 +58,13 @@ impl Detector {
     }
 
     /// The tier.
-    pub fn tier(&self) -> Tier {
+    pub(crate) fn tier(&self) -> Tier {
         self.tier
     }
 
     /// How sure it is that the tier is right, 0 to 1: 1 while no measurement speaks for another,
     /// less the more do.
-    pub fn confidence(&self) -> f64 {
+    pub(crate) fn confidence(&self) -> f64 {
         match self.candidate {
             None if self.found => 1.0,
             None => 0.0,
@@ -74,7 +74,7 @@ impl Detector {
 
     /// Takes in a measurement; the tier when it has been found for the first time, even if it is
     /// the one that was assumed, or has changed. A measurement without a new ACK changes nothing.
-    pub fn observe(&mut self, measured: &Measurement, now: Instant) -> Option<Tier> {
+    pub(crate) fn observe(&mut self, measured: &Measurement, now: Instant) -> Option<Tier> {
         if measured.samples == self.last_samples {
             return None;
         }
@@ -105,9 +105,13 @@ impl Detector {
         self.change(candidate, now)
     }
 
-    /// Drops what was found and takes the tier that one measurement speaks for, at once.
-    pub fn find_anew(&mut self, measured: &Measurement, now: Instant) -> Tier {
+    /// Drops what was found and takes the tier that one measurement speaks for, at once. Before the
+    /// first ACK that is none.
+    pub(crate) fn find_anew(&mut self, measured: &Measurement, now: Instant) -> Tier {
         *self = Self::new(now);
+        if measured.samples == 0 {
+            return self.tier;
+        }
         self.tier = self.fitting(measured);
         self.found = true;
         self.last_samples = measured.samples;

@@ -7,22 +7,21 @@ use crate::wire::Path;
 use crate::world::World;
 
 #[test]
-fn a_rate_limit_holds_under_bbr_and_a_window_limit_under_any() {
-    let mut world = World::alone(Path::new(50.0, 20, 1.0), Bbr3, 2.0);
-    world.flows[0].path.set_limits(None, Some(1_000_000));
-    world.run(3.0);
-    let paced = world.goodput(0, 3.0, 5.0);
-    assert!((7.0..8.1).contains(&paced), "{paced:.2} of 8 Mbit/s");
-
+fn limits_of_rate_and_window_hold_under_any_controller() {
     for congestion in [Bbr3, Cubic] {
         let mut world = World::alone(Path::new(50.0, 20, 1.0), congestion, 2.0);
-        world.flows[0].path.set_limits(Some(30_000), None);
+        world.flows[0].path.set_limits(None, Some(1_000_000));
+        world.run(3.0);
+        let paced = world.goodput(0, 3.0, 5.0);
+        assert!((7.0..8.1).contains(&paced), "{congestion}: {paced:.2} of 8");
+
+        world.flows[0].path.set_limits(Some(15_000), None);
         world.run(1.0);
         let quic = world.flows[0].client.quic().expect("a connection");
-        assert!(quic.stats().path.cwnd <= 30_000, "{congestion}");
-        let goodput = world.goodput(0, 2.5, 3.0);
+        assert!(quic.stats().path.cwnd <= 15_000, "{congestion}");
+        let goodput = world.goodput(0, 5.5, 6.0);
         assert!(
-            goodput < 30_000.0 * 8e-6 / 0.02,
+            goodput < 15_000.0 * 8e-6 / 0.02,
             "{congestion}: {goodput:.1}"
         );
     }
