@@ -6,6 +6,7 @@ mod app_limited;
 mod bounds;
 mod buffers;
 mod fairness;
+mod flow;
 mod loss;
 mod plain;
 mod side;

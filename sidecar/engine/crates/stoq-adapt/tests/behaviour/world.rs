@@ -2,13 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use quinn_proto::EcnCodepoint;
-use stoq_adapt::{Adapter, Change, Congestion, Pacer, PathHandle, Policy};
+use stoq_adapt::{Adapter, Congestion, Pacer, Policy};
 
+pub(crate) use crate::flow::App;
+use crate::flow::Flow;
 use crate::side::{MTU, Side};
 use crate::wire::{Bottleneck, Fate, Path};
 
@@ -17,30 +18,6 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Bytes that a greedy application keeps written ahead of the network.
 static AHEAD: [u8; 65536] = [0x42; 65536];
-
-/// What the application of a flow does.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum App {
-    /// Always has data.
-    Greedy,
-    /// Writes so many bytes every 10 ms.
-    Steady(usize),
-    /// Is silent.
-    Silent,
-}
-
-pub(crate) struct Flow {
-    pub(crate) client: Side,
-    server: Side,
-    pub(crate) app: App,
-    pacer: Pacer,
-    /// Of the client's controller.
-    pub(crate) path: Arc<PathHandle>,
-    pub(crate) adapter: Option<Adapter>,
-    pub(crate) changes: Vec<(Duration, Change)>,
-    /// Bytes received by the end of each tick.
-    received: Vec<u64>,
-}
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
