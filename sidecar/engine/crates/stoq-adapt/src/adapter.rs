@@ -21,6 +21,17 @@ pub enum Cause {
     Manual,
 }
 
+impl Cause {
+    /// The name in logs and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Policy => "policy",
+            Self::Manual => "manual",
+        }
+    }
+}
+
 /// A decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
@@ -73,18 +84,21 @@ impl Adapter {
         self.policy.parameters(self.tier)
     }
 
-    /// Prepares a connection's controller: the bounds hold at once, and so does a congestion
-    /// controller that the policy determines, itself or by a pinned tier. Otherwise the one that
-    /// the connection began with stays until the tier is found.
-    pub fn begin(&self, path: &PathHandle) {
+    /// Prepares a connection that was made with `first`, and tells what holds from the beginning: a
+    /// pinned tier, a congestion controller and bounds of the policy do. The rest stays as it is
+    /// until the tier is found.
+    pub fn begin(&self, path: &PathHandle, first: Parameters) -> Parameters {
         if self.policy.dry_run {
-            return;
+            return first;
         }
-        let parameters = self.parameters();
+        let parameters = if self.decided {
+            self.parameters()
+        } else {
+            self.policy.bounded(first)
+        };
+        path.set_congestion(parameters.congestion);
         self.bound(path, &parameters);
-        if self.decided || self.policy.congestion.is_some() {
-            path.set_congestion(parameters.congestion);
-        }
+        parameters
     }
 
     /// Takes in a measurement. The first time a tier is found that is a change, also from Standard
@@ -97,10 +111,12 @@ impl Adapter {
 
     /// Another policy is in force.
     pub fn set_policy(&mut self, policy: Policy) -> Option<Change> {
-        let before = self.parameters();
+        let before = (self.parameters(), self.policy.max_rate);
+        // What was only counted so far is to be done.
+        let begins = self.decided && self.policy.dry_run && !policy.dry_run;
         self.policy = policy;
         self.settle(Cause::Policy).or_else(|| {
-            let changed = self.parameters() != before;
+            let changed = begins || (self.parameters(), self.policy.max_rate) != before;
             changed.then(|| self.change(self.tier, Cause::Policy))
         })
     }

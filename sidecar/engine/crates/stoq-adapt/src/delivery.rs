@@ -17,8 +17,8 @@ pub(crate) use sample::{LossSample, RateSample};
 const MOST_RECORDS: usize = 1024;
 
 /// The same with nothing in flight, when they can only be ACKs of ours or very small messages: an
-/// idle connection holds 6 KB.
-const IDLE_RECORDS: usize = 64;
+/// idle connection holds 1.5 KB.
+const IDLE_RECORDS: usize = 16;
 
 /// Send times told apart within one smallest round trip: the rate is off by at most 1/256.
 const PER_ROUND: u32 = 256;
@@ -130,7 +130,8 @@ impl Sampler {
         self.delivered += bytes;
         self.delivered_time = now;
         self.newly_acked += bytes;
-        if self.newest.is_some_and(|newest| newest.sent > sent) {
+        // Packets of one transmit share their send time, and so their record.
+        if self.newest.is_some_and(|newest| newest.sent >= sent) {
             return;
         }
         if let Some(record) = self.record(sent) {

@@ -128,6 +128,11 @@ impl PathHandle {
         }
     }
 
+    /// ACKs taken in so far: [`Measurement::samples`] alone.
+    pub fn samples(&self) -> u64 {
+        self.measured.samples.load(Relaxed)
+    }
+
     /// What has been measured so far.
     pub fn measurement(&self) -> Measurement {
         let get = |word: &AtomicU64| word.load(Relaxed);
@@ -169,10 +174,14 @@ impl PathHandle {
         self.send_quantum.store(quantum, Relaxed);
     }
 
+    pub(crate) fn publish_samples(&self, samples: u64) {
+        self.measured.samples.store(samples, Relaxed);
+    }
+
     pub(crate) fn publish(&self, measured: &Measurement) {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(UNKNOWN);
         let m = &self.measured;
-        m.samples.store(measured.samples, Relaxed);
+        self.publish_samples(measured.samples);
         m.smoothed_rtt.store(nanos(measured.smoothed_rtt), Relaxed);
         m.min_rtt.store(nanos(measured.min_rtt), Relaxed);
         m.latest_rtt.store(nanos(measured.latest_rtt), Relaxed);

@@ -5,7 +5,7 @@
 //! | [`Measurement`] | what a connection has measured of its path |
 //! | [`Tier`] | which of six tiers a path is in, and when that changes |
 //! | [`Parameters`] | what each tier sets: one table |
-//! | [`Policy`] | what a TransportPolicy allows of it |
+//! | [`Policy`] | what the settings allow of it |
 //! | [`Adapter`] | measurements, policy and time in, a change and its cause out |
 //! | [`AdaptiveController`] | CUBIC, NewReno or BBRv3, changed while data is in flight |
 //! | [`Pacer`] | when the driver may send next |
@@ -37,6 +37,6 @@ pub use factory::AdaptiveConfig;
 pub use handle::PathHandle;
 pub use meter::Measurement;
 pub use pacer::Pacer;
-pub use policy::{Bounds, Policy, PolicyDocument, PolicyError};
-pub use tier::table::{NextConnection, Parameters};
+pub use policy::{Bounds, Mode, Policy, PolicyDocument, PolicyError};
+pub use tier::table::Parameters;
 pub use tier::{Tier, UnknownTier};

@@ -35,7 +35,8 @@ pub struct Measurement {
     pub samples: u64,
     /// Smoothed round trip (RFC 6298: a new sample counts an eighth), ACK delay included.
     pub smoothed_rtt: Duration,
-    /// Smallest round trip of the last 10 s.
+    /// Smallest round trip of the last 10 s; or QUIC's smoothed one, which is without the delays
+    /// that the peer reports of its ACKs, if that is less: where little is sent each ACK is late.
     pub min_rtt: Duration,
     /// The last round trip.
     pub latest_rtt: Duration,
@@ -65,6 +66,7 @@ pub(crate) struct PathMeter {
     latest_rtt: Duration,
     jitter: Duration,
     min_rtt: Option<WindowedMin<Instant, Duration>>,
+    without_delays: Option<Duration>,
     rate: Option<(WindowedMax<Instant, u64>, Instant)>,
     slots: Slots,
     last_ack: Instant,
@@ -81,6 +83,7 @@ impl PathMeter {
             latest_rtt: Duration::ZERO,
             jitter: Duration::ZERO,
             min_rtt: None,
+            without_delays: None,
             rate: None,
             slots: Slots::new(now),
             last_ack: now,
@@ -88,6 +91,11 @@ impl PathMeter {
             lost: 0,
             marks: 0,
         }
+    }
+
+    /// ACKs taken in so far.
+    pub(crate) fn samples(&self) -> u64 {
+        self.samples
     }
 
     /// Takes in an ACK. `app_limited`: the application was the limit before it.
@@ -109,6 +117,13 @@ impl PathMeter {
         }
     }
 
+    /// Takes in QUIC's smoothed round trip (RFC 9002, 5.3), which is made up before the first ACK.
+    pub(crate) fn on_smoothed(&mut self, rtt: Duration) {
+        if self.samples > 0 {
+            self.without_delays = Some(rtt);
+        }
+    }
+
     /// Takes in lost bytes.
     pub(crate) fn on_lost(&mut self, now: Instant, bytes: u64) {
         self.lost += bytes;
@@ -120,7 +135,7 @@ impl PathMeter {
         self.marks += 1;
     }
 
-    /// Smallest round trip, zero before the first.
+    /// Smallest round trip, ACK delays included, zero before the first.
     pub(crate) fn min_rtt(&self) -> Duration {
         self.min_rtt.map_or(Duration::ZERO, |filter| filter.get().0)
     }
@@ -147,7 +162,9 @@ impl PathMeter {
         Measurement {
             samples: self.samples,
             smoothed_rtt: self.smoothed_rtt.unwrap_or_default(),
-            min_rtt: self.min_rtt(),
+            min_rtt: self
+                .without_delays
+                .map_or(self.min_rtt(), |rtt| rtt.min(self.min_rtt())),
             latest_rtt: self.latest_rtt,
             jitter: self.jitter,
             rate: self.rate(now),

@@ -1,6 +1,6 @@
-//! What a TransportPolicy allows the adaptation to do.
+//! What the settings allow the adaptation to do.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::congestion::Congestion;
 use crate::tier::Tier;
@@ -12,13 +12,29 @@ const LEAST_WINDOW: u64 = 12_000;
 /// Bytes. What a peer may make us hold for one connection at most: 10 Gbit/s over 50 ms.
 const MOST_WINDOW: u64 = 64_000_000;
 
-/// Bits per second. Below it a datagram takes longer than the idle timeout.
-const LEAST_RATE: u64 = 8_000;
+/// Bits per second. Below it two datagrams of Ethernet's size, which the pacer lets go at once,
+/// hold an ACK back for longer than QUIC's 25 ms (RFC 9000, 18.2).
+const LEAST_RATE: u64 = 1_000_000;
 
-/// The adaptation part of a policy, as it is written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+/// Whether connections adapt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// They do.
+    #[default]
+    On,
+    /// Decide and count, but change nothing.
+    DryRun,
+    /// Nothing is measured either.
+    Off,
+}
+
+/// The settings of adaptation, as they are written. What is left out is for the tier to say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct PolicyDocument {
+    /// Whether connections adapt.
+    pub mode: Mode,
     /// The tier, whatever is measured.
     pub tier: Option<String>,
     /// The worst and the best tier that may be chosen.
@@ -33,8 +49,6 @@ pub struct PolicyDocument {
     pub receive_window: Option<[u64; 2]>,
     /// Bytes: `[least, most]`.
     pub send_window: Option<[u64; 2]>,
-    /// Decide and count, but change nothing.
-    pub dry_run: bool,
 }
 
 /// A range, both ends included.
@@ -67,7 +81,7 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
 pub struct PolicyError {
-    /// The field, as it is written in the policy.
+    /// The field, as it is written in the settings.
     pub field: &'static str,
     /// The value, what is wrong with it and what would do.
     pub reason: String,
@@ -101,11 +115,14 @@ impl Policy {
 
     /// What a tier sets, within the policy's bounds.
     pub fn parameters(&self, tier: Tier) -> Parameters {
-        let mut set = tier.parameters();
+        self.bounded(tier.parameters())
+    }
+
+    /// The same of any parameters.
+    pub(crate) fn bounded(&self, mut set: Parameters) -> Parameters {
         set.congestion = self.congestion.unwrap_or(set.congestion);
         set.receive_window = self.receive_window.clamp(set.receive_window);
         set.send_window = self.send_window.clamp(set.send_window);
-        set.next.stream_window = set.next.stream_window.min(set.receive_window);
         set
     }
 }
@@ -122,25 +139,25 @@ impl TryFrom<&PolicyDocument> for Policy {
     fn try_from(document: &PolicyDocument) -> Result<Self, PolicyError> {
         let default = Self::default();
         let tiers = Bounds {
-            least: parsed("minTier", &document.min_tier)?.unwrap_or(default.tiers.least),
-            most: parsed("maxTier", &document.max_tier)?.unwrap_or(default.tiers.most),
+            least: parsed("min_tier", &document.min_tier)?.unwrap_or(default.tiers.least),
+            most: parsed("max_tier", &document.max_tier)?.unwrap_or(default.tiers.most),
         };
         if tiers.least > tiers.most {
-            let reason = format!("{} is better than maxTier, {}", tiers.least, tiers.most);
-            return Err(refused("minTier", reason));
+            let reason = format!("{} is better than max_tier, {}", tiers.least, tiers.most);
+            return Err(refused("min_tier", reason));
         }
         let pinned: Option<Tier> = parsed("tier", &document.tier)?;
         if let Some(tier) = pinned
             && tier != tiers.least.max(tier).min(tiers.most)
         {
-            let reason = format!("{tier} is not within minTier and maxTier: leave those out");
+            let reason = format!("{tier} is not within min_tier and max_tier: leave those out");
             return Err(refused("tier", reason));
         }
         if let Some(rate) = document.max_rate
             && rate < LEAST_RATE
         {
             let reason = format!("{rate} bit/s is too little: {LEAST_RATE} at least");
-            return Err(refused("maxRate", reason));
+            return Err(refused("max_rate", reason));
         }
         Ok(Self {
             tiers: pinned.map_or(tiers, |tier| Bounds {
@@ -149,9 +166,9 @@ impl TryFrom<&PolicyDocument> for Policy {
             }),
             congestion: parsed("congestion", &document.congestion)?,
             max_rate: document.max_rate.map(|bits| bits / 8),
-            receive_window: window("receiveWindow", document.receive_window)?,
-            send_window: window("sendWindow", document.send_window)?,
-            dry_run: document.dry_run,
+            receive_window: window("receive_window", document.receive_window)?,
+            send_window: window("send_window", document.send_window)?,
+            dry_run: document.mode == Mode::DryRun,
         })
     }
 }

@@ -21,6 +21,14 @@ fn measured(samples: u64, rtt_us: u64) -> Measurement {
     }
 }
 
+/// What a connection is made with.
+const FIRST: Parameters = Parameters {
+    congestion: Congestion::Cubic,
+    receive_window: 3_000_000,
+    send_window: 5_000_000,
+    gso_segments: 7,
+};
+
 /// An adapter that has seen three measurements of a path of 200 µs.
 fn near(policy: Policy) -> (Adapter, Option<Change>, Instant) {
     let now = Instant::now();
@@ -44,9 +52,9 @@ fn a_path_that_is_what_was_assumed_gets_its_controller_once_that_is_known() {
     let now = Instant::now();
     let mut adapter = Adapter::new(Policy::default(), now);
     let path = PathHandle::new(Congestion::Cubic);
-    adapter.begin(&path);
+    assert_eq!(adapter.begin(&path, FIRST), FIRST);
     assert_eq!(path.wanted(), Congestion::Cubic);
-    assert_eq!(path.window_limit(), adapter.parameters().send_window);
+    assert_eq!(path.window_limit(), FIRST.send_window);
     let changes: Vec<Change> = (1..=9)
         .filter_map(|n| adapter.observe(&measured(n, 50_000), now))
         .collect();
@@ -69,8 +77,11 @@ fn a_policy_that_determines_the_controller_has_it_from_the_beginning() {
         };
         let policy = Policy::try_from(&document).expect("a policy");
         let path = PathHandle::new(Congestion::Cubic);
-        Adapter::new(policy, Instant::now()).begin(&path);
+        let holds = Adapter::new(policy, Instant::now()).begin(&path, FIRST);
         assert_eq!(path.wanted(), Congestion::Bbr3);
+        assert_eq!(holds.congestion, Congestion::Bbr3);
+        let pinned = tier.map_or(FIRST.send_window, |_| Tier::Home.parameters().send_window);
+        assert_eq!(holds.send_window, pinned);
     }
 }
 
@@ -145,4 +156,25 @@ fn a_dry_run_tells_and_leaves_the_connection_alone() {
     assert!(change.dry_run);
     assert_eq!(path.wanted(), Congestion::Bbr3);
     assert_eq!(path.window_limit(), u64::MAX);
+    assert_eq!(adapter.begin(&path, FIRST), FIRST);
+}
+
+#[test]
+fn a_dry_run_that_ends_is_made_good_and_a_limit_of_the_rate_holds_at_once() {
+    let dry = Policy {
+        dry_run: true,
+        ..Policy::default()
+    };
+    let (mut adapter, ..) = near(dry);
+    let change = adapter.set_policy(Policy::default()).expect("a change");
+    assert!(!change.dry_run);
+    assert_eq!(change.parameters, Tier::DataCenter.parameters());
+    let slower = Policy {
+        max_rate: Some(1_000_000),
+        ..Policy::default()
+    };
+    let change = adapter.set_policy(slower).expect("a change");
+    let path = PathHandle::new(Congestion::Cubic);
+    adapter.apply(&change, &path);
+    assert_eq!(path.pacing_rate(), Some(1_000_000));
 }

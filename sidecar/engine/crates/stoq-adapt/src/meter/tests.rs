@@ -111,3 +111,15 @@ fn a_pause_empties_the_window() {
     metered.now += Duration::from_secs(3_600);
     assert_eq!(metered.meter.measurement(metered.now).loss_ppm, None);
 }
+
+#[test]
+fn a_path_whose_acks_are_late_is_as_near_as_quic_says() {
+    let mut metered = Metered::new();
+    // Made up before the first ACK, so no word about the path.
+    metered.meter.on_smoothed(Duration::from_millis(1));
+    assert_eq!(metered.feed(10, 25, 1_000, true).min_rtt.as_millis(), 25);
+    metered.meter.on_smoothed(Duration::from_millis(3));
+    assert_eq!(metered.feed(10, 25, 1_000, true).min_rtt.as_millis(), 3);
+    metered.meter.on_smoothed(Duration::from_millis(50));
+    assert_eq!(metered.feed(10, 25, 1_000, true).min_rtt.as_millis(), 25);
+}

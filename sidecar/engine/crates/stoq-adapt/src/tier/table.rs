@@ -22,15 +22,7 @@
 //! | product | 25 Gbit/s × 1 ms | 10 Gbit/s × 6 ms | 4 Gbit/s × 30 ms | 1 Gbit/s × 120 ms | 200 Mbit/s × 300 ms | 25 Mbit/s × 600 ms | |
 //! | congestion | cubic | cubic | bbr3 | bbr3 | bbr3 | bbr3 | near paths lose little, and what needs no timer is what the engine was measured with; longer paths have loss and deep buffers (`tests/behaviour`) |
 //! | receive, send window, MB | 8, 4 | 8, 8 | 16, 16 | 16, 16 | 8, 8 | 2, 2 | the product; 8 and 4 are the engine's defaults, measured fastest within a node |
-//! | streams | 4096 | 4096 | 4096 | 2048 | 1024 | 256 | the engine's limit; quinn-proto holds two map entries for each |
 //! | GSO segments | 64 | 64 | 64 | 32 | 16 | 4 | 64 is what the kernel takes; a burst stays near 1 ms at 200, 100 and 40 Mbit/s and below (draft-ietf-ccwg-bbr, 5.6.3) |
-//! | keep-alive, s | 5 | 5 | 5 | 5 | 10 | 20 | a third of the idle timeout, so that two may be lost; below the 30 s after which many NATs forget UDP |
-//! | shards | 4 | 2 | 1 | 1 | 1 | 1 | one per worker where one worker is the limit (10 Gbit/s on one core); elsewhere the path is |
-//! | relay buffer, KiB | 256 | 256 | 256 | 128 | 64 | 16 | what the path takes in about a millisecond, 16 at least: a pipe of a quarter of Linux's 64 |
-//! | next: stream window, MB | 1 | 2 | 4 | 4 | 2 | 0.5 | less than the connection's: one stalled stream must not hold it all |
-//! | next: ACK threshold, packets | 10 | 10 | 0 | 0 | 0 | 0 | ACKs cost more than they tell when round trips are short (draft-ietf-quic-ack-frequency); 0 is QUIC's every second |
-//! | next: largest datagram, bytes | 8952 | 8952 | 1452 | 1452 | 1452 | 1232 | jumbo frames, Ethernet, IPv6's smallest MTU, each less 48 of headers |
-//! | next: idle timeout, s | 15 | 15 | 15 | 15 | 30 | 60 | the engine's default; slow paths pause longer |
 
 use std::time::Duration;
 
@@ -46,31 +38,8 @@ pub struct Parameters {
     pub receive_window: u64,
     /// Bytes accepted from applications and not yet acknowledged.
     pub send_window: u64,
-    /// Streams the peer may have open.
-    pub streams: u32,
     /// Datagrams per kernel send at most.
     pub gso_segments: u16,
-    /// An otherwise silent connection sends a ping this often.
-    pub keep_alive: Duration,
-    /// Connections a peer's flows may be spread over.
-    pub shards: u8,
-    /// Bytes of a relay's buffer.
-    pub relay_buffer: u32,
-    /// What a live connection cannot change (quinn-proto reads it once).
-    pub next: NextConnection,
-}
-
-/// What holds from the next connection to the same peer on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NextConnection {
-    /// Bytes the peer may send on one stream before they have been read.
-    pub stream_window: u64,
-    /// Packets per ACK to ask for; 0: QUIC's every second.
-    pub ack_threshold: u32,
-    /// Largest UDP payload to try, in bytes.
-    pub largest_datagram: u16,
-    /// A connection that hears nothing for so long is dead.
-    pub idle_timeout: Duration,
 }
 
 /// A bound to enter a tier by and one to leave it by.
@@ -114,35 +83,13 @@ const fn thresholds(rtt_us: (u64, u64), mbit: (u64, u64), loss_ppm: (u32, u32)) 
     }
 }
 
-const fn next(stream_kb: u64, ack: u32, datagram: u16, idle_s: u64) -> NextConnection {
-    NextConnection {
-        stream_window: stream_kb * 1000,
-        ack_threshold: ack,
-        largest_datagram: datagram,
-        idle_timeout: Duration::from_secs(idle_s),
-    }
-}
-
-/// `windows` in MB, `buffer` in KiB, `keep_alive` in seconds.
-const fn parameters(
-    congestion: Congestion,
-    windows: (u64, u64),
-    streams: u32,
-    gso_segments: u16,
-    keep_alive: u64,
-    (shards, buffer): (u8, u32),
-    next: NextConnection,
-) -> Parameters {
+/// `windows` in MB.
+const fn parameters(congestion: Congestion, windows: (u64, u64), gso_segments: u16) -> Parameters {
     Parameters {
         congestion,
         receive_window: windows.0 * 1_000_000,
         send_window: windows.1 * 1_000_000,
-        streams,
         gso_segments,
-        keep_alive: Duration::from_secs(keep_alive),
-        shards,
-        relay_buffer: buffer * 1024,
-        next,
     }
 }
 
@@ -153,27 +100,27 @@ use Congestion::{Bbr3, Cubic};
 static TABLE: [Row; 6] = [
     Row { // Slow
         thresholds: thresholds((u64::MAX, u64::MAX), (0, 0), (u32::MAX, u32::MAX)),
-        parameters: parameters(Bbr3, (2, 2), 256, 4, 20, (1, 16), next(500, 0, 1232, 60)),
+        parameters: parameters(Bbr3, (2, 2), 4),
     },
     Row { // Home
         thresholds: thresholds((200_000, 300_000), (4, 2), (50_000, 100_000)),
-        parameters: parameters(Bbr3, (8, 8), 1024, 16, 10, (1, 64), next(2000, 0, 1452, 30)),
+        parameters: parameters(Bbr3, (8, 8), 16),
     },
     Row { // Standard
         thresholds: thresholds((80_000, 120_000), (20, 10), (20_000, 40_000)),
-        parameters: parameters(Bbr3, (16, 16), 2048, 32, 5, (1, 128), next(4000, 0, 1452, 15)),
+        parameters: parameters(Bbr3, (16, 16), 32),
     },
     Row { // Performance
         thresholds: thresholds((20_000, 30_000), (160, 80), (10_000, 20_000)),
-        parameters: parameters(Bbr3, (16, 16), 4096, 64, 5, (1, 256), next(4000, 0, 1452, 15)),
+        parameters: parameters(Bbr3, (16, 16), 64),
     },
     Row { // Enterprise
         thresholds: thresholds((4_000, 6_000), (800, 400), (5_000, 10_000)),
-        parameters: parameters(Cubic, (8, 8), 4096, 64, 5, (2, 256), next(2000, 10, 8952, 15)),
+        parameters: parameters(Cubic, (8, 8), 64),
     },
     Row { // DataCenter
         thresholds: thresholds((500, 1_000), (4000, 2000), (1_000, 5_000)),
-        parameters: parameters(Cubic, (8, 4), 4096, 64, 5, (4, 256), next(1000, 10, 8952, 15)),
+        parameters: parameters(Cubic, (8, 4), 64),
     },
 ];
 

@@ -1,7 +1,7 @@
 //! What a policy bounds stays bounded, whatever the path allows.
 
 use stoq_adapt::Congestion::{Bbr3, Cubic};
-use stoq_adapt::{Policy, PolicyDocument, Tier};
+use stoq_adapt::{Mode, Policy, PolicyDocument, Tier};
 
 use crate::wire::Path;
 use crate::world::World;
@@ -44,7 +44,7 @@ fn a_pinned_connection_never_changes_and_a_dry_run_only_counts() {
 
     let document = PolicyDocument {
         congestion: Some("cubic".to_owned()),
-        dry_run: true,
+        mode: Mode::DryRun,
         ..PolicyDocument::default()
     };
     let mut world = World::alone(Path::new(200.0, 5, 1.0), Bbr3, 0.5);

@@ -21,7 +21,7 @@ pub(crate) const MTU: u16 = 1452;
 const INITIAL_WINDOW: u64 = 10 * 1452;
 
 /// Bytes written and not yet acknowledged: more than any path here takes.
-const SEND_WINDOW: u64 = 4_000_000;
+pub(crate) const SEND_WINDOW: u64 = 4_000_000;
 
 pub(crate) const CLIENT: &str = "192.0.2.1:1000";
 pub(crate) const SERVER: &str = "192.0.2.2:2000";

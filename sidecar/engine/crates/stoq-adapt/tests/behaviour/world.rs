@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use quinn_proto::EcnCodepoint;
-use stoq_adapt::{Adapter, Congestion, Pacer, Policy};
+use stoq_adapt::{Adapter, Congestion, Pacer, Parameters, Policy};
 
 pub(crate) use crate::flow::App;
 use crate::flow::Flow;
-use crate::side::{MTU, Side};
+use crate::side::{MTU, SEND_WINDOW, Side};
 use crate::wire::{Bottleneck, Fate, Path};
 
 /// Interval at which goodput is noted and an adapter is asked.
@@ -89,7 +89,14 @@ impl World {
     /// Lets a flow's adapter decide and apply.
     pub(crate) fn adapt(&mut self, flow: usize, policy: Policy) {
         let adapter = Adapter::new(policy, self.now);
-        adapter.begin(&self.flows[flow].path);
+        let path = &self.flows[flow].path;
+        let first = Parameters {
+            congestion: path.congestion(),
+            receive_window: SEND_WINDOW,
+            send_window: SEND_WINDOW,
+            gso_segments: 10,
+        };
+        adapter.begin(path, first);
         self.flows[flow].adapter = Some(adapter);
     }
 
