@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use stoq_adapt::Tier;
 use stoq_core::table::{Admission, Reason, Ruling, Table};
 use stoq_wire::code::{ConnectionCode, StreamCode};
 
@@ -103,6 +104,8 @@ values! {
     plaintext_permitted,
     /// Outbound connections that left the mesh.
     passthrough,
+    /// Measurements that adaptation has judged.
+    adapt_measurements,
 }
 
 /// What an endpoint holds now.
@@ -128,6 +131,8 @@ pub struct Counters {
     refused: [AtomicU64; Reason::ALL.len()],
     streams_refused: [AtomicU64; StreamCode::ALL.len()],
     connections_closed: [AtomicU64; ConnectionCode::ALL.len()],
+    adapt_changes: [AtomicU64; Tier::ALL.len()],
+    adapt_connections: [AtomicU64; Tier::ALL.len()],
     gauges: [AtomicU64; 5],
     handshake_seconds: Histogram,
     access: access::AccessCounts,
@@ -144,6 +149,8 @@ impl Default for Counters {
             refused: std::array::from_fn(|_| AtomicU64::new(0)),
             streams_refused: std::array::from_fn(|_| AtomicU64::new(0)),
             connections_closed: std::array::from_fn(|_| AtomicU64::new(0)),
+            adapt_changes: std::array::from_fn(|_| AtomicU64::new(0)),
+            adapt_connections: std::array::from_fn(|_| AtomicU64::new(0)),
             gauges: zeros(),
             handshake_seconds: Histogram::default(),
             access: access::AccessCounts::default(),
@@ -294,6 +301,26 @@ impl Counters {
     /// An outbound connection left the mesh.
     pub fn passed_through(&self) {
         add(&self.values.passthrough, 1);
+    }
+
+    /// Adaptation has judged a measurement.
+    pub fn path_judged(&self) {
+        add(&self.values.adapt_measurements, 1);
+    }
+
+    /// Adaptation has decided on `tier`.
+    pub fn tier_decided(&self, tier: Tier) {
+        add(&self.adapt_changes[tier as usize], 1);
+    }
+
+    /// A connection is in `tier` from now on.
+    pub fn tier_entered(&self, tier: Tier) {
+        add(&self.adapt_connections[tier as usize], 1);
+    }
+
+    /// A connection is no longer in `tier`.
+    pub fn tier_left(&self, tier: Tier) {
+        add(&self.adapt_connections[tier as usize], 1_u64.wrapping_neg());
     }
 
     /// What this worker holds now.

@@ -11,10 +11,12 @@ use mio::net::TcpListener;
 use mio::{Poll, Waker};
 use rand_core::{OsRng, RngCore};
 use socket2::{Socket, Type};
+use stoq_adapt::PolicyDocument;
 use stoq_core::table::Table;
 use stoq_core::tls::TlsContext;
 
 use crate::access_log::{AccessLog, LineFormat};
+use crate::adaptation;
 use crate::api::{ApiHub, ApiPort};
 use crate::endpoints::Endpoints;
 use crate::error::EngineError;
@@ -138,6 +140,24 @@ impl Engine {
     /// changed. One signature per connection, made beside the data.
     pub fn prove_identity(&self) {
         self.post_all(|| Command::Prove);
+    }
+
+    /// Has live and later connections adapt within another policy, until this engine ends.
+    ///
+    /// # Errors
+    /// [`EngineError::Adapt`] naming the field; the policy before then stays. Adaptation cannot
+    /// be switched on or off while the engine runs: connections are made for it or not.
+    pub fn set_adaptation(&self, document: &PolicyDocument) -> Result<(), EngineError> {
+        let settings = self.settings();
+        let policy = adaptation::replaced(&settings.adapt, document, &settings.transport)?;
+        self.post_all(|| Command::Policy(Box::new(policy)));
+        Ok(())
+    }
+
+    /// Judges the path of every connection at once, by what is measured now and without regard to
+    /// what was found before; BBR searches for the bandwidth anew.
+    pub fn adapt_now(&self) {
+        self.post_all(|| Command::Adapt);
     }
 
     /// Takes nothing new, and ends when the last flow has, or after `timeout`.

@@ -29,6 +29,9 @@ pub enum EngineError {
         /// What is expected instead.
         reason: &'static str,
     },
+    /// What adaptation is told makes no sense.
+    #[error("engine setting adapt.{0}")]
+    Adapt(#[from] stoq_adapt::PolicyError),
     /// An IPv4 address where `ipv6_only` is set.
     #[error(
         "{field} = {address}: ipv6_only is set, which refuses IPv4; use an IPv6 address or clear ipv6_only"

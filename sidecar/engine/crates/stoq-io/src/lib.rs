@@ -5,6 +5,7 @@
 //! with `unsafe` code, in few places.
 
 pub mod access_log;
+mod adaptation;
 mod api;
 mod cid;
 pub mod counters;
@@ -25,6 +26,7 @@ pub mod steering;
 mod transport;
 mod worker;
 
+pub use adaptation::{Adaptation, AdaptationChange};
 pub use api::{ApiError, ApiEvent, ApiPeer, ApiPort, StreamToken};
 pub use engine::{Engine, LocalPort};
 pub use error::EngineError;
@@ -33,3 +35,4 @@ pub use settings::{
     MIN_MTU, PoolSettings, TransportSettings,
 };
 pub use snapshot::{ConnectionInfo, Snapshot};
+pub use stoq_adapt::{Mode, PolicyDocument};

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use mio::Waker;
 use quinn_proto::EcnCodepoint;
+use stoq_adapt::Policy;
 
 use crate::api::Request;
 use crate::snapshot::ConnectionInfo;
@@ -36,6 +37,10 @@ pub(crate) enum Command {
     Drain(Instant),
     /// Close everything and end.
     Shutdown,
+    /// Adapt within another policy.
+    Policy(Box<Policy>),
+    /// Judge the path of every connection at once.
+    Adapt,
     /// Describe every connection.
     Connections(mpsc::Sender<ConnectionInfo>),
 }

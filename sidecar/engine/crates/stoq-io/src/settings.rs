@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use stoq_adapt::PolicyDocument;
 
+use crate::adaptation;
 use crate::error::EngineError;
 
 /// Most workers an engine starts: beyond it, one pod would take the node.
@@ -51,6 +53,8 @@ pub struct EngineSettings {
     pub ipv6_only: bool,
     /// QUIC parameters.
     pub transport: TransportSettings,
+    /// Adaptation of live connections to their paths.
+    pub adapt: PolicyDocument,
     /// Bounds.
     pub limits: LimitSettings,
     /// The connection pool.
@@ -274,6 +278,7 @@ impl EngineSettings {
             1 << 20,
         )?;
         self.nonce()?;
+        adaptation::policy(&self.adapt, transport)?;
         self.check_family()
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use stoq_core::table::Table;
 
+use crate::adaptation::Adaptation;
 use crate::counters::{
     AccessSample, CounterValues, Counters, FlowSample, Gauges, HistogramSample, ServiceSample, Sums,
 };
@@ -34,6 +35,10 @@ pub struct Snapshot {
     pub connections_closed: BTreeMap<&'static str, u64>,
     /// What access policies had to say about flows that peers opened here, by policy.
     pub access: Vec<AccessSample>,
+    /// Decisions of adaptation, by the tier decided on; also those of dry runs.
+    pub adapt_changes: BTreeMap<&'static str, u64>,
+    /// Connections by their tier now; those not decided on yet are taken for `standard`.
+    pub adapt_connections: BTreeMap<&'static str, u64>,
     /// Services of which an endpoint has failed.
     pub services: Vec<ServiceSample>,
     /// How long handshakes took.
@@ -66,6 +71,8 @@ impl Snapshot {
             streams_refused: sums.streams_refused.into_iter().collect(),
             connections_closed: sums.connections_closed.into_iter().collect(),
             access: sums.access,
+            adapt_changes: sums.adapt_changes.into_iter().collect(),
+            adapt_connections: sums.adapt_connections.into_iter().collect(),
             services: Counters::services(workers, table, ejected),
             handshake_seconds: sums.handshake_seconds,
             flows: sums.flows,
@@ -146,4 +153,6 @@ pub struct ConnectionInfo {
     pub lost_packets: u64,
     /// Times the congestion controller saw congestion.
     pub congestion_events: u64,
+    /// Adaptation to its path; none: it is off.
+    pub adaptation: Option<Adaptation>,
 }

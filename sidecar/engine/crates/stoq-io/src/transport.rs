@@ -8,9 +8,11 @@ use quinn_proto::{
     AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
     congestion,
 };
+use rand_core::{OsRng, RngCore};
+use stoq_adapt::{AdaptiveConfig, Congestion, Mode};
 
 use crate::cid::StoqConnectionIds;
-use crate::settings::TransportSettings;
+use crate::settings::{EngineSettings, TransportSettings};
 
 /// Largest first datagram. A jumbo Initial would hold the whole ClientHello: then
 /// the server has received one datagram instead of two, and its amplification
@@ -43,8 +45,25 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(2);
 /// unknown packets can make us send.
 const RESET_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Makes the congestion controllers of a worker's connections.
+pub(crate) type Controllers = Arc<dyn congestion::ControllerFactory + Send + Sync>;
+
+/// The controllers that the settings ask for: CUBIC, which adaptation may exchange.
+pub(crate) fn controllers(settings: &EngineSettings) -> Controllers {
+    if settings.adapt.mode == Mode::Off {
+        let mut cubic = congestion::CubicConfig::default();
+        cubic.initial_window(INITIAL_WINDOW);
+        return Arc::new(cubic);
+    }
+    let seed = OsRng.next_u64();
+    Arc::new(AdaptiveConfig::new(Congestion::Cubic, INITIAL_WINDOW, seed))
+}
+
 /// Parameters of every connection, dialled and accepted.
-pub(crate) fn transport_config(settings: &TransportSettings) -> TransportConfig {
+pub(crate) fn transport_config(
+    settings: &TransportSettings,
+    controllers: Controllers,
+) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .stream_receive_window(VarInt::from_u32(settings.stream_window))
@@ -62,7 +81,7 @@ pub(crate) fn transport_config(settings: &TransportSettings) -> TransportConfig 
         .crypto_buffer_size(CRYPTO_BUFFER)
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
-        .congestion_controller_factory(Arc::new(cubic()));
+        .congestion_controller_factory(controllers);
     if settings.ack_threshold > 0 {
         let mut frequency = AckFrequencyConfig::default();
         frequency
@@ -93,12 +112,6 @@ fn mtu_discovery(settings: &TransportSettings) -> MtuDiscoveryConfig {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(settings.max_payload());
     discovery
-}
-
-fn cubic() -> congestion::CubicConfig {
-    let mut cubic = congestion::CubicConfig::default();
-    cubic.initial_window(INITIAL_WINDOW);
-    cubic
 }
 
 fn millis(value: u32) -> Option<Duration> {

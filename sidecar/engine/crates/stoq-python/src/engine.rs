@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use stoq_core::table::Table;
-use stoq_io::{EngineSettings, LocalPort, LogLevel};
+use stoq_io::{EngineSettings, LocalPort, LogLevel, PolicyDocument};
 
 use crate::mistakes;
 use crate::streams::ApiStreams;
@@ -54,6 +54,17 @@ impl Engine {
 
     fn prove_identity(&self, py: Python<'_>) {
         py.detach(|| self.0.prove_identity());
+    }
+
+    fn set_adaptation(&self, py: Python<'_>, policy: &str) -> PyResult<()> {
+        py.detach(|| {
+            let policy: PolicyDocument = serde_json::from_str(policy).map_err(mistakes::value)?;
+            self.0.set_adaptation(&policy).map_err(mistakes::engine)
+        })
+    }
+
+    fn adapt_now(&self, py: Python<'_>) {
+        py.detach(|| self.0.adapt_now());
     }
 
     fn drain(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {

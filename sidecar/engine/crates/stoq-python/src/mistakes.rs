@@ -35,6 +35,7 @@ pub(crate) fn engine(error: EngineError) -> PyErr {
         EngineError::Malformed(_)
         | EngineError::Field { .. }
         | EngineError::Setting { .. }
+        | EngineError::Adapt(_)
         | EngineError::Ipv4Refused { .. } => PyValueError::new_err(text),
         EngineError::Listen { source, .. }
         | EngineError::Adopt { source, .. }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
+use stoq_adapt::Tier;
 use stoq_core::table::Reason;
 use stoq_wire::code::{ConnectionCode, StreamCode};
 
@@ -20,6 +21,8 @@ pub(crate) struct Sums {
     pub(crate) connections_closed: Vec<(&'static str, u64)>,
     pub(crate) gauges: Gauges,
     pub(crate) handshake_seconds: HistogramSample,
+    pub(crate) adapt_changes: Vec<(&'static str, u64)>,
+    pub(crate) adapt_connections: Vec<(&'static str, u64)>,
     pub(crate) access: Vec<AccessSample>,
     pub(crate) flows: Vec<FlowSample>,
 }
@@ -52,6 +55,13 @@ impl Sums {
         });
         sums.connections_closed = named(ConnectionCode::ALL.iter().map(|c| c.name()), |index| {
             total(&|worker| worker.connections_closed[index].load(Relaxed))
+        });
+        let tiers = || Tier::ALL.into_iter().map(Tier::name);
+        sums.adapt_changes = named(tiers(), |index| {
+            total(&|worker| worker.adapt_changes[index].load(Relaxed))
+        });
+        sums.adapt_connections = named(tiers(), |index| {
+            total(&|worker| worker.adapt_connections[index].load(Relaxed))
         });
         sums.access = samples(access);
         sums.flows = flows.samples();

@@ -52,6 +52,7 @@ fn counters_of_all_workers_are_added_up() {
         worker.plaintext_admitted(Admission::Probe);
         worker.plaintext_admitted(Admission::Permissive);
         worker.passed_through();
+        worker.path_judged();
     }
     let sums = Sums::of(&workers);
     let expected = CounterValues {
@@ -80,9 +81,27 @@ fn counters_of_all_workers_are_added_up() {
         plaintext_probes: 2,
         plaintext_permitted: 2,
         passthrough: 2,
+        adapt_measurements: 2,
     };
     assert_eq!(sums.values, expected);
     assert_eq!(sums.handshake_seconds.counts.iter().sum::<u64>(), 4);
+}
+
+#[test]
+fn connections_move_from_tier_to_tier_and_go() {
+    let workers = workers();
+    for worker in &workers {
+        worker.tier_entered(Tier::Standard);
+        worker.tier_decided(Tier::Home);
+        worker.tier_left(Tier::Standard);
+        worker.tier_entered(Tier::Home);
+    }
+    workers[1].tier_left(Tier::Home);
+    let sums = Sums::of(&workers);
+    let (home, standard) = (Tier::Home as usize, Tier::Standard as usize);
+    assert_eq!(sums.adapt_changes[home], ("home", 2));
+    assert_eq!(sums.adapt_connections[home], ("home", 1));
+    assert_eq!(sums.adapt_connections[standard], ("standard", 0));
 }
 
 #[test]

@@ -35,6 +35,8 @@ impl Worker {
                 }
             }
             Command::Prove => self.prove_everywhere(),
+            Command::Policy(policy) => self.use_policy(*policy, now),
+            Command::Adapt => self.adapt_all(now),
             Command::Drain(until) => {
                 self.draining = true;
                 self.listeners.clear();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use quinn_proto::{Connection, Dir, StreamId, VarInt};
 use stoq_core::session::Evidence;
 
+use super::path::Path;
 use super::peers::PeerKey;
 use super::proofs::Proofs;
 use super::timers::Timer;
@@ -62,7 +63,9 @@ pub(crate) struct Link {
     pub(crate) queued_steps: usize,
     /// Why the kernel last refused a datagram.
     pub(crate) refused: Option<String>,
-    /// Bytes by which its receive window exceeds the configured one.
+    /// Adaptation to its path; none: it is off.
+    pub(crate) path: Option<Path>,
+    /// Bytes by which its receive window exceeds the configured one, or the adapted one.
     pub(crate) extra_window: u64,
     /// Number of our identity that its peer knows; an older one may be in its place.
     pub(crate) identity: u64,
@@ -109,6 +112,7 @@ impl Link {
             idle_watched: false,
             queued_steps: 0,
             refused: None,
+            path: None,
             extra_window: 0,
             identity: 0,
             proofs: Proofs::new(now),

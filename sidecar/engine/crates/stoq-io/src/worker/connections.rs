@@ -32,7 +32,9 @@ impl Worker {
             self.links.resize_with(index + 1, || None);
         }
         let serial = self.next_serial();
-        self.links[index] = Some(Box::new(Link::new(quic, origin, port, serial, now)));
+        let mut link = Box::new(Link::new(quic, origin, port, serial, now));
+        link.path = self.adapting(&mut link.quic, now);
+        self.links[index] = Some(link);
         self.activate(index);
     }
 
@@ -305,6 +307,9 @@ impl Worker {
                 self.timers.cancel(at, timer);
             }
             self.release_window(link.extra_window);
+            if let Some(path) = &link.path {
+                self.counters().tier_left(path.tier());
+            }
         }
     }
 

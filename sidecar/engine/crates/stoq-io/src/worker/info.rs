@@ -45,5 +45,6 @@ pub(super) fn describe(worker: usize, link: &Link, now: Instant) -> ConnectionIn
         mtu: stats.path.current_mtu,
         lost_packets: stats.path.lost_packets,
         congestion_events: stats.path.congestion_events,
+        adaptation: link.path.as_ref().map(|path| path.describe(now)),
     }
 }

@@ -6,6 +6,7 @@
 
 mod accept;
 mod access;
+mod adapt;
 mod api;
 mod commands;
 mod connection;
@@ -20,6 +21,7 @@ mod inbound;
 mod info;
 mod observe;
 mod outbound;
+mod path;
 mod peers;
 mod plain;
 mod proofs;
@@ -53,10 +55,12 @@ use crate::relay::down::Scratch;
 use crate::relay::pipe::Side;
 use crate::shared::Shared;
 use crate::socket::udp::Datagrams;
+use crate::transport::Controllers;
 use early::Early;
 use handshakes::Handshakes;
 use peers::Peers;
 use proofs::ProofQueue;
+use stoq_adapt::Policy;
 use stoq_core::table::{Access, Table};
 use timers::{Timer, Timers};
 
@@ -88,6 +92,10 @@ pub(crate) struct Worker {
     poll: Poll,
     endpoint: Endpoint,
     transport: Arc<TransportConfig>,
+    /// Makes the congestion controllers of connections.
+    controllers: Controllers,
+    /// What adaptation may do; none: it is off.
+    policy: Option<Policy>,
     mesh: Option<Arc<ServerConfig>>,
     bootstrap: Option<Arc<ServerConfig>>,
     ports: Vec<Port>,

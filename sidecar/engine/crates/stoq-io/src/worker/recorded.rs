@@ -53,7 +53,8 @@ impl Worker {
     ) -> Option<Arc<TransportConfig>> {
         let qlog = self.shared.qlog.as_ref()?;
         let stream = qlog.stream(role, id, now, &self.shared.log)?;
-        let mut config = transport_config(&self.shared.settings.transport);
+        let controllers = Arc::clone(&self.controllers);
+        let mut config = transport_config(&self.shared.settings.transport, controllers);
         config.qlog_stream(Some(stream));
         Some(Arc::new(config))
     }

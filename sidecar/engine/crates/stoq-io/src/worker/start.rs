@@ -17,6 +17,7 @@ use super::handshakes::Handshakes;
 use super::peers::Peers;
 use super::timers::Timers;
 use super::{LISTENERS, PORTS, Worker};
+use crate::adaptation;
 use crate::counters::FlowTable;
 use crate::pool::BlockPool;
 use crate::relay::down::Scratch;
@@ -111,7 +112,13 @@ impl Worker {
             });
         }
         let settings = &shared.settings;
-        let transport = Arc::new(transport::transport_config(&settings.transport));
+        let policy =
+            adaptation::policy(&settings.adapt, &settings.transport).map_err(io::Error::other)?;
+        let controllers = transport::controllers(settings);
+        let transport = Arc::new(transport::transport_config(
+            &settings.transport,
+            Arc::clone(&controllers),
+        ));
         let reset_key: Arc<dyn HmacKey> = shared.tls.reset_key();
         let number = index as u8;
         let generation = shared.generation;
@@ -142,6 +149,8 @@ impl Worker {
             poll,
             endpoint,
             transport,
+            controllers,
+            policy,
             mesh,
             bootstrap,
             ports: own_ports,

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::Worker;
+use super::path::Path;
+use super::{Phase, Worker};
 use crate::socket::udp::Sent;
 
 /// Sends per connection and turn, each up to 64 datagrams.
@@ -32,6 +33,7 @@ impl Worker {
     }
 
     fn flush(&mut self, index: usize, now: Instant) -> Flush {
+        self.adapt(index, now);
         let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
             return Flush::Done;
         };
@@ -41,12 +43,22 @@ impl Worker {
             self.ports[link.port].starved.push(index);
             return Flush::Blocked;
         }
-        let most = usize::from(self.shared.settings.transport.gso_segments);
+        let configured = usize::from(self.shared.settings.transport.gso_segments);
+        let established = link.phase == Phase::Established;
         let mut flush = Flush::More;
         let (mut count, mut bytes, mut sends) = (0, 0, 0);
         for _ in 0..SENDS {
-            let fitting = LARGEST_SEND / usize::from(link.quic.current_mtu());
-            let segments = most.min(datagrams.max_segments()).min(fitting).max(1);
+            let mtu = usize::from(link.quic.current_mtu());
+            let mut most = configured.min(LARGEST_SEND / mtu);
+            if let Some(path) = &mut link.path {
+                // Handshakes and farewells are not paced.
+                if !path.may_send(now, established) {
+                    flush = Flush::Done;
+                    break;
+                }
+                most = most.min(path.segments(mtu));
+            }
+            let segments = most.min(datagrams.max_segments()).max(1);
             self.outgoing.clear();
             let Some(transmit) = link.quic.poll_transmit(now, segments, &mut self.outgoing) else {
                 flush = Flush::Done;
@@ -56,6 +68,9 @@ impl Worker {
             count += size.div_ceil(transmit.segment_size.unwrap_or(size).max(1)) as u64;
             bytes += size as u64;
             sends += 1;
+            if let Some(path) = &mut link.path {
+                path.sent(now, size as u64);
+            }
             match datagrams.send(transmit, &mut self.outgoing) {
                 Sent::Done => {}
                 Sent::Blocked => {
@@ -88,7 +103,8 @@ impl Worker {
         let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
             return;
         };
-        let Some(at) = link.quic.poll_timeout() else {
+        let paced = link.path.as_ref().and_then(Path::paced);
+        let Some(at) = link.quic.poll_timeout().into_iter().chain(paced).min() else {
             return;
         };
         let timer = super::Timer::Connection {
@@ -112,12 +128,15 @@ impl Worker {
         if link.armed == Some(at) {
             link.armed = None;
         }
-        match link.quic.poll_timeout() {
-            Some(due) if due <= now => {
-                link.quic.handle_timeout(now);
-                self.activate(index);
-            }
-            _ => self.arm(index),
+        let paced = link.path.as_ref().and_then(Path::paced);
+        let expired = link.quic.poll_timeout().is_some_and(|due| due <= now);
+        if expired {
+            link.quic.handle_timeout(now);
+        }
+        if expired || paced.is_some_and(|due| due <= now) {
+            self.activate(index);
+        } else {
+            self.arm(index);
         }
     }
 

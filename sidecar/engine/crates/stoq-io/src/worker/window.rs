@@ -8,6 +8,7 @@
 
 use quinn_proto::VarInt;
 
+use super::path::Path;
 use super::{Flow, Worker};
 
 /// Grants looked at before a stalled stream gets none: bounds the work per stall.
@@ -81,11 +82,13 @@ impl Worker {
         self.extra_window = self.extra_window.saturating_sub(bytes);
     }
 
-    fn apply_window(&mut self, index: usize) {
-        let base = u64::from(self.shared.settings.transport.connection_window);
-        if let Some(link) = self.links[index].as_mut()
-            && let Ok(window) = VarInt::from_u64(base + link.extra_window)
-        {
+    pub(super) fn apply_window(&mut self, index: usize) {
+        let configured = u64::from(self.shared.settings.transport.connection_window);
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        let base = link.path.as_ref().map_or(configured, Path::receive_window);
+        if let Ok(window) = VarInt::from_u64(base + link.extra_window) {
             link.quic.set_receive_window(window);
             self.activate(index);
         }

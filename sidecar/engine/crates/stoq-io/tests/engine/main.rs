@@ -2,7 +2,9 @@
 //! their own. Needs the right to make one (root, or CAP_SYS_ADMIN).
 
 mod access;
+mod adaptation;
 mod api;
+mod bottleneck;
 mod drain;
 mod early;
 mod failover;

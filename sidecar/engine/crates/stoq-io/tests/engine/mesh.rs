@@ -16,7 +16,7 @@ use stoq_core::table::Table;
 use stoq_core::tls::{TlsContext, TlsSettings};
 use stoq_io::{Engine, EngineSettings};
 
-use crate::net::{DB, OUTSIDE, VIP, WEB};
+use crate::net::{DB, Link, OUTSIDE, VIP, WEB};
 
 /// The port that clients dial on the virtual address.
 pub(crate) const SERVICE: u16 = 5000;
@@ -95,6 +95,13 @@ impl Authority {
     }
 }
 
+/// Which of the workloads.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Client,
+    Server,
+}
+
 /// Both engines and what made them.
 pub(crate) struct Mesh {
     pub(crate) authority: Authority,
@@ -120,6 +127,28 @@ impl Mesh {
 
     /// With a server's identity of one's own.
     pub(crate) fn of(authority: Authority, db_tls: Arc<TlsContext>, web: Value, db: Value) -> Self {
+        let start = |_: Side, settings, tls| start(settings, tls);
+        Self::started(authority, db_tls, web, db, start)
+    }
+
+    /// The workloads on both sides of a link.
+    pub(crate) fn across(link: &Link, settings: &Value) -> Self {
+        let authority = Authority::new();
+        let db_tls = authority.workload("db");
+        let begin = |side, settings, tls| match side {
+            Side::Client => link.client(|| start(settings, tls)),
+            Side::Server => link.server(|| start(settings, tls)),
+        };
+        Self::started(authority, db_tls, settings.clone(), settings.clone(), begin)
+    }
+
+    fn started(
+        authority: Authority,
+        db_tls: Arc<TlsContext>,
+        web: Value,
+        db: Value,
+        start: impl Fn(Side, Value, Arc<TlsContext>) -> Engine,
+    ) -> Self {
         let web_tls = authority.workload("web");
         let web_settings = json!({
             "name": "web-0", "namespace": "shop", "workers": 1,
@@ -131,8 +160,9 @@ impl Mesh {
             "stoq": {"listen": format!("[{DB}]:14008")},
             "inbound": {"listen": format!("[{DB}]:14006")},
         });
-        let web = start(merged(web_settings, web), Arc::clone(&web_tls));
-        let db = start(merged(db_settings, db), db_tls);
+        let web = merged(web_settings, web);
+        let web = start(Side::Client, web, Arc::clone(&web_tls));
+        let db = start(Side::Server, merged(db_settings, db), db_tls);
         web.set_table(table("web-0", WEB));
         db.set_table(table("db-0", DB));
         Self {

@@ -1,7 +1,12 @@
 //! A network namespace per test, with the addresses of some pods on its loopback.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::mesh::eventually;
 
 /// The client's pod.
 pub(crate) const WEB: &str = "fd00::1";
@@ -49,4 +54,103 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
 pub(crate) fn ip(arguments: &[&str]) {
     let status = Command::new("ip").args(arguments).status();
     assert!(status.is_ok_and(|s| s.success()), "ip {arguments:?} failed");
+}
+
+/// Two namespaces with a link between them whose rate is bounded both ways: the client's pod and
+/// the service's address in one, the server's pod in the other.
+pub(crate) struct Link {
+    client: String,
+    server: String,
+}
+
+impl Link {
+    /// With a token bucket of `mbit` Mbit/s and a queue of 30 ms.
+    pub(crate) fn new(mbit: u32) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = |end: &str| format!("stoq-{}-{number}-{end}", std::process::id());
+        let link = Self {
+            client: name("c"),
+            server: name("s"),
+        };
+        let (client, server) = (&link.client, &link.server);
+        for netns in [client, server] {
+            ip(&["netns", "add", netns]);
+            ip(&["-n", netns, "link", "set", "lo", "up"]);
+        }
+        ip(&[
+            "link", "add", "eth0", "netns", client, "type", "veth", "peer", "name", "eth0",
+            "netns", server,
+        ]);
+        for (netns, address) in [(client, WEB), (server, DB)] {
+            let address = format!("{address}/64");
+            ip(&["-n", netns, "addr", "add", &address, "dev", "eth0", "nodad"]);
+            ip(&["-n", netns, "link", "set", "eth0", "up"]);
+        }
+        let vip = format!("{VIP}/128");
+        ip(&["-n", client, "addr", "add", &vip, "dev", "lo", "nodad"]);
+        link.shape("add", mbit);
+        // The kernel puts routes to new addresses in place by and by.
+        for (netns, address) in [(client, VIP), (client, DB), (server, WEB)] {
+            eventually("the route is there", || {
+                let mut route = Command::new("ip");
+                route.args(["-n", netns, "-6", "route", "get", address]);
+                route.output().is_ok_and(|answer| answer.status.success())
+            });
+        }
+        link
+    }
+
+    /// From now on with another rate.
+    pub(crate) fn set_rate(&self, mbit: u32) {
+        self.shape("change", mbit);
+    }
+
+    fn shape(&self, verb: &str, mbit: u32) {
+        let rate = format!("{mbit}mbit");
+        for netns in [&self.client, &self.server] {
+            let status = Command::new("tc")
+                .args(["-n", netns, "qdisc", verb, "dev", "eth0", "root", "tbf"])
+                .args(["rate", &rate, "burst", "32kb", "latency", "30ms"])
+                .status();
+            assert!(status.is_ok_and(|s| s.success()), "tc qdisc {verb} failed");
+        }
+    }
+
+    /// Runs something where the client is. What it opens and starts stays there.
+    pub(crate) fn client<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
+        inside(&self.client, run)
+    }
+
+    /// Runs something where the server is.
+    pub(crate) fn server<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
+        inside(&self.server, run)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        for netns in [&self.client, &self.server] {
+            let _ = Command::new("ip").args(["netns", "del", netns]).status();
+        }
+    }
+}
+
+fn inside<T: Send>(netns: &str, run: impl FnOnce() -> T + Send) -> T {
+    let file = File::open(format!("/run/netns/{netns}")).unwrap();
+    let entered = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            // SAFETY: no pointers, and the descriptor is open; it changes this thread only.
+            let result = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(
+                result,
+                0,
+                "cannot enter {netns}: {}",
+                io::Error::last_os_error()
+            );
+            run()
+        });
+        thread.join()
+    });
+    entered.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -80,6 +80,19 @@ fn the_number_of_streams_grows_live_and_the_stream_window_does_not() {
 }
 
 #[test]
+fn a_receive_window_that_shrinks_and_grows_again_is_granted_twice() {
+    let mut pair = Pair::connect(narrow());
+    for window in [STREAM, CONNECTION] {
+        let window = VarInt::from_u32(window);
+        pair.server.connection().set_receive_window(window);
+        pair.settle();
+    }
+    let streams: Vec<_> = (0..4).map(|_| pair.open()).collect();
+    let filled: usize = streams.iter().map(|s| fill(&mut pair, *s)).sum();
+    assert_eq!(filled, (CONNECTION + CONNECTION - STREAM) as usize);
+}
+
+#[test]
 fn one_transmit_fills_as_many_segments_as_it_is_allowed() {
     let mut pair = Pair::connect(TransportConfig::default());
     let stream = pair.open();
