@@ -319,6 +319,14 @@ class Engine:
     def prove_identity(self) -> None:
         """Proves the present identity to the peers of live connections: after `set_identity`."""
 
+    def set_adaptation(self, policy: str) -> None:
+        """Has live and later connections adapt within this policy, in JSON
+        (`stoq.engine.Adapt`).
+        """
+
+    def adapt_now(self) -> None:
+        """Judges the path of every connection at once."""
+
     def drain(self, seconds: float) -> None:
         """Takes nothing new and ends with the last flow, after `seconds` at the latest.
         Does not wait: `join` does.

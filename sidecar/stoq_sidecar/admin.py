@@ -33,6 +33,9 @@ class Actions:
     connections: Callable[[], Any]
     path: Callable[[str], Awaitable[PathReport]]
     """Tries the way to the meshed pod at an address. Raises ValueError."""
+    adapt: Callable[[str, str], None]
+    """Pins the tier and the congestion controller, each empty: as set. Raises ValueError."""
+    adapt_now: Callable[[], None]
     level: Callable[[], str]
     set_level: Callable[[str], None]
     drain: Callable[[], Awaitable[None]]
@@ -53,6 +56,21 @@ def routes(actions: Actions) -> Routes:
             return _json(asdict(await actions.path(address)))
         except ValueError as error:
             return plain(f"{error}: GET /path?address=<address of a pod>", HTTPStatus.BAD_REQUEST)
+
+    async def adapt(request: Request) -> Response:
+        tier, congestion = (request.query.get(name, "") for name in ("tier", "congestion"))
+        try:
+            actions.adapt(tier, congestion)
+        except ValueError as error:
+            return plain(
+                f"{error}: POST /adapt?tier=<tier>&congestion=<controller>, each may be left out",
+                HTTPStatus.BAD_REQUEST,
+            )
+        return _json({"tier": tier, "congestion": congestion})
+
+    async def adapt_now(_: Request) -> Response:
+        actions.adapt_now()
+        return _json({})
 
     async def level(_: Request) -> Response:
         return plain(actions.level())
@@ -75,6 +93,8 @@ def routes(actions: Actions) -> Routes:
         ("GET", "/config"): config,
         ("GET", "/connections"): connections,
         ("GET", "/path"): path,
+        ("POST", "/adapt"): adapt,
+        ("POST", "/adapt-now"): adapt_now,
         ("GET", "/log-level"): level,
         ("POST", "/log-level"): set_level,
         ("POST", "/drain"): drain,

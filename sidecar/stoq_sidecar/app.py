@@ -246,6 +246,8 @@ class App:
             config=partial(self._config, plane),
             connections=plane.connections,
             path=partial(self._path, plane),
+            adapt=plane.adapt,
+            adapt_now=plane.engine.adapt_now,
             level=lambda: self._level,
             set_level=self._set_level,
             drain=self._drain_requested,

@@ -15,7 +15,7 @@ from stoq.pem import certificates
 from stoq.registry import RegistryState, TrustEntry
 from stoq.settings.kinds import join_host_and_port, split_host_and_port
 from stoq_sidecar.ca_client import SigningError, read_token
-from stoq_sidecar.engine_settings import Surroundings, engine_settings
+from stoq_sidecar.engine_settings import Surroundings, adapt, engine_settings
 from stoq_sidecar.identity import reset_secret
 from stoq_sidecar.settings import Settings
 from stoq_sidecar.table import Pod, table
@@ -112,6 +112,13 @@ class DataPlane:
         """Connections with what was negotiated, as plain data."""
         found: list[dict[str, Any]] = msgspec.to_builtins(self.engine.connections())
         return found
+
+    def adapt(self, tier: str, congestion: str) -> None:
+        """Pins tier and congestion controller of all connections; empty: as the settings say.
+        Raises ValueError naming what cannot be.
+        """
+        given = self._settings.adapt
+        self.engine.set_adaptation(adapt(given, tier=tier, congestion=congestion))
 
     def set_level(self, level: str) -> None:
         """Changes the engine's log level."""

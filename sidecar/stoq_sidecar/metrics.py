@@ -86,6 +86,10 @@ COUNTERS: Final = {
         "Plaintext connections let in because inbound is permissive",
     ),
     "passthrough": ("stoq_passthrough", "Outbound connections that left the mesh"),
+    "adapt_measurements": (
+        "stoq_adapt_measurements",
+        "Measurements of paths that adaptation has judged",
+    ),
 }
 """Engine counter to metric name (without `_total`) and help."""
 
@@ -104,6 +108,11 @@ NAMED: Final = {
         "stoq_connections_closed",
         "code",
         "STOQ connections closed, by connection code",
+    ),
+    "adapt_changes": (
+        "stoq_adapt_changes",
+        "tier",
+        "Decisions of adaptation by the tier decided on, dry runs included",
     ),
 }
 
@@ -163,6 +172,12 @@ def engine_families(snapshot: Snapshot) -> Iterator[Metric]:
         for value, count in getattr(snapshot, field).items():
             family.add_metric((value,), count)
         yield family
+    tiers = GaugeMetricFamily(
+        "stoq_adapt_connections", "STOQ connections by tier now", labels=("tier",)
+    )
+    for tier, count in snapshot.adapt_connections.items():
+        tiers.add_metric((tier,), count)
+    yield tiers
     yield _access(snapshot)
     yield from _services(snapshot)
     yield _handshakes(snapshot)

@@ -28,6 +28,9 @@ from stoq.settings.options import FILE_VARIABLE, SettingsError, load, option
 REFUSAL: Final = 2
 """Exit status for settings that cannot be used."""
 
+TIERS: Final = ("slow", "home", "standard", "performance", "enterprise", "datacenter")
+CONTROLLERS: Final = ("cubic", "newreno", "bbr3", "bbr2")
+
 LEVELS: Final = ("trace", "debug", "info", "warn", "error")
 
 
@@ -185,7 +188,9 @@ class Data:
         1_000_000, integer(16_384, 64_000_000, "bytes"), "what a stalled application can hold back"
     )
     connection_window: int = option(
-        8_000_000, integer(65_536, 256_000_000, "bytes"), "what a hostile peer can make us hold"
+        8_000_000,
+        integer(65_536, 256_000_000, "bytes"),
+        "what a hostile peer can make us hold; adaptation may double it",
     )
     idle_seconds: float = option(
         15.0, number(1, 3600, "seconds"), "silence after which a connection is given up"
@@ -194,6 +199,36 @@ class Data:
         300.0, number(1, 86400, "seconds"), "unused connections to a peer are closed after this"
     )
     qlog_dir: str = option("", text(), "folder for qlog files of each connection; empty: none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapt:
+    """Adaptation of live connections to their paths."""
+
+    mode: str = option(
+        "on",
+        choice(("on", "dry-run", "off")),
+        "dry-run decides and counts, and changes nothing; off measures nothing either",
+    )
+    tier: str = option("", choice(("", *TIERS)), "pins the tier; empty: as measured")
+    min_tier: str = option("", choice(("", *TIERS)), "the worst that may be chosen")
+    max_tier: str = option("", choice(("", *TIERS)), "the best that may be chosen")
+    congestion: str = option(
+        "", choice(("", *CONTROLLERS)), "pins the congestion controller; empty: the tier's"
+    )
+    max_rate: int = option(
+        0,
+        integer(0, 10**12, "bits per second"),
+        "of one connection, 1,000,000 at least; 0: no limit",
+    )
+    receive_window_most: int = option(
+        0,
+        integer(0, 64_000_000, "bytes"),
+        "what a hostile peer can make us hold once adapted; 0: twice data.connection_window",
+    )
+    send_window_most: int = option(
+        0, integer(0, 64_000_000, "bytes"), "not yet acknowledged; 0: what the widest tier asks for"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +263,7 @@ class Settings:
     dns: Dns
     link: Link
     data: Data
+    adapt: Adapt
     log: Log
     shutdown: Shutdown
 

@@ -1,6 +1,7 @@
 """The pages of a running sidecar."""
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
@@ -52,6 +53,30 @@ def test_the_admin_port_is_out_of_reach_from_outside(mesh: Running) -> None:
     ):
         connection.sendall(b"GET /config HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(100) == b"nothing may come"
+
+
+def test_adaptation_is_shown_pinned_and_counted(mesh: Running) -> None:
+    def adaptation() -> dict[str, Any]:
+        (found,) = [
+            c["adaptation"]
+            for c in mesh.admin("client", "/connections")
+            if c["spiffe_id"] == "spiffe://stoq.test/ns/demo/sa/server"
+        ]
+        return cast("dict[str, Any]", found)
+
+    assert adaptation()["min_rtt_seconds"] > 0
+    url = "http://[::1]:14000/adapt"
+    assert mesh.page("client", f"{url}?tier=home&congestion=bbr3", "-X", "POST")[0] == 200
+    assert mesh.reaches("client", "server")
+    pinned = adaptation()
+    assert (pinned["tier"], pinned["congestion"]) == ("home", "bbr3")
+    assert pinned["changes"][0]["cause"] == "policy"
+    assert mesh.metric("client", "stoq_adapt_connections", tier="home") >= 1
+    assert mesh.metric("client", "stoq_adapt_changes_total", tier="home") >= 1
+    status, text = mesh.page("client", f"{url}?tier=fast", "-X", "POST")
+    assert status == 400
+    assert "no tier is called" in text
+    assert mesh.page("client", f"{url}?tier=", "-X", "POST")[0] == 200
 
 
 def test_the_log_level_changes_at_run_time(mesh: Running) -> None:

@@ -18,9 +18,11 @@ from stoq._engine import (
     parse_certificate,
 )
 from stoq.engine.facade import Engine
-from stoq.engine.settings import EngineSettings, Limits, Listener, Pool, Transport
+from stoq.engine.settings import Adapt, EngineSettings, Limits, Listener, Pool, Transport
 from stoq.engine.snapshot import (
     Access,
+    Adaptation,
+    AdaptationChange,
     ConnectionInfo,
     Counters,
     Flow,
@@ -32,6 +34,9 @@ from stoq.engine.snapshot import (
 
 __all__ = [
     "Access",
+    "Adapt",
+    "Adaptation",
+    "AdaptationChange",
     "Certificate",
     "CertificateAuthority",
     "ConnectionInfo",

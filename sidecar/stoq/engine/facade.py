@@ -3,9 +3,11 @@
 import asyncio
 from types import TracebackType
 
+import msgspec
+
 from stoq import _engine
 from stoq._engine import TlsContext
-from stoq.engine.settings import EngineSettings, LogLevel
+from stoq.engine.settings import Adapt, EngineSettings, LogLevel
 from stoq.engine.snapshot import ConnectionInfo, Snapshot, connections, snapshot
 from stoq.engine.streams import EngineAcceptor, EngineDialler, StreamHub
 
@@ -60,6 +62,18 @@ class Engine:
         certificate they were opened with: to be called after `TlsContext.set_identity`.
         """
         self._native.prove_identity()
+
+    def set_adaptation(self, adapt: Adapt) -> None:
+        """Has live and later connections adapt within these bounds and pins, until the end of this
+        engine.
+
+        Raises ValueError naming the field; also for a mode from or to `off`.
+        """
+        self._native.set_adaptation(msgspec.json.encode(adapt).decode())
+
+    def adapt_now(self) -> None:
+        """Judges the path of every connection at once by what is measured now."""
+        self._native.adapt_now()
 
     def set_log_level(self, level: LogLevel) -> None:
         """Logs what is at least so severe from now on."""

@@ -9,6 +9,7 @@ import msgspec
 
 LogLevel = Literal["error", "warn", "info", "debug", "trace"]
 AccessLog = Literal["json", "text", "off"]
+AdaptMode = Literal["on", "dry-run", "off"]
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,27 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     """Ask peers for one ACK per so many packets; 0: QUIC's every second."""
     gso_segments: int = 64
     """Datagrams per kernel send at most."""
+
+
+class Adapt(msgspec.Struct, frozen=True, kw_only=True):
+    """Adaptation of live connections to their paths; what is None is for the tier to say."""
+
+    mode: AdaptMode = "on"
+    """`dry-run`: decide and count, change nothing; `off`: measure nothing either."""
+    tier: str | None = None
+    """The tier, whatever is measured."""
+    min_tier: str | None = None
+    """The worst that may be chosen: slow, home, standard, performance, enterprise, datacenter."""
+    max_tier: str | None = None
+    """The best."""
+    congestion: str | None = None
+    """The congestion controller, whatever the tier: cubic, newreno or bbr3."""
+    max_rate: int | None = None
+    """Bits per second that one connection may send at; 1,000,000 at least."""
+    receive_window: tuple[int, int] | None = None
+    """Least and most bytes; None: up to twice `Transport.connection_window`."""
+    send_window: tuple[int, int] | None = None
+    """Least and most bytes; None: up to four times `Transport.send_window`."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +122,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     ipv6_only: bool = False
     """Refuse IPv4 everywhere."""
     transport: Transport = Transport()
+    adapt: Adapt = Adapt()
     limits: Limits = Limits()
     pool: Pool = Pool()
     access_log: AccessLog = "off"

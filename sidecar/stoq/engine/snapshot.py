@@ -51,6 +51,8 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Plaintext connections let in because `inbound` is `permissive`."""
     passthrough: int
     """Outbound connections that left the mesh."""
+    adapt_measurements: int
+    """Measurements of paths that adaptation has judged."""
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,12 +147,61 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     connections_closed: dict[str, int]
     """Established connections closed, by connection code."""
     access: tuple[Access, ...]
+    adapt_changes: dict[str, int]
+    """Decisions of adaptation, by the tier decided on; also those of dry runs."""
+    adapt_connections: dict[str, int]
+    """Connections by their tier now."""
     services: tuple[Service, ...]
     """Those of which an endpoint has failed."""
     handshake_seconds: Histogram
     flows: tuple[Flow, ...]
     access_log_dropped: int
     """Access-log lines dropped because their queue was full."""
+
+
+class AdaptationChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision of adaptation."""
+
+    age_seconds: float
+    from_tier: str = msgspec.field(name="from")
+    to: str
+    cause: Literal["measured", "policy", "manual"]
+    applied: bool
+    """False in a dry run."""
+
+
+class Adaptation(msgspec.Struct, frozen=True, kw_only=True):
+    """How one connection has adapted to its path."""
+
+    tier: str
+    """Its parameters are from this tier; `standard` until three measurements agree."""
+    measured_tier: str
+    """That of the path, whatever the policy."""
+    confidence: float
+    """How sure that is, 0 to 1."""
+    congestion: str
+    """Controller in force: `cubic`, `newreno` or `bbr3`."""
+    receive_window: int
+    """Bytes the peer may send before they have been read."""
+    send_window: int
+    """Bytes accepted from applications and not yet acknowledged."""
+    gso_segments: int
+    """Datagrams per kernel send at most."""
+    pacing_rate: int | None
+    """Bits per second it sends at; None: as fast as the window allows."""
+    min_rtt_seconds: float
+    jitter_seconds: float
+    delivery_rate: int | None
+    """Largest recent rate in bits per second while the path was the limit."""
+    loss_ratio: float | None
+    """Share of bytes lost lately, without the worst burst; None: too few to tell."""
+    application_limited_ratio: float
+    """Share of the last two seconds in which the application was the limit."""
+    delivered_bytes: int
+    lost_bytes: int
+    ecn_marks: int
+    changes: tuple[AdaptationChange, ...]
+    """The last decisions, the newest first."""
 
 
 class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +241,8 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """UDP payload bytes per datagram that the path carries."""
     lost_packets: int
     congestion_events: int
+    adaptation: Adaptation | None
+    """None: adaptation is off."""
 
 
 def snapshot(document: str) -> Snapshot:

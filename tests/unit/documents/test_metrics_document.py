@@ -49,6 +49,8 @@ def _snapshot() -> snapshot.Snapshot:
         refused=one,
         streams_refused=one,
         connections_closed=one,
+        adapt_changes=one,
+        adapt_connections=one,
         access=(snapshot.Access(policy="x", action="deny", dry_run=False, flows=1),),
         services=(
             snapshot.Service(

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from stoq import _engine
-from stoq.engine import EngineSettings, Limits, Listener, Pool, TlsContext, Transport
+from stoq.engine import Adapt, EngineSettings, Limits, Listener, Pool, TlsContext, Transport
 from support import engines
 
 
@@ -29,6 +29,7 @@ async def test_settings_reach_the_engine_as_they_are() -> None:
         probe_nonce="0" * 32,
         ipv6_only=True,
         transport=Transport(mtu=9000),
+        adapt=Adapt(mode="dry-run", max_tier="home", send_window=(20_000, 30_000)),
         limits=Limits(relays=7),
         pool=Pool(idle_ms=5),
         log_level="error",
@@ -48,6 +49,7 @@ async def test_settings_reach_the_engine_as_they_are() -> None:
     ("settings", "named"),
     [
         (EngineSettings(transport=Transport(mtu=500)), "transport.mtu = 500"),
+        (EngineSettings(adapt=Adapt(tier="fast")), "setting adapt.tier: no tier is called"),
         (EngineSettings(workers=65), "workers = 65"),
         (EngineSettings(probe_nonce="zz"), "probe_nonce = zz"),
         (

@@ -3,9 +3,10 @@
 import json
 
 import msgspec
+import pytest
 
 from stoq import _engine
-from stoq.engine import ConnectionInfo, Snapshot, TlsContext
+from stoq.engine import Adapt, Adaptation, ConnectionInfo, Snapshot, TlsContext
 from support import engines
 from support.engines import Pair, opened
 
@@ -62,3 +63,21 @@ async def test_every_field_of_a_connection_has_a_place_in_python(pair: Pair) -> 
     await opened(pair)
     (said,) = json.loads(pair.client._native.connections())
     assert set(said) == names(ConnectionInfo)
+
+
+async def test_adaptation_is_told_and_pinned_while_it_runs(pair: Pair) -> None:
+    await opened(pair)
+    pair.client.adapt_now()
+    pair.client.set_adaptation(Adapt(tier="home", congestion="newreno"))
+    (said,) = json.loads(pair.client._native.connections())
+    assert set(said["adaptation"]) == names(Adaptation)
+    (mine,) = pair.client.connections()
+    assert mine.adaptation is not None
+    assert mine.adaptation.tier == "home"
+    pinned, judged = mine.adaptation.changes
+    assert (pinned.to, pinned.cause, pinned.applied) == ("home", "policy", True)
+    assert judged.cause == "manual"
+    with pytest.raises(ValueError, match=r"adapt\.congestion: .*vegas"):
+        pair.client.set_adaptation(Adapt(congestion="vegas"))
+    with pytest.raises(ValueError, match=r"adapt\.mode: off"):
+        pair.client.set_adaptation(Adapt(mode="off"))

@@ -15,6 +15,8 @@ from stoq_sidecar.path import PathReport
 class Sidecar:
     def __init__(self) -> None:
         self.level, self.drained = "info", False
+        self.pins = ("", "")
+        self.judged = 0
 
     async def drain(self) -> None:
         self.drained = True
@@ -26,6 +28,14 @@ class Sidecar:
             address=address, port=14008, spiffe_id="spiffe://td/a", reached=True, seconds=0.1
         )
 
+    def adapt(self, tier: str, congestion: str) -> None:
+        if tier == "fast":
+            raise ValueError("engine setting adapt.tier: no tier is called 'fast'")
+        self.pins = (tier, congestion)
+
+    def adapt_now(self) -> None:
+        self.judged += 1
+
     def set_level(self, level: str) -> None:
         self.level = level
 
@@ -34,6 +44,8 @@ class Sidecar:
             config=lambda: {"pod": {"name": "web-0"}},
             connections=lambda: [{"peer": "spiffe://td/ns/shop/sa/db"}],
             path=self.path,
+            adapt=self.adapt,
+            adapt_now=self.adapt_now,
             level=lambda: self.level,
             set_level=self.set_level,
             drain=self.drain,
@@ -81,6 +93,19 @@ async def test_a_path_to_no_meshed_pod_says_so_and_how_to_ask(port: int) -> None
         400,
         "no meshed pod has 'fd00::9': GET /path?address=<address of a pod>\n",
     )
+
+
+async def test_tier_and_controller_are_pinned_and_let_go(port: int, sidecar: Sidecar) -> None:
+    status, body = await ask(port, "POST /adapt?tier=home&congestion=bbr3")
+    assert (status, json.loads(body)) == (200, {"tier": "home", "congestion": "bbr3"})
+    assert sidecar.pins == ("home", "bbr3")
+    assert (await ask(port, "POST /adapt?tier=&congestion="))[0] == 200
+    assert sidecar.pins == ("", "")
+    status, body = await ask(port, "POST /adapt?tier=fast")
+    assert status == 400
+    assert "adapt.tier: no tier is called 'fast': POST /adapt?tier=" in body
+    assert (await ask(port, "POST /adapt-now"))[0] == 200
+    assert sidecar.judged == 1
 
 
 async def test_the_log_level_is_shown_and_changed(port: int, sidecar: Sidecar) -> None:

@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET
 
 from stoq.broker.client import Sockets
-from stoq.engine.settings import EngineSettings
+from stoq.engine.settings import Adapt, EngineSettings
 from stoq_sidecar.cpus import MOST, quota, workers
 from stoq_sidecar.engine_settings import Surroundings, engine_settings
 from stoq_sidecar.settings import read
@@ -66,6 +66,25 @@ def test_our_defaults_are_the_engines() -> None:
     assert ours.transport.idle_timeout_ms == theirs.transport.idle_timeout_ms
     assert ours.transport.keep_alive_ms == theirs.transport.keep_alive_ms
     assert ours.pool.idle_ms == theirs.pool.idle_ms
+    assert ours.adapt == theirs.adapt
+
+
+def test_adaptation_is_bounded_and_pinned_as_it_is_set() -> None:
+    found = told(
+        STOQ_ADAPT_MODE="dry-run", STOQ_ADAPT_MIN_TIER="home", STOQ_ADAPT_MAX_TIER="enterprise",
+        STOQ_ADAPT_CONGESTION="bbr2", STOQ_ADAPT_MAX_RATE="5000000",
+        STOQ_ADAPT_RECEIVE_WINDOW_MOST="9000000", STOQ_ADAPT_SEND_WINDOW_MOST="2000000",
+    )  # fmt: skip
+    assert found.adapt == Adapt(
+        mode="dry-run",
+        min_tier="home",
+        max_tier="enterprise",
+        congestion="bbr2",
+        max_rate=5_000_000,
+        receive_window=(12_000, 9_000_000),
+        send_window=(12_000, 2_000_000),
+    )
+    assert told(STOQ_ADAPT_TIER="slow").adapt.tier == "slow"
 
 
 def test_log_and_qlog_are_passed_on() -> None:

@@ -126,6 +126,20 @@ def test_endpoints_that_fail_are_counted_by_service(snapshot: Snapshot) -> None:
     assert value(samples, "stoq_endpoints_ejected", **labels) == 1
 
 
+def test_decisions_of_adaptation_and_connections_are_shown_by_tier(snapshot: Snapshot) -> None:
+    samples = page(
+        msgspec.structs.replace(
+            snapshot,
+            adapt_changes=snapshot.adapt_changes | {"home": 3},
+            adapt_connections=snapshot.adapt_connections | {"home": 2},
+        )
+    )
+    assert value(samples, "stoq_adapt_changes_total", tier="home") == 3
+    assert value(samples, "stoq_adapt_changes_total", tier="datacenter") == 0
+    assert value(samples, "stoq_adapt_connections", tier="home") == 2
+    assert value(samples, "stoq_adapt_measurements_total") == 0
+
+
 def test_identity_and_registry_are_on_the_page(snapshot: Snapshot) -> None:
     samples = page(snapshot)
     assert value(samples, "stoq_identity_cert_expiration_timestamp_seconds") == 2000

@@ -62,6 +62,16 @@ def test_every_default_is_pinned() -> None:
             "pool_idle_seconds": "300.0",
             "qlog_dir": "",
         },
+        "adapt": {
+            "mode": "on",
+            "tier": "",
+            "min_tier": "",
+            "max_tier": "",
+            "congestion": "",
+            "max_rate": "0",
+            "receive_window_most": "0",
+            "send_window_most": "0",
+        },
         "log": {"level": "info", "format": "text", "access": "text"},
         "shutdown": {"drain_seconds": "2.0"},
     }
