@@ -40,7 +40,14 @@ class Sidecar:
 
     def get(self, path: str) -> Any:
         """The JSON at `path`. Raises `StoqctlError`."""
-        status, body = self._inside(partial(self._request, "GET", path))
+        return self._ask("GET", path)
+
+    def post(self, path: str) -> Any:
+        """What `path` answers to being told, JSON. Raises `StoqctlError`."""
+        return self._ask("POST", path)
+
+    def _ask(self, method: str, path: str) -> Any:
+        status, body = self._inside(partial(self._request, method, path))
         if status != http.client.OK:
             text = body.decode(errors="replace").strip()
             raise StoqctlError(f"{self.name}{path} answered {status}: {text}")

@@ -3,6 +3,7 @@
 import typer
 
 from stoqctl.verbs import (
+    adapt,
     bugreport,
     check,
     connections,
@@ -32,6 +33,7 @@ for _verb in (
     status,
     records,
     connections,
+    adapt,
     identity,
     probe,
     logs,

@@ -18,11 +18,14 @@ class Pages(Protocol):
     def get(self, path: str) -> Any:
         """The JSON at `path`. Raises `StoqctlError`."""
 
+    def post(self, path: str) -> Any:
+        """What `path` answers to being told, JSON. Raises `StoqctlError`."""
+
 
 class Tunnel(Protocol):
     """What a cluster does here."""
 
-    def admin(self, namespace: str, pod: str, path: str) -> bytes:
+    def admin(self, namespace: str, pod: str, path: str, method: str = "GET") -> bytes:
         """The answer of a pod's sidecar."""
 
 
@@ -35,7 +38,14 @@ class PodSidecar:
 
     def get(self, path: str) -> Any:
         """The JSON at `path`. Raises `StoqctlError`."""
-        body = self._tunnel.admin(self._namespace, self._pod, path)
+        return self._ask("GET", path)
+
+    def post(self, path: str) -> Any:
+        """What `path` answers to being told, JSON. Raises `StoqctlError`."""
+        return self._ask("POST", path)
+
+    def _ask(self, method: str, path: str) -> Any:
+        body = self._tunnel.admin(self._namespace, self._pod, path, method)
         try:
             return json.loads(body)
         except ValueError as error:

@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import closing
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -26,11 +27,24 @@ SERVICE = {
     "endpoints": [{"address": "fd00::3", "weight": 1}],
 }  # fmt: skip
 
+ADAPTATION: dict[str, Any] = {
+    "tier": "standard", "measured_tier": "standard", "confidence": 0.75, "congestion": "bbr3",
+    "receive_window": 16_000_000, "send_window": 16_000_000, "gso_segments": 32,
+    "pacing_rate": 47_000_000, "min_rtt_seconds": 0.0402, "jitter_seconds": 0.001,
+    "delivery_rate": 45_500_000, "loss_ratio": 0.001, "application_limited_ratio": 0.0,
+    "delivered_bytes": 1500, "lost_bytes": 2, "ecn_marks": 0,
+    "changes": [
+        {"age_seconds": 61.0, "from": "performance", "to": "standard", "cause": "measured",
+         "applied": True},
+    ],
+}  # fmt: skip
+
 CONNECTION = {
     "state": "established", "spiffe_id": "spiffe://example.org/ns/shop/sa/db",
     "remote": "[fd00::3]:14008", "key_exchange": "X25519MLKEM768",
     "signature": "Ed25519+FALCON-1024", "cipher": "AES-256-GCM", "profile": "hybrid-1024",
     "resumed": True, "age_seconds": 90.0, "bytes_sent": 1500, "bytes_received": 2_000_000,
+    "adaptation": ADAPTATION,
 }  # fmt: skip
 
 
@@ -69,6 +83,7 @@ class Sidecar(threading.Thread):
         super().__init__(daemon=True)
         self.pages = {"/config": config(), "/connections": [CONNECTION], "/path": {}}
         self.listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+        self.told = []
         self.url = f"http://[::1]:{self.listener.getsockname()[1]}"
         self.loop = asyncio.new_event_loop()
 
@@ -90,7 +105,14 @@ class Sidecar(threading.Thread):
                 return plain("no meshed pod has it", HTTPStatus.BAD_REQUEST)
             return Response(json.dumps(report).encode())
 
-        routes = {("GET", name): page for name in ("/config", "/connections")}
+        async def adapt(request):
+            if request.query.get("tier") == "fast":
+                return plain("adapt.tier: no tier is called 'fast'", HTTPStatus.BAD_REQUEST)
+            self.told.append((request.path, request.query))
+            return Response(b"{}")
+
+        routes = {("POST", "/adapt"): adapt, ("POST", "/adapt-now"): adapt}
+        routes |= {("GET", name): page for name in ("/config", "/connections")}
         routes |= {("GET", "/path"): path, ("GET", "/junk"): junk}
         await HttpServer("sidecar", routes).serve([self.listener])
 
