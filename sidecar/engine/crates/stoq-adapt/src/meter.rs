@@ -103,8 +103,10 @@ impl PathMeter {
         self.samples += 1;
         self.delivered = rs.total_delivered;
         self.on_rtt(now, rs.rtt);
+        // Before the first ACK there was a handshake, which computes for longer than it sends.
         if let Some(rate) = rs.rate
             && !rs.app_limited
+            && rs.prior_delivered > 0
         {
             self.on_rate(now, rate);
         }

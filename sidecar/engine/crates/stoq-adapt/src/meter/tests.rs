@@ -4,7 +4,7 @@ fn ack(rtt_ms: u64, rate: Option<u64>, acked: u64, app_limited: bool) -> RateSam
     RateSample {
         rate,
         delivered: acked,
-        prior_delivered: 0,
+        prior_delivered: acked,
         total_delivered: acked,
         newly_acked: acked,
         in_flight: 0,
@@ -122,4 +122,17 @@ fn a_path_whose_acks_are_late_is_as_near_as_quic_says() {
     assert_eq!(metered.feed(10, 25, 1_000, true).min_rtt.as_millis(), 3);
     metered.meter.on_smoothed(Duration::from_millis(50));
     assert_eq!(metered.feed(10, 25, 1_000, true).min_rtt.as_millis(), 25);
+}
+
+#[test]
+fn what_was_sent_before_the_first_ack_is_no_measure_of_the_rate() {
+    let mut metered = Metered::new();
+    let first = RateSample {
+        prior_delivered: 0,
+        ..ack(5, Some(1_000), 3_000, false)
+    };
+    metered.meter.on_ack(metered.now, &first, false);
+    assert_eq!(metered.meter.measurement(metered.now).rate, None);
+    let later = metered.feed(10, 5, 2_000_000, false);
+    assert_eq!(later.rate, Some(2_000_000));
 }
