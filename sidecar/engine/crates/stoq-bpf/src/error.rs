@@ -1,0 +1,96 @@
+//! What can go wrong between the engine and the kernel, in words for who runs the node.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::object::Object;
+
+/// Why something was not loaded, attached or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The object was compiled from another header than this crate knows.
+    #[error("{object}: {what}: the program and the engine were not built from the same source")]
+    Layout {
+        /// The object.
+        object: Object,
+        /// The structure and what differs.
+        what: String,
+    },
+    /// A pinned map is not the one that the program needs.
+    #[error(
+        "{path}: the pinned map is {found}, the program needs {wanted}: remove it to start anew"
+    )]
+    StalePin {
+        /// Where it is pinned.
+        path: PathBuf,
+        /// What lies there.
+        found: String,
+        /// What must.
+        wanted: String,
+    },
+    /// The verifier refused the program.
+    #[error("the kernel refuses program {program}: {reason}\n{log}")]
+    Rejected {
+        /// The program's name.
+        program: String,
+        /// The kernel's error.
+        reason: io::Error,
+        /// What the verifier wrote, as far as it was kept.
+        log: String,
+    },
+    /// The kernel gives no link that could be pinned.
+    #[error(
+        "program {program} cannot stay attached without this process: the kernel has no BPF links for \
+         it (Linux 5.9 for XDP, 6.6 for tc)"
+    )]
+    NoLink {
+        /// The program's name.
+        program: String,
+    },
+    /// There is no interface of this index.
+    #[error("no network interface has index {0}")]
+    NoInterface(u32),
+    /// A value that the maps cannot hold.
+    #[error("{0}")]
+    Value(String),
+    /// The folder of the pins cannot be used.
+    #[error("{path}: {error}: is a bpffs mounted there?")]
+    Pins {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Reading or changing a map failed.
+    #[error("map {map}: {error}")]
+    Map {
+        /// The map's name.
+        map: &'static str,
+        /// What aya or the kernel said.
+        error: aya::maps::MapError,
+    },
+    /// The object could not be loaded.
+    #[error("{object}: {error}")]
+    Object {
+        /// The object.
+        object: Object,
+        /// What aya or the kernel said.
+        error: aya::EbpfError,
+    },
+    /// A call on a program failed.
+    #[error("program {program}: {error}")]
+    Program {
+        /// The program's name.
+        program: String,
+        /// What aya or the kernel said.
+        error: aya::programs::ProgramError,
+    },
+    /// A call on a link failed.
+    #[error("link of {program}: {error}")]
+    Link {
+        /// The program's name.
+        program: String,
+        /// What aya or the kernel said.
+        error: aya::programs::links::LinkError,
+    },
+}

@@ -1,0 +1,215 @@
+//! `xdp_guard`: what pretends to be STOQ is dropped at the node's uplink.
+
+use std::net::IpAddr;
+
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, HashMap, PerCpuArray, ProgramArray};
+use aya::programs::Program;
+
+use crate::address::{Network, unmapped};
+use crate::attach::{Attached, Hook, XdpMode};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::load::Loaded;
+use crate::maps::{at, found, sum};
+use crate::numbers::numbers;
+use crate::object::Object;
+use crate::pins::Pins;
+use crate::redirect::{self, Redirect};
+use crate::run::XdpAction;
+use crate::shared::{Bucket, Count, GuardConfig};
+
+const PROGRAM: &str = "xdp_guard";
+const CONFIG: &str = "guard_config";
+const COUNTS: &str = "guard_counts";
+const SOURCES: &str = "guard_sources";
+const BUCKETS: &str = "guard_buckets";
+const CEILING: &str = "guard_ceiling";
+const NEXT: &str = "guard_next";
+
+numbers! {
+    /// What became of a packet.
+    Verdict = "STOQ_VERDICT_" {
+        /// Passed: not for a STOQ port, or left to the stack to refuse.
+        Other = 0 "OTHER",
+        /// Passed: STOQ, not the first packet of a handshake.
+        Stoq = 1 "STOQ",
+        /// Passed: an Initial within its rate.
+        Initial = 2 "INITIAL",
+        /// Passed: an Initial of an allowed source.
+        Listed = 3 "LISTED",
+        /// Dropped: no QUIC packet, or hidden behind too many headers.
+        Malformed = 4 "MALFORMED",
+        /// Dropped: a version that STOQ does not speak.
+        Version = 5 "VERSION",
+        /// Dropped: 0-RTT (wire-format H7).
+        ZeroRtt = 6 "ZERO_RTT",
+        /// Dropped: the first fragment of a datagram to a STOQ port.
+        Fragment = 7 "FRAGMENT",
+        /// Dropped: the source is denied, or on no list where only listed ones are allowed.
+        Denied = 8 "DENIED",
+        /// Dropped: the source's prefix is over its rate.
+        SourceRate = 9 "SOURCE_RATE",
+        /// Dropped: all sources together are over the ceiling.
+        Ceiling = 10 "CEILING",
+    }
+}
+
+/// What is known of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Its Initials are not limited; their form is checked all the same.
+    Allow = 1,
+    /// Nothing of it reaches a STOQ port.
+    Deny = 2,
+}
+
+/// The guard, in the kernel.
+#[derive(Debug)]
+pub struct Guard(Loaded);
+
+impl Guard {
+    /// Loads it; with `pins`, over the maps of its predecessor.
+    ///
+    /// # Errors
+    /// As the variants of [`Error`] say.
+    pub fn load(pins: Option<&Pins>) -> Result<Self, Error> {
+        Ok(Self(Loaded::load(Object::Guard, pins)?))
+    }
+
+    /// Attaches it to an interface, or takes the place of its predecessor there. Native mode on a veth
+    /// ends GSO for the other end; [`XdpMode::Skb`] costs nothing there.
+    ///
+    /// # Errors
+    /// As the variants of [`Error`] say; the kernel refuses a mode that the driver does not know.
+    pub fn attach(&mut self, ifindex: u32, mode: XdpMode) -> Result<Attached, Error> {
+        self.0.attach(PROGRAM, ifindex, Hook::Xdp(mode))
+    }
+
+    /// Detaches it; false if it was not there.
+    ///
+    /// # Errors
+    /// [`Error::Pins`] if the pin cannot be removed.
+    pub fn detach(&self, ifindex: u32) -> Result<bool, Error> {
+        self.0.detach(PROGRAM, ifindex)
+    }
+
+    /// Forgets the pinned maps of other versions, once all links run this one.
+    ///
+    /// # Errors
+    /// [`Error::Pins`].
+    pub fn sweep(&self) -> Result<(), Error> {
+        self.0.sweep()
+    }
+
+    /// Changes the settings, for the next packet.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a rate, burst or prefix out of bounds.
+    pub fn configure(&mut self, limits: &Limits) -> Result<(), Error> {
+        let config = limits.encode()?;
+        let mut map: Array<_, GuardConfig> = self.0.map_mut(CONFIG)?;
+        map.set(0, config, 0).map_err(at(CONFIG))
+    }
+
+    /// Puts a source network on a list, in place of what the list said. The longest prefix counts.
+    ///
+    /// # Errors
+    /// [`Error::Map`] if the list is full (16,384 networks).
+    pub fn list(&mut self, source: Network, listing: Listing) -> Result<(), Error> {
+        let mut map: LpmTrie<_, [u8; 16], u32> = self.0.map_mut(SOURCES)?;
+        let key = Key::new(source.prefix_bits(), source.octets());
+        map.insert(&key, listing as u32, 0).map_err(at(SOURCES))
+    }
+
+    /// Takes a source network off the list; false if it was not on it.
+    ///
+    /// # Errors
+    /// [`Error::Map`] as the kernel says.
+    pub fn unlist(&mut self, source: Network) -> Result<bool, Error> {
+        let mut map: LpmTrie<_, [u8; 16], u32> = self.0.map_mut(SOURCES)?;
+        let removed = map.remove(&Key::new(source.prefix_bits(), source.octets()));
+        found(removed).map_err(at(SOURCES))
+    }
+
+    /// What became of packets since the maps were made, of all processors.
+    ///
+    /// # Errors
+    /// [`Error::Map`] as the kernel says.
+    pub fn counts(&self) -> Result<Vec<(Verdict, Count)>, Error> {
+        let map: PerCpuArray<_, Count> = self.0.map(COUNTS)?;
+        let read = |&verdict: &Verdict| {
+            let values = map.get(&(verdict as u32), 0).map_err(at(COUNTS))?;
+            Ok((verdict, sum(values.iter().copied())))
+        };
+        Verdict::ALL.iter().map(read).collect()
+    }
+
+    /// Packets dropped by source prefix, of the prefixes that are remembered (65,536).
+    ///
+    /// # Errors
+    /// [`Error::Map`] as the kernel says.
+    pub fn dropped_by_source(&self) -> Result<Vec<(IpAddr, u64)>, Error> {
+        let map: HashMap<_, [u8; 16], Bucket> = self.0.map(BUCKETS)?;
+        let entries = map.iter().map(|entry| {
+            let (source, bucket) = entry.map_err(at(BUCKETS))?;
+            Ok((unmapped(source), bucket.dropped))
+        });
+        entries.collect()
+    }
+
+    /// Initials that the ceiling dropped.
+    ///
+    /// # Errors
+    /// [`Error::Map`] as the kernel says.
+    pub fn dropped_by_ceiling(&self) -> Result<u64, Error> {
+        let map: Array<_, Bucket> = self.0.map(CEILING)?;
+        Ok(map.get(&0, 0).map_err(at(CEILING))?.dropped)
+    }
+
+    /// Lets packets that passed go on to AF_XDP sockets: an interface has room for one XDP program.
+    ///
+    /// # Errors
+    /// [`Error::Map`] if the kernel refuses the pair.
+    pub fn follow_with(&mut self, behind: &mut Redirect) -> Result<(), Error> {
+        let next = behind.0.program(redirect::PROGRAM);
+        let Program::Xdp(next) = next else {
+            unreachable!("xsk_redirect is an XDP program")
+        };
+        let next = next.fd().map_err(|error| Error::Program {
+            program: redirect::PROGRAM.into(),
+            error,
+        })?;
+        let mut map: ProgramArray<_> = self.0.map_mut(NEXT)?;
+        map.set(0, next, 0).map_err(at(NEXT))
+    }
+
+    /// Runs it on one frame, which is counted like any other.
+    ///
+    /// # Errors
+    /// [`Error::Program`] for a frame that the kernel cannot make: shorter than an Ethernet header, or
+    /// longer than 64 KiB.
+    pub fn run(&mut self, frame: &[u8]) -> Result<XdpAction, Error> {
+        self.0.run_xdp(PROGRAM, frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::enumerators;
+
+    #[test]
+    fn the_numbers_are_those_of_the_header() {
+        assert_eq!(enumerators("STOQ_VERDICT_"), Verdict::C_NAMES);
+        let listings = [Listing::Allow as u8, Listing::Deny as u8];
+        let header = enumerators("STOQ_LISTING_");
+        assert_eq!(
+            header,
+            [
+                ("STOQ_LISTING_ALLOW", listings[0]),
+                ("STOQ_LISTING_DENY", listings[1])
+            ]
+        );
+    }
+}

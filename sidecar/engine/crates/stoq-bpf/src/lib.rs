@@ -1,0 +1,52 @@
+//! The kernel's part of STOQ: programs of `bpf/programs`, compiled by this crate's build script, and
+//! everything that is done with them from outside: load, pin, attach, replace, detach, and reading and
+//! writing their maps.
+//!
+//! - [`Guard`]: `xdp_guard`, on the node's uplink.
+//! - [`Strict`]: `tc_strict`, on the host's end of the link of every pod of the mesh.
+//! - [`Account`]: `tc_account`, there too.
+//! - [`Redirect`]: `xsk_redirect`, in front of AF_XDP sockets.
+//!
+//! What is attached outlives the process that attached it: links and maps are pinned under a folder of
+//! a bpffs ([`Pins`]), a successor finds them there and replaces programs in place.
+//!
+//! Kernels: Linux 5.18 for XDP on frames of several buffers, 6.6 for links of tc programs (tcx). On an
+//! older one loading or attaching says so, and nothing is half on.
+//!
+//! Deciding what to enrol or to allow is nobody's business here.
+
+mod account;
+mod address;
+mod attach;
+mod btf;
+mod error;
+mod guard;
+#[cfg(test)]
+mod header;
+mod layout;
+mod limits;
+mod load;
+mod maps;
+mod numbers;
+mod object;
+mod permission;
+mod pins;
+mod redirect;
+mod run;
+mod shared;
+mod strict;
+
+pub use account::{Account, AccountKey, Accounted};
+pub use address::{Network, mapped, unmapped};
+pub use attach::{Attached, XdpMode};
+pub use error::Error;
+pub use guard::{Guard, Listing, Verdict};
+pub use limits::{Limits, Rate};
+pub use numbers::{Class, Direction, Mode, Reason};
+pub use object::Object;
+pub use permission::Permission;
+pub use pins::Pins;
+pub use redirect::Redirect;
+pub use run::{Arrival, TcAction, XdpAction};
+pub use shared::Count;
+pub use strict::{Pod, Seen, Strict};
