@@ -34,7 +34,11 @@ pub(crate) fn six(last: u16) -> IpAddr {
 
 /// A frame with this transport header and payload, from host 1 to host 2.
 pub(crate) fn frame(ipv6: bool, protocol: u8, transport: Vec<u8>) -> Frame {
-    let (source, destination) = if ipv6 { (six(1), six(2)) } else { (four(1), four(2)) };
+    let (source, destination) = if ipv6 {
+        (six(1), six(2))
+    } else {
+        (four(1), four(2))
+    };
     Frame {
         tags: vec![],
         source,
@@ -103,7 +107,11 @@ impl Frame {
     }
 
     fn v4(&self, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
-        let options: Vec<u8> = self.extensions.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+        let options: Vec<u8> = self
+            .extensions
+            .iter()
+            .flat_map(|(_, bytes)| bytes.clone())
+            .collect();
         let header = 20 + options.len();
         let (offset, more) = self.fragment.unwrap_or((0, false));
         let mut bytes = vec![0x40 | (header / 4) as u8, 0];
@@ -126,7 +134,9 @@ impl Frame {
         }
         let mut chain = vec![];
         for (index, (_, bytes)) in headers.iter().enumerate() {
-            let next = headers.get(index + 1).map_or(self.protocol, |(kind, _)| *kind);
+            let next = headers
+                .get(index + 1)
+                .map_or(self.protocol, |(kind, _)| *kind);
             chain.push(next);
             chain.extend(&bytes[1..]);
         }
@@ -150,7 +160,13 @@ pub(crate) fn options(kind: u8, words: u8) -> (u8, Vec<u8>) {
 }
 
 /// A long header of QUIC version 1 with its connection IDs; what follows them is the caller's.
-pub(crate) fn long(kind: u8, version: u32, destination_id: usize, source_id: usize, rest: &[u8]) -> Vec<u8> {
+pub(crate) fn long(
+    kind: u8,
+    version: u32,
+    destination_id: usize,
+    source_id: usize,
+    rest: &[u8],
+) -> Vec<u8> {
     let mut bytes = vec![0xc0 | kind << 4];
     bytes.extend(version.to_be_bytes());
     bytes.push(destination_id as u8);

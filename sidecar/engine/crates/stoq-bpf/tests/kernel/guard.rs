@@ -59,7 +59,10 @@ fn stoq_passes_over_both_families_and_both_ports() {
 #[test]
 #[ignore = "needs CAP_BPF; hack/test netns runs it"]
 fn what_is_not_for_a_stoq_port_is_left_alone() {
-    let mut judge = Judge::new(Limits { listed_only: true, ..Limits::default() });
+    let mut judge = Judge::new(Limits {
+        listed_only: true,
+        ..Limits::default()
+    });
     for other in [
         frame(true, UDP, udp(STOQ, 53, b"x")).build(),
         frame(true, TCP, tcp(1, STOQ, SYN, b"")).build(),
@@ -78,7 +81,10 @@ fn what_is_not_for_a_stoq_port_is_left_alone() {
 fn long_headers_must_be_whole_and_of_version_1() {
     let mut judge = Judge::new(Limits::default());
     for version in [0, 2, 0x6b33_43cf, 0x0100_0000] {
-        assert_eq!(judge.datagram(&long(0, version, 8, 8, &[0; 40])), Verdict::Version);
+        assert_eq!(
+            judge.datagram(&long(0, version, 8, 8, &[0; 40])),
+            Verdict::Version
+        );
     }
     let zero_rtt = long(1, 1, 8, 8, &[&[20][..], &[0; 20]].concat());
     assert_eq!(judge.datagram(&zero_rtt), Verdict::ZeroRtt);
@@ -96,14 +102,36 @@ fn long_headers_must_be_whole_and_of_version_1() {
         long(0, 1, 8, 8, &[&[0, 41][..], &[0; 40]].concat()),
         long(0, 1, 8, 8, &[&[0, 19][..], &[0; 40]].concat()),
         // Lengths of 8 bytes, beyond 32 bits and within.
-        long(0, 1, 8, 8, &[&[0xc0, 0, 0, 1, 0, 0, 0, 0][..], &[0; 40]].concat()),
-        long(0, 1, 8, 8, &[&[0, 0xc0, 0, 0, 0, 0, 0, 0, 41][..], &[0; 40]].concat()),
+        long(
+            0,
+            1,
+            8,
+            8,
+            &[&[0xc0, 0, 0, 1, 0, 0, 0, 0][..], &[0; 40]].concat(),
+        ),
+        long(
+            0,
+            1,
+            8,
+            8,
+            &[&[0, 0xc0, 0, 0, 0, 0, 0, 0, 41][..], &[0; 40]].concat(),
+        ),
         long(2, 1, 8, 8, &[0x80, 0]),
         long(3, 1, 8, 8, &[0; 16]),
     ] {
-        assert_eq!(judge.datagram(&malformed), Verdict::Malformed, "{malformed:?}");
+        assert_eq!(
+            judge.datagram(&malformed),
+            Verdict::Malformed,
+            "{malformed:?}"
+        );
     }
-    let eight_bytes = long(0, 1, 8, 8, &[&[0, 0xc0, 0, 0, 0, 0, 0, 0, 40][..], &[0; 40]].concat());
+    let eight_bytes = long(
+        0,
+        1,
+        8,
+        8,
+        &[&[0, 0xc0, 0, 0, 0, 0, 0, 0, 40][..], &[0; 40]].concat(),
+    );
     assert_eq!(judge.datagram(&eight_bytes), Verdict::Initial);
     let four_bytes = long(0, 1, 8, 8, &[&[0, 0x80, 0, 0, 40][..], &[0; 40]].concat());
     assert_eq!(judge.datagram(&four_bytes), Verdict::Initial);
@@ -116,14 +144,29 @@ fn tags_options_and_extension_headers_do_not_hide_stoq() {
     let bad = udp(40000, STOQ, &short(20));
     for tags in [vec![0x8100], vec![0x88a8, 0x8100]] {
         for ipv6 in [false, true] {
-            let tagged = Frame { tags: tags.clone(), ..frame(ipv6, UDP, bad.clone()) };
+            let tagged = Frame {
+                tags: tags.clone(),
+                ..frame(ipv6, UDP, bad.clone())
+            };
             assert_eq!(judge.verdict(&tagged.build()), Verdict::Malformed);
         }
     }
-    let optioned = Frame { extensions: vec![(0, vec![1; 40])], ..frame(false, UDP, bad.clone()) };
+    let optioned = Frame {
+        extensions: vec![(0, vec![1; 40])],
+        ..frame(false, UDP, bad.clone())
+    };
     assert_eq!(judge.verdict(&optioned.build()), Verdict::Malformed);
-    let chain = vec![options(0, 1), options(60, 2), options(43, 1), (51, vec![0; 12]), options(60, 1)];
-    let mut chained = Frame { extensions: chain, ..frame(true, UDP, bad) };
+    let chain = vec![
+        options(0, 1),
+        options(60, 2),
+        options(43, 1),
+        (51, vec![0; 12]),
+        options(60, 1),
+    ];
+    let mut chained = Frame {
+        extensions: chain,
+        ..frame(true, UDP, bad)
+    };
     chained.extensions[3].1[1] = 1;
     assert_eq!(judge.verdict(&chained.build()), Verdict::Malformed);
     chained.transport = udp(40000, STOQ, &short(21));
@@ -148,19 +191,34 @@ fn fragments_to_stoq_ports_are_dropped_with_their_first() {
     let mut judge = Judge::new(Limits::default());
     for ipv6 in [false, true] {
         let whole = frame(ipv6, UDP, udp(40000, STOQ, &short(64)));
-        let first = Frame { fragment: Some((0, true)), ..whole.clone() };
+        let first = Frame {
+            fragment: Some((0, true)),
+            ..whole.clone()
+        };
         assert_eq!(judge.verdict(&first.build()), Verdict::Fragment);
-        let later = Frame { fragment: Some((9, false)), ..whole.clone() };
+        let later = Frame {
+            fragment: Some((9, false)),
+            ..whole.clone()
+        };
         assert_eq!(judge.verdict(&later.build()), Verdict::Other);
         // The ports come with the next fragment (RFC 3128).
-        let tiny = Frame { transport: whole.transport[..4].to_vec(), ..first };
+        let tiny = Frame {
+            transport: whole.transport[..4].to_vec(),
+            ..first
+        };
         assert_eq!(judge.verdict(&tiny.build()), Verdict::Malformed);
         let elsewhere = frame(ipv6, UDP, udp(1, 53, &[0; 64]));
-        let elsewhere = Frame { fragment: Some((0, true)), ..elsewhere };
+        let elsewhere = Frame {
+            fragment: Some((0, true)),
+            ..elsewhere
+        };
         assert_eq!(judge.verdict(&elsewhere.build()), Verdict::Other);
     }
     let atomic = frame(true, UDP, udp(40000, STOQ, &short(64)));
-    let atomic = Frame { fragment: Some((0, false)), ..atomic };
+    let atomic = Frame {
+        fragment: Some((0, false)),
+        ..atomic
+    };
     assert_eq!(judge.verdict(&atomic.build()), Verdict::Stoq, "RFC 6946");
 }
 
@@ -169,14 +227,25 @@ fn fragments_to_stoq_ports_are_dropped_with_their_first() {
 fn a_frame_cut_anywhere_is_never_taken_for_more_than_it_is() {
     let mut judge = Judge::new(Limits::default());
     for ipv6 in [false, true] {
-        let tagged = Frame { tags: vec![0x8100], ..frame(ipv6, UDP, udp(40000, STOQ, &initial(1200))) };
+        let tagged = Frame {
+            tags: vec![0x8100],
+            ..frame(ipv6, UDP, udp(40000, STOQ, &initial(1200)))
+        };
         let whole = tagged.build();
         for length in 14..120 {
-            assert_eq!(judge.verdict(&whole[..length]), Verdict::Other, "cut at {length}");
+            assert_eq!(
+                judge.verdict(&whole[..length]),
+                Verdict::Other,
+                "cut at {length}"
+            );
         }
         assert_eq!(judge.verdict(&whole), Verdict::Initial);
         // Bytes behind the datagram are Ethernet's padding.
-        let padded = [&frame(ipv6, UDP, udp(40000, STOQ, &short(20))).build()[..], &[0; 30]].concat();
+        let padded = [
+            &frame(ipv6, UDP, udp(40000, STOQ, &short(20))).build()[..],
+            &[0; 30],
+        ]
+        .concat();
         assert_eq!(judge.verdict(&padded), Verdict::Malformed);
     }
 }
@@ -190,22 +259,44 @@ fn frames_of_several_buffers_are_read_whole() {
     assert_eq!(judge.verdict(&large(&initial(9_000))), Verdict::Initial);
     // The token reaches into the second buffer: the length stands there.
     let token = [&[0x60, 0][..], &vec![1; 8192], &[0x54, 0], &vec![2; 0x1400]].concat();
-    assert_eq!(judge.verdict(&large(&long(0, 1, 8, 8, &token))), Verdict::Initial);
+    assert_eq!(
+        judge.verdict(&large(&long(0, 1, 8, 8, &token))),
+        Verdict::Initial
+    );
     let short_of = [&[0x60, 0][..], &vec![1; 8192], &[0x54, 1], &vec![2; 0x1400]].concat();
-    assert_eq!(judge.verdict(&large(&long(0, 1, 8, 8, &short_of))), Verdict::Malformed);
+    assert_eq!(
+        judge.verdict(&large(&long(0, 1, 8, 8, &short_of))),
+        Verdict::Malformed
+    );
 }
 
 #[test]
 #[ignore = "needs CAP_BPF; hack/test netns runs it"]
 fn a_source_has_its_burst_and_then_its_rate() {
-    let rate = Rate { per_second: 20, burst: 3 };
-    let mut judge = Judge::new(Limits { source: Some(rate), ..Limits::default() });
-    let from = |last| Frame { source: six(last), ..frame(true, UDP, udp(1, STOQ, &initial(1200))) }.build();
+    let rate = Rate {
+        per_second: 20,
+        burst: 3,
+    };
+    let mut judge = Judge::new(Limits {
+        source: Some(rate),
+        ..Limits::default()
+    });
+    let from = |last| {
+        Frame {
+            source: six(last),
+            ..frame(true, UDP, udp(1, STOQ, &initial(1200)))
+        }
+        .build()
+    };
     for _ in 0..3 {
         assert_eq!(judge.verdict(&from(1)), Verdict::Initial);
     }
     assert_eq!(judge.verdict(&from(1)), Verdict::SourceRate);
-    assert_eq!(judge.verdict(&from(9)), Verdict::SourceRate, "of the same 64 bits");
+    assert_eq!(
+        judge.verdict(&from(9)),
+        Verdict::SourceRate,
+        "of the same 64 bits"
+    );
     let other = frame(false, UDP, udp(1, STOQ, &initial(1200))).build();
     assert_eq!(judge.verdict(&other), Verdict::Initial);
     let data = frame(true, UDP, udp(1, STOQ, &short(30))).build();
@@ -221,31 +312,62 @@ fn a_source_has_its_burst_and_then_its_rate() {
 #[test]
 #[ignore = "needs CAP_BPF; hack/test netns runs it"]
 fn all_sources_together_have_a_ceiling_and_listed_ones_are_apart() {
-    let rate = Rate { per_second: 1, burst: 2 };
-    let mut judge = Judge::new(Limits { ceiling: Some(rate), ..Limits::default() });
-    let from = |last| Frame { source: four(last), ..frame(false, UDP, udp(1, STOQ, &initial(1200))) }.build();
+    let rate = Rate {
+        per_second: 1,
+        burst: 2,
+    };
+    let mut judge = Judge::new(Limits {
+        ceiling: Some(rate),
+        ..Limits::default()
+    });
+    let from = |last| {
+        Frame {
+            source: four(last),
+            ..frame(false, UDP, udp(1, STOQ, &initial(1200)))
+        }
+        .build()
+    };
     assert_eq!(judge.verdict(&from(1)), Verdict::Initial);
     assert_eq!(judge.verdict(&from(2)), Verdict::Initial);
     assert_eq!(judge.verdict(&from(3)), Verdict::Ceiling);
-    judge.0.list("10.0.0.0/24".parse().unwrap(), Listing::Allow).unwrap();
-    judge.0.list("10.0.0.4/32".parse().unwrap(), Listing::Deny).unwrap();
+    judge
+        .0
+        .list("10.0.0.0/24".parse().unwrap(), Listing::Allow)
+        .unwrap();
+    judge
+        .0
+        .list("10.0.0.4/32".parse().unwrap(), Listing::Deny)
+        .unwrap();
     assert_eq!(judge.verdict(&from(3)), Verdict::Listed);
     assert_eq!(judge.verdict(&from(4)), Verdict::Denied);
     assert!(judge.0.unlist("10.0.0.4/32".parse().unwrap()).unwrap());
     assert!(!judge.0.unlist("10.0.0.4/32".parse().unwrap()).unwrap());
     assert_eq!(judge.verdict(&from(4)), Verdict::Listed);
     let malformed = frame(false, UDP, udp(1, STOQ, &short(20))).build();
-    assert_eq!(judge.verdict(&malformed), Verdict::Malformed, "listed or not");
+    assert_eq!(
+        judge.verdict(&malformed),
+        Verdict::Malformed,
+        "listed or not"
+    );
     assert_eq!(judge.0.dropped_by_ceiling().unwrap(), 1);
 }
 
 #[test]
 #[ignore = "needs CAP_BPF; hack/test netns runs it"]
 fn only_listed_sources_pass_where_it_is_said_so() {
-    let mut judge = Judge::new(Limits { listed_only: true, ..Limits::default() });
+    let mut judge = Judge::new(Limits {
+        listed_only: true,
+        ..Limits::default()
+    });
     assert_eq!(judge.datagram(&short(30)), Verdict::Denied);
-    judge.0.list("10.0.0.1/32".parse().unwrap(), Listing::Allow).unwrap();
-    judge.0.list("fd00::/8".parse().unwrap(), Listing::Allow).unwrap();
+    judge
+        .0
+        .list("10.0.0.1/32".parse().unwrap(), Listing::Allow)
+        .unwrap();
+    judge
+        .0
+        .list("fd00::/8".parse().unwrap(), Listing::Allow)
+        .unwrap();
     assert_eq!(judge.datagram(&short(30)), Verdict::Stoq);
     assert_eq!(judge.datagram(&initial(1200)), Verdict::Listed);
 }
@@ -253,8 +375,14 @@ fn only_listed_sources_pass_where_it_is_said_so() {
 #[test]
 #[ignore = "needs CAP_BPF; hack/test netns runs it"]
 fn initials_that_gro_joined_are_counted_one_by_one() {
-    let rate = Rate { per_second: 1, burst: 20 };
-    let mut judge = Judge::new(Limits { ceiling: Some(rate), ..Limits::default() });
+    let rate = Rate {
+        per_second: 1,
+        burst: 20,
+    };
+    let mut judge = Judge::new(Limits {
+        ceiling: Some(rate),
+        ..Limits::default()
+    });
     let joined = |count| frame(true, UDP, udp(1, STOQ, &initial(1200).repeat(count))).build();
     assert_eq!(judge.verdict(&joined(10)), Verdict::Initial);
     assert_eq!(judge.verdict(&joined(11)), Verdict::Ceiling);
