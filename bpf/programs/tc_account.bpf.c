@@ -16,7 +16,7 @@
 /* The least recently seen pair of pod and peer makes room. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_PERCPU_HASH);
-	__uint(max_entries, 32768);
+	__uint(max_entries, 16384);
 	__type(key, struct stoq_account_key);
 	__type(value, struct stoq_account);
 } account_peers SEC(".maps");

@@ -86,7 +86,7 @@ impl Account {
         self.0.sweep()
     }
 
-    /// All accounts; at most 32,768, the least recently used are forgotten.
+    /// All accounts; at most 16,384, the least recently used are forgotten.
     ///
     /// # Errors
     /// [`Error::Map`] as the kernel says.

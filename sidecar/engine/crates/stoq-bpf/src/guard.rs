@@ -86,7 +86,7 @@ impl Guard {
         self.0.attach(PROGRAM, ifindex, Hook::Xdp(mode))
     }
 
-    /// Detaches it; false if it was not there.
+    /// Detaches it, within moments; false if it was not there.
     ///
     /// # Errors
     /// [`Error::Pins`] if the pin cannot be removed.

@@ -75,7 +75,7 @@ impl Strict {
         )
     }
 
-    /// Detaches both, which opens the pod; false if none was there.
+    /// Detaches both within moments, which opens the pod; false if none was there.
     ///
     /// # Errors
     /// [`Error::Pins`] if a pin cannot be removed.
