@@ -35,7 +35,7 @@ impl Loaded {
         let mut pinned = None;
         if let Some(pins) = pins {
             let folder = pins.maps(object, digest(&definitions))?;
-            for (name, definition) in &definitions {
+            for (name, definition) in definitions.iter().filter(|(name, _)| keeps(name)) {
                 check_pin(&folder.join(name), *definition)?;
                 loader.map_pin_path(name, folder.join(name));
             }
@@ -124,6 +124,12 @@ fn examine(object: Object) -> Result<BTreeMap<String, Definition>, Error> {
         )
     });
     Ok(maps.collect())
+}
+
+/// Whether a map holds state. Others are the constants that the compiler put into a section; they belong
+/// to one object, and a bpffs takes no name with a dot.
+fn keeps(map: &str) -> bool {
+    !map.starts_with('.')
 }
 
 /// FNV-1a of names and definitions, in the order of the names.
@@ -220,6 +226,12 @@ mod tests {
             assert_eq!(found, wanted);
             assert!(!examine(object).unwrap().is_empty());
         }
+    }
+
+    #[test]
+    fn constants_of_the_compiler_are_not_pinned() {
+        assert!(keeps("guard_counts"));
+        assert!(!keeps(".rodata.cst16") && !keeps(".bss"));
     }
 
     #[test]
