@@ -394,3 +394,31 @@ fn initials_that_gro_joined_are_counted_one_by_one() {
     assert_eq!(judge.verdict(&answer), Verdict::Initial);
     assert_eq!(judge.verdict(&joined(1)), Verdict::Ceiling);
 }
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn a_prefix_may_end_within_a_byte() {
+    let rate = Rate {
+        per_second: 1,
+        burst: 1,
+    };
+    let mut judge = Judge::new(Limits {
+        source: Some(rate),
+        source_bits_v4: 28,
+        source_bits_v6: 124,
+        ..Limits::default()
+    });
+    let mut from = |source| {
+        let ipv6 = matches!(source, std::net::IpAddr::V6(_));
+        let sent = Frame {
+            source,
+            ..frame(ipv6, UDP, udp(1, STOQ, &initial(1200)))
+        };
+        judge.verdict(&sent.build())
+    };
+    for (first, same, other) in [(four(17), four(30), four(33)), (six(17), six(30), six(33))] {
+        assert_eq!(from(first), Verdict::Initial);
+        assert_eq!(from(same), Verdict::SourceRate);
+        assert_eq!(from(other), Verdict::Initial);
+    }
+}

@@ -10,3 +10,4 @@ mod redirect;
 mod spaces;
 mod strict;
 mod strict_modes;
+mod xsk;
