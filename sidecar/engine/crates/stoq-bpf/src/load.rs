@@ -248,4 +248,35 @@ mod tests {
             assert_ne!(one, other);
         }
     }
+
+    #[test]
+    #[ignore = "needs CAP_BPF; hack/test netns runs it"]
+    fn a_program_that_the_verifier_refuses_is_named_with_what_it_wrote() {
+        let folder = std::env::temp_dir().join(format!("stoq-bpf-refused-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let (source, object) = (folder.join("refused.c"), folder.join("refused.o"));
+        // Reads a packet without asking where it ends.
+        let text = "struct xdp_md { unsigned data, end; };\n\
+            __attribute__((section(\"xdp\"), used)) int refused(struct xdp_md *ctx)\n\
+            { return *(char *)(long)ctx->data; }\n\
+            __attribute__((section(\"license\"))) char _license[] = \"Apache-2.0\";\n";
+        std::fs::write(&source, text).unwrap();
+        let clang = std::env::var("STOQ_CLANG").unwrap_or_else(|_| "clang".into());
+        let mut compile = std::process::Command::new(clang);
+        compile.args(["-target", "bpfel", "-O2", "-c"]).arg(&source);
+        assert!(compile.arg("-o").arg(&object).status().unwrap().success());
+        let mut ebpf = Ebpf::load_file(&object).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let error = verify("refused", ebpf.program_mut("refused").unwrap()).unwrap_err();
+        let Error::Rejected { program, log, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(program, "refused");
+        assert!(log.contains("invalid access to packet"), "{log}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("the kernel refuses program refused:")
+        );
+    }
 }
