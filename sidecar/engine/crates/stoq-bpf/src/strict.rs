@@ -11,10 +11,11 @@ use crate::numbers::{Direction, Mode, Reason};
 use crate::object::Object;
 use crate::pins::Pins;
 use crate::run::{Arrival, TcAction};
-use crate::shared::{Count, PodEntry, StrictCounts};
+use crate::shared::{Count, FlowKey, FlowState, PodEntry, StrictCounts};
 
 const PODS: &str = "strict_pods";
 const COUNTS: &str = "strict_counts";
+const FLOWS: &str = "strict_flows";
 const UNENROLLED: &str = "strict_unenrolled";
 /// `STOQ_POD_UDP` and `STOQ_POD_ECHO`.
 const UDP: u32 = 1;
@@ -105,11 +106,13 @@ impl Strict {
         map.insert(ifindex, pod.encode(), 0).map_err(at(PODS))
     }
 
-    /// Forgets the pod behind an interface that is gone, its counters and permissions.
+    /// Forgets the pod behind an interface that is gone: its counters, permissions and flows, which
+    /// would let answers through to the next pod whose link gets the number.
     ///
     /// # Errors
     /// [`Error::Map`] as the kernel says.
     pub fn withdraw(&mut self, ifindex: u32) -> Result<bool, Error> {
+        self.forget_flows(ifindex)?;
         for permission in self.permissions(Some(ifindex))? {
             self.forbid(Some(ifindex), permission)?;
         }
@@ -174,6 +177,18 @@ impl Strict {
         arrival: Arrival,
     ) -> Result<TcAction, Error> {
         self.0.run_tc(program(direction), frame, arrival)
+    }
+
+    fn forget_flows(&mut self, ifindex: u32) -> Result<(), Error> {
+        let mut map: HashMap<_, FlowKey, FlowState> = self.0.map_mut(FLOWS)?;
+        let of_pod =
+            |key: &Result<FlowKey, _>| key.as_ref().map_or(true, |key| key.ifindex == ifindex);
+        // Collected first: to remove the key that a walk stands on sends it back to the beginning.
+        let keys: Result<Vec<_>, _> = map.keys().filter(of_pod).collect();
+        for key in keys.map_err(at(FLOWS))? {
+            found(map.remove(&key)).map_err(at(FLOWS))?;
+        }
+        Ok(())
     }
 
     fn put_counts(&mut self, ifindex: u32) -> Result<(), Error> {

@@ -333,3 +333,16 @@ fn permissions_that_cannot_be_are_refused() {
     let error = judge.0.permit(None, odd).unwrap_err().to_string();
     assert!(error.contains("Stoq"), "{error}");
 }
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn the_next_pod_of_a_link_does_not_inherit_what_the_last_one_opened() {
+    let mut judge = Judge::new(STRICT, &[service(true, 53, UDP, Reason::Dns)]);
+    let question = frame(true, UDP, udp(5000, 53, b"?"));
+    let answer = question.back(udp(53, 5000, b"!")).build();
+    assert_eq!(judge.strict(FromPod, &question.build()), Reason::Dns);
+    assert_eq!(judge.strict(ToPod, &answer), Reason::Dns);
+    assert!(judge.0.withdraw(POD).unwrap());
+    judge.0.enrol(POD, STRICT).unwrap();
+    assert_eq!(judge.strict(ToPod, &answer), Reason::PlainUdp);
+}
