@@ -50,8 +50,9 @@ enum stoq_parsed {
 	STOQ_PARSED_IP,
 	STOQ_PARSED_NOT_IP,
 	STOQ_PARSED_BROKEN, /* a length or a version that cannot be; the stack refuses it too */
-	STOQ_PARSED_HIDDEN, /* the stack might read what this parser could not: ports in a later
-			     * fragment, more extension headers than anybody needs */
+	STOQ_PARSED_HIDDEN, /* the stack might read what this parser does not: ports in a later
+			     * fragment, more extension headers than anybody needs, addresses of
+			     * IPv4 in a packet of IPv6 */
 };
 
 enum stoq_fragment {
@@ -103,6 +104,16 @@ static __always_inline void stoq_mapped(struct stoq_address *to, const __u8 *fro
 	__builtin_memset(to->bytes, 0, 10);
 	to->bytes[10] = to->bytes[11] = 0xff;
 	__builtin_memcpy(to->bytes + 12, from, 4);
+}
+
+/* No packet may carry such an address (RFC 4291, 2.5.5.2); here it would pass for one of IPv4. */
+static __always_inline int stoq_is_mapped(const struct stoq_address *address)
+{
+	__u8 others = 0;
+
+	for (int i = 0; i < 10; i++)
+		others |= address->bytes[i];
+	return !others && address->bytes[10] == 0xff && address->bytes[11] == 0xff;
 }
 
 static __always_inline int stoq_parse_ipv4(void *ctx, __u32 at, __u32 frame, struct stoq_packet *p)
@@ -193,6 +204,8 @@ static __always_inline int stoq_parse_ipv6(void *ctx, __u32 at, __u32 frame, str
 	p->end = at + length;
 	p->source = ip.source;
 	p->destination = ip.destination;
+	if (stoq_is_mapped(&p->source) || stoq_is_mapped(&p->destination))
+		return STOQ_PARSED_HIDDEN;
 	return stoq_parse_extensions(ctx, p);
 }
 

@@ -39,7 +39,7 @@ enum stoq_verdict {
 	STOQ_VERDICT_STOQ = 1,	      /* STOQ, not the first packet of a handshake */
 	STOQ_VERDICT_INITIAL = 2,     /* an Initial within its rate */
 	STOQ_VERDICT_LISTED = 3,      /* an Initial of an allowed source, at any rate */
-	STOQ_VERDICT_MALFORMED = 4,   /* not a QUIC packet, or hidden behind too many headers */
+	STOQ_VERDICT_MALFORMED = 4,   /* not a QUIC packet, or headers that hide what it is */
 	STOQ_VERDICT_VERSION = 5,     /* a long header of a version that STOQ does not speak */
 	STOQ_VERDICT_ZERO_RTT = 6,    /* wire-format H7: never used */
 	STOQ_VERDICT_FRAGMENT = 7,    /* STOQ never fragments */

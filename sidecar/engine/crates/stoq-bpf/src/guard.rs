@@ -38,7 +38,7 @@ numbers! {
         Initial = 2 "INITIAL",
         /// Passed: an Initial of an allowed source.
         Listed = 3 "LISTED",
-        /// Dropped: no QUIC packet, or hidden behind too many headers.
+        /// Dropped: no QUIC packet, or headers that hide what it is.
         Malformed = 4 "MALFORMED",
         /// Dropped: a version that STOQ does not speak.
         Version = 5 "VERSION",

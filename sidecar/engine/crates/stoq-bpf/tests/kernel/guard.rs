@@ -422,3 +422,25 @@ fn a_prefix_may_end_within_a_byte() {
         assert_eq!(from(other), Verdict::Initial);
     }
 }
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn an_ipv4_address_in_an_ipv6_packet_is_not_taken_for_one() {
+    let mut judge = Judge::new(Limits::default());
+    judge
+        .0
+        .list("10.0.0.0/8".parse().unwrap(), Listing::Allow)
+        .unwrap();
+    let mapped = "::ffff:10.0.0.1".parse().unwrap();
+    let sent = frame(true, UDP, udp(1, STOQ, &initial(1200)));
+    let from = Frame {
+        source: mapped,
+        ..sent.clone()
+    };
+    assert_eq!(judge.verdict(&from.build()), Verdict::Malformed);
+    let to = Frame {
+        destination: mapped,
+        ..sent
+    };
+    assert_eq!(judge.verdict(&to.build()), Verdict::Malformed);
+}

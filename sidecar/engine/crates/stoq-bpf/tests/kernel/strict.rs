@@ -154,6 +154,13 @@ fn neighbours_and_icmp_errors_pass_and_ping_where_it_is_allowed() {
         (v6(128, 64), v6(139, 64)),
         (Reason::PlainOther, Reason::PlainOther)
     );
+    // Multicast listeners' reports come behind a router alert (RFC 3810, 5).
+    let report = Frame {
+        extensions: vec![options(0, 1)],
+        hop_limit: 1,
+        ..frame(true, 58, icmp(143))
+    };
+    assert_eq!(judge.strict(FromPod, &report.build()), Reason::Neighbour);
     let mut v4 = |kind| judge.strict(ToPod, &frame(false, 1, icmp(kind)).build());
     for kind in [3, 11, 12] {
         assert_eq!(v4(kind), Reason::IcmpError);
