@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stoq import constants
+from stoq.program import Log
 from stoq.settings.kinds import text
 from stoq.settings.options import SettingsError, load, option
 from stoq.spiffe import SpiffeError, check_trust_domain
-from stoq_operator.settings import Ca, Listen, Log, Mesh
+from stoq_operator.settings import Ca, Listen, Mesh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

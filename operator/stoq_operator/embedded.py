@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from stoq import program
 from stoq.settings.options import FILE_VARIABLE, SettingsError, describe
-from stoq_operator import join, program
+from stoq_operator import join
 from stoq_operator.filestate import ROTATE_FILE
 from stoq_operator.kept import StateError
 from stoq_operator.onfiles import serve

@@ -10,8 +10,8 @@ import sys
 from functools import partial
 from typing import Final
 
+from stoq import program
 from stoq.settings.options import SettingsError
-from stoq_operator import program
 from stoq_operator.apiserver import ApiError
 from stoq_operator.clustersettings import ClusterSettings, read
 from stoq_operator.clusterstore import ClusterStore

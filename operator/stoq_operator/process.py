@@ -4,15 +4,16 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
+from stoq import health
 from stoq.api.server import ApiServer
+from stoq.program import together
 from stoq.records.mesh import MeshConfigSpec
 from stoq.registry import TrustEntry
-from stoq_operator import health, settings
+from stoq_operator import settings
 from stoq_operator.ca import Ca
 from stoq_operator.controller import Controller
 from stoq_operator.derive import Derived, mesh_of
@@ -108,26 +109,3 @@ async def run(
             )  # fmt: skip
             await stop.wait()
             log.info("stopping")
-
-
-@asynccontextmanager
-async def together(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Runs `work` beside the block and ends it with the block.
-
-    What fails first ends all of it, and is raised as it is.
-    """
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(item) for item in work]
-            yield
-            for task in tasks:
-                task.cancel()
-    except BaseExceptionGroup as failed:
-        raise _innermost(failed) from None
-
-
-def _innermost(failed: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = failed
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

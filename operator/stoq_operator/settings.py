@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from stoq import constants
-from stoq.logs import LEVELS
-from stoq.settings.kinds import choice, flag, host_and_port, integer, number, text
+from stoq.program import Log
+from stoq.settings.kinds import flag, host_and_port, integer, number, text
 from stoq.settings.options import FILE_VARIABLE, SettingsError, load, option
 from stoq.spiffe import SpiffeError, check_trust_domain
 
@@ -88,14 +88,6 @@ class Broker:
     sidecar_uid: int = option(
         constants.SIDECAR_UID, integer(0, 2**32 - 2), "the only user that may ask"
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
-    """What is written to standard error."""
-
-    level: str = option("info", choice(tuple(LEVELS)), "debug shows every call")
-    format: str = option("text", choice(("text", "json")), "json for log collectors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

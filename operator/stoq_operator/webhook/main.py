@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from stoq import program
 from stoq.settings.options import SettingsError, describe
-from stoq_operator import program
 from stoq_operator.apiserver import ApiError
 from stoq_operator.kube import ApiServer
 from stoq_operator.webhook.followed import Cluster

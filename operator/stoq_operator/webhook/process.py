@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
+from stoq import health
 from stoq.http import HttpServer, Limits, Request, Response, plain
-from stoq_operator import health
 from stoq_operator.apiserver import ApiError
 from stoq_operator.webhook.certificate import CertificateError, Serving, from_secret
 from stoq_operator.webhook.followed import Cluster

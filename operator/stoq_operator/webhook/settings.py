@@ -8,10 +8,10 @@ from stoq import constants
 from stoq.injection.annotations import check_limits, quantity
 from stoq.injection.config import CONTROL_ADDRESS, Config
 from stoq.logs import LEVELS
+from stoq.program import Log
 from stoq.settings.kinds import Kind, choice, flag, host_and_port, text
 from stoq.settings.options import SettingsError, load, option
 from stoq.spiffe import SpiffeError, check_trust_domain
-from stoq_operator.settings import Log
 
 
 def _amount() -> Kind[str]:

@@ -1,4 +1,4 @@
-"""How the operator's programs are told to end."""
+"""How a program is told to end."""
 
 import asyncio
 import logging
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from stoq_operator import program
-from stoq_operator.settings import Log
+from stoq import program
+from stoq.program import Log
 
 LOG = logging.getLogger("test")
 

@@ -1,4 +1,4 @@
-"""The pages of the operator's programs: /metrics and /healthz."""
+"""The pages of programs that run beside a mesh, not in its pods: /metrics and /healthz."""
 
 import logging
 import socket

@@ -1,17 +1,27 @@
-"""How the operator's programs begin, and how they are told to end."""
+"""How a program begins, how its parts run together, and how it is told to end."""
 
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from stoq import logs
-from stoq.settings.options import dump
-from stoq_operator.settings import Log
+from stoq.settings.kinds import choice
+from stoq.settings.options import dump, option
 
 GRACE: Final = 10.0
 """Seconds that a program has to end by itself: less than the 30 that a kubelet gives it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What is written to standard error."""
+
+    level: str = option("info", choice(tuple(logs.LEVELS)), "debug shows every call")
+    format: str = option("text", choice(("text", "json")), "json for log collectors")
 
 
 class Settings(Protocol):
@@ -60,3 +70,26 @@ async def _served(
     log.warning("not ended %g s after it was told to: cancelled", grace)
     work.cancel()
     await asyncio.wait((work,))
+
+
+@asynccontextmanager
+async def together(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Runs `work` beside the block and ends it with the block.
+
+    What fails first ends all of it, and is raised as it is.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(item) for item in work]
+            yield
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as failed:
+        raise _innermost(failed) from None
+
+
+def _innermost(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = failed
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

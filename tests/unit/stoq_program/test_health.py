@@ -1,10 +1,10 @@
-"""The sockets of the operator's pages."""
+"""The sockets of pages."""
 
 import socket
 
 import pytest
 
-from stoq_operator import health
+from stoq import health
 
 
 def test_a_port_that_is_taken_is_named_with_the_setting_that_chooses_another() -> None:
