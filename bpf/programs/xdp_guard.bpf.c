@@ -57,14 +57,6 @@ struct {
 	__type(value, struct stoq_bucket);
 } guard_ceiling SEC(".maps");
 
-/* What runs on packets that passed: an XDP hook has room for one program. Slot 0, may be empty. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} guard_next SEC(".maps");
-
 static __always_inline int take(struct stoq_bucket *bucket, __u64 now, __u64 cost, __u64 burst)
 {
 	for (int i = 0; i < SWAPS; i++) {
@@ -190,7 +182,6 @@ int xdp_guard(struct xdp_md *ctx)
 		stoq_add(count, 1, bpf_xdp_get_buff_len(ctx));
 	if (verdict >= STOQ_VERDICT_MALFORMED)
 		return XDP_DROP;
-	bpf_tail_call(ctx, &guard_next, 0);
 	return XDP_PASS;
 }
 

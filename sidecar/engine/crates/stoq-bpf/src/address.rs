@@ -35,6 +35,13 @@ impl Network {
     /// # Errors
     /// [`Error::Value`] if the family's addresses have fewer bits, or bits are set beyond.
     pub fn new(address: IpAddr, bits: u8) -> Result<Self, Error> {
+        // One network has one form: what lies in ::ffff:0:0/96 is a network of IPv4.
+        let (address, bits) = match address.to_canonical() {
+            four @ IpAddr::V4(_) if address.is_ipv6() && bits >= MAPPED_BITS as u8 => {
+                (four, bits - MAPPED_BITS as u8)
+            }
+            _ => (address, bits),
+        };
         let all = if address.is_ipv4() { 32 } else { 128 };
         let network = Self { address, bits };
         if bits > all {
@@ -56,6 +63,11 @@ impl Network {
     /// Its address as the maps hold it.
     pub(crate) fn octets(self) -> [u8; 16] {
         mapped(self.address)
+    }
+
+    /// The network of a key of a map; `None` for bits that no network has.
+    pub(crate) fn from_key(bits: u32, octets: [u8; 16]) -> Option<Self> {
+        Self::new(IpAddr::V6(octets.into()), u8::try_from(bits).ok()?).ok()
     }
 
     /// How many bits of [`Self::octets`] count.
@@ -107,6 +119,22 @@ mod tests {
         assert_eq!("::/0".parse::<Network>().unwrap().prefix_bits(), 0);
         assert_eq!("0.0.0.0/0".parse::<Network>().unwrap().prefix_bits(), 96);
         assert_eq!(four.to_string(), "10.0.0.0/8");
+    }
+
+    #[test]
+    fn a_network_of_mapped_addresses_is_one_of_ipv4_however_it_came() {
+        for (text, same) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+        ] {
+            let four: Network = same.parse().unwrap();
+            assert_eq!(text.parse::<Network>().unwrap(), four);
+            let key = Network::from_key(four.prefix_bits(), four.octets());
+            assert_eq!(key, Some(four));
+        }
+        let wide: Network = "::fffe:0:0/95".parse().unwrap();
+        assert_eq!(wide.to_string(), "::fffe:0:0/95");
+        assert_eq!(Network::from_key(129, [0; 16]), None);
     }
 
     #[test]

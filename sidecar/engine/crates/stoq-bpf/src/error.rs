@@ -61,8 +61,14 @@ pub enum Error {
         /// What the system said.
         error: io::Error,
     },
+    /// A map has no room for another entry.
+    #[error("map {map} is full")]
+    Full {
+        /// The map's name.
+        map: &'static str,
+    },
     /// Reading or changing a map failed.
-    #[error("map {map}: {error}")]
+    #[error("map {map}: {}", chain(.error))]
     Map {
         /// The map's name.
         map: &'static str,
@@ -70,7 +76,7 @@ pub enum Error {
         error: aya::maps::MapError,
     },
     /// The object could not be loaded.
-    #[error("{object}: {error}")]
+    #[error("{object}: {}", chain(.error))]
     Object {
         /// The object.
         object: Object,
@@ -78,7 +84,7 @@ pub enum Error {
         error: aya::EbpfError,
     },
     /// A call on a program failed.
-    #[error("program {program}: {error}")]
+    #[error("program {program}: {}", chain(.error))]
     Program {
         /// The program's name.
         program: String,
@@ -86,11 +92,46 @@ pub enum Error {
         error: aya::programs::ProgramError,
     },
     /// A call on a link failed.
-    #[error("link of {program}: {error}")]
+    #[error("link of {program}: {}", chain(.error))]
     Link {
         /// The program's name.
         program: String,
         /// What aya or the kernel said.
         error: aya::programs::links::LinkError,
     },
+}
+
+/// An error with its causes: aya says which call failed, and the cause why.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        if !text.contains(&why) {
+            text = format!("{text}: {why}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_own_reason_is_in_the_text() {
+        let reason = io::Error::from_raw_os_error(libc::EPERM);
+        let call = aya::sys::SyscallError {
+            call: "bpf_map_update_elem",
+            io_error: reason,
+        };
+        let error = Error::Map {
+            map: "strict_pods",
+            error: call.into(),
+        };
+        let text = error.to_string();
+        assert!(text.starts_with("map strict_pods: "), "{text}");
+        assert!(text.contains("not permitted"), "{text}");
+    }
 }

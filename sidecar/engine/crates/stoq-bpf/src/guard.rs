@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, HashMap, PerCpuArray, ProgramArray};
-use aya::programs::Program;
+use aya::maps::{Array, HashMap, PerCpuArray};
 
 use crate::address::{Network, unmapped};
 use crate::attach::{Attached, Hook, XdpMode};
@@ -15,7 +14,6 @@ use crate::maps::{at, found, sum};
 use crate::numbers::numbers;
 use crate::object::Object;
 use crate::pins::Pins;
-use crate::redirect::{self, Redirect};
 use crate::run::XdpAction;
 use crate::shared::{Bucket, Count, GuardConfig};
 
@@ -25,7 +23,6 @@ const COUNTS: &str = "guard_counts";
 const SOURCES: &str = "guard_sources";
 const BUCKETS: &str = "guard_buckets";
 const CEILING: &str = "guard_ceiling";
-const NEXT: &str = "guard_next";
 
 numbers! {
     /// What became of a packet.
@@ -132,6 +129,25 @@ impl Guard {
         found(removed).map_err(at(SOURCES))
     }
 
+    /// The networks on the list, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Map`] as the kernel says.
+    pub fn listed(&self) -> Result<Vec<(Network, Listing)>, Error> {
+        let map: LpmTrie<_, [u8; 16], u32> = self.0.map(SOURCES)?;
+        let mut listed = Vec::new();
+        for entry in map.iter() {
+            let (key, listing) = entry.map_err(at(SOURCES))?;
+            let listing = match listing {
+                1 => Listing::Allow,
+                _ => Listing::Deny,
+            };
+            let network = Network::from_key(key.prefix_len(), key.data());
+            listed.extend(network.map(|network| (network, listing)));
+        }
+        Ok(listed)
+    }
+
     /// What became of packets since the maps were made, of all processors.
     ///
     /// # Errors
@@ -165,23 +181,6 @@ impl Guard {
     pub fn dropped_by_ceiling(&self) -> Result<u64, Error> {
         let map: Array<_, Bucket> = self.0.map(CEILING)?;
         Ok(map.get(&0, 0).map_err(at(CEILING))?.dropped)
-    }
-
-    /// Lets packets that passed go on to AF_XDP sockets: an interface has room for one XDP program.
-    ///
-    /// # Errors
-    /// [`Error::Map`] if the kernel refuses the pair.
-    pub fn follow_with(&mut self, behind: &mut Redirect) -> Result<(), Error> {
-        let next = behind.0.program(redirect::PROGRAM);
-        let Program::Xdp(next) = next else {
-            unreachable!("xsk_redirect is an XDP program")
-        };
-        let next = next.fd().map_err(|error| Error::Program {
-            program: redirect::PROGRAM.into(),
-            error,
-        })?;
-        let mut map: ProgramArray<_> = self.0.map_mut(NEXT)?;
-        map.set(0, next, 0).map_err(at(NEXT))
     }
 
     /// Runs it on one frame, which is counted like any other.

@@ -5,7 +5,6 @@
 //! - [`Guard`]: `xdp_guard`, on the node's uplink.
 //! - [`Strict`]: `tc_strict`, on the host's end of the link of every pod of the mesh.
 //! - [`Account`]: `tc_account`, there too.
-//! - [`Redirect`]: `xsk_redirect`, in front of AF_XDP sockets.
 //!
 //! What is attached outlives the process that attached it: links and maps are pinned under a folder of
 //! a bpffs ([`Pins`]), a successor finds them there and replaces programs in place.
@@ -31,7 +30,6 @@ mod numbers;
 mod object;
 mod permission;
 mod pins;
-mod redirect;
 mod run;
 mod shared;
 mod strict;
@@ -46,7 +44,6 @@ pub use numbers::{Class, Direction, Mode, Reason};
 pub use object::Object;
 pub use permission::Permission;
 pub use pins::Pins;
-pub use redirect::Redirect;
 pub use run::{Arrival, TcAction, XdpAction};
 pub use shared::Count;
 pub use strict::{Pod, Seen, Strict};

@@ -21,7 +21,18 @@ pub(crate) fn found(removed: Result<(), MapError>) -> Result<bool, MapError> {
 
 /// Names the map in an error.
 pub(crate) fn at(map: &'static str) -> impl Fn(MapError) -> Error {
-    move |error| Error::Map { map, error }
+    move |error| match &error {
+        // A hash says the one, a trie of prefixes the other.
+        MapError::SyscallError(call)
+            if matches!(
+                call.io_error.raw_os_error(),
+                Some(libc::E2BIG | libc::ENOSPC)
+            ) =>
+        {
+            Error::Full { map }
+        }
+        _ => Error::Map { map, error },
+    }
 }
 
 /// The counts of all processors.

@@ -14,6 +14,11 @@ macro_rules! numbers {
             /// All of them, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$value,)*];
 
+            /// What the header calls it, without the prefix.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$value => $c,)* }
+            }
+
             #[cfg(test)]
             pub(crate) const C_NAMES: &'static [(&'static str, u8)] = &[$((concat!($prefix, $c), $number),)*];
         }

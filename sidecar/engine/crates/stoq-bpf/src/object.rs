@@ -14,8 +14,6 @@ pub enum Object {
     Strict,
     /// `tc_account.bpf.c`
     Account,
-    /// `xsk_redirect.bpf.c`
-    Redirect,
 }
 
 macro_rules! compiled {
@@ -26,7 +24,7 @@ macro_rules! compiled {
 
 impl Object {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Guard, Self::Strict, Self::Account, Self::Redirect];
+    pub const ALL: [Self; 3] = [Self::Guard, Self::Strict, Self::Account];
 
     /// The file's name without its ending.
     pub const fn name(self) -> &'static str {
@@ -34,7 +32,6 @@ impl Object {
             Self::Guard => "xdp_guard",
             Self::Strict => "tc_strict",
             Self::Account => "tc_account",
-            Self::Redirect => "xsk_redirect",
         }
     }
 
@@ -44,7 +41,6 @@ impl Object {
             Self::Guard => &["xdp_guard"],
             Self::Strict => &["strict_to_pod", "strict_from_pod"],
             Self::Account => &["account_to_pod", "account_from_pod"],
-            Self::Redirect => &["xsk_redirect"],
         }
     }
 
@@ -54,7 +50,6 @@ impl Object {
             Self::Guard => compiled!("xdp_guard"),
             Self::Strict => compiled!("tc_strict"),
             Self::Account => compiled!("tc_account"),
-            Self::Redirect => compiled!("xsk_redirect"),
         }
     }
 
@@ -64,7 +59,6 @@ impl Object {
             Self::Guard => shared::GUARD,
             Self::Strict => shared::STRICT,
             Self::Account => shared::ACCOUNT,
-            Self::Redirect => &[],
         }
     }
 }

@@ -20,7 +20,7 @@ const BEFORE_BITS: u32 = 64;
 const TCP: u8 = 6;
 
 /// Plaintext that may open connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Permission {
     /// With every address of a network, all protocols.
     Network {
@@ -209,13 +209,8 @@ fn scope(ifindex: Option<u32>) -> Result<u32, Error> {
 
 fn network_of(bits: u32, key: PodNetwork) -> Option<Permission> {
     let bits = bits.checked_sub(BEFORE_BITS)?;
-    let (address, bits) = match unmapped(key.address) {
-        // ::ffff:0:0/96 and what is wider are networks of IPv6.
-        v4 @ IpAddr::V4(_) if bits > 96 => (v4, bits - 96),
-        _ => (IpAddr::V6(key.address.into()), bits),
-    };
     Some(Permission::Network {
-        network: Network::new(address, u8::try_from(bits).ok()?).ok()?,
+        network: Network::from_key(bits, key.address)?,
         direction: *Direction::ALL.get(key.direction as usize)?,
     })
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use stoq_bpf::{Account, Direction, Guard, Redirect, Strict, TcAction, XdpAction};
+use stoq_bpf::{Account, Direction, Guard, Strict, TcAction, XdpAction};
 
 use crate::frames::*;
 use crate::strict::{FORWARDED, POD, STRICT};
@@ -54,14 +54,12 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 #[ignore = "needs CAP_BPF; hack/test netns runs it"]
 fn every_program_decides_about_any_frame() {
     let guard = RefCell::new(Guard::load(None).unwrap());
-    let redirect = RefCell::new(Redirect::load(None).unwrap());
     let account = RefCell::new(Account::load(None).unwrap());
     let strict = RefCell::new(Strict::load(None).unwrap());
     strict.borrow_mut().enrol(POD, STRICT).unwrap();
     proptest!(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() }, |(bytes in hostile())| {
         let action = guard.borrow_mut().run(&bytes).unwrap();
         prop_assert!(matches!(action, XdpAction::Pass | XdpAction::Drop));
-        prop_assert_eq!(redirect.borrow_mut().run(&bytes).unwrap(), XdpAction::Pass);
         for direction in [Direction::ToPod, Direction::FromPod] {
             // The kernel itself refuses to make some of them into packets.
             if let Ok(action) = strict.borrow_mut().run(direction, &bytes, FORWARDED) {
