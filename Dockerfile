@@ -24,13 +24,16 @@ COPY requirements-sidecar.lock requirements-operator.lock /locks/
 ENV PYTHONPATH=/pip PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_NO_DEPS=1 PIP_NO_CACHE_DIR=1 \
   PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
+# The node agent with its kernel programs is in neither image: nobody there may load them.
 FROM builder AS build-sidecar
 RUN /opt/stoq/bin/python -m pip install --quiet --require-hashes -r /locks/requirements-sidecar.lock \
-  && /opt/stoq/bin/python -m pip install --quiet stoq-mesh
+  && /opt/stoq/bin/python -m pip install --quiet stoq-mesh \
+  && rm -r /opt/stoq/lib/python3*/site-packages/stoq_node /opt/stoq/bin/stoq-node
 
 FROM builder AS build-operator
 RUN /opt/stoq/bin/python -m pip install --quiet --require-hashes -r /locks/requirements-operator.lock \
-  && /opt/stoq/bin/python -m pip install --quiet stoq-mesh
+  && /opt/stoq/bin/python -m pip install --quiet stoq-mesh \
+  && rm -r /opt/stoq/lib/python3*/site-packages/stoq_node /opt/stoq/bin/stoq-node
 
 FROM python AS runtime
 ARG VERSION=0

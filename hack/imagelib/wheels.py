@@ -21,7 +21,7 @@ BUILD_SECONDS = 3600.0
 
 DOWNLOAD_SECONDS = 900.0
 
-_SHIPPED = ("sidecar", "operator", "pyproject.toml", "README.md", "MANIFEST.in", "LICENSE")
+_SHIPPED = ("sidecar", "operator", "bpf", "pyproject.toml", "README.md", "MANIFEST.in", "LICENSE")
 """What the wheel is made from."""
 
 _GLIBC_MINORS = range(17, 42)

@@ -52,6 +52,8 @@ class State:
     """Process group leaders we started: id and start time."""
     folders: list[str] = field(default_factory=list)
     """Folders elsewhere that belong to this run."""
+    mounts: list[str] = field(default_factory=list)
+    """Where file systems were mounted, inside the run's folder."""
     children: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     """Processes that are our own children, not on disk: they must be waited for."""
 
@@ -77,6 +79,7 @@ class State:
                 namespaces=list(kept["namespaces"]),
                 processes={int(pid): int(started) for pid, started in kept["processes"].items()},
                 folders=list(kept["folders"]),
+                mounts=list(kept["mounts"]),
             )
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(f"{folder}: not the record of a laboratory: {error}") from error
@@ -90,6 +93,7 @@ class State:
                 "namespaces": self.namespaces,
                 "processes": self.processes,
                 "folders": self.folders,
+                "mounts": self.mounts,
             }
         )
         fresh = self.folder / "state.json.new"
@@ -104,6 +108,11 @@ class State:
     def add_folder(self, folder: Path) -> None:
         """Notes a folder outside the run's own that is to go with it."""
         self.folders.append(str(folder))
+        self.save()
+
+    def add_mount(self, folder: Path) -> None:
+        """Notes a folder on which a file system is about to be mounted."""
+        self.mounts.append(str(folder))
         self.save()
 
     def add_process(self, child: "subprocess.Popen[bytes]") -> None:
@@ -142,6 +151,9 @@ class State:
         for name in self.namespaces:
             if name in present:
                 command.run(["ip", "netns", "delete", name])
+        for mount in self.mounts:
+            if Path(mount).is_mount():
+                command.run(["umount", mount])
         for folder in (*self.folders, str(self.folder)):
             shutil.rmtree(folder, ignore_errors=True)
         # The parent belongs to whichever run comes last.

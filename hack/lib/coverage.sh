@@ -43,7 +43,7 @@ rust_coverage() {
   }
 }
 
-# The test programs of the workspace, and the module that Python loads.
+# The test programs of the workspace, and the modules that Python loads.
 counted_objects() {
   (cd sidecar/engine && cargo test --locked --workspace --no-run --message-format json 2>/dev/null) \
     | .venv/bin/python -c '
@@ -52,5 +52,5 @@ for line in sys.stdin:
     message = json.loads(line)
     if message.get("executable") and message["profile"]["test"]:
         print(message["executable"])'
-  printf '%s\n' "$PWD"/sidecar/stoq/_engine*.so
+  printf '%s\n' "$PWD"/sidecar/stoq/_engine*.so "$PWD"/bpf/stoq_node/_kernel*.so
 }

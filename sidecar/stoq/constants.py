@@ -36,6 +36,9 @@ METRICS_PORT: Final = 14020
 WEBHOOK_METRICS_PORT: Final = 14021
 """TCP: the admission webhook's /metrics and /healthz, beside the operator's in one pod."""
 
+NODE_METRICS_PORT: Final = 14022
+"""TCP: the node agent's /metrics and /healthz, in the node's own network."""
+
 WEBHOOK_PORT: Final = 14443
 """TCP, HTTPS: the admission webhook."""
 

@@ -10,6 +10,10 @@ from prometheus_client.metrics_core import Metric
 
 from stoq.api.errors import Status
 from stoq.engine import snapshot
+from stoq_node.capabilities import Capability
+from stoq_node.metrics import Metrics as NodeMetrics
+from stoq_node.pods import Pod
+from stoq_node.tally import Tally
 from stoq_operator.metrics import Metrics as ControlMetrics
 from stoq_operator.webhook.metrics import Metrics as WebhookMetrics
 from stoq_sidecar.dns.counts import Counts
@@ -100,6 +104,25 @@ def _webhook() -> Iterable[Metric]:
     return metrics.registry.collect()
 
 
+def _node() -> Iterable[Metric]:
+    tally = Tally()
+    pod = Pod(namespace="shop", name="web", interface="veth1")
+    tally.strict(7, pod, [("to_pod", "stoq", False, 1, 1)])
+    tally.accounts({7: pod}, [(7, "fd00::1", "to_pod", "stoq", 1, 1)])
+    enforcer = SimpleNamespace(
+        read=lambda: None,
+        in_force=1,
+        waiting=(),
+        failed={},
+        attached={"tc_strict": 1},
+        tally=tally,
+        unenrolled=lambda: [("to_pod", 1, 1)],
+    )
+    uplink = SimpleNamespace(interface="eth0", mode="native", counts=lambda: [("stoq", 1, 1)])
+    found = [Capability("pins", True, "")]
+    return NodeMetrics(found, enforcer, uplink, lambda: False).collect()  # type: ignore[arg-type]
+
+
 def _rows(families: Iterable[Metric]) -> set[Row]:
     rows = set()
     for family in families:
@@ -140,6 +163,10 @@ def test_the_control_processs_metrics_are_those_of_the_document() -> None:
 
 def test_the_webhooks_metrics_are_those_of_the_document() -> None:
     assert _rows(_webhook()) == _documented("Webhook")
+
+
+def test_the_node_agents_metrics_are_those_of_the_document() -> None:
+    assert _rows(_node()) == _documented("Node agent")
 
 
 def test_every_label_of_connections_is_explained() -> None:

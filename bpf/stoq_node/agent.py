@@ -1,0 +1,145 @@
+"""Runs the agent: a list of pods and the interfaces of the node go in, the kernel follows."""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from stoq import health
+from stoq.program import together
+from stoq_node import links
+from stoq_node._kernel import KernelError, Pins
+from stoq_node.capabilities import GUARD, Capability, decide, supported
+from stoq_node.enforce import Enforcer
+from stoq_node.facts import gather
+from stoq_node.metrics import Metrics
+from stoq_node.podfile import PodFile
+from stoq_node.pods import Pod, Source
+from stoq_node.settings import Settings
+from stoq_node.uplink import Uplink, modes
+
+log: Final = logging.getLogger("stoq.node")
+
+
+class AgentError(Exception):
+    """The agent cannot run here; the text says why and what to do."""
+
+
+@contextmanager
+def alone(pins: str) -> Iterator[None]:
+    """Holds the folder of the pins: two agents would undo each other's work.
+
+    Raises `AgentError` when another agent holds it.
+    """
+    folder = os.open(pins, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise AgentError(
+            f"another agent holds {pins}: end it first, or give this one a folder of its own with "
+            "STOQ_KERNEL_PINS"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(folder)
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Runs until `stop` is set; what is in force then stays in force.
+
+    Raises `AgentError`, `KernelError` and `OSError` for what keeps it from starting.
+    """
+    facts = gather(settings.kernel.pins, settings.guard.interface)
+    found = decide(facts)
+    for one in found:
+        log.info("capability %s: %s", one.name, "yes" if one.supported else f"no: {one.reason}")
+    listener = health.listen(settings.listen.metrics, "STOQ_LISTEN_METRICS")
+    if not supported(found, "pins"):
+        raise AgentError(found[0].reason)
+    pins = Pins(settings.kernel.pins)
+    with alone(settings.kernel.pins):
+        strict = supported(found, "strict") and supported(found, "account")
+        enforcer = Enforcer(pins) if strict else None
+        uplink = None
+        if GUARD not in facts.refused:
+            name = facts.uplink.name if facts.uplink else ""
+            uplink = Uplink(pins, name, modes(settings.guard.mode, found), settings.guard)
+        source = PodFile(Path(settings.pods.file))
+        agent = Agent(source, enforcer, uplink, settings.pods.verify_seconds)
+        metrics = Metrics(found, enforcer, uplink, lambda: bool(source.problem))
+        pages = health.server("stoq-node", metrics.page, lambda: agent.missing(found))
+        async with together(agent.run(), pages.serve([listener])):
+            await stop.wait()
+            log.info("stopping; what is in force stays")
+
+
+class Agent:
+    """Brings pods, interfaces and kernel together, whenever one of them changes."""
+
+    def __init__(
+        self, source: Source, enforcer: Enforcer | None, uplink: Uplink | None, seconds: float
+    ) -> None:
+        self._source = source
+        self._enforcer = enforcer
+        self._uplink = uplink
+        self._seconds = seconds
+        self._pods: tuple[Pod, ...] | None = None
+        self._changed = asyncio.Event()
+        self._problem = ""
+
+    def missing(self, found: tuple[Capability, ...]) -> str:
+        """What readiness waits for; nothing if for no more."""
+        if self._enforcer is None:
+            return "; ".join(one.reason for one in found if one.reason)
+        if self._pods is None:
+            return self._source.problem or "the pods are not read yet"
+        return self._problem or "; ".join(self._enforcer.failed.values())
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._keep())
+
+    async def _follow(self) -> None:
+        async for pods in self._source.watch():
+            log.info("%d pods", len(pods))
+            self._pods = pods
+            self._changed.set()
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        with links.news() as news:
+
+            def noticed() -> None:
+                links.drain(news)
+                self._changed.set()
+
+            loop.add_reader(news, noticed)
+            try:
+                while True:
+                    self._apply()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._changed.wait(), self._seconds)
+                    self._changed.clear()
+            finally:
+                loop.remove_reader(news)
+
+    def _apply(self) -> None:
+        problem = ""
+        try:
+            if self._uplink is not None:
+                self._uplink.apply()
+            if self._enforcer is not None and self._pods is not None:
+                self._enforcer.apply(self._pods)
+        except KernelError as error:
+            problem = str(error)
+            if problem != self._problem:
+                log.error("%s; it is tried again", problem)
+        self._problem = problem

@@ -1,0 +1,132 @@
+"""What this node's kernel can do, and the reason for each no. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+NET_ADMIN: Final = 12
+SYS_ADMIN: Final = 21
+BPF: Final = 39
+"""Numbers of linux/capability.h. CAP_BPF is younger than the programs need their kernel to be."""
+
+STRICT: Final = "tc_strict"
+ACCOUNT: Final = "tc_account"
+GUARD: Final = "xdp_guard"
+"""The programs, as `bpf/programs` calls them."""
+
+_NEEDS: Final = {
+    STRICT: ((6, 6), "links of tc programs, which outlive the agent (tcx)"),
+    ACCOUNT: ((6, 6), "links of tc programs, which outlive the agent (tcx)"),
+    GUARD: ((5, 18), "XDP on frames of several buffers"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """The interface by which other nodes are reached."""
+
+    name: str
+    driver: str
+    """What ethtool calls it; empty if it says nothing."""
+    bus: str
+    """Where the device is plugged in; empty for what is made of software."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What was found on the node."""
+
+    release: str
+    """Of the kernel."""
+    capabilities: int
+    """Effective ones of this process, a bit each."""
+    pins: str
+    """The folder of the pins."""
+    filesystem: str
+    """What is mounted there."""
+    refused: Mapping[str, str]
+    """Program -> why the kernel did not load it. What was loaded is not in it."""
+    uplink: Uplink | None
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One thing that a node may be able to do; `reason` says why not."""
+
+    name: str
+    supported: bool
+    reason: str
+
+
+def decide(facts: Facts) -> tuple[Capability, ...]:
+    """Every capability, in the order in which they build on each other."""
+    pins = _pins(facts)
+    strict, account, guard = (_program(facts, name) for name in (STRICT, ACCOUNT, GUARD))
+    return tuple(
+        Capability(name, not reason, reason)
+        for name, reason in (
+            ("pins", pins),
+            ("strict", strict or pins),
+            ("account", account or pins),
+            ("guard", guard or pins or _uplink(facts)),
+            ("guard-native", guard or pins or _uplink(facts) or _native(facts)),
+        )
+    )
+
+
+def supported(found: Iterable[Capability], name: str) -> bool:
+    """Whether `name` is among what the node can do."""
+    return any(one.name == name and one.supported for one in found)
+
+
+def version(release: str) -> tuple[int, int]:
+    """Major and minor of a kernel's release; (0, 0) if it has none."""
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+
+
+def _pins(facts: Facts) -> str:
+    if facts.filesystem == "bpf":
+        return ""
+    return (
+        f"{facts.pins} is on {facts.filesystem or 'no file system that is known'}, not on a bpffs: "
+        "nothing would stay in force without the agent. mount -t bpf bpf /sys/fs/bpf, or name a "
+        "folder of one in STOQ_KERNEL_PINS"
+    )
+
+
+def _program(facts: Facts, name: str) -> str:
+    (major, minor), why = _NEEDS[name]
+    if version(facts.release) < (major, minor):
+        return f"kernel {facts.release} is older than Linux {major}.{minor}, which has {why}"
+    if name not in facts.refused:
+        return ""
+    if missing := _missing(facts.capabilities):
+        return f"this process lacks {missing}"
+    return facts.refused[name]
+
+
+def _missing(capabilities: int) -> str:
+    def has(number: int) -> bool:
+        return bool(capabilities >> number & 1)
+
+    lacks = [] if has(BPF) or has(SYS_ADMIN) else ["CAP_BPF"]
+    lacks += [] if has(NET_ADMIN) else ["CAP_NET_ADMIN"]
+    return " and ".join(lacks)
+
+
+def _uplink(facts: Facts) -> str:
+    if facts.uplink is not None:
+        return ""
+    return "no interface has a default route: name the uplink in STOQ_GUARD_INTERFACE"
+
+
+def _native(facts: Facts) -> str:
+    uplink = facts.uplink
+    if uplink is None or uplink.bus:
+        return ""
+    return (
+        f"{uplink.name} is no network card but made of software ({uplink.driver or 'no driver'}): "
+        "native XDP would end segmentation offload there, and generic costs nothing"
+    )

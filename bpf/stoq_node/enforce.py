@@ -1,0 +1,160 @@
+"""Keeps strict mode and accounts on the links of pods as a list of pods wants them.
+
+Everything is pinned: what is in force stays so when the agent ends, however it ends, and a
+successor takes it over without a gap.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from stoq_node import links
+from stoq_node._kernel import Account, KernelError, NoInterface, Permission, Pins, Strict
+from stoq_node.permissions import permissions
+from stoq_node.plan import changes
+from stoq_node.pods import Pod
+from stoq_node.tally import Tally
+
+log: Final = logging.getLogger("stoq.node")
+
+PROGRAMS: Final = ("strict_to_pod", "strict_from_pod", "account_to_pod", "account_from_pod")
+
+RETRY_SECONDS: Final = 30.0
+"""Until a pod that could not be enforced as it should is tried again, if it does not change: what
+does not fit takes thousands of calls to find out."""
+
+
+class Enforcer:
+    """The programs, over what is pinned. Raises `KernelError` when they cannot be loaded."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._pins = pins
+        self._strict = Strict(pins)
+        self._account = Account(pins)
+        self._in_force: dict[int, Pod] = {}
+        self._swept = False
+        self._retry: dict[tuple[int, Pod], float] = {}
+        self.tally = Tally()
+        self.failed: dict[str, str] = {}
+        """Why, by pod."""
+        self.waiting: tuple[Pod, ...] = ()
+        self.attached: Counter[str] = Counter()
+        """Links made, by program: the first of each pod, and repairs."""
+
+    @property
+    def in_force(self) -> int:
+        """Pods for which all is as it should be."""
+        return len(self._in_force)
+
+    def apply(self, pods: Iterable[Pod]) -> None:
+        """Makes the kernel enforce `pods`, all of them and no other.
+
+        What fails is logged, kept in `failed`, and tried again after a while. A strict pod that
+        cannot be enrolled is shut: nothing passes its link.
+        """
+        pods = tuple(pods)
+        self.read()
+        by_program = [frozenset(self._pins.attached(program)) for program in PROGRAMS]
+        found = changes(
+            pods,
+            links.names(),
+            self._in_force,
+            frozenset(self._strict.enrolled()).union(*by_program),
+            frozenset.intersection(*by_program),
+        )
+        failed: dict[str, str] = {}
+        for index, pod in found.enforce.items():
+            if self._retry.get((index, pod), 0.0) > time.monotonic():
+                failed[pod.key] = self.failed[pod.key]
+                continue
+            try:
+                self._enforce(index, pod)
+                self._in_force[index] = pod
+            except NoInterface:
+                self._in_force.pop(index, None)
+            except KernelError as error:
+                self._in_force.pop(index, None)
+                failed[pod.key] = str(error)
+                self._retry[index, pod] = time.monotonic() + RETRY_SECONDS
+        self._retry = {where: due for where, due in self._retry.items() if where[1].key in failed}
+        for index in found.release:
+            self._release(index)
+        self._told(failed, found.waiting)
+        self.tally.keep(pods, self._in_force)
+        if not self._swept and not failed:
+            # Every link runs this version's programs now, on this version's maps.
+            self._strict.sweep()
+            self._account.sweep()
+            self._swept = True
+
+    def read(self) -> None:
+        """Books what the kernel has counted since the last call."""
+        for index, pod in self._in_force.items():
+            self.tally.strict(index, pod, self._strict.counts(index) or ())
+        self.tally.accounts(self._in_force, self._account.read())
+
+    def unenrolled(self) -> list[tuple[str, int, int]]:
+        """(direction, packets, bytes) dropped on links of pods that could not be enrolled."""
+        return self._strict.unenrolled()
+
+    def _enforce(self, index: int, pod: Pod) -> None:
+        try:
+            self._strict.enrol(
+                index,
+                inbound=pod.inbound,
+                outbound="strict" if pod.outbound == "meshOnly" else "permissive",
+                udp=pod.udp,
+                echo=pod.echo,
+            )
+        except KernelError:
+            if pod.strict:
+                self._attach(index)
+            raise
+        # Before the link: from its first packet on, a pod may say what it may.
+        refused = self._permit(index, pod)
+        self._attach(index)
+        if refused is not None:
+            raise refused
+        log.info("%s: in force on %s: %s, %s", pod.key, pod.interface, pod.inbound, pod.outbound)
+
+    def _attach(self, index: int) -> None:
+        for name, program in (("tc_strict", self._strict), ("tc_account", self._account)):
+            if program.attach(index):
+                self.attached[name] += 1
+
+    def _permit(self, index: int, pod: Pod) -> KernelError | None:
+        """Gives the pod its permissions and no other. If they do not fit, none of those that are
+        new: they would take the room of other pods.
+        """
+        wanted = permissions(pod)
+        had = frozenset(self._strict.permissions(index))
+        given: list[Permission] = []
+        for permission in wanted - had:
+            try:
+                self._strict.permit(index, permission)
+            except KernelError as error:
+                for one in given:
+                    self._strict.forbid(index, one)
+                return error
+            given.append(permission)
+        for permission in had - wanted:
+            self._strict.forbid(index, permission)
+        return None
+
+    def _release(self, index: int) -> None:
+        self._strict.detach(index)
+        self._account.detach(index)
+        self._strict.withdraw(index)
+        pod = self._in_force.pop(index, None)
+        log.info("%s: no longer enforced on link %d", pod.key if pod else "a pod", index)
+
+    def _told(self, failed: dict[str, str], waiting: tuple[Pod, ...]) -> None:
+        for key, why in failed.items():
+            if self.failed.get(key) != why:
+                log.error("%s: cannot be enforced as it should: %s", key, why)
+        for pod in waiting:
+            if pod not in self.waiting:
+                log.info("%s: waits for its link %s", pod.key, pod.interface)
+        self.failed, self.waiting = failed, waiting

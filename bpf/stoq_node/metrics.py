@@ -1,0 +1,119 @@
+"""The agent's metrics: names, labels and meaning in one place (docs/metrics.md)."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from stoq_node.capabilities import Capability
+from stoq_node.enforce import Enforcer
+from stoq_node.uplink import Uplink
+
+STRICT_LABELS: Final = ("namespace", "pod", "direction", "reason", "verdict")
+ACCOUNT_LABELS: Final = ("namespace", "pod", "direction", "class")
+
+
+class Metrics(Collector):
+    """Reads the kernel's maps when it is asked."""
+
+    def __init__(
+        self,
+        capabilities: Iterable[Capability],
+        enforcer: Enforcer | None,
+        uplink: Uplink | None,
+        stale: Callable[[], bool],
+    ) -> None:
+        self._capabilities = tuple(capabilities)
+        self._enforcer = enforcer
+        self._uplink = uplink
+        self._stale = stale
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._registry.register(self)
+
+    def page(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: what there is depends on the node, and registering shall not read the maps."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family with its samples."""
+        can = GaugeMetricFamily(
+            "stoq_node_capability", "1 if the node can; the reason is in the log", labels=["name"]
+        )
+        for one in self._capabilities:
+            can.add_metric([one.name], float(one.supported))
+        yield can
+        yield GaugeMetricFamily(
+            "stoq_node_pods_stale",
+            "1 while the list of pods cannot be read and the last one holds",
+            value=float(self._stale()),
+        )
+        if self._enforcer is not None:
+            yield from _enforced(self._enforcer)
+        if self._uplink is not None:
+            yield from _guarded(self._uplink)
+
+
+def _enforced(enforcer: Enforcer) -> Iterator[Metric]:
+    enforcer.read()
+    pods = GaugeMetricFamily("stoq_node_pods", "Pods by state", labels=["state"])
+    pods.add_metric(["enforced"], enforcer.in_force)
+    pods.add_metric(["waiting"], len(enforcer.waiting))
+    pods.add_metric(["failed"], len(enforcer.failed))
+    yield pods
+    made = CounterMetricFamily(
+        "stoq_node_attachments", "Links made, repairs among them", labels=["program"]
+    )
+    for program, number in sorted(enforcer.attached.items()):
+        made.add_metric([program], number)
+    yield made
+    for unit, sums in (("packets", enforcer.tally.packets), ("bytes", enforcer.tally.bytes)):
+        strict = CounterMetricFamily(
+            f"stoq_node_strict_{unit}", f"Of pods, {unit} by reason", labels=STRICT_LABELS
+        )
+        account = CounterMetricFamily(
+            f"stoq_node_account_{unit}", f"Of pods, {unit} by class", labels=ACCOUNT_LABELS
+        )
+        for key, number in sorted(sums.items()):
+            # An account has no verdict.
+            family, labels = (strict, key) if key[4] else (account, key[:4])
+            family.add_metric(labels, number)
+        yield strict
+        yield account
+    lost = CounterMetricFamily(
+        "stoq_node_unenrolled_packets",
+        "Dropped on links of pods that could not be enrolled",
+        labels=["direction"],
+    )
+    for direction, packets, _ in enforcer.unenrolled():
+        lost.add_metric([direction], packets)
+    yield lost
+
+
+def _guarded(uplink: Uplink) -> Iterator[Metric]:
+    mode = GaugeMetricFamily(
+        "stoq_node_guard", "1 at the mode that the guard runs in", labels=["interface", "mode"]
+    )
+    mode.add_metric([uplink.interface, uplink.mode], 1)
+    yield mode
+    packets = CounterMetricFamily(
+        "stoq_node_guard_packets", "Packets by verdict", labels=["verdict"]
+    )
+    size = CounterMetricFamily("stoq_node_guard_bytes", "Bytes by verdict", labels=["verdict"])
+    for verdict, number, volume in uplink.counts():
+        packets.add_metric([verdict], number)
+        size.add_metric([verdict], volume)
+    yield packets
+    yield size

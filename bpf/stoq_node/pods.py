@@ -1,0 +1,52 @@
+"""The pods of a node, as the agent enforces them, and where they come from."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from stoq.capture.plan import Address, Network, PortRange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """One pod of the mesh. The words for its modes are those of a MeshConfig."""
+
+    namespace: str
+    name: str
+    interface: str
+    """The host's end of its link."""
+    inbound: Literal["permissive", "strict"] = "permissive"
+    outbound: Literal["allow", "meshOnly"] = "allow"
+    udp: bool = True
+    """Applications' UDP passes as it is: sidecars do not capture it (docs/traffic-matrix.md)."""
+    echo: bool = True
+    """Ping passes."""
+    exclude_outbound_ports: tuple[PortRange, ...] = ()
+    exclude_outbound_networks: tuple[Network, ...] = ()
+    exclude_inbound_ports: tuple[PortRange, ...] = ()
+    exclude_inbound_networks: tuple[Network, ...] = ()
+    probe_ports: tuple[PortRange, ...] = ()
+    """The node itself may open TCP to these."""
+    nameservers: tuple[Address, ...] = ()
+    api_servers: tuple[tuple[Address, int], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def strict(self) -> bool:
+        """Whether anything of it may be dropped."""
+        return self.inbound == "strict" or self.outbound == "meshOnly"
+
+
+class Source(Protocol):
+    """Where the pods of this node are known from."""
+
+    @property
+    def problem(self) -> str:
+        """Why the last list may be old; empty if it is not."""
+
+    def watch(self) -> AsyncIterator[tuple[Pod, ...]]:
+        """Every list of all pods: the first as soon as it can be read, then each that differs."""

@@ -1,0 +1,78 @@
+"""Counters of the kernel as counters of the agent: they outlive links, and know a verdict. Pure.
+
+The kernel counts by reason, and whether a reason means a drop depends on the mode at the time. So
+what was added between two readings is booked on the mode that was in force between them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from stoq_node.pods import Pod
+
+Seen = tuple[str, str, bool, int, int]
+"""Direction, reason, whether strict mode drops it, packets, bytes."""
+
+Key = tuple[str, str, str, str, str]
+"""Namespace, pod, direction, and two words that say what it was."""
+
+PASSED = "passed"
+DROPPED = "dropped"
+WOULD_DROP = "would_drop"
+
+
+class Tally:
+    """Sums of packets and of bytes by key."""
+
+    def __init__(self) -> None:
+        self.packets: Counter[Key] = Counter()
+        self.bytes: Counter[Key] = Counter()
+        self._last: dict[tuple[int, tuple[str, ...]], tuple[int, int]] = {}
+
+    def strict(self, index: int, pod: Pod, counts: Iterable[Seen]) -> None:
+        """What strict mode has counted at a link since the pod was enrolled there."""
+        for direction, reason, plaintext, packets, size in counts:
+            if packets:
+                key = (
+                    pod.namespace,
+                    pod.name,
+                    direction,
+                    reason,
+                    verdict(pod, direction, plaintext),
+                )
+                self._add(index, (direction, reason), key, packets, size)
+
+    def accounts(
+        self, pods: Mapping[int, Pod], entries: Iterable[tuple[int, str, str, str, int, int]]
+    ) -> None:
+        """The accounts of all links. Peers are added up: there may be any number of them."""
+        for index, peer, direction, kind, packets, size in entries:
+            pod = pods.get(index)
+            if pod is not None:
+                key = (pod.namespace, pod.name, direction, kind, "")
+                self._add(index, (peer, direction, kind), key, packets, size)
+
+    def keep(self, pods: Iterable[Pod], indexes: Iterable[int]) -> None:
+        """Forgets pods that are not among `pods`, and links that are not among `indexes`."""
+        names = {(pod.namespace, pod.name) for pod in pods}
+        for counter in (self.packets, self.bytes):
+            for key in [key for key in counter if key[:2] not in names]:
+                del counter[key]
+        kept = set(indexes)
+        self._last = {where: sums for where, sums in self._last.items() if where[0] in kept}
+
+    def _add(self, index: int, what: tuple[str, ...], key: Key, packets: int, size: int) -> None:
+        before = self._last.get((index, what), (0, 0))
+        # Less than before: the kernel had forgotten the entry and began anew.
+        if packets < before[0]:
+            before = (0, 0)
+        self._last[index, what] = (packets, size)
+        self.packets[key] += packets - before[0]
+        self.bytes[key] += size - before[1]
+
+
+def verdict(pod: Pod, direction: str, plaintext: bool) -> str:  # noqa: FBT001
+    """What became of packets of a reason that strict mode drops, or not."""
+    if not plaintext:
+        return PASSED
+    strict = pod.inbound == "strict" if direction == "to_pod" else pod.outbound == "meshOnly"
+    return DROPPED if strict else WOULD_DROP

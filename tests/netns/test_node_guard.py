@@ -1,0 +1,150 @@
+"""The guard of an uplink: a blast of handshakes nobody means is dropped, a meshed flow goes on."""
+
+import functools
+import random
+import socket
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+
+import pytest
+
+from lab import netns, plan
+from lab.node import Node
+from lab.state import State
+from netns.meshes import Echo, echoed, eventually, running
+from netns.sockets import in_pod
+from netns.witness import UDP, Witness
+
+STOQ = 14008
+BLAST = 5000
+SPOOFED_PORT = 4433
+CEILING = {
+    "STOQ_GUARD_MODE": "auto",
+    "STOQ_GUARD_CEILING_PER_SECOND": "20",
+    "STOQ_GUARD_CEILING_BURST": "100",
+}
+
+
+def initial(numbers: random.Random) -> bytes:
+    """The form of a client's first packet (RFC 9000, 17.2.2), 1,200 bytes of it noise."""
+    head = b"\xc0\0\0\0\x01\x08" + numbers.randbytes(8) + b"\0" + b"\0"
+    length = 1200 - len(head) - 2
+    return head + struct.pack("!H", 0x4000 | length) + numbers.randbytes(length)
+
+
+def spoofed(numbers: random.Random, target: plan.Pod) -> bytes:
+    """An IPv6 packet with it, from an address in nobody's network."""
+    payload = initial(numbers)
+    source = IPv6Address((0x2001_0DB8 << 96) | numbers.getrandbits(96)).packed
+    datagram = struct.pack("!HHHH", SPOOFED_PORT, STOQ, 8 + len(payload), 0xFFFF) + payload
+    return (
+        struct.pack("!IHBB", 6 << 28, len(datagram), UDP, 64)
+        + source
+        + target.ipv6.packed
+        + datagram
+    )
+
+
+def blast(attacker: plan.Pod, target: plan.Pod) -> None:
+    """Past the attacker's own stack, as fast as it can."""
+    hardware = in_pod(target.netns, lambda: _hardware("eth0"), uid=0)
+    numbers = random.Random(1)
+
+    def send() -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+            raw.bind(("eth0", 0))
+            head = hardware + _hardware("eth0") + b"\x86\xdd"
+            for _ in range(BLAST):
+                raw.send(head + spoofed(numbers, target))
+
+    in_pod(attacker.netns, send, uid=0)
+
+
+def _hardware(name: str) -> bytes:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as asking:
+        asking.bind((name, 0))
+        return bytes(asking.getsockname()[4])
+
+
+def initials(node: Node, *verdicts: str) -> float:
+    return sum(node.metric("stoq_node_guard_packets_total", verdict=one) for one in verdicts)
+
+
+def test_a_spoofed_blast_is_dropped_and_a_meshed_flow_goes_on() -> None:
+    with (
+        running("client", "server") as mesh,
+        Echo(mesh.pod("server")),
+        mesh.dial("client", "server") as connection,
+    ):
+        client, server = mesh.pod("client"), mesh.pod("server")
+        node = Node(mesh.layout, mesh.state)
+        node.list()
+        node.start({"STOQ_GUARD_INTERFACE": client.port, **CEILING})
+        labels = {"interface": client.port, "mode": "generic"}
+        assert node.metric("stoq_node_guard", **labels) == 1, "no native XDP on a veth"
+        assert echoed(connection)
+        with Witness(server.netns) as witness:
+            blast(client, server)
+            assert echoed(connection, b"x" * 200_000), "the flow that shares the link"
+            arrived = [p for p in witness.packets(0.3) if p.source_port == SPOOFED_PORT]
+        passed = initials(node, "initial")
+        assert passed + initials(node, "ceiling", "source_rate") >= BLAST
+        # What the ceiling lets pass: a burst, and its rate for as long as the blast took.
+        assert 50 <= len(arrived) <= 1000
+        assert eventually(lambda: mesh.reaches("client", "server"), 10)
+
+
+@pytest.fixture
+def laboratory() -> Iterator[tuple[plan.Plan, Node]]:
+    layout = plan.make(plan.new_run_id("n"), ["outside"])
+    state = State.create(layout.run, "test")
+    try:
+        netns.build(layout, state)
+        yield layout, Node(layout, state)
+    finally:
+        state.remove()
+
+
+def test_the_guard_follows_its_interface_and_goes_when_it_is_off(
+    laboratory: tuple[plan.Plan, Node],
+) -> None:
+    layout, node = laboratory
+    outside = layout.pod("outside")
+    node.list()
+    agent = node.start({"STOQ_GUARD_INTERFACE": outside.port, **CEILING})
+    netns.run_in(layout.fabric, ["ip", "link", "delete", outside.port])
+    assert eventually(lambda: node.metric("stoq_node_guard", mode="off") == 1)
+    far_end = ["peer", "name", "eth0", "netns", outside.netns]
+    netns.run_in(layout.fabric, ["ip", "link", "add", outside.port, "type", "veth", *far_end])
+    assert eventually(lambda: node.metric("stoq_node_guard", mode="generic") == 1)
+    links = node.bpffs / "stoq" / "links"
+    agent.stop()
+    assert len(list(links.iterdir())) == 1, "it outlives the agent"
+    node.start({"STOQ_GUARD_INTERFACE": outside.port, "STOQ_GUARD_MODE": "off"})
+    assert eventually(lambda: not list(links.iterdir()))
+
+
+def test_lists_of_sources_are_in_force_and_forgotten_when_they_change(
+    laboratory: tuple[plan.Plan, Node],
+) -> None:
+    layout, node = laboratory
+    outside = layout.pod("outside")
+    node.list()
+    payload = initial(random.Random(2))
+
+    def knock() -> None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as plain:
+            plain.sendto(payload, (str(layout.gateway6), STOQ))
+
+    def counted(verdict: str) -> bool:
+        return initials(node, verdict) == 1
+
+    network = str(layout.network6)
+    for listing, verdict in (("DENY", "denied"), ("ALLOW", "listed"), ("", "initial")):
+        lists = {f"STOQ_GUARD_{listing}": network} if listing else {}
+        mode = {"STOQ_GUARD_INTERFACE": outside.port, "STOQ_GUARD_MODE": "generic"}
+        agent = node.start({**mode, **lists})
+        in_pod(outside.netns, knock)
+        assert eventually(functools.partial(counted, verdict))
+        agent.stop()

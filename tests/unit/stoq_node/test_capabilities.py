@@ -1,0 +1,101 @@
+"""What a node can do follows from what was found on it, and each no has its reason."""
+
+from dataclasses import replace
+
+import pytest
+
+from stoq_node.capabilities import Facts, Uplink, decide, supported, version
+from stoq_node.uplink import modes
+
+CARD = Uplink("eth0", "ixgbe", "0000:00:05.0")
+GOOD = Facts(
+    release="6.12.0-amd64",
+    capabilities=1 << 39 | 1 << 12,
+    pins="/sys/fs/bpf/stoq",
+    filesystem="bpf",
+    refused={},
+    uplink=CARD,
+)
+ALL_REFUSED = dict.fromkeys(("tc_strict", "tc_account", "xdp_guard"), "EPERM")
+
+
+def reasons(**other: object) -> dict[str, str]:
+    return {one.name: one.reason for one in decide(replace(GOOD, **other))}  # type: ignore[arg-type]
+
+
+def test_a_node_that_has_everything_can_do_everything() -> None:
+    found = decide(GOOD)
+    assert [one.name for one in found] == ["pins", "strict", "account", "guard", "guard-native"]
+    assert all(one.supported and not one.reason for one in found)
+
+
+def test_an_older_kernel_has_the_guard_and_says_what_the_rest_needs() -> None:
+    found = reasons(release="5.19.3")
+    assert found["strict"] == found["account"]
+    assert found["strict"].startswith("kernel 5.19.3 is older than Linux 6.6")
+    assert found["guard"] == ""
+
+
+def test_the_guard_needs_frames_of_several_buffers() -> None:
+    assert reasons(release="5.15.0")["guard"].startswith("kernel 5.15.0 is older than Linux 5.18")
+
+
+@pytest.mark.parametrize(
+    ("bits", "lacks"),
+    [
+        (0, "CAP_BPF and CAP_NET_ADMIN"),
+        (1 << 39, "CAP_NET_ADMIN"),
+        (1 << 12, "CAP_BPF"),
+    ],
+)
+def test_missing_rights_are_named(bits: int, lacks: str) -> None:
+    found = reasons(capabilities=bits, refused=ALL_REFUSED)
+    assert found["strict"] == f"this process lacks {lacks}"
+
+
+def test_a_refusal_that_rights_do_not_explain_is_told_as_the_kernel_says_it() -> None:
+    found = reasons(capabilities=1 << 21 | 1 << 12, refused={"tc_strict": "the verifier: no"})
+    assert found["strict"] == "the verifier: no"
+    assert found["account"] == ""
+
+
+def test_without_a_bpffs_nothing_would_stay_in_force() -> None:
+    found = reasons(filesystem="tmpfs")
+    assert all("/sys/fs/bpf/stoq is on tmpfs, not on a bpffs" in why for why in found.values())
+
+
+def test_the_guard_needs_an_uplink_and_native_a_network_card() -> None:
+    found = reasons(uplink=None)
+    assert "STOQ_GUARD_INTERFACE" in found["guard"]
+    assert found["strict"] == ""
+    found = reasons(uplink=Uplink("veth1", "veth", ""))
+    assert found["guard"] == ""
+    assert found["guard-native"].startswith("veth1 is no network card but made of software (veth)")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "uplink", "tried"),
+    [
+        ("auto", CARD, ("native", "generic")),
+        ("auto", Uplink("veth1", "veth", ""), ("generic",)),
+        ("native", CARD, ("native",)),
+        ("generic", CARD, ("generic",)),
+        ("off", CARD, ()),
+        ("native", None, ()),
+    ],
+)
+def test_the_mode_follows_the_wish_and_the_capability(
+    wanted: str, uplink: Uplink | None, tried: tuple[str, ...]
+) -> None:
+    assert modes(wanted, decide(replace(GOOD, uplink=uplink))) == tried
+
+
+def test_what_is_on_no_list_is_not_supported() -> None:
+    assert supported(decide(GOOD), "strict")
+    assert not supported(decide(GOOD), "teleport")
+
+
+def test_releases_are_read_as_far_as_they_are_numbers() -> None:
+    assert version("6.18.44-fc") == (6, 18)
+    assert version("6.6") == (6, 6)
+    assert version("unknown") == (0, 0)
