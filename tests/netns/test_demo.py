@@ -39,7 +39,7 @@ def lab_root() -> Path:
 def test_it_prints_one_object_keeps_running_when_asked_and_goes_without_a_trace(
     lab_root: Path,
 ) -> None:
-    done = _demo(lab_root, "--json", "--keep", "--pods", "3", "--mtu", "9000")
+    done = _demo(lab_root, "--json", "--keep", "--ebpf", "--pods", "3", "--mtu", "9000")
     try:
         assert done.returncode == 0, done.stderr
         told: dict[str, Any] = json.loads(done.stdout)
@@ -47,6 +47,10 @@ def test_it_prints_one_object_keeps_running_when_asked_and_goes_without_a_trace(
         made = [name for name in _namespaces() if name.startswith(f"stoq-{told['run']}-")]
         assert len(made) == 7, "three pods, the control process, two bystanders, the fabric"
         assert told["plaintext_packets"] == 0
+        assert [check["name"] for check in told["checks"]][-2:] == [
+            "strict mode in the kernel",
+            "capture removed, sidecar and agent killed",
+        ]
         assert [check["name"] for check in told["checks"] if not check["ok"]] == []
         assert [pod["name"] for pod in told["pods"]] == ["server", "client", "client-2"]
         assert {c["round_trips"] for c in told["connections"]} == {1}

@@ -11,6 +11,7 @@ examples:
   hack/demo --keep                   leave it running, to try any program in the namespaces
   hack/demo --down                   remove what --keep left, and nothing else
   hack/demo --mtu 9000 --pods 4
+  hack/demo --ebpf                   and strict mode in the kernel, sidecar killed or not
 """
 
 
@@ -24,6 +25,7 @@ class Options:
     mtu: int = 1500
     pods: int = 2
     capture: str = "init"
+    ebpf: bool = False
 
 
 def _bounded(low: int, high: int, unit: str) -> type[int]:
@@ -58,5 +60,13 @@ def parse(arguments: Sequence[str]) -> Options:
         default="init",
         help="who programs nftables: stoq-init, or the control process as the broker",
     )
+    parser.add_argument(
+        "--ebpf",
+        action="store_true",
+        help="a node agent keeps the pods strict in the kernel (root, Linux 6.6)",
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.ebpf and chosen.capture == "node":
+        # It removes capture to show what holds without, and stoq-init alone can put it back.
+        parser.error("--ebpf needs --capture init")
     return Options(**vars(chosen))

@@ -12,6 +12,7 @@ from typing import Any
 
 from lab import apps, handshakes, netns, plan, sniff
 from lab.demo import connections, files, traffic
+from lab.demo.kernel import Kernel
 from lab.demo.options import Options
 from lab.demo.report import Check, PodReport, Report
 from lab.mesh import Mesh, MeshSettings
@@ -59,6 +60,7 @@ class Demonstration:
         """Everything; what it made is in `state`. Raises when the mesh does not come up."""
         self.progress(f"making {len(self.plan.pods)} network namespaces, MTU {self.plan.mtu}")
         netns.build(self.plan, self.state)
+        kernel = self._start_kernel()
         counting = self._capture("count", sniff.NOT_STOQ, sniff.HEAD_BYTES)
         whole = self._capture("full", "", sniff.WHOLE)
         with ThreadPoolExecutor(2) as pool:
@@ -82,6 +84,9 @@ class Demonstration:
         self.check(connections.suite_check(dialled))
         self.check(connections.identity_check(told, owners, STOQ_PORT))
         self.check(connections.round_trip_check(dialled))
+        if kernel is not None:
+            self.check(kernel.passed(self.pods))
+            self.check(kernel.holds(mesh, self.client, self.server))
         return Report(
             run=self.plan.run,
             mtu=self.plan.mtu,
@@ -101,6 +106,12 @@ class Demonstration:
         return sniff.Capture.start(
             self.state, name, self.plan.fabric, expression=expression, snapshot=snapshot
         )
+
+    def _start_kernel(self) -> Kernel | None:
+        if not self.options.ebpf:
+            return None
+        self.progress("starting the node agent: strict mode in the kernel")
+        return Kernel(self.plan, self.state, self.pods)
 
     def _start_mesh(self) -> Mesh:
         self.progress("starting the control process: registry and certificate authority")

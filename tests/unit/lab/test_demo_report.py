@@ -146,7 +146,10 @@ def test_every_packet_sized_piece_of_a_marked_file_holds_the_marker(tmp_path: An
     assert all(b"marker;" in content[at : at + 1200] for at in range(0, 10_000 - 1200, 1200))
 
 
-@pytest.mark.parametrize("arguments", [["--mtu", "1000"], ["--pods", "1"], ["--mtu", "x"], ["--x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--mtu", "1000"], ["--pods", "1"], ["--mtu", "x"], ["--x"], ["--ebpf", "--capture", "node"]],
+)
 def test_options_out_of_range_are_refused_by_value(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
