@@ -71,11 +71,17 @@ fn a_long_transfer_outlives_the_certificates_it_began_with() {
         }
         assert_eq!(sender.join().unwrap(), receiver.join().unwrap());
         assert!(renewals >= 4);
+        for (engine, peer) in [(&mesh.web, &mesh.db), (&mesh.db, &mesh.web)] {
+            let sent = engine.snapshot().counters.reauthentications_sent;
+            // One proof for all renewals that come while another is not answered yet.
+            assert!((3..=renewals).contains(&sent), "{sent} of {renewals}");
+            eventually("every proof has been accepted", || {
+                peer.snapshot().counters.reauthentications_accepted == sent
+            });
+        }
         for engine in [&mesh.web, &mesh.db] {
             let snapshot = engine.snapshot();
             assert_eq!(snapshot.counters.handshakes_completed, 1);
-            assert_eq!(snapshot.counters.reauthentications_sent, renewals);
-            assert_eq!(snapshot.counters.reauthentications_accepted, renewals);
             assert_eq!(snapshot.counters.reauthentications_refused, 0);
             assert_eq!(snapshot.connections_closed["expired"], 0);
         }
