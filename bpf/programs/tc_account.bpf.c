@@ -9,6 +9,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#define STOQ_CONTEXT struct __sk_buff
 #define STOQ_LOAD(ctx, at, to, size) bpf_skb_load_bytes(ctx, at, to, size)
 #define STOQ_LENGTH(ctx) (((struct __sk_buff *)(ctx))->len)
 #include <stoq/parse.h>
@@ -44,7 +45,7 @@ static __always_inline __u8 class_of(const struct stoq_packet *p, __u8 direction
 
 static __always_inline int count(struct __sk_buff *ctx, __u8 direction)
 {
-	struct stoq_packet p;
+	struct stoq_packet p = {};
 	struct stoq_account_key key = { .ifindex = ctx->ifindex, .direction = direction };
 	struct stoq_account add = { .packets = ctx->gso_segs ? ctx->gso_segs : 1 };
 

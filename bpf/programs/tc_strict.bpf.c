@@ -15,6 +15,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#define STOQ_CONTEXT struct __sk_buff
 #define STOQ_LOAD(ctx, at, to, size) bpf_skb_load_bytes(ctx, at, to, size)
 #define STOQ_LENGTH(ctx) (((struct __sk_buff *)(ctx))->len)
 #include <stoq/parse.h>
@@ -201,7 +202,7 @@ static __always_inline int by_flow(__u32 ifindex, __u8 direction, const struct s
 
 static __always_inline int classify(struct __sk_buff *ctx, const struct stoq_pod *pod, __u8 direction)
 {
-	struct stoq_packet p;
+	struct stoq_packet p = {};
 	__u32 ifindex = ctx->ifindex;
 	int parsed = stoq_parse(ctx, &p), reason;
 

@@ -12,6 +12,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#define STOQ_CONTEXT struct xdp_md
 #define STOQ_LOAD(ctx, at, to, size) bpf_xdp_load_bytes(ctx, at, to, size)
 #define STOQ_LENGTH(ctx) bpf_xdp_get_buff_len(ctx)
 #include <stoq/quic.h>
@@ -134,7 +135,7 @@ static __always_inline __u32 merged(void *ctx, const struct stoq_packet *p, __u3
 
 static __always_inline int judge(struct xdp_md *ctx)
 {
-	struct stoq_packet p;
+	struct stoq_packet p = {};
 	__u32 zero = 0, next;
 	int parsed = stoq_parse(ctx, &p);
 
