@@ -1,9 +1,12 @@
 """What benchmarks in a cluster of `hack/cluster` have in common."""
 
+import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 from benchlib import machine
+from benchlib.settings import Output
 from lab import command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -25,3 +28,21 @@ def about() -> dict[str, Any]:
     )
     revision = machine.revision(REPOSITORY)
     return {**machine.describe({}), "kubernetes": version, "stoq": revision}
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """The options that `Output` is made of."""
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="also write JSON and a Markdown page there"
+    )
+
+
+def show(output: Output, name: str, result: dict[str, Any], page: str) -> None:
+    """Prints one of them, and keeps both as `name` where a folder was named."""
+    text = json.dumps(result, indent=2)
+    print(text if output.json else page)
+    if output.folder is not None:
+        output.folder.mkdir(parents=True, exist_ok=True)
+        (output.folder / f"{name}.json").write_text(text + "\n")
+        (output.folder / f"{name}.md").write_text(page)

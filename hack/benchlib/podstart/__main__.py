@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -32,11 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         "results": {name: round(value, 4) for name, value in figures.items()},
     }
     text = page.page(chosen, figures, about)
-    print(json.dumps(result, indent=2) if output.json else text)
-    if output.folder is not None:
-        output.folder.mkdir(parents=True, exist_ok=True)
-        (output.folder / "pod-start.json").write_text(json.dumps(result, indent=2) + "\n")
-        (output.folder / "pod-start.md").write_text(text)
+    oncluster.show(output, "pod-start", result, text)
     return 0
 
 

@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchlib import oncluster
 from benchlib.errors import BenchError
-from benchlib.scale.settings import Output
+from benchlib.settings import Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
         "--seconds", type=float, default=default.seconds,
         help="of looking at idle sidecars (%(default)s)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="also write JSON and a Markdown page there"
-    )
+    oncluster.add_output(parser)
     given = parser.parse_args(arguments)
     if not 2 <= given.pods <= 200:
         raise BenchError(f"--pods: {given.pods} is outside 2 to 200")

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import json
 import signal
 import sys
 import tempfile
@@ -37,11 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         "results": {name: round(value, 6) for name, value in results.figures.items()},
     }
     text = page.page(chosen, results.figures, about)
-    print(json.dumps(found, indent=2) if output.json else text)
-    if output.folder is not None:
-        output.folder.mkdir(parents=True, exist_ok=True)
-        (output.folder / "scale.json").write_text(json.dumps(found, indent=2) + "\n")
-        (output.folder / "scale.md").write_text(text)
+    oncluster.show(output, "scale", found, text)
     return 0
 
 

@@ -3,9 +3,10 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from benchlib import oncluster
 from benchlib.errors import BenchError
+from benchlib.settings import Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,6 @@ class Settings:
     pods: int = 1000  # created as a dry run, for the webhook
     seconds: float = 20.0  # of looking at an operator that has nothing to do
     smoke: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """How results are shown and kept."""
-
-    json: bool
-    folder: Path | None
 
 
 def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
@@ -59,10 +52,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
         "--seconds", type=float, default=default.seconds,
         help="of looking at an operator that has nothing to do (%(default)s)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="also write JSON and a Markdown page there"
-    )
+    oncluster.add_output(parser)
     parser.add_argument(
         "--smoke", action="store_true", help="in miniature, within seconds: does it run"
     )
