@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use aya::maps::PerCpuHashMap;
 
 use crate::address::unmapped;
-use crate::attach::{Attached, Hook};
+use crate::attach::Attached;
 use crate::error::Error;
 use crate::load::Loaded;
 use crate::maps::at;
@@ -57,16 +57,7 @@ impl Account {
     /// # Errors
     /// As the variants of [`Error`] say.
     pub fn attach(&mut self, ifindex: u32) -> Result<Attached, Error> {
-        self.0.attach(
-            program(Direction::ToPod),
-            ifindex,
-            Hook::Tc(Direction::ToPod),
-        )?;
-        self.0.attach(
-            program(Direction::FromPod),
-            ifindex,
-            Hook::Tc(Direction::FromPod),
-        )
+        self.0.attach_both(program, ifindex)
     }
 
     /// Detaches both; false if none was there.
@@ -74,8 +65,7 @@ impl Account {
     /// # Errors
     /// [`Error::Pins`] if a pin cannot be removed.
     pub fn detach(&self, ifindex: u32) -> Result<bool, Error> {
-        let to_pod = self.0.detach(program(Direction::ToPod), ifindex)?;
-        Ok(self.0.detach(program(Direction::FromPod), ifindex)? || to_pod)
+        self.0.detach_both(program, ifindex)
     }
 
     /// Forgets the pinned maps of other versions, once all links run this one.

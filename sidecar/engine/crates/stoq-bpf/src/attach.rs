@@ -42,6 +42,9 @@ pub(crate) enum Hook {
     Tc(Direction),
 }
 
+/// Names the program of a direction.
+pub(crate) type ByDirection = fn(Direction) -> &'static str;
+
 impl Loaded {
     /// Attaches `program` to an interface, or takes over the link of an earlier one.
     ///
@@ -84,6 +87,29 @@ impl Loaded {
             Some(pins) => unpin(&pins.link(name, ifindex)),
             None => Ok(false),
         }
+    }
+
+    /// Attaches the programs of both directions to the host's end of a pod's link.
+    ///
+    /// # Errors
+    /// As [`Self::attach`].
+    pub(crate) fn attach_both(
+        &mut self,
+        program: ByDirection,
+        ifindex: u32,
+    ) -> Result<Attached, Error> {
+        let (to_pod, from_pod) = (Direction::ToPod, Direction::FromPod);
+        self.attach(program(to_pod), ifindex, Hook::Tc(to_pod))?;
+        self.attach(program(from_pod), ifindex, Hook::Tc(from_pod))
+    }
+
+    /// Detaches both; false if none was attached.
+    ///
+    /// # Errors
+    /// As [`Self::detach`].
+    pub(crate) fn detach_both(&self, program: ByDirection, ifindex: u32) -> Result<bool, Error> {
+        let to_pod = self.detach(program(Direction::ToPod), ifindex)?;
+        Ok(self.detach(program(Direction::FromPod), ifindex)? || to_pod)
     }
 }
 

@@ -3,7 +3,7 @@
 use aya::maps::{HashMap, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use aya::util::nr_cpus;
 
-use crate::attach::{Attached, Hook};
+use crate::attach::Attached;
 use crate::error::Error;
 use crate::load::Loaded;
 use crate::maps::{at, found, sum};
@@ -64,16 +64,7 @@ impl Strict {
     /// # Errors
     /// As the variants of [`Error`] say.
     pub fn attach(&mut self, ifindex: u32) -> Result<Attached, Error> {
-        self.0.attach(
-            program(Direction::ToPod),
-            ifindex,
-            Hook::Tc(Direction::ToPod),
-        )?;
-        self.0.attach(
-            program(Direction::FromPod),
-            ifindex,
-            Hook::Tc(Direction::FromPod),
-        )
+        self.0.attach_both(program, ifindex)
     }
 
     /// Detaches both within moments, which opens the pod; false if none was there.
@@ -81,8 +72,7 @@ impl Strict {
     /// # Errors
     /// [`Error::Pins`] if a pin cannot be removed.
     pub fn detach(&self, ifindex: u32) -> Result<bool, Error> {
-        let to_pod = self.0.detach(program(Direction::ToPod), ifindex)?;
-        Ok(self.0.detach(program(Direction::FromPod), ifindex)? || to_pod)
+        self.0.detach_both(program, ifindex)
     }
 
     /// Forgets the pinned maps of other versions, once all links run this one.
