@@ -1,35 +1,17 @@
 //! What `docs/vectors` says of bytes on the wire, read and written.
 
-use std::net::SocketAddr;
-use std::path::Path;
+#[path = "../../../testing/vectors.rs"]
+mod read;
 
+use std::net::SocketAddr;
+
+use read::{bytes, cases, vectors};
 use serde_json::Value;
 use stoq_wire::code::{ConnectionCode, StreamCode};
 use stoq_wire::control::{Reauthentication, Role, signed_content};
 use stoq_wire::head::{FlowId, StreamHead, StreamKind};
 use stoq_wire::parameters::StoqParameters;
 use stoq_wire::varint;
-
-fn vectors(file: &str) -> Value {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../docs/vectors");
-    let text = std::fs::read_to_string(folder.join(file)).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
-/// The cases of a file under one heading; there is always one at least.
-fn cases(document: &Value, under: &str) -> Vec<Value> {
-    let found = document[under].as_array().unwrap();
-    assert!(!found.is_empty(), "no case under {under}");
-    found.clone()
-}
-
-fn bytes(value: &Value) -> Vec<u8> {
-    let text = value.as_str().unwrap();
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
-}
 
 fn optional(value: &Value) -> Option<Vec<u8>> {
     (!value.is_null()).then(|| bytes(value))

@@ -1,6 +1,8 @@
 //! What `docs/vectors` says of certificates, asked of the gate, and of handshakes.
 
-use std::path::Path;
+#[path = "../../../../testing/vectors.rs"]
+mod read;
+
 use std::sync::Arc;
 
 use quinn_proto::TransportError;
@@ -15,28 +17,9 @@ use stoq_core::key::HybridKey;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::tls::{ServerRole, TlsContext, TlsSettings};
 
+use self::read::{bytes, cases, vectors};
 use crate::mesh::{Mesh, id, today};
 use crate::pair::{SERVER, quic_parameters};
-
-fn vectors(file: &str) -> Value {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../docs/vectors");
-    let text = std::fs::read_to_string(folder.join(file)).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
-
-fn cases(document: &Value, under: &str) -> Vec<Value> {
-    let found = document[under].as_array().unwrap();
-    assert!(!found.is_empty(), "no case under {under}");
-    found.clone()
-}
-
-fn bytes(value: &Value) -> Vec<u8> {
-    let text = value.as_str().unwrap();
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
-}
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
