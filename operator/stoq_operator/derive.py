@@ -16,6 +16,7 @@ from stoq.records.policy import TransportPolicy, effective
 from stoq.records.workload import Workload
 from stoq.registry import MeshEntry, ServiceEntry, WorkloadEntry
 from stoq_operator.access import rules_for
+from stoq_operator.adaptation import overruled, rule
 from stoq_operator.memo import Memo
 from stoq_operator.problem import Problem
 from stoq_operator.services import service_entries
@@ -75,6 +76,7 @@ def derive(
             pods[uid].metadata.labels,
         )
         meshes[uid] = memo.get(("mesh of", uid), inputs, partial(mesh_entry, *inputs))
+    problems.update(overruled(transport, pods.values()))
     return Derived(workloads, services, meshes, problems)
 
 
@@ -95,6 +97,7 @@ def mesh_entry(
         exempt_sources=found.exempt_sources,
         probe_ports=found.probe_ports,
         ipv6_only=found.ipv6_only,
+        adaptation=rule(found.adapting),
         access=rules_for(access, labels),
         own=own,
     )

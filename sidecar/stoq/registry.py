@@ -108,6 +108,27 @@ class AccessRule(msgspec.Struct, frozen=True, kw_only=True):
     """Ranges of destination ports, both ends included; empty: all ports."""
 
 
+class AdaptationRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the watching workload's connections adapt; what is None is as its own settings say.
+
+    Names are plain text: a later release may know more of them than the workload does.
+    """
+
+    policy: str
+    """`<namespace>/<name>` of the TransportPolicy, for people."""
+    dry_run: bool | None = None
+    tier: str | None = None
+    min_tier: str | None = None
+    max_tier: str | None = None
+    congestion: str | None = None
+    max_rate: int | None = None
+    """Bits per second of one connection."""
+    receive_window_most: int | None = None
+    """Bytes."""
+    send_window_most: int | None = None
+    """Bytes."""
+
+
 class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for the watching workload, policies of its namespace included."""
 
@@ -123,6 +144,8 @@ class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Who may connect to it; empty: every meshed workload."""
     ipv6_only: bool = False
     """IPv4 is refused."""
+    adaptation: AdaptationRule | None = None
+    """How its connections adapt; None: as its own settings say."""
     own: WorkloadEntry | None = None
     """The watcher itself; `None` for a watcher that named no workload."""
 

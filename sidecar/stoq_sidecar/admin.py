@@ -33,8 +33,11 @@ class Actions:
     connections: Callable[[], Any]
     path: Callable[[str], Awaitable[PathReport]]
     """Tries the way to the meshed pod at an address. Raises ValueError."""
+    adaptation: Callable[[], Any]
+    """How connections adapt: policy, pins by hand, and what holds."""
     adapt: Callable[[str, str], None]
-    """Pins the tier and the congestion controller, each empty: as set. Raises ValueError."""
+    """Pins the tier and the congestion controller, each empty: as settings and policy say. Raises
+    ValueError."""
     adapt_now: Callable[[], None]
     level: Callable[[], str]
     set_level: Callable[[str], None]
@@ -57,21 +60,6 @@ def routes(actions: Actions) -> Routes:
         except ValueError as error:
             return plain(f"{error}: GET /path?address=<address of a pod>", HTTPStatus.BAD_REQUEST)
 
-    async def adapt(request: Request) -> Response:
-        tier, congestion = (request.query.get(name, "") for name in ("tier", "congestion"))
-        try:
-            actions.adapt(tier, congestion)
-        except ValueError as error:
-            return plain(
-                f"{error}: POST /adapt?tier=<tier>&congestion=<controller>, each may be left out",
-                HTTPStatus.BAD_REQUEST,
-            )
-        return _json({"tier": tier, "congestion": congestion})
-
-    async def adapt_now(_: Request) -> Response:
-        actions.adapt_now()
-        return _json({})
-
     async def level(_: Request) -> Response:
         return plain(actions.level())
 
@@ -93,13 +81,38 @@ def routes(actions: Actions) -> Routes:
         ("GET", "/config"): config,
         ("GET", "/connections"): connections,
         ("GET", "/path"): path,
-        ("POST", "/adapt"): adapt,
-        ("POST", "/adapt-now"): adapt_now,
         ("GET", "/log-level"): level,
         ("POST", "/log-level"): set_level,
         ("POST", "/drain"): drain,
     }
+    pages |= _adaptation(actions)
     return {key: _loopback_only(handler) for key, handler in pages.items()}
+
+
+def _adaptation(actions: Actions) -> dict[tuple[str, str], Handler]:
+    async def adaptation(_: Request) -> Response:
+        return _json(actions.adaptation())
+
+    async def adapt(request: Request) -> Response:
+        tier, congestion = (request.query.get(name, "") for name in ("tier", "congestion"))
+        try:
+            actions.adapt(tier, congestion)
+        except ValueError as error:
+            return plain(
+                f"{error}: POST /adapt?tier=<tier>&congestion=<controller>, each may be left out",
+                HTTPStatus.BAD_REQUEST,
+            )
+        return _json({"tier": tier, "congestion": congestion})
+
+    async def adapt_now(_: Request) -> Response:
+        actions.adapt_now()
+        return _json({})
+
+    return {
+        ("GET", "/adapt"): adaptation,
+        ("POST", "/adapt"): adapt,
+        ("POST", "/adapt-now"): adapt_now,
+    }
 
 
 def _loopback_only(handler: Handler) -> Handler:

@@ -14,8 +14,9 @@ from stoq.engine import Engine, HybridKey, Snapshot, TlsContext
 from stoq.pem import certificates
 from stoq.registry import RegistryState, TrustEntry
 from stoq.settings.kinds import join_host_and_port, split_host_and_port
+from stoq_sidecar.adaptation import Adaptation
 from stoq_sidecar.ca_client import SigningError, read_token
-from stoq_sidecar.engine_settings import Surroundings, adapt, engine_settings
+from stoq_sidecar.engine_settings import Surroundings, engine_settings
 from stoq_sidecar.identity import reset_secret
 from stoq_sidecar.settings import Settings
 from stoq_sidecar.table import Pod, table
@@ -40,6 +41,8 @@ class DataPlane:
             reset_secret=_reset_secret(settings),
         )
         self.engine = Engine(engine_settings(settings, around), self._tls)
+        window = settings.data.connection_window
+        self.adaptation = Adaptation(self.engine, settings.adapt, window)
 
     def trust_bundle(self) -> None:
         """Trusts the roots in the bundle file too, until the registry says whom to trust.
@@ -91,6 +94,7 @@ class DataPlane:
             self._trust = state.trust
             self.engine.reauthorise()
         self.engine.set_table(table(state, self._pod))
+        self.adaptation.follow(state.mesh.adaptation)
 
     def _set_trust(self, trust: TrustEntry) -> None:
         self._tls.set_trust(
@@ -112,13 +116,6 @@ class DataPlane:
         """Connections with what was negotiated, as plain data."""
         found: list[dict[str, Any]] = msgspec.to_builtins(self.engine.connections())
         return found
-
-    def adapt(self, tier: str, congestion: str) -> None:
-        """Pins tier and congestion controller of all connections; empty: as the settings say.
-        Raises ValueError naming what cannot be.
-        """
-        given = self._settings.adapt
-        self.engine.set_adaptation(adapt(given, tier=tier, congestion=congestion))
 
     def set_level(self, level: str) -> None:
         """Changes the engine's log level."""

@@ -1,7 +1,7 @@
 """The engine's settings from the sidecar's. Pure."""
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import cast
 
 from msgspec import UNSET
 
@@ -9,15 +9,13 @@ from stoq import constants
 from stoq.broker.client import Sockets
 from stoq.engine.settings import (
     AccessLog,
-    Adapt,
-    AdaptMode,
     EngineSettings,
     Listener,
     LogLevel,
     Pool,
     Transport,
 )
-from stoq_sidecar.settings import Adapt as AdaptOptions
+from stoq_sidecar import adaptation
 from stoq_sidecar.settings import Settings
 
 
@@ -66,31 +64,9 @@ def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
             # Three pings within the time after which silence means death.
             keep_alive_ms=round(settings.data.idle_seconds * 1000 / 3),
         ),
-        adapt=adapt(settings.adapt),
+        adapt=adaptation.from_settings(settings.adapt),
         pool=Pool(idle_ms=round(settings.data.pool_idle_seconds * 1000)),
         access_log=cast("AccessLog", settings.log.access),
         log_level=cast("LogLevel", settings.log.level),
         qlog_dir=settings.data.qlog_dir or None,
-    )
-
-
-LEAST_WINDOW: Final = 12_000
-"""Bytes: the engine takes no less."""
-
-
-def adapt(given: AdaptOptions, *, tier: str = "", congestion: str = "") -> Adapt:
-    """Adaptation as it is set, or with other pins than are set."""
-
-    def up_to(most: int) -> tuple[int, int] | None:
-        return (min(LEAST_WINDOW, most), most) if most else None
-
-    return Adapt(
-        mode=cast("AdaptMode", given.mode),
-        tier=tier or given.tier or None,
-        min_tier=given.min_tier or None,
-        max_tier=given.max_tier or None,
-        congestion=congestion or given.congestion or None,
-        max_rate=given.max_rate or None,
-        receive_window=up_to(given.receive_window_most),
-        send_window=up_to(given.send_window_most),
     )

@@ -86,3 +86,17 @@ def test_an_access_policy_admits_whom_it_names_and_nobody_else(shop: Cluster) ->
     shop.apply(policy("AccessPolicy", "door", action="allow", rules=rules))
     eventually(lambda: refused(shop, "other", "http://door/"))
     assert shop.fetch("friend", "http://door/") == "come in"
+
+
+def test_adaptation_that_makes_no_sense_is_refused_with_the_field(shop: Cluster) -> None:
+    for wanted, said in (
+        ({"tier": "fast"}, 'adaptation.tier: Unsupported value: "fast": supported values: "slow"'),
+        ({"congestion": "vegas"}, 'adaptation.congestion: Unsupported value: "vegas"'),
+        (
+            {"minTier": "enterprise", "maxTier": "home"},
+            "minTier 'enterprise' is better than maxTier 'home'; the order is slow, home",
+        ),
+        ({"tier": "home", "minTier": "slow"}, "tier 'home' pins the tier: leave out minTier"),
+    ):
+        with pytest.raises(Failed, match=said):
+            shop.apply(policy("TransportPolicy", "nonsense", adaptation=wanted))

@@ -1,4 +1,4 @@
-"""`stoqctl adapt`: how connections have adapted to their paths, and pins for them."""
+"""`stoqctl adapt`: how connections have adapted to their paths, what binds them, and pins."""
 
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -40,7 +40,7 @@ Congestion = Annotated[
     ),
 ]
 
-Unpin = Annotated[bool, typer.Option("--unpin", help="Adapt as the settings say again.")]
+Unpin = Annotated[bool, typer.Option("--unpin", help="Adapt as policy and settings say again.")]
 
 Now = Annotated[bool, typer.Option("--now", help="Have every path judged anew, at once.")]
 
@@ -60,8 +60,8 @@ def run(
 ) -> None:
     """Show how a pod's connections have adapted to their paths; or pin a tier or a controller.
 
-    A pin holds for all connections of the pod until --unpin or a restart of its sidecar. --json
-    has all inputs, and the last decisions with their causes.
+    A pin holds for all connections of the pod until --unpin or a restart of its sidecar, within
+    what a TransportPolicy says. --json has all inputs, and the last decisions with their causes.
     """
     if unpin and (tier or congestion):
         raise StoqctlError("--unpin takes pins away: leave out --tier and --congestion")
@@ -70,9 +70,12 @@ def run(
     )
     _tell(pages, tier=tier, congestion=congestion, unpin=unpin, now=now)
     found = [_shown(item) for item in pages.get("/connections") if item.get("adaptation")]
+    binding = _binding(pages)
     if as_json:
-        print_json({"connections": found})
+        print_json({"adaptation": binding, "connections": found})
         return
+    if binding is not None:
+        console().print(_bounds(binding))
     if not found:
         console().print("no STOQ connection adapts: there is none, or STOQ_ADAPT_MODE is off")
         return
@@ -84,6 +87,41 @@ def _tell(pages: Pages, *, tier: str, congestion: str, unpin: bool, now: bool) -
         pages.post("/adapt?" + urlencode({"tier": tier, "congestion": congestion}))
     if now:
         pages.post("/adapt-now")
+
+
+def _binding(pages: Pages) -> Any:
+    """Policy, pins and what holds; None for a sidecar of a release that does not tell."""
+    try:
+        return pages.get("/adapt")
+    except StoqctlError:
+        return None
+
+
+def _bounds(binding: dict[str, Any]) -> str:
+    """What binds all connections, in one line for the policy and one for pins by hand."""
+    policy = dict(binding["policy"] or {})
+    name = policy.pop("policy", "")
+    lines = [f"policy: {name} ({_words(policy)})" if name else "policy: none"]
+    if pins := _words(binding["pins"]):
+        lines.append(f"pinned by hand: {pins}")
+    lines.append(f"in force: {_words(binding['binds'])}")
+    return "\n".join(lines)
+
+
+def _words(fields: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {_value(value)}"
+        for name, value in fields.items()
+        if value not in (None, "")
+    )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{value[0]:,} to {value[1]:,}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _shown(item: dict[str, Any]) -> dict[str, Any]:

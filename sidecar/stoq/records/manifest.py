@@ -101,12 +101,22 @@ def _explained(manifest: object, type_: type[AnyRecord], text: str) -> RecordErr
 
 
 def _choices(type_: type[AnyRecord], path: str) -> list[str]:
-    """The texts allowed for a field of the spec; empty when it is no choice."""
-    spec = get_type_hints(type_)["spec"]
-    for field in msgspec.structs.fields(spec):
-        if f"spec.{field.encode_name}" == path:
-            return [value for value in _literals(field.type) if isinstance(value, str)]
-    return []
+    """The texts allowed for a field; empty when it is no choice."""
+    found: object = type_
+    for step in steps(path):
+        found = None if isinstance(step, int) else _field(found, step)
+    return [value for value in _literals(found) if isinstance(value, str)]
+
+
+def _field(type_: object, name: str) -> object:
+    """The type of a field of the struct that `type_` is, or may be; None: there is none."""
+    for part in (type_, *get_args(type_)):
+        if isinstance(part, type) and issubclass(part, msgspec.Struct):
+            hints = get_type_hints(part, include_extras=True)
+            for field in msgspec.structs.fields(part):
+                if field.encode_name == name:
+                    return hints[field.name]
+    return None
 
 
 def _literals(type_: object) -> list[object]:

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 import msgspec
 
 from stoq.records import checks
+from stoq.records.adaptation import Adaptation
 from stoq.records.mesh import Inbound, MeshConfigSpec, Outbound
 from stoq.records.meta import Record, Selector, Spec
 
@@ -20,6 +21,8 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
     exempt_sources: tuple[str, ...] | None = None
     probe_ports: tuple[int, ...] | None = None
     ipv6_only: bool | None = None
+    adaptation: Adaptation | None = None
+    """Holds as a whole: it is not put together from several policies."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; networks become canonical."""
@@ -27,6 +30,8 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
             self.selector.check("spec.selector")
         for index, port in enumerate(self.probe_ports or ()):
             checks.port(f"spec.probePorts[{index}]", port)
+        if self.adaptation is not None:
+            self.adaptation.check("spec.adaptation")
         if self.exempt_sources is None:
             return self
         return msgspec.structs.replace(
@@ -45,6 +50,13 @@ class TransportPolicy(Record, frozen=True, kw_only=True):
 
     spec: TransportPolicySpec
 
+    def selects(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Whether it is for a workload of that namespace with these labels."""
+        selector = self.spec.selector
+        return self.metadata.namespace == namespace and (
+            selector is None or selector.selects(labels)
+        )
+
 
 class Effective(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for one workload."""
@@ -54,6 +66,8 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     exempt_sources: tuple[str, ...]
     probe_ports: tuple[int, ...]
     ipv6_only: bool
+    adapting: TransportPolicy | None
+    """The policy whose `adaptation` holds."""
 
 
 def effective(
@@ -67,12 +81,7 @@ def effective(
     A policy with a selector wins over one without; among equals the first by name wins, so that
     adding a policy never depends on the order in which files or objects arrive.
     """
-    chosen = [
-        policy
-        for policy in policies
-        if policy.metadata.namespace == namespace
-        and (policy.spec.selector is None or policy.spec.selector.selects(labels))
-    ]
+    chosen = [policy for policy in policies if policy.selects(namespace, labels)]
     chosen.sort(key=lambda policy: (policy.spec.selector is None, policy.metadata.name))
     specs = [policy.spec for policy in chosen]
     return Effective(
@@ -85,4 +94,5 @@ def effective(
             (s.probe_ports for s in specs if s.probe_ports is not None), mesh.probe_ports
         ),
         ipv6_only=next((s.ipv6_only for s in specs if s.ipv6_only is not None), mesh.ipv6_only),
+        adapting=next((p for p in chosen if p.spec.adaptation is not None), None),
     )

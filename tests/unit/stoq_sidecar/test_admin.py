@@ -44,6 +44,7 @@ class Sidecar:
             config=lambda: {"pod": {"name": "web-0"}},
             connections=lambda: [{"peer": "spiffe://td/ns/shop/sa/db"}],
             path=self.path,
+            adaptation=lambda: {"policy": None, "pins": self.pins},
             adapt=self.adapt,
             adapt_now=self.adapt_now,
             level=lambda: self.level,
@@ -105,6 +106,8 @@ async def test_tier_and_controller_are_pinned_and_let_go(port: int, sidecar: Sid
     assert status == 400
     assert "adapt.tier: no tier is called 'fast': POST /adapt?tier=" in body
     assert (await ask(port, "POST /adapt-now"))[0] == 200
+    status, body = await ask(port, "GET /adapt")
+    assert (status, json.loads(body)) == (200, {"policy": None, "pins": ["", ""]})
     assert sidecar.judged == 1
 
 

@@ -39,6 +39,15 @@ ADAPTATION: dict[str, Any] = {
     ],
 }  # fmt: skip
 
+BINDING = {
+    "policy": {"policy": "shop/wan", "max_tier": "standard", "max_rate": 200_000_000,
+               "dry_run": False},
+    "pins": {"tier": "home", "congestion": ""},
+    "binds": {"mode": "on", "tier": "home", "min_tier": None, "max_tier": "standard",
+              "congestion": None, "max_rate": 200_000_000, "receive_window": None,
+              "send_window": [12_000, 70_000]},
+}  # fmt: skip
+
 CONNECTION = {
     "state": "established", "spiffe_id": "spiffe://example.org/ns/shop/sa/db",
     "remote": "[fd00::3]:14008", "key_exchange": "X25519MLKEM768",
@@ -94,6 +103,8 @@ class Sidecar(threading.Thread):
 
     async def serve(self):
         async def page(request):
+            if request.path not in self.pages:
+                return plain("no such page", HTTPStatus.NOT_FOUND)
             return Response(json.dumps(self.pages[request.path]).encode())
 
         async def junk(_request):
@@ -112,7 +123,7 @@ class Sidecar(threading.Thread):
             return Response(b"{}")
 
         routes = {("POST", "/adapt"): adapt, ("POST", "/adapt-now"): adapt}
-        routes |= {("GET", name): page for name in ("/config", "/connections")}
+        routes |= {("GET", name): page for name in ("/adapt", "/config", "/connections")}
         routes |= {("GET", "/path"): path, ("GET", "/junk"): junk}
         await HttpServer("sidecar", routes).serve([self.listener])
 

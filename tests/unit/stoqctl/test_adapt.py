@@ -2,7 +2,7 @@
 
 import json
 
-from unit.stoqctl.conftest import ADAPTATION, CONNECTION
+from unit.stoqctl.conftest import ADAPTATION, BINDING, CONNECTION
 
 
 def test_tier_inputs_and_the_last_change_are_shown(sidecar, stoqctl):
@@ -60,3 +60,24 @@ def test_a_pin_that_cannot_be_is_refused(sidecar, stoqctl):
     assert "no tier is called 'fast'" in text
     status, text = stoqctl("adapt", "--admin", sidecar.url, "--unpin", "--tier", "home")
     assert (status, "leave out --tier" in text) == (1, True)
+
+
+def test_the_policy_that_binds_and_pins_by_hand_are_shown(sidecar, stoqctl):
+    sidecar.pages["/adapt"] = BINDING
+    _, text = stoqctl("adapt", "--admin", sidecar.url)
+    assert "policy: shop/wan (max tier standard, max rate 200,000,000, dry run no)" in text
+    assert "pinned by hand: tier home" in text
+    assert "in force: mode on, tier home, max tier standard" in text
+    assert "send window 12,000 to 70,000" in text
+    assert (
+        json.loads(stoqctl("adapt", "--admin", sidecar.url, "--json")[1])["adaptation"] == BINDING
+    )
+    sidecar.pages["/adapt"] = BINDING | {"policy": None, "pins": {"tier": "", "congestion": ""}}
+    _, text = stoqctl("adapt", "--admin", sidecar.url)
+    assert "policy: none" in text
+    assert "pinned by hand" not in text
+
+
+def test_a_sidecar_of_the_release_before_tells_no_policy_and_the_rest_is_shown(sidecar, stoqctl):
+    status, text = stoqctl("adapt", "--admin", sidecar.url)
+    assert (status, "policy:" in text, "standard (75%)" in text) == (0, False, True)

@@ -1,0 +1,118 @@
+"""A TransportPolicy pins and bounds connections that run: nothing is restarted, no byte is lost."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from netns.meshes import PORT, Echo, Running, eventually, running
+
+SECONDS = 1.0
+"""From the file to the connection."""
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[Running]:
+    with running("client", "server") as made, Echo(made.pod("server")):
+        assert made.reaches("client", "server")
+        yield made
+
+
+class Transfer:
+    """Sends over one connection until it is ended, and checks what comes back."""
+
+    def __init__(self, mesh: Running) -> None:
+        self._connection = mesh.dial("client", "server", PORT)
+        self._connection.settimeout(20)
+        self._ended = threading.Event()
+        self._sent, self._received = hashlib.sha256(), hashlib.sha256()
+        self.bytes = [0, 0]
+        self._threads = [threading.Thread(target=one) for one in (self._send, self._receive)]
+        for thread in self._threads:
+            thread.start()
+
+    def _send(self) -> None:
+        number = 0
+        while not self._ended.is_set():
+            block = number.to_bytes(8) * 2048
+            self._connection.sendall(block)
+            self._sent.update(block)
+            self.bytes[0] += len(block)
+            number += 1
+        self._connection.shutdown(1)
+
+    def _receive(self) -> None:
+        while block := self._connection.recv(1 << 16):
+            self._received.update(block)
+            self.bytes[1] += len(block)
+
+    def end(self) -> bool:
+        """Whether everything came back as it was sent."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(30)
+        self._connection.close()
+        return self._sent.digest() == self._received.digest() and self.bytes[0] == self.bytes[1]
+
+
+def adaptation(mesh: Running) -> dict[str, Any]:
+    (found,) = [
+        c["adaptation"]
+        for c in mesh.admin("client", "/connections")
+        if c["spiffe_id"] == "spiffe://stoq.test/ns/demo/sa/server"
+    ]
+    return cast("dict[str, Any]", found)
+
+
+def holds(mesh: Running, tier: str, congestion: str) -> bool:
+    """Whether it does, soon."""
+    return eventually(
+        lambda: (adaptation(mesh)["tier"], adaptation(mesh)["congestion"]) == (tier, congestion),
+        SECONDS,
+    )
+
+
+def test_a_policy_is_followed_within_a_second_while_bytes_run(mesh: Running) -> None:
+    transfer = Transfer(mesh)
+    pinned = {"adaptation": {"tier": "home", "congestion": "newreno", "maxRate": 400_000_000}}
+    file = mesh.mesh.write("TransportPolicy", "pinned", pinned)
+    assert holds(mesh, "home", "newreno"), adaptation(mesh)
+    binding = mesh.admin("client", "/adapt")
+    assert binding["policy"] == {
+        "policy": "demo/pinned", "tier": "home", "congestion": "newreno", "max_rate": 400_000_000,
+    }  # fmt: skip
+    mesh.mesh.write("TransportPolicy", "pinned", {"adaptation": {"tier": "slow"}})
+    assert holds(mesh, "slow", "bbr3"), adaptation(mesh)
+    moved = transfer.bytes[1]
+    time.sleep(0.2)
+    assert transfer.bytes[1] > moved
+    file.unlink()
+    assert eventually(lambda: mesh.admin("client", "/adapt")["policy"] is None, SECONDS)
+    assert transfer.end(), transfer.bytes
+    assert any(change["cause"] == "policy" for change in adaptation(mesh)["changes"])
+
+
+def test_a_new_connection_begins_as_the_policy_says_and_a_pin_by_hand_yields(mesh: Running) -> None:
+    file = mesh.mesh.write("TransportPolicy", "wan", {"adaptation": {"congestion": "bbr3"}})
+    assert eventually(lambda: mesh.admin("client", "/adapt")["policy"] is not None, SECONDS)
+    assert mesh.reaches("client", "server")
+    assert adaptation(mesh)["congestion"] == "bbr3"
+    url = "http://[::1]:14000/adapt"
+    status, text = mesh.page("client", f"{url}?congestion=cubic", "-X", "POST")
+    assert status == 400
+    assert "congestion cubic: TransportPolicy demo/wan pins bbr3" in text
+    file.unlink()
+
+
+def test_a_policy_for_other_pods_changes_nothing(mesh: Running) -> None:
+    assert eventually(lambda: mesh.admin("client", "/adapt")["policy"] is None, SECONDS)
+    other = {"selector": {"matchLabels": {"app": "elsewhere"}}, "adaptation": {"tier": "slow"}}
+    file = mesh.mesh.write("TransportPolicy", "other", other)
+    strict = mesh.mesh.write("TransportPolicy", "here", {"adaptation": {"maxTier": "enterprise"}})
+    assert eventually(lambda: mesh.admin("client", "/adapt")["policy"] is not None, SECONDS)
+    assert mesh.admin("client", "/adapt")["policy"]["policy"] == "demo/here"
+    file.unlink()
+    strict.unlink()
