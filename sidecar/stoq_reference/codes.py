@@ -15,6 +15,7 @@ class ConnectionCode(IntEnum):
     OVERLOADED = 0x06
     INTERNAL = 0x07
     DRAINING = 0x08
+    BAD_TOKEN = 0x09
 
 
 class StreamCode(IntEnum):
@@ -31,3 +32,9 @@ class StreamCode(IntEnum):
     DENIED = 0x18
     DRAINING = 0x19
     ACCESS_DENIED = 0x1A
+    BAD_SHARD = 0x1B
+    TOO_LARGE = 0x1C
+    INCOMPLETE = 0x1D
+    BAD_SIGNATURE = 0x1E
+    NO_ROUTE = 0x1F
+    LOOP = 0x20

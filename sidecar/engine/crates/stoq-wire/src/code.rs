@@ -54,6 +54,8 @@ codes! {
         Internal = 0x07, "internal";
         /// The endpoint is going away; dial again.
         Draining = 0x08, "draining";
+        /// A token is missing, forged, replayed or out of order.
+        BadToken = 0x09, "bad_token";
     }
 }
 
@@ -82,6 +84,18 @@ codes! {
         Draining = 0x19, "draining";
         /// An access policy of the destination refuses this peer.
         AccessDenied = 0x1a, "access_denied";
+        /// A shard or manifest contradicts another, or its digest.
+        BadShard = 0x1b, "bad_shard";
+        /// The object is larger than the receiver takes.
+        TooLarge = 0x1c, "too_large";
+        /// The object was not whole in time.
+        Incomplete = 0x1d, "incomplete";
+        /// A signature or key is not acceptable here.
+        BadSignature = 0x1e, "bad_signature";
+        /// The route does not lead over this gateway.
+        NoRoute = 0x1f, "no_route";
+        /// The route has come by here before.
+        Loop = 0x20, "loop";
     }
 }
 
