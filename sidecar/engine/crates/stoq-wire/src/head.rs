@@ -6,7 +6,7 @@
 //! ```text
 //! version      1 byte, 1
 //! kind         1 byte, see StreamKind
-//! flags        1 byte, bit 0: resume; the others are 0
+//! flags        1 byte, bit 0: resume; the others are 0 where no tokens are in use
 //! flow id      16 bytes
 //! sent         varint, bytes of this flow already sent by the opener
 //! received     varint, bytes of this flow already received by the opener
@@ -16,11 +16,11 @@
 //! address      family 1 byte (4 or 6), port 2 bytes, 4 or 16 bytes of address
 //! ```
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use bytes::{Buf, BufMut};
 
-use crate::varint;
+use crate::{address, varint};
 
 /// The version this crate writes, and the only one it reads.
 pub const VERSION: u8 = 1;
@@ -42,7 +42,7 @@ pub enum StreamKind {
     Tcp,
     /// Calls of the API layer.
     Api,
-    /// Reserved: receivers refuse it.
+    /// Frames of extensions: receivers that use none refuse it.
     Reserved,
     /// Control of the connection itself.
     Control,
@@ -115,8 +115,8 @@ impl StreamHead {
         out.put_slice(&self.flow.0);
         varint::write(self.sent, out);
         varint::write(self.received, out);
-        encode_address(self.source, out);
-        encode_address(self.destination, out);
+        address::write(self.source, out);
+        address::write(self.destination, out);
     }
 
     /// Reads a head off the front of `input`.
@@ -176,39 +176,11 @@ fn take_u8(rest: &mut &[u8]) -> Result<u8, Stop> {
     rest.try_get_u8().map_err(|_| Stop::Short)
 }
 
-fn encode_address(address: SocketAddr, out: &mut Vec<u8>) {
-    match address.ip() {
-        IpAddr::V4(ip) => {
-            out.put_u8(4);
-            out.put_u16(address.port());
-            out.put_slice(&ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            out.put_u8(6);
-            out.put_u16(address.port());
-            out.put_slice(&ip.octets());
-        }
-    }
-}
-
 fn take_address(rest: &mut &[u8]) -> Result<SocketAddr, Stop> {
-    let family = take_u8(rest)?;
-    if family != 4 && family != 6 {
-        return Err(HeadError::Family(family).into());
-    }
-    let port = rest.try_get_u16().map_err(|_| Stop::Short)?;
-    let ip = if family == 4 {
-        let mut octets = [0; 4];
-        rest.try_copy_to_slice(&mut octets)
-            .map_err(|_| Stop::Short)?;
-        IpAddr::V4(Ipv4Addr::from(octets))
-    } else {
-        let mut octets = [0; 16];
-        rest.try_copy_to_slice(&mut octets)
-            .map_err(|_| Stop::Short)?;
-        IpAddr::V6(Ipv6Addr::from(octets))
-    };
-    Ok(SocketAddr::new(ip, port))
+    address::read(rest).map_err(|stop| match stop {
+        address::Stop::Short => Stop::Short,
+        address::Stop::Family(family) => HeadError::Family(family).into(),
+    })
 }
 
 #[cfg(test)]

@@ -6,10 +6,14 @@
 //! value, "need more bytes", or an error that names what was wrong.
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod cid;
 pub mod code;
 pub mod control;
+pub mod extension;
+pub mod frame;
 pub mod head;
+pub mod packet;
 pub mod parameters;
 pub mod varint;
 

@@ -1,0 +1,135 @@
+//! HOP: a route over gateways, and the packets that take it (wire format, section 14).
+//!
+//! ```text
+//! type      8 bytes, 0xfe000003
+//! form      1 byte: 0 open, 1 packet
+//!
+//! open      route 16 bytes, position 1 byte, count 1 byte, an identity for each gateway,
+//!           destination 7 or 19 bytes, identity
+//! packet    tunnel varint, length varint, data
+//! ```
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::reader::{Reader, Stop, bounded, write_identity};
+use super::{FrameError, FrameType};
+use crate::{address, varint};
+
+/// Most gateways of a route.
+pub const MAX_GATEWAYS: usize = 8;
+
+/// The longest packet of an inner connection, in bytes.
+pub const MAX_PACKET_LEN: u64 = 65_527;
+
+/// Names a route at every gateway of it. Random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub [u8; 16]);
+
+/// A route, or a packet on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hop {
+    /// Opens a route.
+    Open(Route),
+    /// A datagram of the inner connection.
+    Packet {
+        /// QUIC stream id of the stream that the route was opened on.
+        tunnel: u64,
+        /// At least a byte.
+        data: Bytes,
+    },
+}
+
+/// The way to a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its name.
+    pub id: RouteId,
+    /// Gateways passed so far.
+    pub position: u8,
+    /// SPIFFE ids of the gateways, in order.
+    pub gateways: Vec<String>,
+    /// Address of the workload at the end.
+    pub destination: SocketAddr,
+    /// SPIFFE id of that workload.
+    pub identity: String,
+}
+
+const NAME: &str = FrameType::Hop.name();
+
+impl Hop {
+    pub(super) const fn form(&self) -> u8 {
+        match self {
+            Self::Open(_) => 0,
+            Self::Packet { .. } => 1,
+        }
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), FrameError> {
+        out.push(self.form());
+        match self {
+            Self::Open(route) => route.write(out),
+            Self::Packet { tunnel, data } => {
+                bounded(NAME, "tunnel", *tunnel, 0, varint::MAX)?;
+                bounded(NAME, "length", data.len() as u64, 1, MAX_PACKET_LEN)?;
+                varint::write(*tunnel, out);
+                varint::write(data.len() as u64, out);
+                out.extend_from_slice(data);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Stop> {
+        if reader.bounded_byte("form", 0, 1)? == 0 {
+            return Ok(Self::Open(Route::read(reader)?));
+        }
+        let tunnel = reader.varint()?;
+        let length = reader.bounded("length", 1, MAX_PACKET_LEN)?;
+        Ok(Self::Packet {
+            tunnel,
+            data: reader.data(length)?,
+        })
+    }
+}
+
+impl Route {
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), FrameError> {
+        let count = self.gateways.len();
+        bounded(
+            NAME,
+            "number of gateways",
+            count as u64,
+            1,
+            MAX_GATEWAYS as u64,
+        )?;
+        bounded(NAME, "position", self.position.into(), 0, count as u64 - 1)?;
+        out.extend_from_slice(&self.id.0);
+        out.push(self.position);
+        out.push(count as u8);
+        for gateway in &self.gateways {
+            write_identity(NAME, gateway, out)?;
+        }
+        address::write(self.destination, out);
+        write_identity(NAME, &self.identity, out)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Stop> {
+        let id = RouteId(reader.array()?);
+        let position = reader.bounded_byte("position", 0, MAX_GATEWAYS as u8 - 1)?;
+        let count = reader.bounded_byte("number of gateways", 1, MAX_GATEWAYS as u8)?;
+        bounded(NAME, "position", position.into(), 0, u64::from(count) - 1)?;
+        let gateways = (0..count)
+            .map(|_| reader.identity())
+            .collect::<Result<_, _>>()?;
+        let destination = reader.address()?;
+        Ok(Self {
+            id,
+            position,
+            gateways,
+            destination,
+            identity: reader.identity()?,
+        })
+    }
+}
