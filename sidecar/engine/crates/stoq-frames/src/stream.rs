@@ -1,0 +1,113 @@
+//! Which frames may follow each other on a stream of kind 3 (E5).
+
+use bytes::{Bytes, BytesMut};
+use stoq_wire::extension::Negotiated;
+use stoq_wire::frame::carrier::Carrier;
+use stoq_wire::frame::hop::Hop;
+use stoq_wire::frame::seed::SeedForm;
+use stoq_wire::frame::{Frame, FrameError};
+use stoq_wire::packet::check;
+
+/// Why a connection is closed with `protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StreamFault {
+    /// A frame that cannot be read, or may not be there.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A frame that does not belong to what the stream is for.
+    #[error("a {0} frame does not belong to what its stream began with")]
+    Misplaced(&'static str),
+}
+
+/// What a stream brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A frame.
+    Frame(Frame),
+    /// Bytes of a mirrored flow.
+    Raw(Bytes),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Keys and signatures so far.
+    Unknown,
+    Transfer,
+    Tunnel,
+    MirroredFlow,
+    MirroredObject,
+}
+
+/// Reads the frames of one direction of a stream.
+///
+/// Keeps what is not a whole frame yet: at most [`MAX_FRAME_LEN`](stoq_wire::frame::MAX_FRAME_LEN)
+/// bytes and one push.
+#[derive(Debug)]
+pub struct FrameReader {
+    agreed: Negotiated,
+    purpose: Use,
+    so_far: BytesMut,
+}
+
+impl FrameReader {
+    /// For a connection with what was agreed on.
+    #[must_use]
+    pub fn new(agreed: Negotiated) -> Self {
+        Self {
+            agreed,
+            purpose: Use::Unknown,
+            so_far: BytesMut::new(),
+        }
+    }
+
+    /// Adds what came on the stream; [`next_item`](Self::next_item) gives what is whole.
+    pub fn push(&mut self, data: &[u8]) {
+        self.so_far.extend_from_slice(data);
+    }
+
+    /// The next frame or bytes; `None` until more has come. Stop asking, and stop reading the
+    /// stream, for as long as a frame has to wait.
+    ///
+    /// # Errors
+    /// [`StreamFault`]: close the connection with `protocol`.
+    pub fn next_item(&mut self) -> Result<Option<Item>, StreamFault> {
+        if self.purpose == Use::MirroredFlow {
+            let raw = self.so_far.split().freeze();
+            return Ok((!raw.is_empty()).then_some(Item::Raw(raw)));
+        }
+        let Some((frame, used)) = Frame::decode(&self.so_far)? else {
+            return Ok(None);
+        };
+        check(&frame, Carrier::Stream, &self.agreed)?;
+        self.place(&frame)?;
+        let _read = self.so_far.split_to(used);
+        Ok(Some(Item::Frame(frame)))
+    }
+
+    /// The stream has ended.
+    ///
+    /// # Errors
+    /// [`FrameError::Truncated`] inside a frame.
+    pub fn finish(&self) -> Result<(), StreamFault> {
+        match self.so_far.len() {
+            0 => Ok(()),
+            more => Err(FrameError::Truncated(more).into()),
+        }
+    }
+
+    fn place(&mut self, frame: &Frame) -> Result<(), StreamFault> {
+        self.purpose = match (self.purpose, frame) {
+            (before, Frame::Signature(_) | Frame::Key(_)) => before,
+            (Use::Unknown | Use::Transfer, Frame::Shard(_)) => Use::Transfer,
+            (Use::MirroredObject, Frame::Shard(_)) => Use::MirroredObject,
+            (Use::Unknown, Frame::Hop(Hop::Open(_)))
+            | (Use::Tunnel, Frame::Hop(Hop::Packet { .. })) => Use::Tunnel,
+            (Use::Unknown, Frame::Seed(seed)) => match seed.form {
+                SeedForm::Flow => Use::MirroredFlow,
+                SeedForm::Object => Use::MirroredObject,
+            },
+            _ => return Err(StreamFault::Misplaced(frame.kind().name())),
+        };
+        Ok(())
+    }
+}

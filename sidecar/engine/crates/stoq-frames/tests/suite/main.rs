@@ -1,0 +1,8 @@
+//! What frames mean, through the public doors of the crate.
+
+mod hops;
+mod seeds;
+mod shards;
+mod signed;
+mod streams;
+mod tokens;
