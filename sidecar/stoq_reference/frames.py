@@ -1,0 +1,347 @@
+"""Frames (docs/wire-format.md, sections 11 to 16): bytes in, values out.
+
+What a frame means is in `tokens` and `shards`; hops, seeds and signatures are only read here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address
+
+from stoq_reference.errors import Malformed
+from stoq_reference.head import Address
+from stoq_reference.reader import MAX_VARINT, Reader, varint
+
+MAX_TOKEN_DATA = 65536
+MAX_SHARD_DATA = 1 << 20
+MAX_SHARDS = 4096
+MAX_RANGES = 256
+MAX_GATEWAYS = 8
+MAX_INNER = 65527
+MAX_IDENTITY = 2048
+WHOLE_SHARE = 10000
+DIGEST = ID = 32
+NAME_LENGTH = 16
+
+SIGNATURE_LABEL = b"STOQ frame signature v1\0"
+
+
+class Type(IntEnum):
+    """Code points."""
+
+    TOKEN = 0xFE000001
+    SHARD = 0xFE000002
+    HOP = 0xFE000003
+    SEED = 0xFE000004
+    FALCON_SIGNATURE = 0xFE000005
+    FALCON_KEY = 0xFE000006
+
+
+@dataclass(frozen=True)
+class Token:
+    """HMAC over what follows, or over the packet (section 12)."""
+
+    form: int
+    sequence: int
+    length: int
+    tag: bytes
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a transfer is made of (section 13); `shard_size` 0: a bulk transfer."""
+
+    transfer: bytes
+    size: int
+    shard_size: int
+    digest: bytes
+    digests: tuple[bytes, ...] = ()
+    form = 0
+
+
+@dataclass(frozen=True)
+class ObjectData:
+    """A shard of an object."""
+
+    transfer: bytes
+    offset: int
+    data: bytes
+    form = 1
+
+
+@dataclass(frozen=True)
+class BulkData:
+    """A shard of a bulk transfer."""
+
+    transfer: bytes
+    offset: int
+    digest: bytes
+    data: bytes
+    form = 2
+
+
+@dataclass(frozen=True)
+class Want:
+    """Offsets and lengths of what is missing."""
+
+    transfer: bytes
+    ranges: tuple[tuple[int, int], ...]
+    form = 3
+
+
+@dataclass(frozen=True)
+class Open:
+    """A route over gateways (section 14)."""
+
+    route: bytes
+    position: int
+    gateways: tuple[str, ...]
+    destination: Address
+    identity: str
+    form = 0
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A packet on a route."""
+
+    tunnel: int
+    data: bytes
+    form = 1
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The head of a mirror (section 15)."""
+
+    form: int
+    id: bytes
+    share: int
+    primary: str
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Who vouches for something (section 16)."""
+
+    subject: int
+    key_id: bytes
+    until: int
+    digest: bytes
+    signature: bytes
+
+    @property
+    def form(self) -> int:
+        """What the table of section 11 goes by."""
+        return self.subject
+
+    def signed(self) -> bytes:
+        """The bytes that the key signs."""
+        until = self.until.to_bytes(8, "big")
+        return SIGNATURE_LABEL + bytes([self.subject]) + until + self.digest
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key, announced (0), put in the place of another (1), or taken back (2)."""
+
+    form: int
+    old: bytes = b""
+    key: bytes = b""
+
+
+Shard = Manifest | ObjectData | BulkData | Want
+Frame = Token | Shard | Open | Inner | Seed | Signature | Key
+
+
+def type_of(frame: Frame) -> Type:
+    """The code point of a frame."""
+    match frame:
+        case Token():
+            return Type.TOKEN
+        case Open() | Inner():
+            return Type.HOP
+        case Seed():
+            return Type.SEED
+        case Signature():
+            return Type.FALCON_SIGNATURE
+        case Key():
+            return Type.FALCON_KEY
+        case _:
+            return Type.SHARD
+
+
+def encode(frame: Frame) -> bytes:
+    """A frame's bytes. What is written must be within the bounds: a receiver refuses the rest."""
+    head = varint(type_of(frame)) + bytes([frame.form])
+    match frame:
+        case Token():
+            return head + varint(frame.sequence) + varint(frame.length) + frame.tag
+        case Manifest():
+            sizes = varint(frame.size) + varint(frame.shard_size)
+            return head + frame.transfer + sizes + frame.digest + b"".join(frame.digests)
+        case ObjectData():
+            return head + frame.transfer + varint(frame.offset) + _counted(frame.data)
+        case BulkData():
+            place = varint(frame.offset) + frame.digest
+            return head + frame.transfer + place + _counted(frame.data)
+        case Want():
+            ranges = (varint(offset) + varint(length) for offset, length in frame.ranges)
+            return head + frame.transfer + varint(len(frame.ranges)) + b"".join(ranges)
+        case Open():
+            gateways = b"".join(_counted(name.encode()) for name in frame.gateways)
+            route = frame.route + bytes([frame.position, len(frame.gateways)]) + gateways
+            return head + route + frame.destination.encode() + _counted(frame.identity.encode())
+        case Inner():
+            return head + varint(frame.tunnel) + _counted(frame.data)
+        case Seed():
+            share = frame.share.to_bytes(2, "big")
+            return head + frame.id + share + _counted(frame.primary.encode())
+        case Signature():
+            covered = frame.key_id + varint(frame.until) + frame.digest
+            return head + covered + _counted(frame.signature)
+        case Key():
+            return head + frame.old + (_counted(frame.key) if frame.form < 2 else b"")
+
+
+def _counted(data: bytes) -> bytes:
+    return varint(len(data)) + data
+
+
+def decode(data: bytes) -> tuple[Frame, int]:
+    """The frame at the front of `data`, and its length. Raises `Short` and `Malformed` (E2)."""
+    reader = Reader(data, "frame")
+    value = reader.varint()
+    if reader.position != len(varint(value)):
+        raise Malformed(f"frame type {value:#x} in {reader.position} bytes")
+    read = _READERS.get(value)
+    if read is None:
+        raise Malformed(f"frame type {value:#x} is not defined")
+    return read(reader), reader.position
+
+
+def _bounded(what: str, value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise Malformed(f"{what} is {value}: {least} to {most}")
+    return value
+
+
+def _form(reader: Reader, least: int, most: int) -> int:
+    return _bounded("form of a frame", reader.integer(1), least, most)
+
+
+def _token(reader: Reader) -> Token:
+    form = _form(reader, 1, 3)
+    sequence = reader.varint()
+    least, most = (0, 0) if form == 3 else (1, MAX_TOKEN_DATA)
+    length = _bounded("length of a TOKEN", reader.varint(), least, most)
+    return Token(form, sequence, length, reader.take(DIGEST))
+
+
+def _range(offset: int, length: int, most: int) -> None:
+    _bounded("length of a SHARD", length, 1, most)
+    _bounded("end of a SHARD", offset + length, 1, MAX_VARINT)
+
+
+def _data(reader: Reader, offset: int) -> bytes:
+    length = reader.varint()
+    _range(offset, length, MAX_SHARD_DATA)
+    return reader.take(length)
+
+
+def _shard(reader: Reader) -> Shard:
+    form = _form(reader, 0, 3)
+    transfer = reader.take(NAME_LENGTH)
+    if form == 0:
+        size = reader.varint()
+        shard_size = _bounded("shard size", reader.varint(), 0, MAX_SHARD_DATA)
+        count = -(-size // shard_size) if shard_size else 0
+        _bounded("number of shards", count, 0, MAX_SHARDS)
+        digest = reader.take(DIGEST)
+        digests = tuple(reader.take(DIGEST) for _ in range(count))
+        return Manifest(transfer, size, shard_size, digest, digests)
+    if form == 3:
+        return Want(transfer, _ranges(reader))
+    offset = reader.varint()
+    if form == 1:
+        return ObjectData(transfer, offset, _data(reader, offset))
+    return BulkData(transfer, offset, reader.take(DIGEST), _data(reader, offset))
+
+
+def _ranges(reader: Reader) -> tuple[tuple[int, int], ...]:
+    found: list[tuple[int, int]] = []
+    for _ in range(_bounded("number of ranges", reader.varint(), 0, MAX_RANGES)):
+        offset, length = reader.varint(), reader.varint()
+        _range(offset, length, MAX_VARINT)
+        if found and offset <= sum(found[-1]):
+            raise Malformed(f"a range at {offset} after one that ends at {sum(found[-1])}")
+        found.append((offset, length))
+    return tuple(found)
+
+
+def _identity(reader: Reader) -> str:
+    name = reader.take(_bounded("length of an identity", reader.varint(), 1, MAX_IDENTITY))
+    if any(not 0x21 <= byte <= 0x7E for byte in name):
+        raise Malformed(f"identity {name!r} has characters that no SPIFFE id has")
+    return name.decode("ascii")
+
+
+def _address(reader: Reader) -> Address:
+    family = reader.integer(1)
+    if family not in (4, 6):
+        raise Malformed(f"address family {family}: 4 or 6")
+    port = reader.integer(2)
+    host = IPv4Address(reader.take(4)) if family == 4 else IPv6Address(reader.take(16))
+    return Address(host, port)
+
+
+def _hop(reader: Reader) -> Open | Inner:
+    if _form(reader, 0, 1) == 1:
+        tunnel = reader.varint()
+        length = _bounded("length of a HOP", reader.varint(), 1, MAX_INNER)
+        return Inner(tunnel, reader.take(length))
+    route, position = reader.take(NAME_LENGTH), reader.integer(1)
+    _bounded("position", position, 0, MAX_GATEWAYS - 1)
+    count = _bounded("number of gateways", reader.integer(1), 1, MAX_GATEWAYS)
+    _bounded("position", position, 0, count - 1)
+    gateways = tuple(_identity(reader) for _ in range(count))
+    return Open(route, position, gateways, _address(reader), _identity(reader))
+
+
+def _seed(reader: Reader) -> Seed:
+    form, id_ = _form(reader, 1, 2), reader.take(NAME_LENGTH)
+    share = _bounded("share", reader.integer(2), 1, WHOLE_SHARE)
+    return Seed(form, id_, share, _identity(reader))
+
+
+def _shaped(reader: Reader, what: str, shapes: dict[int, int]) -> bytes:
+    """What has one of two lengths, each with its first byte (H5)."""
+    length = reader.varint()
+    if length not in shapes:
+        raise Malformed(f"{what} of {length} bytes: {sorted(shapes)}")
+    data = reader.take(length)
+    _bounded(f"first byte of a {what}", data[0], shapes[length], shapes[length])
+    return data
+
+
+def _signature(reader: Reader) -> Signature:
+    subject = _form(reader, 1, 4)
+    key_id, until, digest = reader.take(ID), reader.varint(), reader.take(DIGEST)
+    shapes = {666: 0x39, 1280: 0x3A}
+    return Signature(subject, key_id, until, digest, _shaped(reader, "signature", shapes))
+
+
+def _key(reader: Reader) -> Key:
+    form = _form(reader, 0, 2)
+    old = reader.take(ID) if form > 0 else b""
+    return Key(form, old, _shaped(reader, "key", {897: 9, 1793: 10}) if form < 2 else b"")
+
+
+_READERS: dict[int, Callable[[Reader], Frame]] = {
+    Type.TOKEN: _token,
+    Type.SHARD: _shard,
+    Type.HOP: _hop,
+    Type.SEED: _seed,
+    Type.FALCON_SIGNATURE: _signature,
+    Type.FALCON_KEY: _key,
+}
