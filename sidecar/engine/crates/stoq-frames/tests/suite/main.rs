@@ -6,3 +6,4 @@ mod shards;
 mod signed;
 mod streams;
 mod tokens;
+mod vectors;
