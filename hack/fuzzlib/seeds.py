@@ -35,9 +35,12 @@ def seeds(vectors: Path) -> dict[str, list[bytes]]:
         "certificate": _bytes(certificates, "roots", "valid", "invalid"),
         "control": _bytes(document("control-messages"), "valid", "invalid"),
         "datagram": _bytes(varints, "written", "read"),
+        "frame": _bytes(document("frames"), "valid", "read", "invalid", "reserves"),
+        "frame_stream": list(_transfers(document("shards"))),
         "falcon_key": [bytes.fromhex(key["falcon"]) for key in keys],
         "spiffe_id": sorted(set(ids)),
         "stream_head": _bytes(document("stream-heads"), "valid", "invalid", "incomplete"),
+        "token_stream": _bytes(document("tokens"), "streams", "invalid"),
         "transport_parameters": _bytes(document("transport-parameters"), "valid", "invalid"),
     }
 
@@ -52,6 +55,11 @@ def _handshakes(document: Document) -> Iterator[bytes]:
             hello, flight = (bytes.fromhex(case[f"{peer}_{part}"]) for part in ("hello", "flight"))
             yield side + pieces([hello])
             yield side + pieces([hello, flight])
+
+
+def _transfers(document: Document) -> Iterator[bytes]:
+    for case in document["transfers"]:
+        yield b"".join(bytes.fromhex(frame["hex"]) for frame in case["frames"])
 
 
 def pieces(parts: Iterable[bytes]) -> bytes:
