@@ -91,10 +91,15 @@ def check(frame: Frame, carrier: Carrier, agreed: Agreed) -> None:
         raise Malformed(f"{name} in a {carrier.value}")
     if extension not in agreed.extensions:
         raise Malformed(f"{name}, whose extension is not in use")
-    if isinstance(frame, frames.ObjectData | frames.BulkData):
-        length, most = len(frame.data), agreed.receive_shard
-        if length > most:
-            raise Malformed(f"SHARD of {length} bytes: this endpoint takes {most}")
+    match frame:
+        case frames.ObjectData(data=data) | frames.BulkData(data=data):
+            length = len(data)
+        case frames.Manifest():
+            length = max(frame.shard_size, 1)
+        case _:
+            return
+    if length > agreed.receive_shard:
+        raise Malformed(f"SHARD of {length} bytes: this endpoint takes {agreed.receive_shard}")
 
 
 def datagram(data: bytes, agreed: Agreed) -> Frame:

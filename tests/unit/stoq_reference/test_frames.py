@@ -155,6 +155,18 @@ def test_a_datagram_has_one_frame() -> None:
         carriers.datagram(frames.encode(frames.Want(bytes(16), ())), agreed)
 
 
+def test_a_manifest_of_shards_that_are_not_taken_is_refused() -> None:
+    def take(shard_size: int, most: int) -> None:
+        manifest = frames.Manifest(bytes(16), 0, shard_size, bytes(32))
+        carriers.check(manifest, Carrier.STREAM, Agreed(Extension(63), 0, 0, most))
+
+    take(4, 4)
+    take(0, 1)
+    for shard_size, most in ((4, 3), (0, 0)):
+        with pytest.raises(Malformed, match=f"takes {most}"):
+            take(shard_size, most)
+
+
 @given(st.sampled_from(Type), st.integers(0, 5), st.binary(max_size=200))
 def test_any_bytes_are_read_refused_or_waited_for(type_: Type, form: int, rest: bytes) -> None:
     data = varint(type_) + bytes([form]) + rest

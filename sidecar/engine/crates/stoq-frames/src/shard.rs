@@ -7,13 +7,18 @@ use stoq_wire::code::StreamCode;
 
 mod bulk;
 mod lanes;
+mod limits;
 mod object;
 mod split;
 mod store;
+mod transfer;
 
 pub use lanes::Lanes;
+pub use limits::{Limits, Share};
 pub use split::{BulkWriter, cut, manifest};
-pub use store::{Limits, Outcome, Share, Store};
+pub use store::{Outcome, Store};
+
+use limits::SHARD_COST;
 
 /// Why a frame is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

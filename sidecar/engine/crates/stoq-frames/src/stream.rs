@@ -5,8 +5,15 @@ use stoq_wire::extension::Negotiated;
 use stoq_wire::frame::carrier::Carrier;
 use stoq_wire::frame::hop::Hop;
 use stoq_wire::frame::seed::SeedForm;
-use stoq_wire::frame::{Frame, FrameError};
+use stoq_wire::frame::shard::{MAX_SHARD_LEN, MAX_SHARDS};
+use stoq_wire::frame::{Frame, FrameError, MAX_FRAME_LEN};
 use stoq_wire::packet::check;
+
+/// Bytes of a SHARD frame before its data, at most.
+const DATA_HEAD_LEN: u64 = MAX_FRAME_LEN as u64 - MAX_SHARD_LEN;
+
+/// More bytes than any frame without data has: those of the longest manifest.
+const MAX_MANIFEST_LEN: u64 = DATA_HEAD_LEN + 32 * MAX_SHARDS;
 
 /// Why a connection is closed with `protocol`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,8 +47,8 @@ enum Use {
 
 /// Reads the frames of one direction of a stream.
 ///
-/// Keeps what is not a whole frame yet: at most [`MAX_FRAME_LEN`](stoq_wire::frame::MAX_FRAME_LEN)
-/// bytes and one push.
+/// Keeps what is not a whole frame yet: at most a manifest, some 128 KiB, or the maximum shard, and
+/// one push.
 #[derive(Debug)]
 pub struct FrameReader {
     agreed: Negotiated,
@@ -76,6 +83,11 @@ impl FrameReader {
             return Ok((!raw.is_empty()).then_some(Item::Raw(raw)));
         }
         let Some((frame, used)) = Frame::decode(&self.so_far)? else {
+            let (length, most) = (self.so_far.len() as u64, self.agreed.receive_shard);
+            // Only data is longer than a manifest, and this is more than we said we take.
+            if length > most.max(MAX_MANIFEST_LEN) + DATA_HEAD_LEN {
+                return Err(FrameError::Shard { length, most }.into());
+            }
             return Ok(None);
         };
         check(&frame, Carrier::Stream, &self.agreed)?;

@@ -118,7 +118,7 @@ impl StoqPacket {
 pub fn check(frame: &Frame, carrier: Carrier, agreed: &Negotiated) -> Result<(), FrameError> {
     admit(frame.kind(), frame.form(), carrier, agreed.extensions)?;
     if let Frame::Shard(shard) = frame {
-        let length = shard.data_len() as u64;
+        let length = shard.needs();
         if length > agreed.receive_shard {
             return Err(FrameError::Shard {
                 length,

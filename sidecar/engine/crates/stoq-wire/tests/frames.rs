@@ -328,22 +328,40 @@ fn streams_of_frames_are_taken_where_an_extension_needs_them() {
 
 #[test]
 fn more_data_than_was_announced_is_refused() {
-    let shard = Frame::Shard(Shard {
-        transfer: TransferId([0; 16]),
-        body: ShardBody::Object {
-            offset: 0,
-            data: Bytes::from_static(b"four"),
-        },
-    });
+    let shard = |body| {
+        Frame::Shard(Shard {
+            transfer: TransferId([0; 16]),
+            body,
+        })
+    };
+    let manifest = |shard_size| {
+        shard(ShardBody::Manifest(Manifest {
+            size: 0,
+            shard_size,
+            digest: [0; 32],
+            digests: vec![],
+        }))
+    };
+    let data = Bytes::from_static(b"four");
     let most = |receive_shard| Negotiated {
         receive_shard,
         ..agreed(0)
     };
-    assert_eq!(check(&shard, Carrier::Stream, &most(4)), Ok(()));
-    assert_eq!(
-        check(&shard, Carrier::Stream, &most(3)),
-        Err(FrameError::Shard { length: 4, most: 3 })
+    let takes = |frame: &Frame, most_taken| {
+        let found = check(frame, Carrier::Stream, &most(most_taken));
+        assert!(matches!(found, Ok(()) | Err(FrameError::Shard { .. })));
+        found.is_ok()
+    };
+    for frame in [shard(ShardBody::Object { offset: 0, data }), manifest(4)] {
+        assert!(takes(&frame, 4));
+        assert!(!takes(&frame, 3));
+    }
+    assert!(takes(&manifest(0), 1));
+    assert!(
+        !takes(&manifest(0), 0),
+        "no transfer comes to who takes no data"
     );
+    assert!(takes(&shard(ShardBody::Want(vec![])), 0));
 }
 
 proptest! {

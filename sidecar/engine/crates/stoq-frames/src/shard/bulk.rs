@@ -6,8 +6,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use stoq_wire::frame::shard::{Digest, Manifest, Range};
 
-use super::Refusal;
-use super::store::SHARD_COST;
+use super::{Refusal, SHARD_COST};
 use crate::sha256;
 
 /// What there is of a bulk transfer.
@@ -69,7 +68,9 @@ impl Bulk {
             return Ok(Put::NoRoom);
         }
         self.cost += data.len() + SHARD_COST;
-        self.waiting.insert(offset, (digest, data));
+        // A copy, for the data may be a part of a large buffer, which it would hold.
+        self.waiting
+            .insert(offset, (digest, Bytes::copy_from_slice(&data)));
         Ok(Put::Kept)
     }
 

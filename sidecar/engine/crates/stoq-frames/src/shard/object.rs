@@ -26,7 +26,7 @@ impl Object {
     }
 
     /// Puts a shard in its place. False if it is there already.
-    pub(super) fn put(&mut self, offset: u64, data: Bytes) -> Result<bool, Refusal> {
+    pub(super) fn put(&mut self, offset: u64, data: &Bytes) -> Result<bool, Refusal> {
         let length = data.len() as u64;
         let index = offset / self.manifest.shard_size;
         let known = index < self.manifest.count() && self.range(index as usize).offset == offset;
@@ -34,13 +34,14 @@ impl Object {
             return Err(Refusal::NoShard { offset, length });
         }
         let index = index as usize;
-        if sha256(&data) != self.manifest.digests[index] {
+        if sha256(data) != self.manifest.digests[index] {
             return Err(Refusal::Corrupt(offset));
         }
         if self.shards[index].is_some() {
             return Ok(false);
         }
-        self.shards[index] = Some(data);
+        // A copy, for the data may be a part of a large buffer, which it would hold.
+        self.shards[index] = Some(Bytes::copy_from_slice(data));
         self.missing -= 1;
         Ok(true)
     }

@@ -1,62 +1,15 @@
 //! All transfers that come to this endpoint: bounded, with an end for each (D8 to D12).
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use stoq_wire::frame::shard::{MAX_RANGES, Manifest, Range, Shard, ShardBody, TransferId};
+use stoq_wire::frame::shard::{MAX_RANGES, Range, Shard, ShardBody, TransferId};
 
-use super::Refusal;
-use super::bulk::{Bulk, Put};
+use super::bulk::Bulk;
 use super::object::Object;
-
-/// What is counted for a shard beside its bytes.
-pub(super) const SHARD_COST: usize = 128;
-
-/// The bounds of a [`Store`].
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes that are kept, of all transfers together, with 128 more for each shard.
-    pub bytes: usize,
-    /// Transfers at once.
-    pub transfers: usize,
-    /// What a single identity may have of the two.
-    pub each: Share,
-    /// Bytes of an object.
-    pub object: u64,
-    /// How long a transfer may bring nothing new.
-    pub idle: Duration,
-    /// How long a transfer may take.
-    pub lifetime: Duration,
-    /// Transfers that ended and are remembered.
-    pub remembered: usize,
-}
-
-/// A part of the bounds of a [`Store`].
-#[derive(Debug, Clone, Copy)]
-pub struct Share {
-    /// Bytes, counted as in [`Limits`].
-    pub bytes: usize,
-    /// Transfers at once.
-    pub transfers: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            bytes: 16 << 20,
-            transfers: 64,
-            each: Share {
-                bytes: 12 << 20,
-                transfers: 16,
-            },
-            object: 8 << 20,
-            idle: Duration::from_secs(10),
-            lifetime: Duration::from_secs(300),
-            remembered: 1024,
-        }
-    }
-}
+use super::transfer::{Parts, Transfer, object_cost};
+use super::{Limits, Refusal, SHARD_COST};
 
 /// What became of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,23 +40,6 @@ pub struct Store {
     cost: usize,
     /// Repetitions that were dropped.
     pub repeated: u64,
-}
-
-#[derive(Debug)]
-struct Transfer {
-    owner: String,
-    /// Everyone may bring shards: they are in a signed manifest.
-    shared: bool,
-    parts: Parts,
-    cost: usize,
-    began: Instant,
-    progress: Instant,
-}
-
-#[derive(Debug)]
-enum Parts {
-    Object(Object),
-    Bulk(Bulk),
 }
 
 impl Store {
@@ -151,6 +87,8 @@ impl Store {
             Ok(Outcome::Repeated) => return Ok(self.repetition()),
             Ok(Outcome::Taken { whole: true, .. }) => self.end(id, true),
             Err(refusal) if refusal.is_fatal() => self.end(id, false),
+            // Nothing was taken: it has not begun.
+            Ok(Outcome::Wait) | Err(_) if begins => self.forget(id),
             _ => {}
         }
         taken
@@ -260,102 +198,21 @@ impl Store {
     }
 
     fn end(&mut self, id: TransferId, whole: bool) {
+        self.forget(id);
+        self.ended.push_back((id, whole));
+        if self.ended.len() > self.limits.remembered {
+            self.ended.pop_front();
+        }
+    }
+
+    fn forget(&mut self, id: TransferId) {
         if let Some(transfer) = self.open.remove(&id) {
             self.cost -= transfer.cost;
-            self.ended.push_back((id, whole));
-            if self.ended.len() > self.limits.remembered {
-                self.ended.pop_front();
-            }
         }
     }
 
     const fn repetition(&mut self) -> Outcome {
         self.repeated += 1;
         Outcome::Repeated
-    }
-}
-
-impl Transfer {
-    fn take(
-        &mut self,
-        body: ShardBody,
-        begins: bool,
-        room: usize,
-        now: Instant,
-    ) -> Result<Outcome, Refusal> {
-        let outcome = match (&mut self.parts, body) {
-            (Parts::Object(object), ShardBody::Manifest(manifest)) => {
-                if object.manifest != manifest {
-                    return Err(Refusal::Contradiction);
-                }
-                finish_object(object, begins)?
-            }
-            (Parts::Object(object), ShardBody::Object { offset, data }) => {
-                let new = object.put(offset, data)?;
-                finish_object(object, new)?
-            }
-            (Parts::Bulk(bulk), ShardBody::Manifest(manifest)) => {
-                if manifest.shard_size > 0 {
-                    return Err(Refusal::Contradiction);
-                }
-                match &bulk.manifest {
-                    Some(known) if *known == manifest => return Ok(Outcome::Repeated),
-                    Some(_) => return Err(Refusal::Contradiction),
-                    None => bulk.end(manifest)?,
-                }
-                Outcome::Taken {
-                    ready: Vec::new(),
-                    whole: bulk.is_whole()?,
-                }
-            }
-            (
-                Parts::Bulk(bulk),
-                ShardBody::Bulk {
-                    offset,
-                    digest,
-                    data,
-                },
-            ) => {
-                let ready = match bulk.put(offset, digest, data, room)? {
-                    Put::Due(ready) => ready,
-                    Put::Kept => Vec::new(),
-                    Put::Repeated => return Ok(Outcome::Repeated),
-                    Put::NoRoom => return Ok(Outcome::Wait),
-                };
-                self.cost = SHARD_COST + bulk.cost;
-                Outcome::Taken {
-                    ready,
-                    whole: bulk.is_whole()?,
-                }
-            }
-            _ => return Err(Refusal::Contradiction),
-        };
-        if matches!(outcome, Outcome::Taken { .. }) {
-            self.progress = now;
-        }
-        Ok(outcome)
-    }
-
-    fn ends(&self, limits: &Limits) -> Instant {
-        (self.progress + limits.idle).min(self.began + limits.lifetime)
-    }
-}
-
-/// What an object's room costs: its bytes, its digests, and each shard.
-fn object_cost(manifest: &Manifest) -> usize {
-    // A size beyond what an address has is far beyond the limit, too.
-    let size = usize::try_from(manifest.size).unwrap_or(usize::MAX);
-    size.saturating_add((manifest.digests.len() + 1) * (SHARD_COST + 32))
-}
-
-/// What can be handed on of an object, after something `new` or not came.
-fn finish_object(object: &mut Object, new: bool) -> Result<Outcome, Refusal> {
-    match object.whole()? {
-        Some(ready) => Ok(Outcome::Taken { ready, whole: true }),
-        None if new => Ok(Outcome::Taken {
-            ready: Vec::new(),
-            whole: false,
-        }),
-        None => Ok(Outcome::Repeated),
     }
 }

@@ -70,6 +70,9 @@ impl TokenReader {
                     tagging.add(&part);
                     left -= part.len();
                     parts.push(part);
+                    if parts.len() == MAX_PARTS {
+                        parts = vec![Bytes::from(parts.concat())];
+                    }
                     if left > 0 {
                         self.state = State::Covered {
                             token,
@@ -166,6 +169,9 @@ impl TokenReader {
         Ok(())
     }
 }
+
+/// Pieces that are kept as they came: each may hold a buffer that is much larger.
+const MAX_PARTS: usize = 64;
 
 /// At least as many bytes as a token on a stream has: type, form, sequence, length, tag.
 const MAX_TOKEN_LEN: usize = 8 + 1 + 8 + 8 + 32;

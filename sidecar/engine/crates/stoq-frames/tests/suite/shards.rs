@@ -486,3 +486,22 @@ fn what_a_lost_lane_had_goes_over_the_others() {
     }
     assert!(lanes.is_done());
 }
+
+#[test]
+fn a_first_frame_that_is_refused_begins_nothing() {
+    let (mut store, now) = (Store::new(small()), Instant::now());
+    let wrong = Shard {
+        transfer: ID,
+        body: ShardBody::Bulk {
+            offset: 0,
+            digest: [0; 32],
+            data: Bytes::from_static(b"x"),
+        },
+    };
+    assert_eq!(store.take(PEER, wrong, now), Err(Refusal::Corrupt(0)));
+    assert_eq!((store.cost(), store.next_expiry()), (0, None));
+    let far = bulk(9, &[0; 4000]);
+    assert_eq!(store.take(PEER, far, now), Ok(Outcome::Wait));
+    assert_eq!(store.next_expiry(), None);
+    ready(store.take(OTHER, bulk(0, b"x"), now));
+}

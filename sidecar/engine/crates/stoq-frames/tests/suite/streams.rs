@@ -153,3 +153,25 @@ fn a_frame_that_was_not_agreed_on_is_a_fault() {
     };
     assert_eq!(reader.next_item(), Err(fault.into()));
 }
+
+#[test]
+fn data_beyond_the_maximum_shard_is_refused_before_it_is_there() {
+    let long = Frame::Shard(Shard {
+        transfer: TransferId([1; 16]),
+        body: ShardBody::Object {
+            offset: 0,
+            data: Bytes::from(vec![0; 1 << 20]),
+        },
+    });
+    let (mut reader, mut pushed) = (FrameReader::new(AGREED), 0);
+    let fault = encoded(&[long]).chunks(1000).find_map(|piece| {
+        reader.push(piece);
+        pushed += piece.len();
+        reader.next_item().err()
+    });
+    assert!(matches!(
+        fault,
+        Some(StreamFault::Frame(FrameError::Shard { most: 100, .. }))
+    ));
+    assert!(pushed < 140_000, "{pushed}");
+}

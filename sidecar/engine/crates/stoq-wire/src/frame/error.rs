@@ -50,10 +50,10 @@ pub enum FrameError {
         /// Its form.
         form: u8,
     },
-    /// More data than the receiver announced to take.
+    /// More data than the receiver announced to take, or a manifest of such shards.
     #[error("a SHARD of {length} bytes: this endpoint takes {most}")]
     Shard {
-        /// Bytes of its data.
+        /// Bytes of its data, or of the manifest's shards.
         length: u64,
         /// The maximum shard.
         most: u64,

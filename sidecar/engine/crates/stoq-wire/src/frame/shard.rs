@@ -101,12 +101,13 @@ impl Shard {
         }
     }
 
-    /// Bytes of transfer data in the frame.
+    /// What the receiver's maximum shard has to be at least, for it to take the frame (D1).
     #[must_use]
-    pub const fn data_len(&self) -> usize {
+    pub fn needs(&self) -> u64 {
         match &self.body {
-            ShardBody::Object { data, .. } | ShardBody::Bulk { data, .. } => data.len(),
-            ShardBody::Manifest(_) | ShardBody::Want(_) => 0,
+            ShardBody::Object { data, .. } | ShardBody::Bulk { data, .. } => data.len() as u64,
+            ShardBody::Manifest(manifest) => manifest.shard_size.max(1),
+            ShardBody::Want(_) => 0,
         }
     }
 
