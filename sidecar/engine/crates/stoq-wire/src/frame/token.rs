@@ -8,6 +8,8 @@
 //! tag       32 bytes
 //! ```
 
+use bytes::BufMut;
+
 use super::reader::{Reader, Stop, bounded};
 use super::{FrameError, FrameType};
 use crate::varint;
@@ -77,14 +79,15 @@ const fn lengths(form: TokenForm) -> (u64, u64) {
 }
 
 impl Token {
-    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), FrameError> {
+    /// Writes all but the type. Generic, because a packet has no vector to write to.
+    pub(crate) fn write(&self, out: &mut impl BufMut) -> Result<(), FrameError> {
         let (least, most) = lengths(self.form);
         bounded(NAME, "length", self.length, least, most)?;
         bounded(NAME, "sequence", self.sequence, 0, varint::MAX)?;
-        out.push(self.form.as_u8());
+        out.put_u8(self.form.as_u8());
         varint::write(self.sequence, out);
         varint::write(self.length, out);
-        out.extend_from_slice(&self.tag);
+        out.put_slice(&self.tag);
         Ok(())
     }
 

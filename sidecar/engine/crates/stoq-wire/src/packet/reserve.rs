@@ -2,8 +2,12 @@
 
 use crate::extension::Negotiated;
 use crate::frame::carrier::{Carrier, admit};
-use crate::frame::token::{PACKET_TOKEN_LEN, Token};
-use crate::frame::{Frame, FrameError};
+use crate::frame::token::Token;
+use crate::frame::{Frame, FrameError, FrameType};
+use crate::varint;
+
+/// More bytes than a token of any form has.
+const MAX_TOKEN_LEN: usize = 64;
 
 /// Splits a protected payload: how many bytes of it are QUIC's, and the token after them.
 ///
@@ -48,15 +52,16 @@ pub fn write(token: Option<&Token>, reserve: &mut [u8]) -> Result<(), FrameError
     let Some(token) = token else {
         return Ok(());
     };
-    let mut encoded = Vec::with_capacity(PACKET_TOKEN_LEN);
-    Frame::Token(*token).encode(&mut encoded)?;
+    let mut encoded = [0; MAX_TOKEN_LEN];
+    let mut rest = &mut encoded[..];
+    varint::write(FrameType::Token.as_u64(), &mut rest);
+    token.write(&mut rest)?;
+    let length = MAX_TOKEN_LEN - rest.len();
     let full = FrameError::Full {
-        length: encoded.len(),
+        length,
         reserve: reserve.len(),
     };
-    reserve
-        .get_mut(..encoded.len())
-        .ok_or(full)?
-        .copy_from_slice(&encoded);
+    let room = reserve.get_mut(..length).ok_or(full)?;
+    room.copy_from_slice(&encoded[..length]);
     Ok(())
 }
