@@ -22,6 +22,7 @@ class Extension(IntFlag):
     HOPS = 8
     SEEDS = 16
     SIGNATURES = 32
+    CAPTURED_UDP = 64
 
 
 class Carrier(Enum):

@@ -16,6 +16,12 @@ pub const HOPS: u64 = 1 << 3;
 pub const SEEDS: u64 = 1 << 4;
 /// FALCON_SIGNATURE and FALCON_KEY frames.
 pub const SIGNATURES: u64 = 1 << 5;
+/// Captured UDP. It has no frame: its datagrams begin with a varint below 0xfe000000 (E4).
+pub const CAPTURED_UDP: u64 = 1 << 6;
+
+/// The bits that this crate knows.
+const KNOWN: u64 =
+    STREAM_TOKENS | PACKET_TOKENS | SHARDS | HOPS | SEEDS | SIGNATURES | CAPTURED_UDP;
 
 /// What a connection may use: the intersection of what both sides announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,8 +43,7 @@ impl Negotiated {
         let Some(theirs) = theirs else {
             return Self::default();
         };
-        let known = STREAM_TOKENS | PACKET_TOKENS | SHARDS | HOPS | SEEDS | SIGNATURES;
-        let extensions = ours.extensions & theirs.extensions & known;
+        let extensions = ours.extensions & theirs.extensions & KNOWN;
         let shards = |most: u64| match extensions & SHARDS {
             0 => 0,
             _ => most,

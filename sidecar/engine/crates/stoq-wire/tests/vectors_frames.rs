@@ -1,6 +1,10 @@
 //! The frames of `docs/vectors/frames.json`, which the reference reads as well.
 
+#[path = "../../../testing/vectors.rs"]
+mod read;
+
 use bytes::Bytes;
+use read::bytes;
 use serde_json::Value;
 use stoq_wire::extension::Negotiated;
 use stoq_wire::frame::carrier::{Carrier, admit};
@@ -15,22 +19,7 @@ use stoq_wire::packet::reserve;
 use stoq_wire::parameters::StoqParameters;
 
 fn cases(under: &str) -> Vec<Value> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../../docs/vectors/frames.json"
-    );
-    let document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    let found = document[under].as_array().unwrap();
-    assert!(!found.is_empty(), "no case under {under}");
-    found.clone()
-}
-
-fn bytes(value: &Value) -> Vec<u8> {
-    let text = value.as_str().unwrap();
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
+    read::cases(&read::vectors("frames.json"), under)
 }
 
 fn fixed<const N: usize>(value: &Value) -> [u8; N] {

@@ -1,5 +1,6 @@
 //! What a connection negotiated, as facts for metrics, logs and policies.
 
+use stoq_wire::extension::Negotiated;
 use stoq_wire::parameters::StoqParameters;
 
 use crate::authorise::Peer;
@@ -30,6 +31,8 @@ pub struct Evidence {
     pub peer: Option<Peer>,
     /// The peer's STOQ parameters; `None` for a plain QUIC peer.
     pub stoq: Option<StoqParameters>,
+    /// What both sides announced: what of STOQ's extensions the connection may use.
+    pub agreed: Negotiated,
 }
 
 impl Evidence {

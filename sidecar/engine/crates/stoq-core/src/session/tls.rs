@@ -107,6 +107,7 @@ impl TlsSession {
                 .map_or("none", |suite| cipher_name(suite.suite())),
             profile: theirs.map_or(own, |theirs| weaker(own, theirs)),
             resumed: self.tls.handshake_kind() == Some(HandshakeKind::Resumed),
+            agreed: self.shared.agreed(stoq.as_ref()),
             peer,
             stoq,
         }

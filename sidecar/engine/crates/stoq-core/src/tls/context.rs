@@ -62,7 +62,8 @@ pub struct TlsSettings {
     pub tickets: bool,
     /// Sessions remembered on each side, at about 4 KB each.
     pub max_tickets: usize,
-    /// What we say of ourselves in the transport parameters.
+    /// What we say of ourselves in the transport parameters. An extension is offered by its bit:
+    /// only what the endpoint handles may be there.
     pub parameters: StoqParameters,
     /// Makes the same stateless reset tokens (RFC 9000, section 10.3.2) as the process
     /// before us that had the same secret, so that peers of its connections learn at

@@ -6,6 +6,7 @@ use arc_swap::ArcSwapOption;
 use quinn_proto::Side;
 use rustls::SignatureScheme;
 use rustls::crypto::{SecureRandom, aws_lc_rs};
+use stoq_wire::extension::Negotiated;
 use stoq_wire::parameters::StoqParameters;
 
 use super::TlsSettings;
@@ -140,6 +141,11 @@ impl Shared {
             falcon_key_id: self.identity(side).map(|identity| identity.falcon_key_id()),
             ..self.parameters.clone()
         }
+    }
+
+    /// What a connection may use, by what we offer and the peer announced.
+    pub(crate) fn agreed(&self, theirs: Option<&StoqParameters>) -> Negotiated {
+        Negotiated::of(&self.parameters, theirs)
     }
 }
 

@@ -9,6 +9,7 @@ use stoq_core::authorise::Expect;
 use stoq_core::key::HybridKey;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::tls::{ServerRole, TlsSettings};
+use stoq_wire::extension::{CAPTURED_UDP, HOPS, Negotiated, STREAM_TOKENS};
 use stoq_wire::parameters::{BASE, StoqParameters};
 use stoq_wire::varint;
 
@@ -160,6 +161,34 @@ fn each_end_announces_its_falcon_key() {
         let announced = evidence.stoq.unwrap().falcon_key_id;
         assert_eq!(announced, Some(evidence.peer.unwrap().falcon_key_id.0));
     }
+}
+
+#[test]
+fn what_both_ends_offer_is_agreed_on() {
+    let mesh = Mesh::new();
+    let offering = |extensions, packet_reserve| TlsSettings {
+        parameters: StoqParameters {
+            extensions,
+            packet_reserve,
+            ..StoqParameters::default()
+        },
+        ..TlsSettings::default()
+    };
+    let web = mesh.workload_with("web", today(), offering(STREAM_TOKENS | CAPTURED_UDP, 64));
+    let db = mesh.workload_with("db", today(), offering(CAPTURED_UDP | HOPS, 100));
+    let mut pair = Pair::dial(&web.tls, &db.tls, ServerRole::Mesh, Expect::AnyInMesh);
+    pair.settle();
+    let expected = Negotiated {
+        extensions: CAPTURED_UDP,
+        reserve: 64,
+        ..Negotiated::default()
+    };
+    assert_eq!(pair.client.evidence().agreed, expected);
+    assert_eq!(pair.server.evidence().agreed, expected);
+    let plain = mesh.workload("plain");
+    let mut pair = Pair::dial(&web.tls, &plain.tls, ServerRole::Mesh, Expect::AnyInMesh);
+    pair.settle();
+    assert_eq!(pair.client.evidence().agreed, Negotiated::default());
 }
 
 #[test]

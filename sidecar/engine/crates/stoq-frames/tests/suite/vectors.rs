@@ -1,8 +1,12 @@
 //! Tokens and shards of `docs/vectors`, which the reference reads as well.
 
+#[path = "../../../../testing/vectors.rs"]
+mod read;
+
 use std::time::Instant;
 
 use bytes::Bytes;
+use read::{bytes, cases, vectors};
 use serde_json::Value;
 use stoq_frames::shard::{Limits, Outcome, Store};
 use stoq_frames::token::{
@@ -13,25 +17,6 @@ use stoq_wire::control::Role;
 use stoq_wire::frame::Frame;
 use stoq_wire::frame::shard::{Range, Shard, TransferId};
 use stoq_wire::frame::token::{Token, TokenForm};
-
-fn document(file: &str) -> Value {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../docs/vectors/");
-    serde_json::from_slice(&std::fs::read(format!("{folder}{file}")).unwrap()).unwrap()
-}
-
-fn list(value: &Value) -> &[Value] {
-    let found = value.as_array().unwrap();
-    assert!(!found.is_empty(), "no cases");
-    found
-}
-
-fn bytes(value: &Value) -> Vec<u8> {
-    let text = value.as_str().unwrap();
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
-}
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap()
@@ -62,24 +47,24 @@ fn token(hex: &Value) -> Option<Token> {
 
 #[test]
 fn tags() {
-    let document = document("tokens.json");
-    for case in list(&document["tags"]) {
+    let document = vectors("tokens.json");
+    for case in cases(&document, "tags") {
         let form = match number(&case["form"]) {
             1 => TokenForm::Message,
             2 => TokenForm::Interval,
             _ => TokenForm::Packet,
         };
         let (stream, sequence) = (number(&case["stream"]), number(&case["sequence"]));
-        let tag = key(&document, case).tag(form, stream, sequence, &bytes(&case["data"]));
+        let tag = key(&document, &case).tag(form, stream, sequence, &bytes(&case["data"]));
         assert_eq!(tag.to_vec(), bytes(&case["tag"]), "{}", case["name"]);
     }
 }
 
 #[test]
 fn streams_with_tokens() {
-    let document = document("tokens.json");
-    for case in list(&document["streams"]) {
-        let (key, stream) = (key(&document, case), number(&case["stream"]));
+    let document = vectors("tokens.json");
+    for case in cases(&document, "streams") {
+        let (key, stream) = (key(&document, &case), number(&case["stream"]));
         let mut writer = match case["interval"].as_u64() {
             Some(interval) => TokenWriter::by_interval(key.clone(), stream, interval),
             None => TokenWriter::by_message(key.clone(), stream),
@@ -105,9 +90,9 @@ fn streams_with_tokens() {
 
 #[test]
 fn wrong_tokens_close_the_connection_and_hand_nothing_on() {
-    let document = document("tokens.json");
-    for case in list(&document["invalid"]) {
-        let mut reader = TokenReader::new(key(&document, case), number(&case["stream"]));
+    let document = vectors("tokens.json");
+    for case in cases(&document, "invalid") {
+        let mut reader = TokenReader::new(key(&document, &case), number(&case["stream"]));
         let mut verified = Vec::new();
         let mut read = || -> Result<(), TokenFault> {
             for byte in bytes(&case["hex"]) {
@@ -128,10 +113,10 @@ fn wrong_tokens_close_the_connection_and_hand_nothing_on() {
 
 #[test]
 fn tokens_in_packets() {
-    let document = document("tokens.json");
-    for case in list(&document["packets"]) {
-        let mut reader = PacketReader::new(key(&document, case), role(case));
-        for step in list(&case["steps"]) {
+    let document = vectors("tokens.json");
+    for case in cases(&document, "packets") {
+        let mut reader = PacketReader::new(key(&document, &case), role(&case));
+        for step in cases(&case, "steps") {
             let found = reader.check(
                 number(&step["packet"]),
                 &bytes(&step["payload"]),
@@ -181,9 +166,9 @@ fn outcome(store: &mut Store, shard: Shard) -> (&'static str, Vec<u8>, bool) {
 #[test]
 fn transfers() {
     let id = TransferId(std::array::from_fn(|at| at as u8));
-    for case in list(&document("shards.json")["transfers"]) {
+    for case in cases(&vectors("shards.json"), "transfers") {
         let (mut store, mut ended) = (Store::new(Limits::default()), false);
-        for step in list(&case["frames"]) {
+        for step in cases(&case, "frames") {
             let (found, ready, whole) = outcome(&mut store, shard(&step["hex"]));
             assert_eq!(step["outcome"], found, "{}: {step}", case["name"]);
             assert_eq!(ready, bytes(&step["ready"]), "{}: {step}", case["name"]);

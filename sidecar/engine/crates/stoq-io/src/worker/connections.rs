@@ -108,12 +108,7 @@ impl Worker {
             Event::Connected => self.established(index, now),
             Event::ConnectionLost { reason } => self.lost(index, &reason, now),
             Event::Stream(event) => self.stream_told(index, event, now),
-            // No datagram flows in this revision; take them so that none pile up.
-            Event::DatagramReceived => {
-                if let Some(link) = self.links[index].as_mut() {
-                    while link.quic.datagrams().recv().is_some() {}
-                }
-            }
+            Event::DatagramReceived => self.take_datagrams(index, now),
             _ => {}
         }
     }

@@ -12,6 +12,7 @@ mod commands;
 mod connection;
 mod connections;
 mod control;
+mod datagrams;
 mod early;
 mod failover;
 mod flow;

@@ -1,0 +1,28 @@
+//! Datagrams on a connection (`docs/wire-format.md`, section 11).
+
+use std::time::Instant;
+
+use stoq_wire::code::ConnectionCode;
+use stoq_wire::packet::StoqPacket;
+
+use super::Worker;
+
+impl Worker {
+    /// Takes the datagrams that a connection has, all of them, so that none pile up.
+    pub(super) fn take_datagrams(&mut self, index: usize, now: Instant) {
+        loop {
+            let Some(link) = self.links[index].as_mut() else {
+                return;
+            };
+            let Some(datagram) = link.quic.datagrams().recv() else {
+                return;
+            };
+            let agreed = link.evidence.as_ref().map(|evidence| evidence.agreed);
+            // No frame that a datagram carries is offered, so none may come (E1, E4).
+            if let Err(error) = StoqPacket::from_datagram(&datagram, &agreed.unwrap_or_default()) {
+                let why = format!("a datagram of {} bytes: {error}", datagram.len());
+                self.close(index, ConnectionCode::Protocol, &why, now);
+            }
+        }
+    }
+}
