@@ -16,7 +16,7 @@ from stoq.records.cluster import Namespace
 from stoq.records.errors import RecordError
 from stoq.records.manifest import KINDS, decode
 from stoq.records.meta import API_VERSION, Key, Status
-from stoq_operator.apiserver import (
+from stoq_kube.apiserver import (
     NAMESPACES,
     PODS,
     RECORDS,
@@ -27,10 +27,10 @@ from stoq_operator.apiserver import (
     Kind,
     Listed,
 )
+from stoq_kube.meta import Raw, metadata
 from stoq_operator.conditions import Rejected
 from stoq_operator.endpointslices import ServiceTable
 from stoq_operator.store import Batch, Known, StoreHealth
-from stoq_operator.translate.meta import Raw, metadata
 from stoq_operator.translate.pod import workload
 
 log: Final = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 
 from stoq.records.cluster import ClusterService
 from stoq.records.meta import Key
-from stoq_operator.translate.meta import Raw, metadata
+from stoq_kube.meta import Raw, metadata
 from stoq_operator.translate.service import Slice, cluster_service, reduce_service, reduce_slice
 
 Place = tuple[str, str]

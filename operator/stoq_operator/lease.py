@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from stoq_operator.apiserver import LEASES, PODS, ApiError, Client
-from stoq_operator.translate.meta import Raw
+from stoq_kube.apiserver import LEASES, PODS, ApiError, Client
+from stoq_kube.meta import Raw
 
 log: Final = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from typing import Final
 
 from stoq import program
 from stoq.settings.options import SettingsError
-from stoq_operator.apiserver import ApiError
+from stoq_kube.apiserver import ApiError
+from stoq_kube.kube import ApiServer
 from stoq_operator.clustersettings import ClusterSettings, read
 from stoq_operator.clusterstore import ClusterStore
 from stoq_operator.kept import StateError
-from stoq_operator.kube import ApiServer
 from stoq_operator.lease import Election
 from stoq_operator.metrics import Metrics
 from stoq_operator.podadmission import PodTokens

@@ -11,7 +11,7 @@ from stoq.api.call import Context
 from stoq.records.revocation import Revocation
 from stoq.registry import RevokedIdentity
 from stoq.signing import BINDING_LABEL, SignRequest
-from stoq_operator.apiserver import TOKEN_REVIEWS, ApiError, Client
+from stoq_kube.apiserver import TOKEN_REVIEWS, ApiError, Client
 from stoq_operator.attest import check_binding, check_claims, check_sizes
 from stoq_operator.kept import Grant, Revoked, StateError
 from stoq_operator.ledger import named_serials

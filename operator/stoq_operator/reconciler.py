@@ -17,8 +17,8 @@ from stoq.records.cluster import ClusterService, Namespace
 from stoq.records.mesh import MeshConfig
 from stoq.records.meta import API_VERSION, Key
 from stoq.registry import TrustEntry
+from stoq_kube.apiserver import CONFIG_MAPS, EVENTS, RECORDS, ApiError, Client, apply
 from stoq_operator import vip
-from stoq_operator.apiserver import CONFIG_MAPS, EVENTS, RECORDS, ApiError, Client, apply
 from stoq_operator.ca import bundle
 from stoq_operator.conditions import Rejected, wanted
 from stoq_operator.derive import Derived

@@ -12,12 +12,12 @@ import logging
 from typing import Any, Final
 
 from stoq.constants import ROTATE_ANNOTATION
-from stoq_operator.apiserver import CONFIG_MAPS, SECRETS, ApiError, Client, Deleted, Listed
+from stoq_kube.apiserver import CONFIG_MAPS, SECRETS, ApiError, Client, Deleted, Listed
+from stoq_kube.meta import Raw
 from stoq_operator.enrolment import TRUST
 from stoq_operator.kept import KeptRoot, StateError
 from stoq_operator.lease import Election
 from stoq_operator.rootfiles import pack, unpack
-from stoq_operator.translate.meta import Raw
 
 log: Final = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from stoq_operator.apiserver import (
+from stoq_kube.apiserver import (
     FIELD_MANAGER,
     PATCH,
     SECRETS,
@@ -16,8 +16,8 @@ from stoq_operator.apiserver import (
     Client,
     apply,
 )
+from stoq_kube.meta import Raw
 from stoq_operator.lease import Election
-from stoq_operator.translate.meta import Raw
 from stoq_operator.webhookpki import make, usable
 
 log: Final = logging.getLogger(__name__)

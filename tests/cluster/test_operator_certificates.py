@@ -31,8 +31,8 @@ from stoq.constants import operator_spiffe_id
 from stoq.engine import parse_certificate
 from stoq.pem import certificates
 from stoq.registry import WATCH, RevokedIdentity, WatchRequest, apply
+from stoq_kube.kube import ApiServer
 from stoq_operator.kept import StateError
-from stoq_operator.kube import ApiServer
 from stoq_operator.lease import Election
 from stoq_operator.oncluster import serve
 from stoq_operator.secretroots import RETRY, SecretRoots

@@ -3,7 +3,7 @@
 from typing import Final
 
 from stoq.records.workload import Workload, WorkloadSpec
-from stoq_operator.translate.meta import Raw, metadata
+from stoq_kube.meta import Raw, metadata
 
 SIDECAR: Final = "stoq-sidecar"
 """The container that the webhook adds."""

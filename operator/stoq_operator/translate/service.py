@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple
 
 from stoq.records.cluster import ClusterService
 from stoq.registry import Endpoint, ServicePort
-from stoq_operator.translate.meta import Raw, metadata
+from stoq_kube.meta import Raw, metadata
 
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 """The label by which a slice names its Service."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from stoq import constants
-from stoq_operator.apiserver import EVENTS, NAMESPACES, SECRETS, Changed, Client, Deleted
+from stoq_kube.apiserver import EVENTS, NAMESPACES, SECRETS, Changed, Client, Deleted
 
 log: Final = logging.getLogger("stoq.webhook.followed")
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from stoq import program
 from stoq.settings.options import SettingsError, describe
-from stoq_operator.apiserver import ApiError
-from stoq_operator.kube import ApiServer
+from stoq_kube.apiserver import ApiError
+from stoq_kube.kube import ApiServer
 from stoq_operator.webhook.followed import Cluster
 from stoq_operator.webhook.process import serve
 from stoq_operator.webhook.settings import Settings, read

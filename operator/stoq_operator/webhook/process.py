@@ -10,7 +10,7 @@ from typing import Final
 
 from stoq import health
 from stoq.http import HttpServer, Limits, Request, Response, plain
-from stoq_operator.apiserver import ApiError
+from stoq_kube.apiserver import ApiError
 from stoq_operator.webhook.certificate import CertificateError, Serving, from_secret
 from stoq_operator.webhook.followed import Cluster
 from stoq_operator.webhook.metrics import Metrics

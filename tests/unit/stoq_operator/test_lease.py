@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
+from stoq_kube.apiserver import ApiError, Client
 from stoq_operator import lease
-from stoq_operator.apiserver import ApiError, Client
 from stoq_operator.lease import DURATION, Election, may_take, orphaned, seen
 
 PLACE = "/apis/coordination.k8s.io/v1/namespaces/stoq-system/leases"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stoq.http import HttpServer, Limits
-from stoq_operator.apiserver import ApiError
+from stoq_kube.apiserver import ApiError
 from stoq_operator.webhook.process import LIMITS, Webhook, serve
 from stoq_operator.webhook.settings import Settings, read
 from support.pods import pod

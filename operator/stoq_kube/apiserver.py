@@ -1,14 +1,14 @@
-"""How the rest of the operator sees the API server, whatever client talks to it."""
+"""The API server as its users see it, whatever client talks to it."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-from stoq_operator.translate.meta import Raw
+from stoq_kube.meta import Raw
 
 FIELD_MANAGER: Final = "stoq-operator"
-"""Owner of what we write by server-side apply."""
+"""Owner of what the operator writes by server-side apply."""
 
 APPLY: Final = "application/apply-patch+yaml"
 PATCH: Final = "application/json-patch+json"
@@ -59,6 +59,7 @@ class Kind:
 PODS: Final = Kind("pods")
 SERVICES: Final = Kind("services")
 NAMESPACES: Final = Kind("namespaces", namespaced=False)
+NODES: Final = Kind("nodes", namespaced=False)
 SLICES: Final = Kind("endpointslices", "discovery.k8s.io")
 SECRETS: Final = Kind("secrets")
 CONFIG_MAPS: Final = Kind("configmaps")
@@ -81,7 +82,10 @@ RECORDS: Final = {
     "MeshConfig": _ours("meshconfigs", namespaced=False),
     "Revocation": _ours("revocations", namespaced=False),
 }
-"""Our own kinds, by the name in manifests."""
+"""Our own kinds that users write, by the name in manifests."""
+
+NODE_CAPABILITIES: Final = _ours("nodecapabilities", namespaced=False)
+"""What node agents write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +119,15 @@ class Client(Protocol):
         *,
         namespace: str = "",
         name: str = "",
+        node: str = "",
         report: Callable[[str], None] | None = None,
     ) -> AsyncIterator[Event]:
         """Every object of `kind` as `Changed`, then `Listed`, then changes as they happen, for
         ever; after a gap again every object, and `Listed`.
 
-        `namespace` and `name` narrow it. While the API server is away, or says no, nothing comes;
-        `report` is told why, and with an empty text that it is over.
+        `namespace` and `name` narrow it, and pods `node`, on which they run. While the API server
+        is away, or says no, nothing comes; `report` is told why, and with an empty text that it is
+        over.
         """
 
     async def request(
@@ -132,12 +138,14 @@ class Client(Protocol):
         """
 
 
-async def apply(client: Client, kind: Kind, manifest: Raw, *, part: str = "") -> None:
-    """Server-side apply: what `manifest` says is so, and ours; other fields stay. Raises
+async def apply(
+    client: Client, kind: Kind, manifest: Raw, *, part: str = "", manager: str = FIELD_MANAGER
+) -> None:
+    """Server-side apply: what `manifest` says is so, and the `manager`'s; other fields stay. Raises
     `ApiError`.
     """
     found = manifest["metadata"]
     path = kind.path(found["name"], found.get("namespace", ""), part=part)
     await client.request(
-        "patch", f"{path}?fieldManager={FIELD_MANAGER}&force=true", manifest, media=APPLY
+        "patch", f"{path}?fieldManager={manager}&force=true", manifest, media=APPLY
     )

@@ -18,7 +18,7 @@ import kopf
 from kopf._cogs.clients import api, auth, errors, watching
 from kopf._cogs.structs import credentials, references
 
-from stoq_operator.apiserver import ApiError, Changed, Deleted, Event, Kind, Listed, Unreachable
+from stoq_kube.apiserver import ApiError, Changed, Deleted, Event, Kind, Listed, Unreachable
 
 log: Final = logging.getLogger(__name__)
 
@@ -62,13 +62,15 @@ class ApiServer:
         *,
         namespace: str = "",
         name: str = "",
+        node: str = "",
         report: Callable[[str], None] | None = None,
     ) -> AsyncIterator[Event]:
         """Every object of `kind` as `Changed`, then `Listed`, then changes as they happen, for
         ever; after a gap again every object, and `Listed`.
 
-        `namespace` and `name` narrow it. While the API server is away, or says no, nothing comes;
-        `report` is told why, and with an empty text that it is over.
+        `namespace` and `name` narrow it, and pods `node`, on which they run. While the API server
+        is away, or says no, nothing comes; `report` is told why, and with an empty text that it is
+        over.
         """
         tell = report or _ignore
         resource = references.Resource(
@@ -77,9 +79,10 @@ class ApiServer:
         settings = dataclasses.replace(
             self._settings, watching=dataclasses.replace(self._settings.watching)
         )
-        if name:
+        fields = {"metadata.name": name, "spec.nodeName": node}
+        if selector := ",".join(f"{field}={value}" for field, value in fields.items() if value):
             settings.watching.field_selectors = type(settings.watching.field_selectors)()
-            settings.watching.field_selectors[kind.plural] = f"metadata.name={name}"
+            settings.watching.field_selectors[kind.plural] = selector
         auth.vault_var.set(self._vault)
         place = references.NamespaceName(namespace) if namespace else None
         while True:
