@@ -12,6 +12,7 @@ import yaml
 
 from stoq.records.manifest import KINDS
 from stoq.records.meta import Record
+from stoq.records.node import NodeCapability
 
 ROOT = Path(__file__).parents[3]
 EMBEDDED_ONLY = {"Workload"}
@@ -79,7 +80,8 @@ def structs(type_: Any, node: Schema) -> Iterator[tuple[type[msgspec.Struct], Sc
 
 
 def kinds() -> dict[str, type[Record]]:
-    return {name: kind for name, kind in KINDS.items() if name not in EMBEDDED_ONLY}
+    written = {name: kind for name, kind in KINDS.items() if name not in EMBEDDED_ONLY}
+    return {**written, NodeCapability.KIND: NodeCapability}
 
 
 def part(kind: str, name: str) -> Any:
@@ -150,11 +152,13 @@ def test_objects_are_found_and_read_with_kubectl(kind: str) -> None:
         "AccessPolicy": "stoqap",
         "MeshConfig": "stoqmc",
         "Revocation": "stoqrv",
+        "NodeCapability": "stoqnc",
     }[kind]
+    verdict = "Enforced" if kind == "NodeCapability" else "Accepted"
     assert spec["names"]["shortNames"] == [short]
     assert spec["names"]["categories"] == ["stoq"]
     assert version["subresources"] == {"status": {}}
-    assert {"Accepted", "Age"} <= columns
+    assert {verdict, "Age"} <= columns
 
 
 @pytest.mark.parametrize("kind", sorted(kinds()))
