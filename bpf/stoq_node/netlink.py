@@ -1,0 +1,182 @@
+"""Questions about routes, links and neighbours as the kernel reads and answers them, rtnetlink(7).
+Pure.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from stoq.capture.plan import Address
+
+# linux/netlink.h, linux/rtnetlink.h: kinds of messages and their flags.
+ERROR: Final = 2
+DONE: Final = 3
+_NEW_LINK, _GET_LINK = 16, 18
+_NEW_ROUTE, _GET_ROUTE = 24, 26
+_NEW_NEIGHBOUR, _GET_NEIGHBOUR = 28, 30
+_REQUEST, _ACK, _DUMP, _CREATE = 0x1, 0x4, 0x300, 0x400
+
+# linux/socket.h; the kernel keeps what bridges have learnt as neighbours of this family.
+_AF_INET, _AF_INET6, _AF_BRIDGE = 2, 10, 7
+
+_UNICAST: Final = 1
+"""A route to somebody else, RTN_UNICAST."""
+
+_USE: Final = 1
+"""NTF_USE: the kernel is to find out the neighbour's link-layer address."""
+
+_TYPE_MASK: Final = 0x3FFF
+"""Of an attribute's type; what is above are flags."""
+
+_HEADER: Final = struct.Struct("=IHHII")
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_LINK: Final = struct.Struct("=BxHiII")
+_ROUTE: Final = struct.Struct("=BBBBBBBBI")
+_NEIGHBOUR: Final = struct.Struct("=BxxxiHBB")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network interface."""
+
+    index: int
+    name: str
+    kind: str
+    """`veth`, `bridge`; empty for hardware."""
+    bridge: int
+    """The index of the one it is a port of; 0 for none."""
+    across: bool
+    """Its other end is in another network namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How packets to an address leave."""
+
+    index: int
+    """Of the interface."""
+    direct: bool
+    """The address itself is there, not a router towards it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Who is behind an interface."""
+
+    index: int
+    address: Address | None
+    """None where a bridge learnt it: those know no addresses of IP."""
+    hardware: bytes
+    bridge: int
+    """The one that learnt it; 0 for none."""
+
+
+def links_wanted() -> bytes:
+    """Asks for all links."""
+    return _message(_GET_LINK, _REQUEST | _DUMP, _LINK.pack(0, 0, 0, 0, 0))
+
+
+def route_wanted(address: Address) -> bytes:
+    """Asks for the route to `address`."""
+    family, bits = (_AF_INET, 32) if address.version == 4 else (_AF_INET6, 128)
+    body = _ROUTE.pack(family, bits, 0, 0, 0, 0, 0, 0, 0) + _attribute(1, address.packed)
+    return _message(_GET_ROUTE, _REQUEST, body)
+
+
+def neighbours_wanted(*, bridges: bool) -> bytes:
+    """Asks for all neighbours, or for what all bridges have learnt."""
+    body = _NEIGHBOUR.pack(_AF_BRIDGE if bridges else 0, 0, 0, 0, 0)
+    return _message(_GET_NEIGHBOUR, _REQUEST | _DUMP, body)
+
+
+def neighbour_sought(address: Address, index: int) -> bytes:
+    """Has the kernel look for `address` behind interface `index`, as if it had a packet for it."""
+    family = _AF_INET if address.version == 4 else _AF_INET6
+    body = _NEIGHBOUR.pack(family, index, 0, _USE, 0) + _attribute(1, address.packed)
+    return _message(_NEW_NEIGHBOUR, _REQUEST | _CREATE | _ACK, body)
+
+
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and content of each message of a datagram. Raises OSError when the kernel says no."""
+    while len(data) >= _HEADER.size:
+        length, kind, _, _, _ = _HEADER.unpack_from(data)
+        if not _HEADER.size <= length <= len(data):
+            return
+        content = data[_HEADER.size : length]
+        if kind == ERROR and (number := -int.from_bytes(content[:4], "little", signed=True)):
+            raise OSError(number, os.strerror(number))
+        yield kind, content
+        data = data[_aligned(length) :]
+
+
+def link(kind: int, content: bytes) -> Link | None:
+    """The link of a message; None if it is about something else."""
+    if kind != _NEW_LINK:
+        return None
+    _, _, index, _, _ = _LINK.unpack_from(content)
+    found = _attributes(content[_LINK.size :])
+    about = _attributes(found.get(18, b""))
+    return Link(
+        index=index,
+        name=_text(found.get(3, b"")),
+        kind=_text(about.get(1, b"")),
+        bridge=_number(found.get(10, b"")),
+        across=37 in found,
+    )
+
+
+def route(kind: int, content: bytes) -> Route | None:
+    """The route of a message; None if it leads nowhere."""
+    if kind != _NEW_ROUTE:
+        return None
+    found = _attributes(content[_ROUTE.size :])
+    if _ROUTE.unpack_from(content)[7] != _UNICAST or 4 not in found:
+        return None
+    # A gateway of the same family, or of another (RTA_VIA).
+    return Route(_number(found[4]), direct=not {5, 18} & found.keys())
+
+
+def neighbour(kind: int, content: bytes) -> Neighbour | None:
+    """The neighbour of a message; None if nobody knows where it is."""
+    if kind != _NEW_NEIGHBOUR:
+        return None
+    _, index, _, _, _ = _NEIGHBOUR.unpack_from(content)
+    found = _attributes(content[_NEIGHBOUR.size :])
+    if 2 not in found:
+        return None
+    address = ip_address(found[1]) if len(found.get(1, b"")) in {4, 16} else None
+    return Neighbour(index, address, found[2], _number(found.get(9, b"")))
+
+
+def _message(kind: int, flags: int, body: bytes) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    found = {}
+    while len(data) >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        if not _ATTRIBUTE.size <= length <= len(data):
+            break
+        found[kind & _TYPE_MASK] = data[_ATTRIBUTE.size : length]
+        data = data[_aligned(length) :]
+    return found
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
+
+
+def _number(value: bytes) -> int:
+    return int.from_bytes(value[:4], "little")
+
+
+def _text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode(errors="replace")

@@ -1,0 +1,83 @@
+"""Asks the kernel of this network namespace what `placing` decides on."""
+
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Final
+
+from stoq.capture.plan import Address
+from stoq_node import netlink
+from stoq_node.netlink import Neighbour, Route
+from stoq_node.placing import Surroundings
+
+SECONDS: Final = 2.0
+"""That the kernel, which answers at once, may take."""
+
+_BUFFER: Final = 1 << 16
+
+
+def look(addresses: Iterable[Address]) -> Surroundings:
+    """What is around these addresses. Raises OSError."""
+    with _asking() as kernel:
+        links = {
+            found.index: found
+            for message in _all(kernel, netlink.links_wanted())
+            if (found := netlink.link(*message))
+        }
+        routes = {address: _route(kernel, address) for address in addresses}
+        bridged = any(
+            route and route.index in links and links[route.index].kind == "bridge"
+            for route in routes.values()
+        )
+        return Surroundings(links, routes, tuple(_neighbours(kernel)) if bridged else ())
+
+
+def seek(asked: Iterable[tuple[Address, int]]) -> None:
+    """Has the kernel look for neighbours, each behind an interface. Needs CAP_NET_ADMIN. One that
+    cannot be looked for now is left for later.
+    """
+    with _asking() as kernel:
+        for address, index in asked:
+            with suppress(OSError):
+                for _ in _one(kernel, netlink.neighbour_sought(address, index)):
+                    pass
+
+
+def _asking() -> socket.socket:
+    kernel = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+    )
+    kernel.settimeout(SECONDS)
+    return kernel
+
+
+def _route(kernel: socket.socket, address: Address) -> Route | None:
+    try:
+        for message in _one(kernel, netlink.route_wanted(address)):
+            return netlink.route(*message)
+    except TimeoutError:
+        raise
+    except OSError:
+        pass  # There is none.
+    return None
+
+
+def _neighbours(kernel: socket.socket) -> Iterator[Neighbour]:
+    for bridges in (False, True):
+        for message in _all(kernel, netlink.neighbours_wanted(bridges=bridges)):
+            if found := netlink.neighbour(*message):
+                yield found
+
+
+def _one(kernel: socket.socket, question: bytes) -> Iterator[tuple[int, bytes]]:
+    kernel.send(question)
+    yield from netlink.messages(kernel.recv(_BUFFER))
+
+
+def _all(kernel: socket.socket, question: bytes) -> Iterator[tuple[int, bytes]]:
+    kernel.send(question)
+    while True:
+        for kind, content in netlink.messages(kernel.recv(_BUFFER)):
+            if kind == netlink.DONE:
+                return
+            yield kind, content
