@@ -79,11 +79,12 @@ class Enforcer:
                 failed[pod.key] = str(error)
                 self._retry[index, pod] = time.monotonic() + RETRY_SECONDS
         self._retry = {where: due for where, due in self._retry.items() if where[1].key in failed}
+        failed.update((pod.key, pod.obstacle) for pod in found.waiting if pod.obstacle)
         for index in found.release:
             self._release(index)
         self._told(failed, found.waiting)
         self.tally.keep(pods, self._in_force)
-        if not self._swept and not failed:
+        if not self._swept and not failed and all(pod.interface for pod in found.waiting):
             # Every link runs this version's programs now, on this version's maps.
             self._strict.sweep()
             self._account.sweep()
@@ -156,5 +157,5 @@ class Enforcer:
                 log.error("%s: cannot be enforced as it should: %s", key, why)
         for pod in waiting:
             if pod not in self.waiting:
-                log.info("%s: waits for its link %s", pod.key, pod.interface)
+                log.info("%s: waits for its link %s", pod.key, pod.interface or "to be found")
         self.failed, self.waiting = failed, waiting

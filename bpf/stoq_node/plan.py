@@ -13,7 +13,9 @@ class Changes:
     enforce: dict[int, Pod]
     """Not in force yet, or otherwise."""
     release: frozenset[int]
-    """Enforced for a pod that is no more, or no more of the mesh."""
+    """Enforced for a pod that is no more, or no more of the mesh. While the link of any pod is not
+    known, no link that is there: it may be that pod's, enforced by a predecessor.
+    """
     waiting: tuple[Pod, ...]
     """Their links are not there."""
 
@@ -40,12 +42,15 @@ def changes(
             waiting.append(pod)
         else:
             wanted[index] = pod
+    idle = {*known, *in_force} - wanted.keys()
+    if any(not pod.interface for pod in waiting):
+        idle -= set(links.values())
     return Changes(
         {
             index: pod
             for index, pod in wanted.items()
             if in_force.get(index) != pod or index not in attached
         },
-        frozenset({*known, *in_force} - wanted.keys()),
+        frozenset(idle),
         tuple(waiting),
     )

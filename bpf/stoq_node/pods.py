@@ -14,7 +14,9 @@ class Pod:
     namespace: str
     name: str
     interface: str
-    """The host's end of its link."""
+    """The host's end of its link; empty while it is not known."""
+    obstacle: str = ""
+    """Why it is not known although it should be."""
     inbound: Literal["permissive", "strict"] = "permissive"
     outbound: Literal["allow", "meshOnly"] = "allow"
     udp: bool = True

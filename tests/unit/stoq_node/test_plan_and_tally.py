@@ -46,6 +46,15 @@ def test_a_link_made_anew_is_another_one() -> None:
     assert (found.enforce, found.release) == ({12: WEB}, frozenset({7}))
 
 
+def test_no_link_is_opened_while_it_may_be_that_of_a_pod_whose_link_is_not_known() -> None:
+    lost = Pod(namespace="shop", name="db", interface="", inbound="strict")
+    known, links = frozenset({7, 8, 9}), {"veth1": 7, "veth2": 8}
+    found = changes([WEB, lost], links, {7: WEB}, known, known)
+    assert (found.enforce, found.waiting) == ({}, (lost,))
+    assert found.release == {9}
+    assert changes([WEB], links, {7: WEB}, known, known).release == {8, 9}
+
+
 def test_a_pod_may_be_scraped_and_say_what_its_list_says() -> None:
     (pod,) = parse(
         '[[pods]]\nnamespace = "a"\nname = "b"\ninterface = "c"\nprobe_ports = "8080-8081"\n'
