@@ -12,6 +12,7 @@ from typing import Final
 
 from stoq import program
 from stoq.settings.options import FILE_VARIABLE, SettingsError, describe
+from stoq_kube.apiserver import ApiError
 from stoq_node._kernel import KernelError
 from stoq_node.agent import AgentError, serve
 from stoq_node.capabilities import Capability, decide
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"stoq-node: {error}", file=sys.stderr)
         return REFUSED
-    except (AgentError, KernelError, OSError) as error:
+    except (AgentError, ApiError, KernelError, OSError) as error:
         print(f"stoq-node: {error}", file=sys.stderr)
         return FAILED
     return 0

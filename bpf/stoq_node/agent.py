@@ -13,14 +13,15 @@ from stoq import health
 from stoq.program import together
 from stoq_node import links
 from stoq_node._kernel import KernelError, Pins
-from stoq_node.capabilities import GUARD, Capability, decide, supported
+from stoq_node.capabilities import GUARD, Capability, Facts, decide, supported
 from stoq_node.enforce import Enforcer
 from stoq_node.facts import gather
 from stoq_node.metrics import Metrics
 from stoq_node.podfile import PodFile
 from stoq_node.pods import Pod, Source
+from stoq_node.report import Known, status
 from stoq_node.settings import Settings
-from stoq_node.uplink import Uplink, modes
+from stoq_node.uplink import OFF, Uplink, modes
 
 log: Final = logging.getLogger("stoq.node")
 
@@ -53,30 +54,54 @@ def alone(pins: str) -> Iterator[None]:
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Runs until `stop` is set; what is in force then stays in force.
 
-    Raises `AgentError`, `KernelError` and `OSError` for what keeps it from starting.
+    Raises `AgentError`, `ApiError`, `KernelError` and `OSError` for what keeps it from starting.
     """
     facts = gather(settings.kernel.pins, settings.guard.interface)
     found = decide(facts)
     for one in found:
         log.info("capability %s: %s", one.name, "yes" if one.supported else f"no: {one.reason}")
     listener = health.listen(settings.listen.metrics, "STOQ_LISTEN_METRICS")
-    if not supported(found, "pins"):
-        raise AgentError(found[0].reason)
-    pins = Pins(settings.kernel.pins)
-    with alone(settings.kernel.pins):
-        strict = supported(found, "strict") and supported(found, "account")
-        enforcer = Enforcer(pins) if strict else None
-        uplink = None
-        if GUARD not in facts.refused:
-            name = facts.uplink.name if facts.uplink else ""
-            uplink = Uplink(pins, name, modes(settings.guard.mode, found), settings.guard)
-        source = PodFile(Path(settings.pods.file))
-        agent = Agent(source, enforcer, uplink, settings.pods.verify_seconds)
-        metrics = Metrics(found, enforcer, uplink, lambda: bool(source.problem))
-        pages = health.server("stoq-node", metrics.page, lambda: agent.missing(found))
-        async with together(agent.run(), pages.serve([listener])):
-            await stop.wait()
-            log.info("stopping; what is in force stays")
+    cluster = None
+    if settings.kubernetes.node:
+        # Only now: without Kubernetes its client need not be installed.
+        from stoq_node.kube import Cluster
+
+        cluster = Cluster(settings.kubernetes)
+    try:
+        if not supported(found, "pins"):
+            if cluster is not None:
+                await cluster.reporter.publish(status(Known(facts, found)))
+            raise AgentError(found[0].reason)
+        source = cluster.pods if cluster is not None else PodFile(Path(settings.pods.file))
+        # First: it makes the folder.
+        pins = Pins(settings.kernel.pins)
+        with alone(settings.kernel.pins):
+            agent = _agent(settings, pins, facts, found, source)
+            metrics = Metrics(found, agent.enforcer, agent.uplink, lambda: bool(source.problem))
+            pages = health.server("stoq-node", metrics.page, lambda: agent.missing(found))
+            beside = (
+                (*cluster.parts(), cluster.reporter.run(lambda: status(agent.known(facts, found))))
+                if cluster is not None
+                else ()
+            )
+            async with together(agent.run(), pages.serve([listener]), *beside):
+                await stop.wait()
+                log.info("stopping; what is in force stays")
+    finally:
+        if cluster is not None:
+            await cluster.close()
+
+
+def _agent(
+    settings: Settings, pins: Pins, facts: Facts, found: tuple[Capability, ...], source: Source
+) -> "Agent":
+    strict = supported(found, "strict") and supported(found, "account")
+    enforcer = Enforcer(pins) if strict else None
+    uplink = None
+    if GUARD not in facts.refused:
+        name = facts.uplink.name if facts.uplink else ""
+        uplink = Uplink(pins, name, modes(settings.guard.mode, found), settings.guard)
+    return Agent(source, enforcer, uplink, settings.pods.verify_seconds)
 
 
 class Agent:
@@ -86,8 +111,8 @@ class Agent:
         self, source: Source, enforcer: Enforcer | None, uplink: Uplink | None, seconds: float
     ) -> None:
         self._source = source
-        self._enforcer = enforcer
-        self._uplink = uplink
+        self.enforcer = enforcer
+        self.uplink = uplink
         self._seconds = seconds
         self._pods: tuple[Pod, ...] | None = None
         self._changed = asyncio.Event()
@@ -95,11 +120,25 @@ class Agent:
 
     def missing(self, found: tuple[Capability, ...]) -> str:
         """What readiness waits for; nothing if for no more."""
-        if self._enforcer is None:
+        if self.enforcer is None:
             return "; ".join(one.reason for one in found if one.reason)
         if self._pods is None:
             return self._source.problem or "the pods are not read yet"
-        return self._problem or "; ".join(self._enforcer.failed.values())
+        return self._problem or "; ".join(self.enforcer.failed.values())
+
+    def known(self, facts: Facts, found: tuple[Capability, ...]) -> Known:
+        """What there is to say of the node."""
+        failed = dict(self.enforcer.failed) if self.enforcer and self._pods is not None else None
+        if failed is not None and self._problem:
+            failed["the kernel"] = self._problem
+        guard = self.uplink
+        return Known(
+            facts,
+            found,
+            guard=guard.mode if guard else OFF,
+            guard_problem=guard.problem if guard else "",
+            failed=failed,
+        )
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -134,10 +173,10 @@ class Agent:
     def _apply(self) -> None:
         problem = ""
         try:
-            if self._uplink is not None:
-                self._uplink.apply()
-            if self._enforcer is not None and self._pods is not None:
-                self._enforcer.apply(self._pods)
+            if self.uplink is not None:
+                self.uplink.apply()
+            if self.enforcer is not None and self._pods is not None:
+                self.enforcer.apply(self._pods)
         except KernelError as error:
             problem = str(error)
             if problem != self._problem:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from stoq import constants
-from stoq.capture.plan import Network
+from stoq.capture.plan import Address, Network
 from stoq.program import Log
-from stoq.settings.kinds import choice, host_and_port, integer, networks, number, text
+from stoq.settings.kinds import addresses, choice, host_and_port, integer, networks, number, text
 from stoq.settings.options import FILE_VARIABLE, SettingsError, load, option
 
 MOST: Final = 1_000_000_000
@@ -30,11 +30,27 @@ class Kernel:
 class Pods:
     """Where the pods of this node are known from."""
 
-    file: str = option("/etc/stoq/pods.toml", text(), "followed while the agent runs")
+    file: str = option(
+        "/etc/stoq/pods.toml", text(), "followed while the agent runs; not read in Kubernetes"
+    )
     verify_seconds: float = option(
         1.0,
         number(0.1, 60, "seconds"),
         "how often the kernel is compared with what should be; links are noticed at once",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kubernetes:
+    """Where the agent is in a cluster."""
+
+    node: str = option(
+        "", text(), "this node's name: its pods come from the API server; empty: from the file"
+    )
+    nameservers: tuple[Address, ...] = option(
+        (),
+        addresses(),
+        "the node's own, of pods with dnsPolicy Default; others may ask those that the agent asks",
     )
 
 
@@ -87,6 +103,7 @@ class Settings:
 
     kernel: Kernel
     pods: Pods
+    kubernetes: Kubernetes
     guard: Guard
     listen: Listen
     log: Log

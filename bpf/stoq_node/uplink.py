@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal
 
 from stoq_node import links
 from stoq_node._kernel import Guard, KernelError, Pins
@@ -14,29 +14,33 @@ log: Final = logging.getLogger("stoq.node")
 PROGRAM: Final = "xdp_guard"
 OFF: Final = "off"
 
+Mode = Literal["native", "generic"]
 
-def modes(wanted: str, found: Iterable[Capability]) -> tuple[str, ...]:
+
+def modes(wanted: str, found: Iterable[Capability]) -> tuple[Mode, ...]:
     """How the guard is tried, best first; none: it stays off. Pure."""
     found = tuple(found)
     if wanted == OFF or not supported(found, "guard"):
         return ()
-    if wanted != "auto":
-        return (wanted,)
-    return ("native", "generic") if supported(found, "guard-native") else ("generic",)
+    if wanted == "native":
+        return ("native",)
+    if wanted == "auto" and supported(found, "guard-native"):
+        return ("native", "generic")
+    return ("generic",)
 
 
 class Uplink:
     """The guard of one interface. Raises `KernelError` when the program cannot be loaded."""
 
     def __init__(
-        self, pins: Pins, interface: str, to_try: tuple[str, ...], settings: GuardSettings
+        self, pins: Pins, interface: str, to_try: tuple[Mode, ...], settings: GuardSettings
     ) -> None:
         self._pins = pins
         self._modes = to_try
         self._guard = Guard(pins)
         self._index = 0
         self.interface = interface
-        self.mode = OFF
+        self.mode: Mode | Literal["off"] = OFF
         self.problem = ""
         """Why it is off although it should not be."""
         self._guard.configure(source=settings.source, ceiling=settings.ceiling)

@@ -11,6 +11,7 @@ def test_the_defaults() -> None:
     assert dump(read({})) == {
         "kernel": {"pins": "/sys/fs/bpf/stoq"},
         "pods": {"file": "/etc/stoq/pods.toml", "verify_seconds": "1.0"},
+        "kubernetes": {"node": "", "nameservers": ""},
         "guard": {
             "mode": "auto",
             "interface": "",

@@ -1,0 +1,110 @@
+"""What the agent says of its node: the status of a NodeCapability. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from stoq import constants
+from stoq.records.meta import Condition
+from stoq.records.node import Feature, NodeCapabilityStatus
+from stoq_node.capabilities import Capability, Facts, supported
+
+ENFORCED: Final = "Enforced"
+
+MOST: Final = 1024
+"""Characters of a reason; what a verifier writes goes on for pages."""
+
+FEW: Final = 5
+"""Pods that are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the agent knows of itself."""
+
+    facts: Facts
+    found: tuple[Capability, ...]
+    guard: Literal["native", "generic", "off"] = "off"
+    guard_problem: str = ""
+    """Why it is off although it should not be."""
+    failed: Mapping[str, str] | None = None
+    """Why, by pod that is not enforced as it should; None while the pods are not known."""
+
+
+def status(known: Known) -> NodeCapabilityStatus:
+    """The status, with a condition that has no time yet."""
+    uplink = known.facts.uplink
+    reasons = _reasons(known.found)
+    if known.guard_problem:
+        reasons.append(f"the guard is off: {known.guard_problem}")
+    return NodeCapabilityStatus(
+        version=constants.VERSION,
+        kernel=known.facts.release,
+        uplink=uplink.name if uplink else "",
+        driver=uplink.driver if uplink else "",
+        native_xdp=supported(known.found, "guard-native"),
+        strict=_strict(known.found),
+        guard=known.guard,
+        reason=_short("; ".join(reasons)),
+        features=tuple(
+            Feature(name=one.name, supported=one.supported, reason=_short(one.reason))
+            for one in known.found
+        ),
+        conditions=(_enforced(known),),
+    )
+
+
+def timed(
+    wanted: NodeCapabilityStatus, before: Iterable[Condition], now: str, generation: int
+) -> NodeCapabilityStatus:
+    """`wanted` with the time (RFC 3339) at which each condition became what it is: `now`, unless it
+    was so `before`.
+    """
+    last = {condition.type: condition for condition in before}
+    conditions = []
+    for condition in wanted.conditions:
+        old = last.get(condition.type)
+        same = old is not None and old.status == condition.status and old.last_transition_time
+        since = old.last_transition_time if old is not None and same else now
+        conditions.append(
+            msgspec.structs.replace(
+                condition, last_transition_time=since, observed_generation=generation
+            )
+        )
+    return msgspec.structs.replace(wanted, conditions=tuple(conditions))
+
+
+def _enforced(known: Known) -> Condition:
+    if not _strict(known.found):
+        why = next(one.reason for one in known.found if one.reason)
+        return Condition(type=ENFORCED, status="False", reason="NotSupported", message=_short(why))
+    if known.failed is None:
+        why = "the agent does not know the pods of this node yet"
+        return Condition(type=ENFORCED, status="Unknown", reason="Starting", message=why)
+    if known.failed:
+        named = [f"{pod}: {why}" for pod, why in sorted(known.failed.items())]
+        more = f" and {len(named) - FEW} more" if len(named) > FEW else ""
+        message = _short("; ".join(named[:FEW])) + more
+        return Condition(type=ENFORCED, status="False", reason="PodsFailed", message=message)
+    why = "every pod of the mesh on this node is enforced"
+    return Condition(type=ENFORCED, status="True", reason="AllPods", message=why)
+
+
+def _reasons(found: tuple[Capability, ...]) -> list[str]:
+    """Each once, headed by what is not there because of it."""
+    names: dict[str, list[str]] = {}
+    for one in found:
+        if one.reason:
+            names.setdefault(one.reason, []).append(one.name)
+    return [f"{', '.join(missing)}: {why}" for why, missing in names.items()]
+
+
+def _strict(found: tuple[Capability, ...]) -> bool:
+    """As the agent goes by it: strict mode is counted by the accounts."""
+    return supported(found, "strict") and supported(found, "account")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST else text[: MOST - 1] + "…"
