@@ -1,9 +1,9 @@
-# The images of STOQ mesh: targets operator, sidecar and init. `hack/images` builds them, with docker
+# The images of STOQ mesh: targets operator, sidecar, init and node. `hack/images` builds them, with docker
 # or buildah; the build context is what it gathers (.stoq/images/context): the wheel of this
 # repository, and the wheels of the locks with their hashes.
 #
-# Every image runs without root (init aside, which programs nftables), on a read-only root file
-# system, and writes nothing. The sidecar's has what an idle sidecar needs and nothing more.
+# Every image runs without root (but init, which programs nftables, and node, which loads kernel
+# programs), on a read-only root file system, and writes nothing there. The sidecar's has what an idle sidecar needs and nothing more.
 
 # Any Debian with Python 3.11 or later does. hack/images bootstraps one from Debian packages where no
 # registry can be reached.
@@ -19,12 +19,12 @@ FROM python AS builder
 RUN python3 -m venv --without-pip /opt/stoq
 COPY pip /pip
 COPY wheels /wheels
-COPY requirements-sidecar.lock requirements-operator.lock /locks/
+COPY requirements-sidecar.lock requirements-operator.lock requirements-node.lock /locks/
 # Only what lies here is installed, and of the locks only what has their hashes.
 ENV PYTHONPATH=/pip PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_NO_DEPS=1 PIP_NO_CACHE_DIR=1 \
   PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
-# The node agent with its kernel programs is in neither image: nobody there may load them.
+# The node agent with its kernel programs is in neither of these two: nobody there may load them.
 FROM builder AS build-sidecar
 RUN /opt/stoq/bin/python -m pip install --quiet --require-hashes -r /locks/requirements-sidecar.lock \
   && /opt/stoq/bin/python -m pip install --quiet stoq-mesh \
@@ -34,6 +34,10 @@ FROM builder AS build-operator
 RUN /opt/stoq/bin/python -m pip install --quiet --require-hashes -r /locks/requirements-operator.lock \
   && /opt/stoq/bin/python -m pip install --quiet stoq-mesh \
   && rm -r /opt/stoq/lib/python3*/site-packages/stoq_node /opt/stoq/bin/stoq-node
+
+FROM builder AS build-node
+RUN /opt/stoq/bin/python -m pip install --quiet --require-hashes -r /locks/requirements-node.lock \
+  && /opt/stoq/bin/python -m pip install --quiet stoq-mesh
 
 FROM python AS runtime
 ARG VERSION=0
@@ -69,3 +73,12 @@ COPY --from=build-operator /opt/stoq /opt/stoq
 # Debian's nobody: the operator owns no file.
 USER 65534:65534
 ENTRYPOINT ["stoq-operator"]
+
+FROM runtime AS node
+LABEL org.opencontainers.image.title="stoq-node" \
+  org.opencontainers.image.description="The node agent of STOQ mesh, with its kernel programs"
+COPY --from=build-node /opt/stoq /opt/stoq
+# With BPF, PERFMON and NET_ADMIN and no other capability: what is pinned belongs to root.
+USER 0:0
+ENTRYPOINT ["stoq-node"]
+CMD ["run"]

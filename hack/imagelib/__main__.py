@@ -11,7 +11,7 @@ from lab.command import CommandError
 
 EXAMPLES = """\
 examples:
-  hack/images                              operator and sidecar, as localhost/stoq/...:dev
+  hack/images                              operator, sidecar and node, as localhost/stoq/...:dev
   hack/images --registry registry.example/stoq --tag 1.0.0
   hack/images | xargs hack/cluster load    on every node of the cluster
 
@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         "target",
         nargs="*",
         metavar="TARGET",
-        help=f"of {', '.join(TARGETS)}; {' and '.join(SHIPPED)}",
+        help=f"of {', '.join(TARGETS)}; all but init",
     )
     parser.add_argument(
         "--registry", default="localhost/stoq", help="before the names (%(default)s)"

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from clusterlib.progress import ClusterError, step
 from imagelib import builders, paths, sbom, wheels
-from imagelib.wanted import Wanted
+from imagelib.wanted import Wanted, crates, lock
 from lab.command import run
 
-_LOCK_OF = {"operator": "requirements-operator.lock"}
 _PYTHON = "localhost/stoq/python:build"
 _ASK = "import sys, platform; print('%d.%d' % sys.version_info[:2], platform.libc_ver()[1])"
 
@@ -60,9 +59,9 @@ def _image(
     builder.build(target, tag, base, labels)
     fresh = archive.with_suffix(".new")
     builder.save(tag, fresh)
-    lock = (paths.REPOSITORY / _LOCK_OF.get(target, "requirements-sidecar.lock")).read_text()
+    locked = (paths.REPOSITORY / lock(target)).read_text()
     listing = builder.ask(tag, ["dpkg-query", "--show", "--showformat", sbom.DPKG_FORMAT])
-    document = sbom.bom(tag, version(), lock, _crates(), listing)
+    document = sbom.bom(tag, version(), locked, _crates(target), listing)
     archive.with_suffix(".cdx.json").write_text(document)
     fresh.replace(archive)
 
@@ -75,10 +74,11 @@ def version() -> str:
     raise ClusterError("pyproject.toml names no version")
 
 
-def _crates() -> tuple[str, str]:
+def _crates(target: str) -> tuple[str, str]:
     engine = paths.REPOSITORY / "sidecar" / "engine"
     argv = ["cargo", "tree", "--locked", "--manifest-path", str(engine / "Cargo.toml")]
-    argv += ["--package", "stoq-python", "--edges", "normal", "--prefix", "none"]
+    argv += [f"--package={name}" for name in crates(target)]
+    argv += ["--edges", "normal", "--prefix", "none"]
     tree = run([*argv, "--format", "{p}"], timeout=300.0).stdout
     return (engine / "Cargo.lock").read_text(), tree
 

@@ -14,7 +14,7 @@ import pip
 from clusterlib.progress import ClusterError, step
 from imagelib.paths import CONTEXT, KEPT, REPOSITORY, digest, sources
 
-LOCKS = ("requirements-sidecar.lock", "requirements-operator.lock")
+LOCKS = ("requirements-sidecar.lock", "requirements-operator.lock", "requirements-node.lock")
 
 BUILD_SECONDS = 3600.0
 """Far above the slowest build of the engine: the limit is for one that hangs."""

@@ -24,6 +24,12 @@ def test_the_sidecars_image_has_no_kubernetes_client():
     assert names == {"h11", "msgspec", "prometheus-client"}
 
 
+def test_the_node_agents_image_has_a_client_of_kubernetes_and_no_cryptography():
+    names = {pin.partition("==")[0] for pin in pins("requirements-node.lock")}
+    assert {"kopf", "aiohttp"} <= names
+    assert not {"cryptography", "kubernetes", "aioquic", "typer"} & names
+
+
 def test_platforms_end_at_the_glibc_of_the_image_newest_first():
     assert wheels.platforms("x86_64", 18) == [
         "manylinux_2_18_x86_64",
