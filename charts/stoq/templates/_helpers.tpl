@@ -19,6 +19,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{/* What chooses the pods of the node agent; never changes either. */}}
+{{- define "stoq.nodeSelector" -}}
+app.kubernetes.io/name: stoq
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: node
+{{- end }}
+
 {{/* An image; the argument is (dict "root" $ "of" "sidecar"). */}}
 {{- define "stoq.image" -}}
 {{- $values := .root.Values -}}

@@ -1,0 +1,142 @@
+"""What the chart makes of its values for the node agent."""
+
+from typing import Any
+
+import pytest
+
+from stoq_node import settings
+from support.helm import Objects, Refused, rendered
+
+ON = "node.enabled=true"
+DAEMON_SET = ("DaemonSet", "stoq-node")
+
+
+def pod(*values: str) -> dict[str, Any]:
+    found: dict[str, Any] = rendered(ON, *values)[DAEMON_SET]["spec"]["template"]["spec"]
+    return found
+
+
+def container(*values: str) -> dict[str, Any]:
+    (found,) = pod(*values)["containers"]
+    return dict(found)
+
+
+def environment(*values: str) -> dict[str, str]:
+    return {item["name"]: item.get("value", "node-1") for item in container(*values)["env"]}
+
+
+def agents_parts(objects: Objects) -> set[str]:
+    return {kind for kind, name in objects if name == "stoq-node"}
+
+
+def test_without_the_value_nothing_of_it_is_there() -> None:
+    assert agents_parts(rendered("monitoring.podMonitor.enabled=true")) == set()
+    assert agents_parts(rendered(ON)) == {
+        "ServiceAccount",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "DaemonSet",
+    }
+
+
+def test_the_agent_accepts_the_settings_it_is_given() -> None:
+    found = settings.read(
+        environment(
+            "node.guard.mode=generic",
+            "node.guard.interface=eth0",
+            "node.guard.allow={10.0.0.0/8,fd00::/8}",
+            "node.nameservers={192.0.2.53}",
+            "node.bpffs=/run/bpf",
+        )
+    )
+    assert found.kubernetes.node == "node-1"
+    assert list(map(str, found.kubernetes.nameservers)) == ["192.0.2.53"]
+    assert found.kernel.pins == "/run/bpf/stoq"
+    assert (found.guard.mode, found.guard.interface) == ("generic", "eth0")
+    assert list(map(str, found.guard.allow)) == ["10.0.0.0/8", "fd00::/8"]
+    assert settings.read(environment()).kernel.pins == settings.read({}).kernel.pins
+
+
+def test_it_has_three_capabilities_and_no_privilege() -> None:
+    spec, found = pod(), container()["securityContext"]
+    assert found["capabilities"] == {"drop": ["ALL"], "add": ["BPF", "PERFMON", "NET_ADMIN"]}
+    assert found["allowPrivilegeEscalation"] is False
+    assert found["readOnlyRootFilesystem"] is True
+    assert "privileged" not in found
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert "hostPID" not in spec
+    assert [item["hostPath"] for item in spec["volumes"] if "hostPath" in item] == [
+        {"path": "/sys/fs/bpf", "type": "Directory"}
+    ]
+
+
+def test_it_is_on_the_nodes_network_and_asks_the_clusters_name_servers() -> None:
+    spec = pod()
+    assert spec["hostNetwork"] is True
+    assert spec["dnsPolicy"] == "ClusterFirstWithHostNet"
+
+
+def test_it_runs_on_every_linux_node_before_what_it_enforces() -> None:
+    spec = pod("node.nodeSelector.pool=mesh")
+    assert spec["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "mesh"}
+    assert spec["tolerations"] == [{"operator": "Exists"}]
+    assert spec["priorityClassName"] == "system-node-critical"
+
+
+def test_two_agents_are_never_on_one_node() -> None:
+    def strategy(*values: str) -> Any:
+        return rendered(ON, *values)[DAEMON_SET]["spec"]["updateStrategy"]["rollingUpdate"]
+
+    assert strategy() == {"maxSurge": 0, "maxUnavailable": 1}
+    assert strategy("node.maxUnavailable=10%")["maxUnavailable"] == "10%"
+
+
+def test_it_may_read_pods_and_policies_and_write_what_its_node_can_do() -> None:
+    rules = rendered(ON)["ClusterRole", "stoq-node"]["rules"]
+    may = {
+        (resource, verb)
+        for rule in rules
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert may == {
+        *((kind, verb) for kind in ("pods", "meshconfigs", "transportpolicies")
+          for verb in ("list", "watch")),
+        ("nodecapabilities", "create"),
+        ("nodecapabilities", "patch"),
+        ("nodecapabilities/status", "patch"),
+        ("nodes", "get"),
+    }  # fmt: skip
+
+
+def test_the_operators_objects_do_not_choose_its_pods() -> None:
+    objects = rendered(ON, "networkPolicy.enabled=true")
+    labels = objects[DAEMON_SET]["spec"]["template"]["metadata"]["labels"]
+    assert labels.items() >= objects[DAEMON_SET]["spec"]["selector"]["matchLabels"].items()
+    for kind, place in (("Deployment", "selector"), ("NetworkPolicy", "podSelector")):
+        chosen = objects[kind, "stoq-operator"]["spec"][place]["matchLabels"]
+        assert not labels.items() >= chosen.items()
+
+
+def test_metrics_keep_the_names_of_the_pods_that_they_are_about() -> None:
+    monitor = rendered(ON, "monitoring.podMonitor.enabled=true")["PodMonitor", "stoq-node"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["honorLabels"] is True
+    assert endpoint["port"] in {port["name"] for port in container()["ports"]}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("node.enable=true", "enable"),
+        ("node.guard.mode=fast", "mode"),
+        ("node.maxUnavailable=0", "maxUnavailable"),
+        ("node.maxUnavailable=ten", "maxUnavailable"),
+        ("node.bpffs=bpf", "bpffs"),
+        ("node.nameservers={dns}", "nameservers"),
+        ("node.guard.deny={everyone}", "deny"),
+    ],
+)
+def test_a_value_that_can_not_be_is_refused_by_name(value: str, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        rendered(ON, value)
