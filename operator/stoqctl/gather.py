@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from stoq import constants
 from stoq.injection import names
 from stoqctl.errors import Refused
+from stoqctl.judge.agents import AGENT
 from stoqctl.judge.facts import Facts
-from stoqctl.judge.install import GROUP, KINDS, OPERATOR, VERSION, WEBHOOK
+from stoqctl.judge.install import CAPABILITIES, GROUP, KINDS, OPERATOR, VERSION, WEBHOOK
 
 if TYPE_CHECKING:
     from stoqctl.kube import Cluster
@@ -31,6 +32,7 @@ NEEDED: Final = (
     ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
     ("create", "", "namespaces"),
     ("create", "apps", "deployments"),
+    ("create", "apps", "daemonsets"),
     ("create", "", "secrets"),
 )
 """Rights that the chart's installation needs: verb, API group, resource."""
@@ -60,6 +62,10 @@ class Gatherer:
             serving_pem=self._certificate(),
             deployment=self._find(f"{APPS}/deployments/{OPERATOR}"),
             lease=self._find(f"{LEASES}/{OPERATOR}"),
+            agents=self._find(f"{APPS}/daemonsets/{AGENT}"),
+            capabilities=(
+                self._list(f"{OURS}/{CAPABILITIES}") if f"{CAPABILITIES}.{GROUP}" in ours else []
+            ),
             meshes=self._list(f"{OURS}/meshconfigs") if f"meshconfigs.{GROUP}" in ours else [],
             enrolled=enrolled,
             bundles=dict(self._bundles(places)),

@@ -34,6 +34,8 @@ def files(
                 }
             ),
         )
+    for item in facts.capabilities:
+        yield f"nodecapabilities/{name(item)}.json", _json(redact.plain(item))
     yield "nodes.json", _json([_node(node) for node in facts.nodes])
     yield "namespaces.json", _json([redact.metadata(item) for item in facts.enrolled])
     for item in facts.network_policies:

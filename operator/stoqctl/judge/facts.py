@@ -21,6 +21,10 @@ class Facts:
     """The webhook's certificate, without its key."""
     deployment: Object | None = None
     lease: Object | None = None
+    agents: Object | None = None
+    """The DaemonSet of the node agents."""
+    capabilities: Sequence[Object] = ()
+    """NodeCapabilities."""
     meshes: Sequence[Object] = ()
     """MeshConfigs."""
     enrolled: Sequence[Object] = ()

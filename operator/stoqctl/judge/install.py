@@ -24,6 +24,8 @@ KINDS: Final = (
     "transportpolicies",
 )
 GROUP: Final = "stoq.dev"
+CAPABILITIES: Final = "nodecapabilities"
+"""A kind of ours that only node agents need."""
 VERSION: Final = "v1alpha1"
 
 WEBHOOK: Final = "stoq-injector"
@@ -93,7 +95,9 @@ def before(facts: Facts) -> Iterator[Finding]:
         "install as a cluster administrator",
     )
     foreign = sorted(
-        item for item in facts.crds if item not in {f"{kind}.{GROUP}" for kind in KINDS}
+        item
+        for item in facts.crds
+        if item not in {f"{kind}.{GROUP}" for kind in (*KINDS, CAPABILITIES)}
     )
     yield Finding(
         "names",

@@ -6,6 +6,7 @@ from typing import Final
 from stoq import constants
 from stoq.injection.names import LABEL
 from stoqctl.finding import Finding
+from stoqctl.judge import agents
 from stoqctl.judge.facts import Facts, Object, few, name
 from stoqctl.judge.workloads import lives, meshed
 
@@ -42,6 +43,7 @@ def findings(facts: Facts, pods: Sequence[Object], objects: Sequence[Object]) ->
             f"{few(used)}: their names stop resolving" if used else "none",
             "let applications use other names, then kubectl delete servicerecords --all -A",
         ),
+        *([agents.guards(facts)] if facts.agents is not None else []),
     ]
 
 

@@ -66,8 +66,9 @@ def run(
 ) -> None:
     """Check a cluster's mesh, or the sidecar of one pod; each failure comes with what mends it.
 
-    Without a cluster: check a sidecar of this machine, or with --store and --state the control
-    process's directories. Ends with status 1 if anything is wrong, 3 if no API server answers.
+    Where node agents run, also what each node's kernel enforces, and why not. Without a cluster:
+    check a sidecar of this machine, or with --store and --state the control process's directories.
+    Ends with status 1 if anything is wrong, 3 if no API server answers.
     """
     places = tuple(namespace or ())
     targets = tuple(to or ())

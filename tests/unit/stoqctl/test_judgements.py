@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from stoqctl.judge import install, network, workloads
+from stoqctl.judge import agents, install, network, removal, workloads
 from stoqctl.judge.facts import Facts, few
 from unit.stoqctl.mesh import NOW, certificate, established, pod
 
@@ -92,6 +92,46 @@ def test_nodes_that_are_not_ready_or_not_linux_are_named():
     (found,) = install.nodes(facts(nodes=nodes))
     assert found.detail == "not ready: n2"
     assert "never meshed: n1" in next(install.nodes(facts(nodes=nodes[:2]))).detail
+
+
+def capability(name, enforced="True", message="", **status):
+    condition = {"type": "Enforced", "status": enforced, "message": message}
+    return {"metadata": {"name": name}, "status": {"conditions": [condition], **status}}
+
+
+def test_without_node_agents_nothing_is_said_of_them():
+    assert not list(agents.findings(facts()))
+
+
+def test_nodes_that_do_not_enforce_are_named_with_their_reason():
+    old = "kernel 6.1.0 is older than Linux 6.6"
+    daemons = {"status": {"desiredNumberScheduled": 3, "numberReady": 2}}
+    new = {"metadata": {"name": "n2"}}
+    found = [capability("n0", guard="generic"), capability("n1", "False", old), new]
+    assert failed(agents.findings(facts(agents=daemons, capabilities=found))) == {
+        "node agents": "2 of 3 ready",
+        "enforcement by the kernel": f"n1: {old}, n2: nothing is known yet",
+    }
+    good = {"status": {"desiredNumberScheduled": 2, "numberReady": 2}}
+    both = [found[0], capability("n1", guard="native", nativeXdp=True)]
+    assert [item.detail for item in agents.findings(facts(agents=good, capabilities=both))] == [
+        "2 of 2 ready",
+        "strict mode on 2 nodes, guard on 2, in the driver possible on 1",
+    ]
+
+
+def test_a_guard_that_would_stay_after_the_mesh_is_taken_off_first():
+    guarded = facts(agents={}, capabilities=[capability("n0", guard="generic"), capability("n1")])
+    (found,) = [item for item in removal.findings(guarded, [], []) if not item.ok]
+    assert found.detail == "on n0, where they stay without their agents"
+    assert "node.guard.mode=off" in found.fix
+
+
+def test_the_kind_that_only_agents_need_is_ours_and_need_not_be_there():
+    crds = {f"{kind}.stoq.dev": established(kind) for kind in (*install.KINDS, "nodecapabilities")}
+    assert "names" not in failed(install.before(facts(crds=crds)))
+    del crds["nodecapabilities.stoq.dev"]
+    assert install.definitions(facts(crds=crds)).ok
 
 
 def test_pod_security_that_refuses_the_init_container_is_said_with_its_remedy():

@@ -55,6 +55,25 @@ def test_nothing_is_wrong_with_a_healthy_mesh(ctl):
     assert checks(ctl, "-n", "shop") == {}
 
 
+def test_node_agents_are_checked_where_there_are_any(ctl, server):
+    names = {item["name"] for item in json.loads(ctl("check", "--json")[1])["checks"]}
+    assert not {"node agents", "enforcement by the kernel"} & names
+    crd = "nodecapabilities.stoq.dev"
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    server.put(f"{crds}/{crd}", **mesh.established(crd))
+    server.put(
+        "/apis/apps/v1/namespaces/stoq-system/daemonsets/stoq-node",
+        status={"desiredNumberScheduled": 1, "numberReady": 1},
+    )
+    why = "kernel 6.1.0 is older than Linux 6.6"
+    condition = {"type": "Enforced", "status": "False", "message": why}
+    path = "/apis/stoq.dev/v1alpha1/nodecapabilities/node0"
+    server.put(path, status={"conditions": [condition]})
+    status, text = ctl("check", "--json")
+    wrong = {item["name"]: item["detail"] for item in json.loads(text)["checks"] if not item["ok"]}
+    assert (status, wrong) == (1, {"enforcement by the kernel": f"node0: {why}"})
+
+
 def test_a_cluster_without_the_mesh_is_told_how_to_install_it(ctl, server):
     for path in [path for path in server.objects if "stoq" in path]:
         del server.objects[path]
