@@ -1,14 +1,18 @@
 """Making the namespaces and links of a plan with iproute2."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lab import command
 from lab.plan import BRIDGE, Plan, Pod
 from lab.state import State
 
+Link = Callable[[Plan, Pod], None]
+"""Makes both ends of a pod's link: `eth0` inside, the pod's port in the fabric."""
 
-def build(plan: Plan, state: State) -> None:
-    """Makes the fabric and every pod of `plan`, noting each in `state` first.
+
+def build(plan: Plan, state: State, links: Mapping[str, Link] | None = None) -> None:
+    """Makes the fabric and every pod of `plan`, noting each in `state` first. The pods named in
+    `links` get such a link instead of a veth pair.
 
     Raises command.CommandError with what iproute2 said; what was made until then is in `state`.
     """
@@ -25,21 +29,21 @@ def build(plan: Plan, state: State) -> None:
         fabric.append(f"addr add {plan.gateway4}/{plan.network4.prefixlen} dev {BRIDGE}")
     _batch(plan.fabric, fabric)
     for pod in plan.pods:
-        add_pod(plan, pod, state)
+        add_pod(plan, pod, state, (links or {}).get(pod.name, veth))
 
 
-def add_pod(plan: Plan, pod: Pod, state: State) -> None:
-    """Makes one pod and plugs it into the fabric, which must exist."""
-    _create(pod.netns, state)
+def veth(plan: Plan, pod: Pod) -> None:
+    """The link that a pod has unless it is given another."""
     # Both ends are born in their namespaces: nothing appears in the machine's own, even briefly.
     far_end = f"peer name eth0 mtu {plan.mtu} netns {pod.netns}"
-    _batch(
-        plan.fabric,
-        [
-            f"link add {pod.port} mtu {plan.mtu} type veth {far_end}",
-            f"link set {pod.port} master {BRIDGE} up",
-        ],
-    )
+    _batch(plan.fabric, [f"link add {pod.port} mtu {plan.mtu} type veth {far_end}"])
+
+
+def add_pod(plan: Plan, pod: Pod, state: State, link: Link = veth) -> None:
+    """Makes one pod and plugs it into the fabric, which must exist."""
+    _create(pod.netns, state)
+    link(plan, pod)
+    _batch(plan.fabric, [f"link set {pod.port} master {BRIDGE} up"])
     inside = [
         "link set lo up",
         "link set eth0 up",

@@ -10,6 +10,7 @@ from lab.command import CommandError
 from lab.demo.options import Options, parse
 from lab.demo.report import Report, render
 from lab.demo.run import PURPOSE, Demonstration, programs_missing
+from lab.netlab.schedule import ScheduleError
 from lab.process import ProcessError
 from lab.state import all_runs
 
@@ -24,7 +25,11 @@ def main() -> int:
         return 1
     # A terminated demonstration cleans up as an interrupted one does.
     signal.signal(signal.SIGTERM, _interrupt)
-    demonstration = Demonstration(options)
+    try:
+        demonstration = Demonstration(options)
+    except ScheduleError as error:
+        print(f"--path: {error}", file=sys.stderr)
+        return 2
     kept = False
     try:
         report = demonstration.run()

@@ -11,6 +11,7 @@ examples:
   hack/demo --keep                   leave it running, to try any program in the namespaces
   hack/demo --down                   remove what --keep left, and nothing else
   hack/demo --mtu 9000 --pods 4
+  hack/demo --path branch-office     the client sits behind a slow line (hack/netlab --help)
   hack/demo --ebpf                   and strict mode in the kernel, sidecar killed or not
 """
 
@@ -26,6 +27,8 @@ class Options:
     pods: int = 2
     capture: str = "init"
     ebpf: bool = False
+    path: str = ""
+    """A preset or file of hack/netlab."""
 
 
 def _bounded(low: int, high: int, unit: str) -> type[int]:
@@ -64,6 +67,12 @@ def parse(arguments: Sequence[str]) -> Options:
         "--ebpf",
         action="store_true",
         help="a node agent keeps the pods strict in the kernel (root, Linux 6.6)",
+    )
+    parser.add_argument(
+        "--path",
+        default="",
+        metavar="SCHEDULE",
+        help="the client's link is such a path of hack/netlab: a preset or a file",
     )
     chosen = parser.parse_args(arguments)
     if chosen.ebpf and chosen.capture == "node":

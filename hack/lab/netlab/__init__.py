@@ -1,0 +1,1 @@
+"""hack/netlab: two network namespaces with a path between them that is as bad as one asks for."""
