@@ -18,6 +18,7 @@ from stoq_node.agent import AgentError, serve
 from stoq_node.capabilities import Capability, decide
 from stoq_node.facts import gather
 from stoq_node.settings import Settings, read
+from stoq_node.trace import command as trace
 
 log: Final = logging.getLogger("stoq.node")
 
@@ -37,12 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _probe(settings, as_json=flags.json)
         elif flags.command == "settings":
             _settings()
+        elif flags.command == "trace":
+            trace.run(flags, settings)
         else:
             program.until_told(partial(serve, settings), settings, log)
     except SettingsError as error:
         print(f"stoq-node: {error}", file=sys.stderr)
         return REFUSED
-    except (AgentError, ApiError, KernelError, OSError) as error:
+    except (AgentError, ApiError, KernelError, trace.TraceError, OSError) as error:
         print(f"stoq-node: {error}", file=sys.stderr)
         return FAILED
     return 0
@@ -80,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="enforce until SIGTERM; what is in force then stays")
     probe = commands.add_parser("probe", help="what this node can do, and why not")
     probe.add_argument("--json", action="store_true", help="for programs")
+    trace.add(commands)
     commands.add_parser("settings", help="list all options")
     return parser
 

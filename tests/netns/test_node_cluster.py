@@ -15,6 +15,7 @@ from lab.node import Node
 from lab.state import State
 from netns.meshes import Echo, eventually
 from netns.sockets import connect
+from netns.traces import eventually_one, tracing
 from stoq.injection.decide import Injected, decide
 from support import kubeapi
 from support.pods import CONFIG
@@ -34,6 +35,7 @@ class Cluster:
     """An API server beside the agent, on its node."""
 
     def __init__(self, layout: plan.Plan, state: State) -> None:
+        self.state = state
         self._folder = state.folder
         self.lists: dict[str, list[Any]] = {"/api/v1/pods": [], POLICIES: []}
         self.mesh()
@@ -147,6 +149,24 @@ def test_a_successor_opens_no_link_while_it_does_not_know_whose_it_is(
         assert not dials(pod, peer)
         cluster.runs()
         assert eventually(lambda: dials(pod, peer), 30), "nobody's any more"
+
+
+def test_a_trace_knows_the_pods_that_the_agent_knows(
+    laboratory: tuple[plan.Plan, Node, Cluster],
+) -> None:
+    layout, node, cluster = laboratory
+    pod, peer = layout.pod("pod"), layout.pod("peer")
+    cluster.mesh(**STRICT)
+    cluster.runs(pod)
+    with (
+        Echo(peer),
+        tracing(layout, node, cluster.state, "--json", **cluster.environment) as trace,
+    ):
+        assert eventually(lambda: dials(pod, peer) and bool(trace.said("connection")), 30)
+        [plain] = eventually_one(trace, "connection", pod="shop/pod", direction="out")
+        assert plain["remote"] == f"[{peer.ipv6}]:8080"
+        assert (plain["verdict"], plain["strict"]) == ("bypass", True)
+        assert trace.end() == 0
 
 
 def test_without_a_bpffs_the_node_says_why_it_can_do_nothing(
