@@ -142,8 +142,8 @@ class ControlDialler:
         self._family = socket.AF_INET6 if settings.link.ipv6_only else socket.AF_UNSPEC
         self._expect = constants.operator_spiffe_id(settings.identity.trust_domain)
 
-    async def open(self) -> ByteStream:
-        """A new stream. Raises StreamError with the reason."""
+    async def open(self, *, wait: bool = True) -> ByteStream:
+        """A new stream, once it is open if `wait`. Raises StreamError with the reason."""
         host, port = split_host_and_port(self._address)
         try:
             found = await asyncio.get_running_loop().getaddrinfo(
@@ -155,4 +155,4 @@ class ControlDialler:
             ) from error
         address = str(found[0][4][0])
         remote = join_host_and_port(address, port)
-        return await self._engine.dialler(remote, self._expect).open()
+        return await self._engine.dialler(remote, self._expect).open(wait=wait)

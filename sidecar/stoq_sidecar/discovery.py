@@ -9,13 +9,15 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from stoq.api.client import ApiClient
 from stoq.api.errors import ApiError
 from stoq.api.stream import Dialler
-from stoq.registry import WATCH, Gap, RegistryState, WatchRequest, apply, digests
+from stoq.registry import Gap, RegistryState
+from stoq.resolver import follow
 from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.identity import refused_by_peer
 from stoq_sidecar.readiness import Readiness
@@ -86,17 +88,9 @@ class Discovery:
             await asyncio.sleep(self._backoff.delay(failures, random.random()))  # noqa: S311
 
     async def _follow(self) -> None:
-        state = self._state
-        request = WatchRequest(
-            node=self._node,
-            resume_epoch=state.epoch if state else "",
-            resume_version=state.version if state else 0,
-            digests=digests(state) if state else (),
-            packed=True,
-        )
-        async with ApiClient(self._dial()).stream(WATCH, request) as messages:
-            async for message in messages:
-                self._received(apply(self._state, message))
+        async with aclosing(follow(ApiClient(self._dial()), self._node, self._state)) as states:
+            async for state in states:
+                self._received(state)
 
     def _received(self, state: RegistryState) -> None:
         self._state = state

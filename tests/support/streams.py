@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import socket
 
-from stoq.api.stream import ByteStream, ConnectionLost, Peer, StreamReset
+from stoq.api.stream import ByteStream, ConnectionLost, Peer, StreamError, StreamReset
 
 
 class SocketStream:
@@ -21,9 +21,12 @@ class SocketStream:
         self._failed = False
         self.reset_sent: int | None = None
         self.closed = False
+        self.reached = True
 
     async def send(self, data: bytes, *, end: bool = False) -> None:
         loop = asyncio.get_running_loop()
+        if self._reset.done():
+            raise StreamReset(self._reset.result())
         try:
             await self._or_reset(loop.sock_sendall(self._sock, data))
             if end:
@@ -36,6 +39,12 @@ class SocketStream:
             return await self._or_reset(asyncio.get_running_loop().sock_recv(self._sock, limit))
         except OSError as error:
             raise ConnectionLost(str(error)) from error
+
+    async def abandoned(self) -> StreamError:
+        try:
+            return StreamReset(await asyncio.shield(self._reset))
+        except ConnectionLost as lost:
+            return lost
 
     def reset(self, code: int) -> None:
         self.reset_sent = code
@@ -84,7 +93,7 @@ class Network:
         self.streams: list[tuple[SocketStream, SocketStream]] = []
         self.down = False
 
-    async def open(self) -> ByteStream:
+    async def open(self, *, wait: bool = True) -> ByteStream:
         if self.down:
             raise ConnectionLost("nobody listens")
         caller, served = pair(peer=self._peer)

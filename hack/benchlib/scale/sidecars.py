@@ -34,7 +34,7 @@ from stoq.api.errors import ApiError
 from stoq.api.stream import ByteStream, Opened, StreamError
 from stoq.constants import operator_spiffe_id
 from stoq.engine import Engine, EngineSettings, HybridKey, TlsContext
-from stoq.engine.streams import EngineDialler
+from stoq.engine.hub import EngineDialler
 from stoq.pem import certificates
 from stoq.registry import Gap, RegistryState
 from stoq_sidecar.backoff import Backoff
@@ -58,19 +58,28 @@ class Counting:
         self._dialler = dialler
         self._counts = counts
 
-    async def open(self) -> ByteStream:
+    async def open(self, *, wait: bool = True) -> ByteStream:
         """See `Dialler`."""
-        stream: Any = await self._dialler.open()
-        receive, counts = stream.recv, self._counts
-
-        async def recv(limit: int = 65536) -> bytes:
-            data: bytes = await receive(limit)
-            counts.received += len(data)
-            return data
-
-        stream.recv = recv
+        stream: Any = Counted(await self._dialler.open(wait=wait), self._counts)
         found: ByteStream = stream
         return found
+
+
+class Counted:
+    """A stream whose received bytes are counted."""
+
+    def __init__(self, stream: ByteStream, counts: "Counts") -> None:
+        self._stream = stream
+        self._counts = counts
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    async def recv(self, limit: int = 65536) -> bytes:
+        """See `ByteStream`."""
+        data = await self._stream.recv(limit)
+        self._counts.received += len(data)
+        return data
 
 
 class Counts:

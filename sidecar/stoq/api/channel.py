@@ -9,6 +9,8 @@ from stoq.api.stream import CANCELLED, ByteStream, StreamError
 class Channel:
     """Reads and writes whole frames of one call."""
 
+    __slots__ = ("_decoder", "_sending", "stream")
+
     def __init__(self, stream: ByteStream, limit: int) -> None:
         """`limit`: longest message accepted, in bytes."""
         self.stream = stream
@@ -34,13 +36,18 @@ class Channel:
                 return None
             self._decoder.feed(data)
 
+    @property
+    def pending(self) -> int:
+        """Bytes that have been read and belong to no frame handed out yet."""
+        return self._decoder.pending
+
     async def send(self, *frames: tuple[Kind, bytes], end: bool = False) -> None:
         """Writes the frames in one go; `end` finishes our direction.
 
         After a send that was cancelled half-way nothing can follow in order: the stream is reset
         and `StreamError` raised.
         """
-        data = b"".join(framing.encode(kind, body) for kind, body in frames)
+        data = b"".join([framing.encode(kind, body) for kind, body in frames])
         if self._sending:
             self.stream.reset(CANCELLED)
             raise StreamError("a message was cut off by a cancelled send")

@@ -1,39 +1,39 @@
-"""The calling side: one stream per call over a `Dialler`."""
+"""The calling side: one stream per call, to one endpoint or to those of a name."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Final, Generic, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, TypeVar
 
-from stoq.api import codec as codecs
-from stoq.api.channel import Channel
+from stoq.api.calling import Call, Stopped
 from stoq.api.codec import Codec
 from stoq.api.deadline import Deadline
-from stoq.api.errors import BadRequest, Malformed, Status, TimedOut, Unavailable, error_for
-from stoq.api.framing import MAX_BODY, Frame, Kind
-from stoq.api.method import CallHeader, CallStatus, Method, ServerStream, Unary
-from stoq.api.stream import CANCELLED, Dialler, StreamError
+from stoq.api.errors import TimedOut, Unavailable
+from stoq.api.framing import MAX_BODY
+from stoq.api.method import Bidirectional, ClientStream, Method, ServerStream, Unary
+from stoq.api.route import Direct, Leg, Named, Route
+from stoq.api.stream import Dialler, StreamError
 
 Req = TypeVar("Req")
 Resp = TypeVar("Resp")
-T = TypeVar("T")
 
 DEFAULT_TIMEOUT: Final = 10.0
 """Seconds a unary call may take, dialling included, unless the caller says otherwise."""
 
 
 class ApiClient:
-    """Calls methods of one server.
+    """Calls methods of one service.
 
-    A failed connection fails the calls on it with `Unavailable`; when to try again is the
-    caller's decision, since only it knows what is worth repeating.
+    A call that nobody has seen goes to the service's next endpoint, if it has one. Otherwise a
+    failed connection fails the calls on it with `Unavailable`; when to try again is the caller's
+    decision, since only it knows what is worth repeating.
     """
 
     def __init__(
-        self, dialler: Dialler, *, codec: Codec = Codec.MSGPACK, limit: int = MAX_BODY
+        self, to: Dialler | Named, *, codec: Codec = Codec.MSGPACK, limit: int = MAX_BODY
     ) -> None:
-        """`limit`: longest response accepted, bytes."""
-        self._dialler = dialler
+        """`to`: one endpoint, or those of a name. `limit`: longest response accepted, bytes."""
+        self._route: Route = to if isinstance(to, Named) else Direct(to)
         self._codec = codec
         self._limit = limit
 
@@ -44,11 +44,15 @@ class ApiClient:
 
         Cancelling the task resets the stream, which cancels the handler.
         """
-        async with self._opened(method, request, timeout) as responses:
-            answers = [response async for response in responses]
-        if len(answers) != 1:
-            raise Unavailable(f"{method.name} gave {len(answers)} answers where one belongs")
-        return answers[0]
+        deadline = _deadline(timeout)
+        scope = asyncio.timeout_at(deadline.at)
+        try:
+            async with scope:
+                return await self._call(method, request, deadline)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise _late(method, timeout) from None
 
     @asynccontextmanager
     async def stream(
@@ -59,97 +63,134 @@ class ApiClient:
         Leaving the block early resets the stream. `timeout` bounds the whole block in seconds;
         `None` lets it run for ever. Errors as in `call`.
         """
-        async with self._opened(method, request, timeout) as responses:
-            yield responses
+        async with self._opened(method, timeout, request) as call:
+            del request
+            yield call
+
+    async def upload(
+        self,
+        method: ClientStream[Req, Resp],
+        requests: AsyncIterable[Req] | Iterable[Req],
+        *,
+        timeout: float | None = None,
+    ) -> Resp:
+        """The answer to all of `requests`, which are taken as fast as the server reads them.
+
+        A server may answer before their end; no more of them are taken then. What `requests` raise
+        ends the call and is raised here. Errors as in `call`.
+        """
+        async with self._opened(method, timeout) as call:
+            sending = asyncio.ensure_future(_send_all(call, requests))
+            answer = asyncio.ensure_future(call.only())
+            try:
+                await asyncio.wait((sending, answer), return_when=asyncio.FIRST_COMPLETED)
+                if not answer.done():
+                    # A server that takes no more requests says why in its answer.
+                    with suppress(Stopped):
+                        sending.result()
+                return await answer
+            finally:
+                sending.cancel()
+                answer.cancel()
+                await asyncio.gather(sending, answer, return_exceptions=True)
+
+    @asynccontextmanager
+    async def converse(
+        self, method: Bidirectional[Req, Resp], *, timeout: float | None = None
+    ) -> AsyncIterator[Call[Req, Resp]]:
+        """Opens a call with many requests and responses: `send`, `finish`, and iterate over it.
+
+        One task may send while another reads. Otherwise as `stream`.
+        """
+        async with self._opened(method, timeout) as call:
+            yield call
+
+    async def _call(self, method: Unary[Req, Resp], request: Req, deadline: Deadline) -> Resp:
+        """The answer of the first endpoint that the call reaches."""
+        failed: Unavailable | None = None
+        tried: list[Leg] = []
+        while (leg := await self._route.pick(tried)) is not None:
+            tried.append(leg)
+            reached: bool | None = None
+            try:
+                call = await self._open(leg, method, wait=False)
+                try:
+                    await call.begin(deadline, request)
+                    answer = await call.only()
+                    reached = True
+                    return answer
+                finally:
+                    call.leave()
+            except Unavailable as error:
+                if not error.untouched:
+                    raise
+                reached, failed = False, error
+            finally:
+                leg.ended(reached=reached)
+        raise failed or _nobody(method)
+
+    async def _reach(self, method: Method[Req, Resp]) -> tuple[Leg, Call[Req, Resp]]:
+        """An open stream to the first endpoint that can be reached."""
+        failed: Unavailable | None = None
+        tried: list[Leg] = []
+        while (leg := await self._route.pick(tried)) is not None:
+            tried.append(leg)
+            try:
+                return leg, await self._open(leg, method, wait=True)
+            except Unavailable as error:
+                leg.ended(reached=False)
+                failed = error
+            except BaseException:
+                leg.ended(reached=None)
+                raise
+        raise failed or _nobody(method)
 
     @asynccontextmanager
     async def _opened(
-        self, method: Method[Req, Resp], request: Req, timeout: float | None
-    ) -> AsyncIterator[AsyncIterator[Resp]]:
-        deadline = Deadline.after(timeout, asyncio.get_running_loop().time())
+        self, method: Method[Req, Resp], timeout: float | None, *requests: Req
+    ) -> AsyncIterator[Call[Req, Resp]]:
+        deadline = _deadline(timeout)
         scope = asyncio.timeout_at(deadline.at)
         try:
             async with scope:
-                with _lost_means_unavailable(method.name):
-                    stream = await self._dialler.open()
-                call = _Call(Channel(stream, self._limit), self._codec, method)
+                leg, call = await self._reach(method)
                 try:
-                    await call.ask(request, deadline)
-                    yield call.responses()
+                    await call.begin(deadline, *requests)
+                    del requests
+                    yield call
                 finally:
-                    if not call.ended:
-                        stream.reset(CANCELLED)
-                    stream.close()
+                    call.leave()
+                    leg.ended(reached=True)
         except TimeoutError:
             if not scope.expired():
                 raise
-            raise TimedOut(f"{method.name} gave no answer within {timeout:g} s") from None
+            raise _late(method, timeout) from None
 
-
-class _Call(Generic[Req, Resp]):
-    """One call on an open stream."""
-
-    def __init__(self, channel: Channel, codec: Codec, method: Method[Req, Resp]) -> None:
-        self._channel = channel
-        self._codec = codec
-        self._method = method
-        self.ended = False
-        """Whether the server has finished, so that nothing is left to reset."""
-
-    async def ask(self, request: Req, deadline: Deadline) -> None:
-        """Sends header and request. Our direction stays open, so that a reset can follow."""
-        remaining = deadline.to_header(asyncio.get_running_loop().time())
-        header = CallHeader(self._method.name, self._codec, remaining)
-        with _lost_means_unavailable(self._method.name):
-            try:
-                await self._channel.send(
-                    (Kind.HEADER, codecs.encode(Codec.MSGPACK, header)),
-                    (Kind.MESSAGE, codecs.encode(self._codec, request)),
-                )
-            except Malformed as error:
-                raise BadRequest(str(error)) from None
-
-    async def responses(self) -> AsyncIterator[Resp]:
-        """Messages up to the end of the call; raises the `ApiError` it ended with."""
-        accepted = False
-        while (frame := await self._receive()) is not None:
-            if frame.kind is Kind.STATUS:
-                status = self._decode(Codec.MSGPACK, frame.body, CallStatus)
-                if status.status != Status.OK:
-                    self.ended = True
-                    raise error_for(status.status, status.message)
-                accepted = True
-            elif frame.kind is Kind.MESSAGE and accepted:
-                response = self._decode(self._codec, frame.body, self._method.response)
-                # The next frame may be days away: this one's megabytes must not wait with us.
-                del frame
-                yield response
-                del response
-            else:
-                raise Unavailable(f"the server sent a {frame.kind.name.lower()} out of place")
-        self.ended = True
-        if not accepted:
-            raise Unavailable(f"{self._method.name} ended without a status")
-        with suppress(StreamError):
-            await self._channel.send(end=True)
-
-    async def _receive(self) -> Frame | None:
-        with _lost_means_unavailable(self._method.name):
-            try:
-                return await self._channel.receive()
-            except Malformed as error:
-                raise Unavailable(f"the server's answer is malformed: {error}") from None
-
-    def _decode(self, codec: Codec, body: bytes, type_: type[T]) -> T:
+    async def _open(self, leg: Leg, method: Method[Req, Resp], *, wait: bool) -> Call[Req, Resp]:
         try:
-            return codecs.decode(codec, body, type_)
-        except Malformed as error:
-            raise Unavailable(f"the server's answer is malformed: {error}") from None
+            stream = await leg.dialler.open(wait=wait)
+        except StreamError as lost:
+            raise Unavailable(f"{method.name} failed: {lost}", untouched=True) from lost
+        return Call(stream, method, self._codec, self._limit)
 
 
-@contextmanager
-def _lost_means_unavailable(method: str) -> Iterator[None]:
-    try:
-        yield
-    except StreamError as lost:
-        raise Unavailable(f"{method} failed: {lost}") from lost
+def _nobody(method: Method[Req, Resp]) -> Unavailable:
+    return Unavailable(f"{method.name} failed: no endpoint takes calls now", untouched=True)
+
+
+def _deadline(timeout: float | None) -> Deadline:
+    return Deadline.after(timeout, asyncio.get_running_loop().time())
+
+
+def _late(method: Method[Req, Resp], timeout: float | None) -> TimedOut:
+    return TimedOut(f"{method.name} gave no answer within {timeout:g} s")
+
+
+async def _send_all(call: Call[Req, Resp], requests: AsyncIterable[Req] | Iterable[Req]) -> None:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            await call.send(request)
+    else:
+        for request in requests:
+            await call.send(request)
+    await call.finish()

@@ -1,7 +1,9 @@
 """Values to bytes and back, msgpack or JSON, typed by msgspec."""
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -17,21 +19,37 @@ class Codec(StrEnum):
     JSON = "json"
 
 
+CODECS: Final = {codec.value: codec for codec in Codec}
+"""By the name in the header."""
+
+KEPT: Final = 1024
+"""Decoders that are kept; more types than any program has methods."""
+
+_to_msgpack: Final = msgspec.msgpack.Encoder().encode
+_to_json: Final = msgspec.json.Encoder().encode
+
+
 def encode(codec: Codec, value: object) -> bytes:
     """The bytes of a msgspec struct or any type msgspec writes."""
-    if codec is Codec.JSON:
-        return msgspec.json.encode(value)
-    return msgspec.msgpack.encode(value)
+    return _to_msgpack(value) if codec is Codec.MSGPACK else _to_json(value)
+
+
+@lru_cache(maxsize=KEPT)
+def _decoder(codec: Codec, type_: Any) -> Callable[[bytes], Any]:
+    """Building one takes longer than most messages do."""
+    module: Any = msgspec.msgpack if codec is Codec.MSGPACK else msgspec.json
+    decode: Callable[[bytes], Any] = module.Decoder(type_).decode
+    return decode
 
 
 def decode(codec: Codec, body: bytes, type_: type[T]) -> T:
     """A `type_` from `body`. Raises `Malformed` that names the field at fault."""
+    key: Any = type_
     try:
-        if codec is Codec.JSON:
-            return msgspec.json.decode(body, type=type_)
-        return msgspec.msgpack.decode(body, type=type_)
+        value: T = _decoder(codec, key)(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(
-            f"the bytes are no {codec} {type_.__name__}: {error}; "
+            f"the bytes are no {codec} {getattr(type_, '__name__', type_)}: {error}; "
             "compare the versions of both sides"
         ) from None
+    return value

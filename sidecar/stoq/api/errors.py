@@ -31,6 +31,8 @@ class ApiError(Exception):
     """A call ended with a status other than `ok`; the text is for the person who reads the log."""
 
     status: ClassVar[Status] = Status.UNAVAILABLE
+    untouched: bool = False
+    """Whether it is certain that no handler has seen the request."""
 
 
 class TimedOut(ApiError):
@@ -58,9 +60,15 @@ class BadRequest(ApiError):
 
 
 class Unavailable(ApiError):
-    """The server cannot answer now: unreachable, overloaded, draining or faulty. Try again."""
+    """The server cannot answer now: unreachable, overloaded, draining or faulty. Try again; where
+    `untouched` is set, also what must not be done twice.
+    """
 
     status = Status.UNAVAILABLE
+
+    def __init__(self, text: str, *, untouched: bool = False) -> None:
+        super().__init__(text)
+        self.untouched = untouched
 
 
 _BY_STATUS: Final[dict[Status, type[ApiError]]] = {
@@ -71,10 +79,10 @@ MAX_ERROR_TEXT: Final = 1024
 """Characters of an error text that travel; the rest is cut off."""
 
 
-def error_for(status: str, text: str) -> ApiError:
+def error_for(status: str, text: str, *, untouched: bool = False) -> ApiError:
     """The exception for a status received; one unknown to this version is `Unavailable`."""
     try:
         error = _BY_STATUS[Status(status)]
     except (ValueError, KeyError):
         return Unavailable(f"the server answered with status {status!r}, unknown here: {text}")
-    return error(text)
+    return Unavailable(text, untouched=untouched) if error is Unavailable else error(text)

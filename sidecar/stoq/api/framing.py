@@ -6,9 +6,8 @@ byte   0       1 .. 3            4 ..
 ```
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from stoq.api.errors import Malformed
 
@@ -33,8 +32,10 @@ class Kind(IntEnum):
     """The server's first frame; once more as the last one when a stream fails half-way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+_KINDS: Final = tuple(Kind)
+
+
+class Frame(NamedTuple):
     """One whole frame."""
 
     kind: Kind
@@ -48,7 +49,8 @@ def encode(kind: Kind, body: bytes) -> bytes:
             f"a message of {len(body)} bytes does not fit a frame: the limit is {MAX_BODY}; "
             "split it over several messages of a stream"
         )
-    return bytes((kind,)) + len(body).to_bytes(3, "big") + body
+    # The kind is the highest of the four bytes.
+    return (kind << 24 | len(body)).to_bytes(PREFIX_LENGTH, "big") + body
 
 
 class Decoder:
@@ -75,8 +77,8 @@ class Decoder:
         """
         if len(self._buffer) < PREFIX_LENGTH:
             return None
-        kind = _kind(self._buffer[0])
-        length = int.from_bytes(self._buffer[1:PREFIX_LENGTH], "big")
+        prefix = int.from_bytes(self._buffer[:PREFIX_LENGTH], "big")
+        kind, length = _kind(prefix >> 24), prefix & MAX_BODY
         limit = self._limit if kind is Kind.MESSAGE else min(self._limit, MAX_CONTROL_BODY)
         if length > limit:
             raise Malformed(
@@ -96,7 +98,6 @@ class Decoder:
 
 
 def _kind(value: int) -> Kind:
-    try:
-        return Kind(value)
-    except ValueError:
-        raise Malformed(f"{value:#04x} is no kind of frame (known: 0, 1, 2)") from None
+    if value >= len(_KINDS):
+        raise Malformed(f"{value:#04x} is no kind of frame (known: 0, 1, 2)")
+    return _KINDS[value]

@@ -34,7 +34,17 @@ class ServerStream(Method[Req, Resp]):
     """One request, any number of responses."""
 
 
-class CallHeader(msgspec.Struct, frozen=True, omit_defaults=True):
+@dataclass(frozen=True, slots=True)
+class ClientStream(Method[Req, Resp]):
+    """Any number of requests, one response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bidirectional(Method[Req, Resp]):
+    """Any number of requests and of responses, in any order."""
+
+
+class CallHeader(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The caller's first frame."""
 
     method: str
@@ -43,8 +53,10 @@ class CallHeader(msgspec.Struct, frozen=True, omit_defaults=True):
     version: int = SECTION_VERSION
 
 
-class CallStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+class CallStatus(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The server's first frame, and its last when a stream fails half-way."""
 
     status: str
     message: str = ""
+    untouched: bool = False
+    """The call was refused before its handler began: it may be sent elsewhere."""

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from stoq.api.call import Context, Handling, ServerLimits, run_call
+from stoq.api.call import Context, Handling, ServerLimits
 from stoq.api.errors import Status
-from stoq.api.method import Method, ServerStream, Unary
+from stoq.api.load import Load
+from stoq.api.method import Bidirectional, ClientStream, Method, ServerStream, Unary
+from stoq.api.serving import run_call
 from stoq.api.stream import CANCELLED, DRAINING, Acceptor, ByteStream, StreamError
 
 log: Final = logging.getLogger(__name__)
@@ -18,14 +19,6 @@ Resp = TypeVar("Resp")
 
 Observer = Callable[[str, Status], None]
 """Told the method (`""` when unknown) and the status of every call that ended."""
-
-
-@dataclass(slots=True)
-class _Load:
-    """Calls running now."""
-
-    all: int = 0
-    anonymous: int = 0
 
 
 def _ignore(_method: str, _status: Status) -> None:
@@ -43,7 +36,9 @@ class ApiServer:
         self._limits = limits or ServerLimits()
         self._observer = observer
         self._methods: dict[str, Handling] = {}
-        self._load = _Load()
+        self._load = Load(self._limits)
+        self._running: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
 
     def unary(
         self,
@@ -53,7 +48,7 @@ class ApiServer:
         anonymous: bool = False,
     ) -> None:
         """Registers `handler` for one-request, one-response calls of `method`."""
-        self._add(method, handler, streams=False, anonymous=anonymous)
+        self._add(method, handler, anonymous=anonymous)
 
     def server_stream(
         self,
@@ -63,14 +58,34 @@ class ApiServer:
         anonymous: bool = False,
     ) -> None:
         """Registers an async generator for calls of `method`; it is closed when the caller goes."""
-        self._add(method, handler, streams=True, anonymous=anonymous)
+        self._add(method, handler, anonymous=anonymous)
 
-    def _add(
-        self, method: Method[Any, Any], handler: Any, *, streams: bool, anonymous: bool
+    def client_stream(
+        self,
+        method: ClientStream[Req, Resp],
+        handler: Callable[[AsyncIterator[Req], Context], Awaitable[Resp]],
+        *,
+        anonymous: bool = False,
     ) -> None:
+        """Registers `handler` for calls with many requests, which it may answer before their end:
+        the caller is then told to stop.
+        """
+        self._add(method, handler, anonymous=anonymous)
+
+    def bidirectional(
+        self,
+        method: Bidirectional[Req, Resp],
+        handler: Callable[[AsyncIterator[Req], Context], AsyncIterator[Resp]],
+        *,
+        anonymous: bool = False,
+    ) -> None:
+        """Registers an async generator that reads requests and yields responses as it likes."""
+        self._add(method, handler, anonymous=anonymous)
+
+    def _add(self, method: Method[Any, Any], handler: Any, *, anonymous: bool) -> None:
         if method.name in self._methods:
             raise ValueError(f"method {method.name!r} is registered already; register it once")
-        self._methods[method.name] = Handling(method, handler, streams, anonymous)
+        self._methods[method.name] = Handling(method, handler, anonymous=anonymous)
 
     async def serve(self, acceptor: Acceptor) -> None:
         """Serves every stream the acceptor yields, until it ends.
@@ -85,37 +100,44 @@ class ApiServer:
                 except StreamError as ended:
                     log.info("no more streams to serve: %s", ended)
                     return
-                calls.create_task(self.handle(stream))
+                task = calls.create_task(self.handle(stream))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+
+    async def drain(self, seconds: float) -> None:
+        """Refuses new calls from now on, and returns when those that run have ended; after
+        `seconds` these are ended with a reset.
+
+        What was refused may be called elsewhere at once: callers see it by `Unavailable.untouched`.
+        """
+        self._load.draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                while self._load.all:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            running = tuple(self._running)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def handle(self, stream: ByteStream) -> None:
         """Serves the one call on `stream` to its end. Raises nothing but cancellation."""
-        anonymous = stream.peer is None
-        self._load.all += 1
-        self._load.anonymous += anonymous
+        peer, remote = stream.peer, stream.remote
+        refusal = self._load.add(peer, remote)
         try:
-            method, status = await run_call(
-                stream, self._methods, self._limits, refusal=self._overload(anonymous=anonymous)
-            )
+            method, status = await run_call(stream, self._methods, self._limits, refusal=refusal)
             self._observer(method, status)
         except StreamError as gone:
-            log.debug("call from %s ended: %s", stream.remote, gone)
+            log.debug("call from %s ended: %s", remote, gone)
             # Closing alone could look like the end of a whole answer.
             stream.reset(CANCELLED)
         except asyncio.CancelledError:
             stream.reset(DRAINING)
             raise
         finally:
-            self._load.all -= 1
-            self._load.anonymous -= anonymous
+            self._load.remove(peer, remote)
+            if not self._load.all:
+                self._idle.set()
             stream.close()
-
-    def _overload(self, *, anonymous: bool) -> str | None:
-        """Why a call that has just arrived is one too many, if it is."""
-        if self._load.all > self._limits.calls:
-            return f"{self._limits.calls} calls are running, the limit; try again later"
-        if anonymous and self._load.anonymous > self._limits.anonymous_calls:
-            return (
-                f"{self._limits.anonymous_calls} calls without a certificate are running, "
-                "the limit; try again later"
-            )
-        return None

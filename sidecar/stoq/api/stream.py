@@ -59,6 +59,17 @@ class ByteStream(Protocol):
     def remote(self) -> str:
         """Address and port of the peer, for logs."""
 
+    @property
+    def reached(self) -> bool:
+        """Whether the peer may have seen anything of the stream. Where it is still false when the
+        stream fails, all of it may be sent again elsewhere.
+        """
+
+    async def abandoned(self) -> StreamError:
+        """Waits until nothing that is sent here can arrive any more, and returns why: the peer has
+        reset the stream, wants nothing of it, or is gone. Its finished direction does not count.
+        """
+
     async def send(self, data: bytes, *, end: bool = False) -> None:
         """Queues all of `data`, waiting while the peer is slow; `end` finishes our direction.
 
@@ -84,8 +95,12 @@ class ByteStream(Protocol):
 class Dialler(Protocol):
     """Opens streams to one remote endpoint, over one pooled connection."""
 
-    async def open(self) -> ByteStream:
-        """Opens a stream, dialling first where needed; raises `StreamError` when it cannot."""
+    async def open(self, *, wait: bool = True) -> ByteStream:
+        """Opens a stream, dialling first where needed; raises `StreamError` when it cannot.
+
+        Without `wait` the stream may be returned at once: what is sent waits for the connection,
+        and `recv` raises when there is none.
+        """
 
 
 class Opened:
@@ -96,7 +111,7 @@ class Opened:
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
 
-    async def open(self) -> ByteStream:
+    async def open(self, *, wait: bool = True) -> ByteStream:  # noqa: ARG002  # it is open
         """That stream."""
         return self._stream
 

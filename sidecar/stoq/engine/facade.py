@@ -7,9 +7,9 @@ import msgspec
 
 from stoq import _engine
 from stoq._engine import TlsContext
+from stoq.engine.hub import EngineAcceptor, EngineDialler, StreamHub
 from stoq.engine.settings import Adapt, EngineSettings, LogLevel
 from stoq.engine.snapshot import ConnectionInfo, Snapshot, connections, snapshot
-from stoq.engine.streams import EngineAcceptor, EngineDialler, StreamHub
 
 
 class Engine:

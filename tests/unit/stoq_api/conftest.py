@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from stoq.api.client import ApiClient
-from stoq.api.method import ServerStream, Unary
+from stoq.api.method import Bidirectional, ClientStream, ServerStream, Unary
 from stoq.api.server import ApiServer
 from stoq.api.stream import Peer
 from support.streams import Network
@@ -19,6 +19,8 @@ class Number(msgspec.Struct):
 
 DOUBLE = Unary("test.v1/Double", Number, Number)
 COUNT = ServerStream("test.v1/Count", Number, Number)
+SUM = ClientStream("test.v1/Sum", Number, Number)
+ECHO = Bidirectional("test.v1/Echo", Number, Number)
 
 
 class World:

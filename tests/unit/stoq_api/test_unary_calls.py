@@ -226,5 +226,6 @@ def test_a_method_is_registered_once():
 async def test_an_unreachable_server_is_unavailable(world):
     client = world.client(world.server())
     world.network.down = True
-    with pytest.raises(Unavailable, match="nobody listens"):
+    with pytest.raises(Unavailable, match="nobody listens") as failed:
         await client.call(DOUBLE, Number(1))
+    assert failed.value.untouched

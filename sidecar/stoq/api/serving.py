@@ -1,0 +1,231 @@
+"""One call on the serving side, from its first byte to its last."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import aclosing
+from typing import Any, Final, Generic, TypeVar
+
+from stoq.api import codec as codecs
+from stoq.api.call import Context, Handling, ServerLimits
+from stoq.api.channel import Channel
+from stoq.api.codec import Codec
+from stoq.api.deadline import Deadline
+from stoq.api.errors import (
+    MAX_ERROR_TEXT,
+    ApiError,
+    BadRequest,
+    Malformed,
+    NotFound,
+    Status,
+    Unauthorised,
+    Unavailable,
+)
+from stoq.api.framing import Kind
+from stoq.api.guard import Guard
+from stoq.api.method import SECTION_VERSION, CallHeader, CallStatus
+from stoq.api.stream import CANCELLED, ByteStream, StreamError
+
+log: Final = logging.getLogger(__name__)
+
+Req = TypeVar("Req")
+
+
+class _Request:
+    """A call that was let in."""
+
+    __slots__ = ("codec", "context", "handling", "value")
+
+    def __init__(self, handling: Handling, codec: Codec, value: Any, context: Context) -> None:
+        self.handling = handling
+        self.codec = codec
+        self.value = value
+        self.context = context
+
+    def take(self) -> Any:
+        """The value, for the handler alone to keep or not."""
+        value, self.value = self.value, None
+        return value
+
+
+class Requests(Generic[Req]):
+    """The requests of a call that has several, as they come; each is read when it is asked for, so
+    a handler that is slow holds the caller back.
+
+    Raises `BadRequest` for one that cannot be read.
+    """
+
+    def __init__(self, channel: Channel, codec: Codec, type_: type[Req]) -> None:
+        self._channel = channel
+        self._codec = codec
+        self._type = type_
+
+    def __aiter__(self) -> "Requests[Req]":
+        return self
+
+    async def __anext__(self) -> Req:
+        try:
+            frame = await self._channel.receive()
+            if frame is None:
+                raise StopAsyncIteration
+            if frame.kind is not Kind.MESSAGE:
+                raise BadRequest(f"a {frame.kind.name.lower()} came where requests belong")
+            return codecs.decode(self._codec, frame.body, self._type)
+        except Malformed as error:
+            raise BadRequest(str(error)) from None
+
+
+async def run_call(
+    stream: ByteStream,
+    methods: Mapping[str, Handling],
+    limits: ServerLimits,
+    *,
+    refusal: str | None,
+) -> tuple[str, Status]:
+    """Runs the call on `stream`; `refusal` answers it with `unavailable` and that text.
+
+    Returns the method's name (`""` when it is none of `methods`) and how the call ended. Raises
+    `StreamError` when there is nobody left to answer.
+    """
+    channel = Channel(stream, limits.message)
+    name = ""
+    try:
+        if refusal is not None:
+            raise Unavailable(refusal)
+        with Guard(
+            limits.request_timeout, f"no whole request within {limits.request_timeout:g} s"
+        ) as guard:
+            request = await _read_request(channel, methods)
+            name = request.handling.method.name
+            _watch(guard, channel, request, limits)
+            await _answer(channel, request)
+        return name, Status.OK
+    except ApiError as error:
+        answer = error
+    except Malformed as error:
+        answer = BadRequest(str(error))
+    except StreamError:
+        raise
+    except Exception:
+        log.exception("handler of %s failed for %s", name, stream.remote)
+        answer = Unavailable("the server failed on this request; its log has the cause")
+    # An error that a handler passes on from a call of its own says nothing of this one.
+    status = CallStatus(answer.status, str(answer)[:MAX_ERROR_TEXT], refusal is not None)
+    await _send_failure(channel, status, limits)
+    return name, answer.status
+
+
+async def _send_failure(channel: Channel, status: CallStatus, limits: ServerLimits) -> None:
+    """Ends the call with a status; a caller that does not read gets a reset."""
+    try:
+        async with asyncio.timeout(limits.request_timeout):
+            await channel.send((Kind.STATUS, codecs.encode(Codec.MSGPACK, status)), end=True)
+    except TimeoutError:
+        channel.stream.reset(CANCELLED)
+
+
+async def _read_request(channel: Channel, methods: Mapping[str, Handling]) -> _Request:
+    stream = channel.stream
+    header = codecs.decode(Codec.MSGPACK, await _expect(channel, Kind.HEADER), CallHeader)
+    if header.version != SECTION_VERSION:
+        raise BadRequest(
+            f"version {header.version} of the call format is unknown here; "
+            f"this server speaks {SECTION_VERSION}"
+        )
+    handling = methods.get(header.method)
+    if handling is None:
+        raise NotFound(f"method {header.method[:128]!r} does not exist here")
+    peer = stream.peer
+    if peer is None and not handling.anonymous:
+        raise Unauthorised(f"{header.method} needs a client certificate; get one by Sign first")
+    codec = codecs.CODECS.get(header.codec)
+    if codec is None:
+        raise BadRequest(f"codec {header.codec[:32]!r} is unknown here; use msgpack or json")
+    value: Any
+    if handling.many_requests:
+        value = Requests(channel, codec, handling.method.request)
+    else:
+        value = codecs.decode(codec, await _expect(channel, Kind.MESSAGE), handling.method.request)
+    deadline = Deadline.from_header(header.deadline_ms, asyncio.get_running_loop().time())
+    return _Request(handling, codec, value, Context(peer, stream.remote, deadline, stream))
+
+
+async def _expect(channel: Channel, kind: Kind) -> bytes:
+    frame = await channel.receive()
+    if frame is None:
+        raise BadRequest(f"the caller finished before its {kind.name.lower()}")
+    if frame.kind is not kind:
+        raise BadRequest(
+            f"a {frame.kind.name.lower()} came where the {kind.name.lower()} of the call belongs"
+        )
+    return frame.body
+
+
+def _watch(guard: Guard, channel: Channel, request: _Request, limits: ServerLimits) -> None:
+    """Has the guard see to the call's deadline and its caller."""
+    handling = request.handling
+    end = request.context.deadline.at
+    if not (handling.many_requests or handling.many_responses):
+        latest = asyncio.get_running_loop().time() + limits.unary_timeout
+        end = latest if end is None else min(end, latest)
+    late = f"{handling.method.name} did not finish before its deadline"
+    if handling.many_requests:
+        guard.until(end, late, channel.stream.abandoned)
+    else:
+        guard.until(end, late, lambda: _caller_gone(channel))
+
+
+async def _caller_gone(channel: Channel) -> Exception:
+    """Returns once the caller of a method with one request is gone or talks on."""
+    try:
+        if await channel.receive() is not None:
+            return _one_too_many()
+    except (Malformed, StreamError) as error:
+        return error
+    # The caller has finished its direction and still waits.
+    return await channel.stream.abandoned()
+
+
+def _one_too_many() -> BadRequest:
+    return BadRequest("a second message came where the method takes one request")
+
+
+async def _answer(channel: Channel, request: _Request) -> None:
+    if not request.handling.many_requests and channel.pending:
+        await _expect_nothing(channel)
+    if request.handling.many_responses:
+        await _answer_many(channel, request)
+    else:
+        await _answer_one(channel, request)
+
+
+async def _expect_nothing(channel: Channel) -> None:
+    """Bytes after the one request."""
+    await channel.receive()
+    raise _one_too_many()
+
+
+async def _answer_one(channel: Channel, request: _Request) -> None:
+    handler: Awaitable[Any] = request.handling.handler(request.take(), request.context)
+    response = codecs.encode(request.codec, await handler)
+    await channel.send((Kind.STATUS, _OK), (Kind.MESSAGE, response), end=True)
+
+
+async def _answer_many(channel: Channel, request: _Request) -> None:
+    responses: AsyncIterator[Any] = request.handling.handler(request.take(), request.context)
+    first = True
+    async with aclosing(responses):  # type: ignore[type-var]
+        async for response in responses:
+            await _send(channel, request.codec, response, first=first)
+            first = False
+            # The next one may take days: megabytes must not wait with us.
+            del response
+    await (channel.send((Kind.STATUS, _OK), end=True) if first else channel.send(end=True))
+
+
+async def _send(channel: Channel, codec: Codec, response: object, *, first: bool) -> None:
+    message = (Kind.MESSAGE, codecs.encode(codec, response))
+    await (channel.send((Kind.STATUS, _OK), message) if first else channel.send(message))
+
+
+_OK: Final = codecs.encode(Codec.MSGPACK, CallStatus(Status.OK))
