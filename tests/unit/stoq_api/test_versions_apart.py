@@ -47,6 +47,7 @@ REQUIRED = {
     "WatchMessage": {"type", "epoch", "version"},
     "MeshEntry": {"trust_domain"},
     "AccessRule": {"policy", "action"},
+    "AdaptationRule": {"policy"},
     "TrustEntry": {"roots"},
     "RevokedIdentity": {"spiffe_id", "before"},
     "WorkloadEntry": {"uid", "name", "namespace", "spiffe_id", "addresses"},
