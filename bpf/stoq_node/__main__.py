@@ -17,6 +17,7 @@ from stoq_node._kernel import KernelError
 from stoq_node.agent import AgentError, serve
 from stoq_node.capabilities import Capability, decide
 from stoq_node.facts import gather
+from stoq_node.programs import load
 from stoq_node.settings import Settings, read
 from stoq_node.trace import command as trace
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _probe(settings: Settings, *, as_json: bool) -> None:
-    facts = gather(settings.kernel.pins, settings.guard.interface)
+    facts = gather(settings.kernel.pins, settings.guard.interface, load(None).refused)
     found = decide(facts)
     if as_json:
         uplink = dataclasses.asdict(facts.uplink) if facts.uplink else None

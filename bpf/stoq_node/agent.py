@@ -13,12 +13,13 @@ from stoq import health
 from stoq.program import together
 from stoq_node import links
 from stoq_node._kernel import KernelError, Pins
-from stoq_node.capabilities import GUARD, Capability, Facts, decide, supported
+from stoq_node.capabilities import BPFFS, Capability, Facts, decide, supported
 from stoq_node.enforce import Enforcer
-from stoq_node.facts import gather
+from stoq_node.facts import gather, mounted
 from stoq_node.metrics import Metrics
 from stoq_node.podfile import PodFile
 from stoq_node.pods import Pod, Source
+from stoq_node.programs import Programs, load
 from stoq_node.report import Known, status
 from stoq_node.settings import Settings
 from stoq_node.uplink import OFF, Uplink, modes
@@ -56,10 +57,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
     Raises `AgentError`, `ApiError`, `KernelError` and `OSError` for what keeps it from starting.
     """
-    facts = gather(settings.kernel.pins, settings.guard.interface)
-    found = decide(facts)
-    for one in found:
-        log.info("capability %s: %s", one.name, "yes" if one.supported else f"no: {one.reason}")
     listener = health.listen(settings.listen.metrics, "STOQ_LISTEN_METRICS")
     cluster = None
     if settings.kubernetes.node:
@@ -68,15 +65,19 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
         cluster = Cluster(settings.kubernetes)
     try:
-        if not supported(found, "pins"):
-            if cluster is not None:
-                await cluster.reporter.publish(status(Known(facts, found)))
-            raise AgentError(found[0].reason)
-        source = cluster.pods if cluster is not None else PodFile(Path(settings.pods.file))
-        # First: it makes the folder.
-        pins = Pins(settings.kernel.pins)
-        with alone(settings.kernel.pins):
-            agent = _agent(settings, pins, facts, found, source)
+        with _pins(settings.kernel.pins) as pins:
+            programs = load(pins)
+            facts = gather(settings.kernel.pins, settings.guard.interface, programs.refused)
+            found = decide(facts)
+            for one in found:
+                reason = f"no: {one.reason}"
+                log.info("capability %s: %s", one.name, "yes" if one.supported else reason)
+            if pins is None:
+                if cluster is not None:
+                    await cluster.reporter.publish(status(Known(facts, found)))
+                raise AgentError(found[0].reason)
+            source = cluster.pods if cluster is not None else PodFile(Path(settings.pods.file))
+            agent = _agent(settings, pins, programs, facts, found, source)
             metrics = Metrics(found, agent.enforcer, agent.uplink, lambda: bool(source.problem))
             pages = health.server("stoq-node", metrics.page, lambda: agent.missing(found))
             beside = (
@@ -92,15 +93,36 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             await cluster.close()
 
 
+@contextmanager
+def _pins(folder: str) -> Iterator[Pins | None]:
+    """The pins, this agent's alone; None where there can be none."""
+    if mounted(folder) != BPFFS:
+        yield None
+        return
+    # First: it makes the folder.
+    pins = Pins(folder)
+    with alone(folder):
+        yield pins
+
+
 def _agent(
-    settings: Settings, pins: Pins, facts: Facts, found: tuple[Capability, ...], source: Source
+    settings: Settings,
+    pins: Pins,
+    programs: Programs,
+    facts: Facts,
+    found: tuple[Capability, ...],
+    source: Source,
 ) -> "Agent":
-    strict = supported(found, "strict") and supported(found, "account")
-    enforcer = Enforcer(pins) if strict else None
+    enforcer = None
+    # An old kernel takes the programs, and has no links for them.
+    able = supported(found, "strict") and supported(found, "account")
+    if able and programs.strict is not None and programs.account is not None:
+        enforcer = Enforcer(pins, programs.strict, programs.account)
     uplink = None
-    if GUARD not in facts.refused:
+    if programs.guard is not None:
         name = facts.uplink.name if facts.uplink else ""
-        uplink = Uplink(pins, name, modes(settings.guard.mode, found), settings.guard)
+        to_try = modes(settings.guard.mode, found)
+        uplink = Uplink(pins, programs.guard, name, to_try, settings.guard)
     return Agent(source, enforcer, uplink, settings.pods.verify_seconds)
 
 

@@ -15,6 +15,9 @@ ACCOUNT: Final = "tc_account"
 GUARD: Final = "xdp_guard"
 """The programs, as `bpf/programs` calls them."""
 
+BPFFS: Final = "bpf"
+"""The type of file system that holds pins."""
+
 _NEEDS: Final = {
     STRICT: ((6, 6), "links of tc programs, which outlive the agent (tcx)"),
     ACCOUNT: ((6, 6), "links of tc programs, which outlive the agent (tcx)"),
@@ -87,7 +90,7 @@ def version(release: str) -> tuple[int, int]:
 
 
 def _pins(facts: Facts) -> str:
-    if facts.filesystem == "bpf":
+    if facts.filesystem == BPFFS:
         return ""
     return (
         f"{facts.pins} is on {facts.filesystem or 'no file system that is known'}, not on a bpffs: "

@@ -27,12 +27,12 @@ does not fit takes thousands of calls to find out."""
 
 
 class Enforcer:
-    """The programs, over what is pinned. Raises `KernelError` when they cannot be loaded."""
+    """The programs, over what is pinned."""
 
-    def __init__(self, pins: Pins) -> None:
+    def __init__(self, pins: Pins, strict: Strict, account: Account) -> None:
         self._pins = pins
-        self._strict = Strict(pins)
-        self._account = Account(pins)
+        self._strict = strict
+        self._account = account
         self._in_force: dict[int, Pod] = {}
         self._swept = False
         self._retry: dict[tuple[int, Pod], float] = {}

@@ -5,14 +5,11 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from stoq_node._kernel import Account, Guard, KernelError, Strict
-from stoq_node.capabilities import ACCOUNT, GUARD, STRICT, Facts, Uplink
-
-PROGRAMS: Final[dict[str, Callable[[], object]]] = {STRICT: Strict, ACCOUNT: Account, GUARD: Guard}
+from stoq_node.capabilities import Facts, Uplink
 
 # linux/sockios.h and linux/ethtool.h: struct ethtool_drvinfo.
 _SIOCETHTOOL: Final = 0x8946
@@ -23,19 +20,17 @@ _NOT_FOUND: Final = 0xFFFFFFFF
 """Metric beyond that of any route."""
 
 
-def gather(pins: str, interface: str) -> Facts:
-    """The facts of this node; `interface` is the uplink, if it is not to be found by its route.
-
-    Each program is loaded once, and let go: no list of features knows a kernel as well as its
-    verifier does.
+def gather(pins: str, interface: str, refused: Mapping[str, str]) -> Facts:
+    """The facts of this node; `interface` is the uplink, if it is not to be found by its route, and
+    `refused` says which programs the kernel does not take, and why.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     return Facts(
         release=os.uname().release,
         capabilities=effective(status),
         pins=pins,
-        filesystem=filesystem(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), pins),
-        refused=dict(_refusals()),
+        filesystem=mounted(pins),
+        refused=refused,
         uplink=_uplink(interface or default_interface(*_routes())),
     )
 
@@ -47,6 +42,11 @@ def effective(status: str) -> int:
         if name == "CapEff":
             return int(value, 16)
     return 0
+
+
+def mounted(path: str) -> str:
+    """Type of the file system that holds `path`, or will, as this process sees it."""
+    return filesystem(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), path)
 
 
 def filesystem(mountinfo: str, path: str) -> str:
@@ -90,14 +90,6 @@ def _routes() -> tuple[str, str]:
         return path.read_text(encoding="ascii") if path.exists() else ""
 
     return text("ipv6_route"), text("route")
-
-
-def _refusals() -> Iterable[tuple[str, str]]:
-    for name, load in PROGRAMS.items():
-        try:
-            load()
-        except KernelError as error:
-            yield name, str(error)
 
 
 def _uplink(name: str) -> Uplink | None:

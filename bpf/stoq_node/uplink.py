@@ -30,14 +30,20 @@ def modes(wanted: str, found: Iterable[Capability]) -> tuple[Mode, ...]:
 
 
 class Uplink:
-    """The guard of one interface. Raises `KernelError` when the program cannot be loaded."""
+    """The guard of one interface."""
 
     def __init__(
-        self, pins: Pins, interface: str, to_try: tuple[Mode, ...], settings: GuardSettings
+        self,
+        pins: Pins,
+        guard: Guard,
+        interface: str,
+        to_try: tuple[Mode, ...],
+        settings: GuardSettings,
     ) -> None:
+        """Raises `KernelError` when limits or lists do not fit."""
         self._pins = pins
         self._modes = to_try
-        self._guard = Guard(pins)
+        self._guard = guard
         self._index = 0
         self.interface = interface
         self.mode: Mode | Literal["off"] = OFF
