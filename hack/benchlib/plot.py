@@ -20,6 +20,7 @@ DRAWN = {
     "memory": ("idle_client", "connection_client", "connection_server"),
     "cpu": ("moderate_client", "moderate_server", "full_client", "full_server"),
     "stall": ("kept", "alone", "beside"),
+    "api": ("requests", "p50", "p99"),
 }
 
 

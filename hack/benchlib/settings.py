@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchlib.errors import BenchError
 
-SCENARIOS = ("bulk", "latency", "handshake", "memory", "cpu", "stall")
+SCENARIOS = ("bulk", "latency", "handshake", "memory", "cpu", "stall", "api")
 
 # Candidates in the order of the tables: the ceiling, the proxy ceiling, the peers, ours.
 CANDIDATES = (
@@ -17,6 +17,7 @@ CANDIDATES = (
     "envoy-h3",
     "quinn-relay",
     "stock-quinn",
+    "grpc",
     "stoq",
 )
 
@@ -41,6 +42,7 @@ class Settings:
     idle: int = 1000  # idle connections of the memory scenario
     cycles: int = 10  # of opening and closing them
     idle_peers: int = 1000  # idle connections of other relays, in the memory scenario
+    calls: int = 32  # at once, of the api scenario
     stalled: int = 100  # connections of the stall scenario whose application does not read
     pin: bool = False  # client side on CPU 0, server side on CPU 1
     smoke: bool = False
@@ -53,7 +55,16 @@ def parse(arguments: Sequence[str]) -> tuple[list[Settings], "Output"]:
     if given.smoke == (given.scenario is not None):
         raise BenchError(f"name one scenario of {', '.join(SCENARIOS)}, or --smoke for all of them")
     _check_range("--mtu", given.mtu, MTUS.start, MTUS.stop - 1)
-    for option in ("streams", "rounds", "connections", "idle", "cycles", "idle-peers", "stalled"):
+    for option in (
+        "streams",
+        "rounds",
+        "connections",
+        "idle",
+        "cycles",
+        "idle-peers",
+        "stalled",
+        "calls",
+    ):
         _check_range(f"--{option}", getattr(given, option.replace("-", "_")), 1, 1_000_000)
     _check_range("--seconds", given.seconds, 0.5, 3600)
     _check_range("--rate", given.rate, 1, 1_000_000)
@@ -74,6 +85,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[Settings], "Output"]:
         cycles=given.cycles,
         idle_peers=given.idle_peers,
         stalled=given.stalled,
+        calls=given.calls,
         pin=given.pin,
     )
     return [settings], output
@@ -90,13 +102,13 @@ class Output:
 def smoke(scenario: str, candidates: tuple[str, ...]) -> Settings:
     """One scenario in miniature: does it run, not how fast.
 
-    Every candidate carries bytes; the other scenarios run ours alone, to end within a minute.
+    Every candidate carries bytes or calls; the other scenarios run ours alone, to end soon.
     """
     return Settings(
         scenario=scenario,
         seconds=1.0,
         rounds=1,
-        candidates=candidates if scenario == "bulk" else (OURS,),
+        candidates=candidates if scenario in ("bulk", "api") else (OURS,),
         rate=200.0,
         connections=4,
         idle=50,
@@ -146,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rate",
         type=float,
         default=default.rate,
-        help="latency: requests per second (%(default)s)",
+        help="latency, api: requests per second (%(default)s)",
     )
     parser.add_argument(
         "--connections",
@@ -182,6 +194,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=default.stalled,
         help="stall: connections whose application does not read (%(default)s)",
+    )
+    parser.add_argument(
+        "--calls",
+        type=int,
+        default=default.calls,
+        help="api: calls at once for the rate that is reached (%(default)s)",
     )
     parser.add_argument(
         "--pin",

@@ -22,6 +22,7 @@ def command(settings: Settings) -> str:
         "cycles",
         "idle_peers",
         "stalled",
+        "calls",
     )
     changed = [name for name in numbers if getattr(settings, name) != getattr(default, name)]
     words += [f"--{name.replace('_', '-')} {getattr(settings, name):g}" for name in changed]

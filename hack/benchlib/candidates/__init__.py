@@ -3,6 +3,7 @@
 from benchlib.candidates.base import Candidate
 from benchlib.candidates.direct import Direct
 from benchlib.candidates.envoy import EnvoyHttp3, EnvoyTcp
+from benchlib.candidates.grpc_aio import Grpc
 from benchlib.candidates.quinn import QuinnRelay, StockQuinn
 from benchlib.candidates.stoq import Stoq
 from benchlib.candidates.tcp_relay import TcpRelay
@@ -14,6 +15,7 @@ ALL: tuple[Candidate, ...] = (
     EnvoyHttp3(),
     QuinnRelay(),
     StockQuinn(),
+    Grpc(),
     Stoq(),
 )
 

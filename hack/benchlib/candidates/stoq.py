@@ -20,7 +20,7 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
     name: ClassVar[str] = "stoq"
     title: ClassVar[str] = "**STOQ**"
     scenarios: ClassVar[frozenset[str]] = frozenset(
-        {"bulk", "latency", "handshake", "memory", "cpu", "stall"}
+        {"bulk", "latency", "handshake", "memory", "cpu", "stall", "api"}
     )
 
     @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What is measured over a path."""
 
+from benchlib.scenarios.api import Api
 from benchlib.scenarios.base import Scenario
 from benchlib.scenarios.bulk import Bulk
 from benchlib.scenarios.cpu import Cpu
@@ -10,5 +11,5 @@ from benchlib.scenarios.stall import Stall
 
 ALL: dict[str, Scenario] = {
     scenario.name: scenario
-    for scenario in (Bulk(), Latency(), Handshake(), Memory(), Cpu(), Stall())
+    for scenario in (Bulk(), Latency(), Handshake(), Memory(), Cpu(), Stall(), Api())
 }
