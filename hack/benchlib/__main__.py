@@ -18,6 +18,8 @@ from benchlib import (
     tables,
     tools,
 )
+from benchlib.adapt import run as adapt
+from benchlib.adapt import settings as adapt_settings
 from benchlib.candidates.base import Bench, Candidate
 from benchlib.certificates import Certificates
 from benchlib.errors import BenchError
@@ -40,6 +42,11 @@ def main(arguments: Sequence[str]) -> int:
         for chosen in benchmarks:
             rounds = _measure(chosen, found)
             objects.append(_publish(rounds, about, output))
+        if benchmarks[0].smoke:
+            adapting, page = adapt.run(adapt_settings.SMOKE, found, about, output.folder)
+            objects.append(adapting)
+            if not output.json:
+                print(page)
     except ERRORS as error:
         print(f"hack/bench: {error}", file=sys.stderr)
         return 2

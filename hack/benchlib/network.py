@@ -1,10 +1,11 @@
 """The two pods that are measured between: a laboratory of hack/lab."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lab import netns, plan
+from lab.netns import Link
 from lab.plan import Pod
 from lab.state import State
 
@@ -55,15 +56,15 @@ class Network:
 
 
 @contextlib.contextmanager
-def pair(mtu: int, *, pin: bool) -> Iterator[Network]:
-    """A client and a server pod whose path has this MTU in bytes.
+def pair(mtu: int, *, pin: bool, link: Callable[[State], Link] | None = None) -> Iterator[Network]:
+    """A client and a server pod whose path has this MTU in bytes; `link` makes the client's.
 
     Raises lab.command.CommandError when iproute2 refuses.
     """
     made = plan.make(plan.new_run_id("bench"), ["client", "server", "control"], mtu=mtu)
     state = State.create(made.run, "bench")
     try:
-        netns.build(made, state)
+        netns.build(made, state, {"client": link(state)} if link else None)
         for pod in made.pods:
             netns.run_in(pod.netns, ["sysctl", "-qw", *_SYSCTLS])
         client, server = (

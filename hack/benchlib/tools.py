@@ -56,12 +56,14 @@ class Tools:
         return versions
 
 
-def find() -> Tools:
-    """Builds our own programs where needed and finds the others; raises BenchError."""
+def find(*, peers: bool = True) -> Tools:
+    """Builds our own programs where needed, unless no `peers` are, and finds the others; raises
+    BenchError.
+    """
     missing = sorted({package for tool, package in _SYSTEM.items() if shutil.which(tool) is None})
     if missing:
         raise BenchError(f"missing programs: apt-get install {' '.join(missing)}")
-    return Tools(_build_peers(), _find_envoy())
+    return Tools(_build_peers() if peers else PEERS, _find_envoy())
 
 
 def _build_peers() -> Path:

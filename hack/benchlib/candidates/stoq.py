@@ -3,12 +3,12 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from benchlib.candidates.base import Bench, Candidate, HandshakeLoad, IdlePeers, Route
 from benchlib.network import Side
-from lab.mesh import Mesh
+from lab.mesh import Mesh, MeshSettings
 from lab.process import Process
 
 STOQ_PORT = 14008
@@ -22,13 +22,15 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
     scenarios: ClassVar[frozenset[str]] = frozenset(
         {"bulk", "latency", "handshake", "memory", "cpu", "stall", "api"}
     )
+    environment: ClassVar[Mapping[str, str]] = {}  # settings of the sidecars
 
     @contextlib.contextmanager
     def route(self, bench: Bench, port: int) -> Iterator[Route]:
         """Control process, then both sidecars; all end with the namespaces."""
         network = bench.network
         sides = {"client": network.client, "server": network.server}
-        mesh = Mesh(network.state, network.control)
+        settings = MeshSettings(environment=self.environment)
+        mesh = Mesh(network.state, network.control, settings)
         for side in sides.values():
             mesh.enrol(side.pod)
         mesh.start_control()
