@@ -123,6 +123,32 @@ def test_a_terminal_gets_a_table_of_the_namespace_asked_for(
     assert f"tcp to {peer.ipv4}:{PORT}" in line
 
 
+def test_ports_are_read_behind_options_and_of_first_fragments(
+    laboratory: tuple[plan.Plan, Node, State],
+) -> None:
+    layout, node, state = laboratory
+    pod, peer = layout.pod("pod"), layout.pod("peer")
+    padding = bytes([0, 0, 1, 4, 0, 0, 0, 0])
+    options = (socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, padding)
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as plain:
+            plain.sendmsg([b"behind options"], [options], 0, (str(peer.ipv6), 7001))
+            plain.sendto(bytes(4000), (str(peer.ipv6), 7002))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            plain.sendto(bytes(4000), (str(peer.ipv4), 7003))
+
+    with tracing(layout, node, state, "--json", "--netns", pod.netns) as trace:
+        in_pod(pod.netns, send, uid=0)
+        eventually_one(trace, "connection", remote=f"{peer.ipv4}:7003")
+        assert trace.end() == 0
+    assert [one["remote"] for one in trace.said("connection", direction="out")] == [
+        f"[{peer.ipv6}]:7001",
+        f"[{peer.ipv6}]:7002",
+        f"{peer.ipv4}:7003",
+    ]
+
+
 def test_what_there_was_no_room_for_is_counted(
     laboratory: tuple[plan.Plan, Node, State],
 ) -> None:

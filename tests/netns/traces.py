@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from signal import SIGINT, Signals
@@ -57,8 +56,6 @@ class Trace:
     def watching(self, what: str) -> None:
         assert eventually(lambda: what in self.text() or self._child.poll() is not None, 60)
         assert self._child.poll() is None, self.path.with_suffix(".err").read_text()
-        # The places are told to the kernel within a tick of the first line.
-        time.sleep(0.5)
 
     def signal(self, number: Signals) -> None:
         self._child.send_signal(number)

@@ -126,7 +126,7 @@ async def _run(
                 await pods.first()
             with closing(_program(found)) as program:
                 watch = Watch(program, Json() if flags.json else Table(), wanted, _format(found))
-                watch.begin(parts.no_latency(found))
+                watch.begin(pods.now, parts.no_latency(found))
                 await _until(stop, flags, pods, watch)
                 watch.end()
 

@@ -11,6 +11,9 @@ from stoq_node.trace.places import Place
 from stoq_node.trace.records import PROTOCOLS, Event, Flow, Latency, Owner
 from stoq_node.trace.verdict import Verdict
 
+MOST: Final = 4096
+"""As many latencies as the kernel's side keeps."""
+
 WIDTH: Final = 30
 """Characters of a histogram's longest bar."""
 
@@ -27,6 +30,10 @@ class Totals:
 
 class Printer(Protocol):
     """How it is printed. `now` is the time of day; all lines come with their end."""
+
+    @property
+    def most(self) -> int:
+        """How many latencies are shown at a time: those with the most answers."""
 
     def begin(self) -> str:
         """Before everything else."""
@@ -49,6 +56,8 @@ class Printer(Protocol):
 
 class Json:
     """One object a line; `kind` says which."""
+
+    most = MOST
 
     def begin(self) -> str:
         """kind = begin: from now on it sees."""
@@ -108,7 +117,11 @@ class Json:
 
 
 class Table:
-    """Lines for a terminal."""
+    """Lines for a terminal. Names of programs can not write to it as they like: those are text of
+    whoever runs them.
+    """
+
+    most = 10
 
     def begin(self) -> str:
         """The heads of the columns."""
@@ -125,14 +138,14 @@ class Table:
         uid = owner.uid if owner.uid is not None else "?"
         strict = "; strict mode drops it" if verdict.strict else ""
         return (
-            f"{now[11:19]} {_label(place.pod):22} {pid:>7} {owner.comm or '?':15} {uid:>5} "
+            f"{now[11:19]} {_label(place.pod):22} {pid:>7} {_comm(owner):15} {uid:>5} "
             f"{PROTOCOLS[flow.protocol]} {way}  {verdict.kind}: {verdict.why}{strict}\n"
         )
 
     def latency(self, now: str, place: Place, flow: Flow, latency: Latency, path: str) -> str:
         """One line, and one for each slot of the histogram."""
         first = (
-            f"{now[11:19]} {_label(place.pod):22} {latency.owner.comm or '?'} "
+            f"{now[11:19]} {_label(place.pod):22} {_comm(latency.owner)} "
             f"{PROTOCOLS[flow.protocol]} to {_end(flow.remote, flow.remote_port)} ({path}): "
             f"{sum(latency.slots)} answers"
         )
@@ -164,7 +177,7 @@ class Table:
 
 
 def _line(**values: Any) -> str:
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False) + "\n"
+    return json.dumps(values, separators=(",", ":")) + "\n"
 
 
 def _where(place: Place, flow: Flow) -> Mapping[str, Any]:
@@ -179,6 +192,10 @@ def _where(place: Place, flow: Flow) -> Mapping[str, Any]:
 
 def _who(owner: Owner) -> Mapping[str, Any]:
     return {"pid": owner.pid, "comm": owner.comm or None, "uid": owner.uid}
+
+
+def _comm(owner: Owner) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in owner.comm) or "?"
 
 
 def _label(pod: Pod) -> str:

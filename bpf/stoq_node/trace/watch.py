@@ -40,21 +40,23 @@ class Watch:
         self._answers: dict[Flow, int] = {}
         self._lost = (0, 0)
         self._totals = Totals()
-        self._began = time.monotonic()
-        self._looked = self._began - PLACES_SECONDS
+        self._began = self._looked = time.monotonic()
 
-    def begin(self, no_latency: str) -> None:
-        """Prints the head; `no_latency` says why latencies are not measured."""
+    def begin(self, pods: tuple[Pod, ...], no_latency: str) -> None:
+        """Watches `pods`, then prints the head: who reads it knows that nothing is missed from
+        here on. `no_latency` says why latencies are not measured.
+        """
+        notices = self._place(pods)
         self._say(self._printer.begin())
         if no_latency:
             self._say(self._printer.notice(_now(), "trace", no_latency))
+        self._say(notices)
+        sys.stdout.flush()
 
     def tick(self, pods: tuple[Pod, ...]) -> None:
         """Follows `pods`, and prints the connections since the last call."""
         if pods != self._pods or time.monotonic() - self._looked >= PLACES_SECONDS:
-            self._pods = pods
-            self._place()
-            self._looked = time.monotonic()
+            self._say(self._place(pods))
         for event in self._program.events():
             self._connection(event)
         sys.stdout.flush()
@@ -62,15 +64,7 @@ class Watch:
     def report(self) -> None:
         """Prints latencies and drops since the last call."""
         now = _now()
-        latencies = self._program.latencies()
-        for flow, latency in latencies.items():
-            place, answers = self._numbers.get(flow.place), sum(latency.slots)
-            if place is not None and answers > self._answers.get(flow, 0):
-                path = self._verdicts.get(flow, "mesh")
-                self._say(self._printer.latency(now, place, flow, latency, path))
-            self._answers[flow] = answers
-        # Like the map of the kernel, it does not grow.
-        self._answers = {flow: self._answers[flow] for flow in latencies}
+        self._latencies(now)
         drops = self._program.drops()
         for drop, packets in sorted(drops.items(), key=lambda item: -item[1]):
             place = self._numbers.get(drop.place)
@@ -98,16 +92,34 @@ class Watch:
         self._say(self._printer.end(self._totals))
         sys.stdout.flush()
 
-    def _place(self) -> None:
+    def _latencies(self, now: str) -> None:
+        latencies = self._program.latencies()
+        # Like the map of the kernel, it does not grow.
+        answers = {flow: sum(latency.slots) for flow, latency in latencies.items()}
+        news = [flow for flow, count in answers.items() if count > self._answers.get(flow, 0)]
+        news.sort(key=lambda flow: self._answers.get(flow, 0) - answers[flow])
+        self._answers = answers
+        for flow in news[: self._printer.most]:
+            if (place := self._numbers.get(flow.place)) is not None:
+                path = self._verdicts.get(flow, "mesh")
+                self._say(self._printer.latency(now, place, flow, latencies[flow], path))
+        if more := len(news[self._printer.most :]):
+            text = f"{more} more connections had answers; --json shows all"
+            self._say(self._printer.notice(now, "trace", text))
+
+    def _place(self, pods: tuple[Pod, ...]) -> str:
+        """Watches what there is to be watched of `pods`. Returns lines about the others."""
+        self._pods, self._looked = pods, time.monotonic()
         indexes = links.names()
-        wanted = [indexes[pod.interface] for pod in self._pods if pod.interface in indexes]
+        wanted = [indexes[pod.interface] for pod in pods if pod.interface in indexes]
         behind = namespaces.behind(wanted, namespaces.paths()) if wanted else {}
-        places, without = choose(self._pods, indexes, behind, self._wanted)
-        for key, why in without.items():
-            if self._without.get(key) != why:
-                self._say(self._printer.notice(_now(), key, f"not watched: {why}"))
-        self._without = without
+        places, without = choose(pods, indexes, behind, self._wanted)
         self._program.watch(self._numbers.set(places, namespaces.own()))
+        news = {key: why for key, why in without.items() if self._without.get(key) != why}
+        self._without = without
+        return "".join(
+            self._printer.notice(_now(), key, f"not watched: {why}") for key, why in news.items()
+        )
 
     def _connection(self, event: Event) -> None:
         place = self._numbers.get(event.flow.place)

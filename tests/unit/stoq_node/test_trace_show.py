@@ -75,6 +75,15 @@ def test_a_histogram_has_a_bar_for_each_slot_between_its_ends() -> None:
     assert (said["path"], said["connect_us"]) == ("mesh", 1500)
 
 
+def test_the_name_of_a_program_can_not_steer_a_terminal() -> None:
+    event = Event(OUT, Owner(1000, 7, "\x1b[2J\x9b1m\n"), opened_here=True)
+    line = Table().connection(NOW, PLACE, event, VERDICT)
+    assert line.rstrip("\n").isprintable()
+    said = Json().connection(NOW, PLACE, event, VERDICT)
+    assert said.rstrip("\n").isprintable()
+    assert json.loads(said)["comm"] == "\x1b[2J\x9b1m\n"
+
+
 def test_a_connection_without_answers_has_no_histogram() -> None:
     lines = Table().latency(NOW, PLACE, OUT, Latency(Owner(), None, histogram()), "bypass")
     assert lines.splitlines() == [lines.rstrip("\n")]
