@@ -21,6 +21,7 @@ DRAWN = {
     "cpu": ("moderate_client", "moderate_server", "full_client", "full_server"),
     "stall": ("kept", "alone", "beside"),
     "api": ("requests", "p50", "p99"),
+    "tokens": ("throughput",),
 }
 
 

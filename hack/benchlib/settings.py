@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchlib.errors import BenchError
 
-SCENARIOS = ("bulk", "latency", "handshake", "memory", "cpu", "stall", "api")
+SCENARIOS = ("bulk", "latency", "handshake", "memory", "cpu", "stall", "api", "tokens")
 
 # Candidates in the order of the tables: the ceiling, the proxy ceiling, the peers, ours.
 CANDIDATES = (
@@ -18,6 +18,8 @@ CANDIDATES = (
     "quinn-relay",
     "stock-quinn",
     "grpc",
+    "stoq-reserve",
+    "stoq-tokens",
     "stoq",
 )
 
@@ -102,13 +104,14 @@ class Output:
 def smoke(scenario: str, candidates: tuple[str, ...]) -> Settings:
     """One scenario in miniature: does it run, not how fast.
 
-    Every candidate carries bytes or calls; the other scenarios run ours alone, to end soon.
+    Every candidate carries bytes, with tokens if it has any, or calls; the other scenarios run ours
+    alone, to end soon.
     """
     return Settings(
         scenario=scenario,
         seconds=1.0,
         rounds=1,
-        candidates=candidates if scenario in ("bulk", "api") else (OURS,),
+        candidates=candidates if scenario in ("bulk", "api", "tokens") else (OURS,),
         rate=200.0,
         connections=4,
         idle=50,

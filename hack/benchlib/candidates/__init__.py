@@ -5,7 +5,7 @@ from benchlib.candidates.direct import Direct
 from benchlib.candidates.envoy import EnvoyHttp3, EnvoyTcp
 from benchlib.candidates.grpc_aio import Grpc
 from benchlib.candidates.quinn import QuinnRelay, StockQuinn
-from benchlib.candidates.stoq import Stoq
+from benchlib.candidates.stoq import Stoq, StoqReserve, StoqTokens
 from benchlib.candidates.tcp_relay import TcpRelay
 
 ALL: tuple[Candidate, ...] = (
@@ -16,6 +16,8 @@ ALL: tuple[Candidate, ...] = (
     QuinnRelay(),
     StockQuinn(),
     Grpc(),
+    StoqReserve(),
+    StoqTokens(),
     Stoq(),
 )
 

@@ -20,7 +20,7 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
     name: ClassVar[str] = "stoq"
     title: ClassVar[str] = "**STOQ**"
     scenarios: ClassVar[frozenset[str]] = frozenset(
-        {"bulk", "latency", "handshake", "memory", "cpu", "stall", "api"}
+        {"bulk", "latency", "handshake", "memory", "cpu", "stall", "api", "tokens"}
     )
     environment: ClassVar[Mapping[str, str]] = {}  # settings of the sidecars
 
@@ -46,6 +46,24 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
     def idle_command(self, bench: Bench, count: int) -> Sequence[str]:
         """The same, holding what it opened."""
         return [*_load(bench, "idle"), "--connections", str(count)]
+
+
+class StoqReserve(Stoq):
+    """With room for a token in every packet, and zeros in it."""
+
+    name: ClassVar[str] = "stoq-reserve"
+    title: ClassVar[str] = "STOQ, packet reserve"
+    scenarios: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    environment: ClassVar[Mapping[str, str]] = {"STOQ_FRAMES_PACKET_RESERVE": "50"}
+
+
+class StoqTokens(Stoq):
+    """With a token in every packet."""
+
+    name: ClassVar[str] = "stoq-tokens"
+    title: ClassVar[str] = "STOQ, packet tokens"
+    scenarios: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    environment: ClassVar[Mapping[str, str]] = {"STOQ_FRAMES_TOKENS": "packet"}
 
 
 def _load(bench: Bench, command: str) -> list[str]:

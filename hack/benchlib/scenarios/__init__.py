@@ -8,8 +8,18 @@ from benchlib.scenarios.handshake import Handshake
 from benchlib.scenarios.latency import Latency
 from benchlib.scenarios.memory import Memory
 from benchlib.scenarios.stall import Stall
+from benchlib.scenarios.tokens import Tokens
 
 ALL: dict[str, Scenario] = {
     scenario.name: scenario
-    for scenario in (Bulk(), Latency(), Handshake(), Memory(), Cpu(), Stall(), Api())
+    for scenario in (
+        Bulk(),
+        Latency(),
+        Handshake(),
+        Memory(),
+        Cpu(),
+        Stall(),
+        Api(),
+        Tokens(),
+    )
 }
