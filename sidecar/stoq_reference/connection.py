@@ -8,12 +8,15 @@ from aioquic.quic.logger import QuicLogger
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
 from aioquic.tls import Epoch
 
+from stoq_reference.carriers import Agreed
 from stoq_reference.client_handshake import ClientContext
 from stoq_reference.endpoint import ALPN, Endpoint
 from stoq_reference.errors import Malformed
 from stoq_reference.handshake import HybridContext
-from stoq_reference.parameters import decode
+from stoq_reference.packets import ReservedPair
+from stoq_reference.parameters import Parameters, decode
 from stoq_reference.server_handshake import ServerContext
+from stoq_reference.tokens import EXPORTER_LABEL, EXPORTER_LENGTH, Keys
 
 IDLE_TIMEOUT = 15.0
 """Seconds."""
@@ -44,6 +47,8 @@ class HybridConnection(QuicConnection):
 
     def __init__(self, endpoint: Endpoint, **arguments: Any) -> None:
         self._endpoint = endpoint
+        self.packets: ReservedPair | None = None
+        """What is at the end of 1-RTT packets; None before the first packet of all."""
         super().__init__(**arguments)
         # Nobody may open a unidirectional stream (S7).
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
@@ -73,12 +78,26 @@ class HybridConnection(QuicConnection):
         ours.update_traffic_key_cb = self.tls.update_traffic_key_cb
         self.tls = ours
 
+        self.packets = ReservedPair(
+            self._cryptos[Epoch.ONE_RTT], self._token_keys, is_client=self._is_client
+        )
+        self._cryptos[Epoch.ONE_RTT] = self.packets
+
+    def _token_keys(self) -> Keys:
+        return Keys.of(self.tls.exporter(EXPORTER_LABEL, length=EXPORTER_LENGTH))
+
+    def receive_datagram(self, data: bytes, addr: Any, now: float) -> None:
+        """aioquic's; a packet with a wrong end closes the connection (T8)."""
+        super().receive_datagram(data, addr, now)
+        if self.packets and (fault := self.packets.fault) is not None:
+            self.close(error_code=fault.code, reason_phrase=str(fault))
+
     def _serialize_transport_parameters(self) -> bytes:
         return super()._serialize_transport_parameters() + self._endpoint.announced()
 
     def _parse_transport_parameters(self, data: bytes, *_: Any, **__: Any) -> None:
         try:
-            self.tls.peer_parameters = decode(data)
+            theirs = self.tls.peer_parameters = decode(data)
         except Malformed as error:
             raise QuicConnectionError(
                 error_code=QuicErrorCode.TRANSPORT_PARAMETER_ERROR,
@@ -86,3 +105,5 @@ class HybridConnection(QuicConnection):
                 reason_phrase=str(error),
             ) from None
         super()._parse_transport_parameters(data)
+        assert self.packets is not None
+        self.packets.agree(Agreed.of(self._endpoint.parameters or Parameters(), theirs))

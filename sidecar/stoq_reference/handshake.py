@@ -43,7 +43,7 @@ class HybridContext(tls.Context):
         self.peer_parameters: Parameters | None = None
         self.new_session_ticket_cb = self._keep_ticket
 
-    def exporter(self, label: bytes, context: bytes = b"") -> bytes:
+    def exporter(self, label: bytes, context: bytes = b"", length: int = EXPORTER_LENGTH) -> bytes:
         """Keying material of this connection (RFC 8446, section 7.5)."""
         schedule = self._schedule
         secret = tls.hkdf_expand_label(
@@ -56,7 +56,7 @@ class HybridContext(tls.Context):
         digest = hashes.Hash(schedule.algorithm)
         digest.update(context)
         return tls.hkdf_expand_label(
-            schedule.algorithm, secret, b"exporter", digest.finalize(), EXPORTER_LENGTH
+            schedule.algorithm, secret, b"exporter", digest.finalize(), length
         )
 
     @property

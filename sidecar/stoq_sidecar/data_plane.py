@@ -39,6 +39,8 @@ class DataPlane:
             profile=settings.identity.profile,
             allow_classical=settings.identity.allow_classical,
             reset_secret=_reset_secret(settings),
+            tokens=settings.frames.tokens,
+            packet_reserve=settings.frames.packet_reserve,
         )
         self.engine = Engine(engine_settings(settings, around), self._tls)
         window = settings.data.connection_window

@@ -77,6 +77,10 @@ COUNTERS: Final = {
         "stoq_reauthentications_refused",
         "The same, refused: the connection was closed",
     ),
+    "packets_refused": (
+        "stoq_packets_refused",
+        "Connections closed for a token or frame in a packet that is wrong or missing",
+    ),
     "api_streams_opened": ("stoq_api_streams_opened", "API streams opened here"),
     "api_streams_accepted": ("stoq_api_streams_accepted", "API streams opened by peers"),
     "capture_probes": ("stoq_capture_probes", "Capture probes answered"),

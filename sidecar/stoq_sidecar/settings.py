@@ -202,6 +202,22 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Frames:
+    """What of STOQ's frames is offered to peers; in use is what both sides offer."""
+
+    tokens: str = option(
+        "off",
+        choice(("off", "packet")),
+        "packet: an HMAC over each packet, beside the AEAD that protects it either way",
+    )
+    packet_reserve: int = option(
+        0,
+        integer(0, 256, "bytes"),
+        "kept free in each packet; for tokens at least what one takes",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Adapt:
     """Adaptation of live connections to their paths."""
 
@@ -263,6 +279,7 @@ class Settings:
     dns: Dns
     link: Link
     data: Data
+    frames: Frames
     adapt: Adapt
     log: Log
     shutdown: Shutdown

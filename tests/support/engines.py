@@ -27,9 +27,10 @@ def authority(trust_domain: str = TRUST_DOMAIN) -> CertificateAuthority:
     return CertificateAuthority.create(trust_domain, now - HOUR, now + 24 * HOUR)
 
 
-def identity(ca: CertificateAuthority, spiffe_id: str) -> TlsContext:
-    """A context with an SVID of an hour and trust in `ca`."""
-    tls = anonymous(ca)
+def identity(ca: CertificateAuthority, spiffe_id: str, *, tokens: str = "off") -> TlsContext:
+    """A context with an SVID of an hour and trust in `ca`, which offers peers so much."""
+    tls = TlsContext(tokens=tokens)
+    _trust(tls, ca)
     give_identity(tls, ca, spiffe_id)
     return tls
 

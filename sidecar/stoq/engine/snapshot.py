@@ -41,6 +41,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     reauthentications_accepted: int
     """Peers' renewed certificates taken on live connections."""
     reauthentications_refused: int
+    packets_refused: int
     """The same, refused: the connection was closed."""
     api_streams_opened: int
     api_streams_accepted: int
@@ -223,6 +224,10 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Such as `AES-256-GCM`."""
     profile: str | None
     """Such as `hybrid-1024`."""
+    packet_reserve: int
+    """Bytes at the end of each packet that are STOQ's and not QUIC's."""
+    packet_tokens: bool
+    """Whether there is a token in each packet."""
     resumed: bool
     peer_expires: int | None
     """When the peer's certificate ends, Unix time."""

@@ -95,6 +95,8 @@ def test_keys_are_restored_from_bytes_and_never_shown() -> None:
         ({"profile": "classical"}, "^profile: .*refused"),
         ({"profile": "none", "allow_classical": True}, "^profile: "),
         ({"aead": "ROT13"}, "^aead: "),
+        ({"tokens": "paper"}, "^tokens: .*paper"),
+        ({"packet_reserve": 257}, "^packet_reserve: 257 is more than 256"),
     ],
 )
 def test_a_context_that_cannot_be_is_refused(arguments: dict[str, object], named: str) -> None:

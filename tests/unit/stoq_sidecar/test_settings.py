@@ -62,6 +62,7 @@ def test_every_default_is_pinned() -> None:
             "pool_idle_seconds": "300.0",
             "qlog_dir": "",
         },
+        "frames": {"tokens": "off", "packet_reserve": "0"},
         "adapt": {
             "mode": "on",
             "tier": "",

@@ -8,9 +8,11 @@
 mod configs;
 mod evidence;
 mod keys;
+mod packets;
 mod refuse;
 mod tls;
 
 pub use evidence::Evidence;
+pub use packets::Packets;
 
 pub(crate) use configs::{ClientSessions, ServerSessions};

@@ -92,6 +92,9 @@ values! {
     reauthentications_accepted,
     /// The same, refused: the connection was closed.
     reauthentications_refused,
+    /// Connections closed because of what was at the end of a packet: a token that is missing or
+    /// wrong, or what may not be there.
+    packets_refused,
     /// API streams opened here.
     api_streams_opened,
     /// API streams opened by peers.
@@ -270,6 +273,11 @@ impl Counters {
     /// A peer's renewed certificate, or what should have been one, was refused.
     pub fn reauthentication_refused(&self) {
         add(&self.values.reauthentications_refused, 1);
+    }
+
+    /// A connection was closed because of what was at the end of a packet.
+    pub fn packet_refused(&self) {
+        add(&self.values.packets_refused, 1);
     }
 
     /// An API stream was opened here.

@@ -126,6 +126,10 @@ pub struct ConnectionInfo {
     pub cipher: Option<&'static str>,
     /// Crypto profile, such as `hybrid-1024`.
     pub profile: Option<&'static str>,
+    /// Bytes at the end of each packet that are STOQ's and not QUIC's.
+    pub packet_reserve: usize,
+    /// Whether there is a token in each packet.
+    pub packet_tokens: bool,
     /// Whether the handshake resumed an earlier session.
     pub resumed: bool,
     /// When the peer's certificate ends, in seconds since 1970.

@@ -10,6 +10,9 @@ use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
+use stoq_wire::extension::PACKET_TOKENS;
+use stoq_wire::frame::token::PACKET_TOKEN_LEN;
+use stoq_wire::parameters::{MAX_PACKET_RESERVE, StoqParameters};
 
 use crate::certificate::unhex;
 use crate::key::HybridKey;
@@ -31,7 +34,10 @@ impl TlsContext {
         tickets = true,
         max_tickets = 4096,
         reset_secret = None,
+        tokens = "off",
+        packet_reserve = 0,
     ))]
+    #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         profile: &str,
         allow_classical: bool,
@@ -40,6 +46,8 @@ impl TlsContext {
         tickets: bool,
         max_tickets: usize,
         reset_secret: Option<[u8; 32]>,
+        tokens: &str,
+        packet_reserve: u64,
     ) -> PyResult<Self> {
         let profile: CryptoProfile = if allow_classical {
             crate::key::profile(profile)?
@@ -62,8 +70,8 @@ impl TlsContext {
             aead,
             tickets,
             max_tickets,
+            parameters: offer(tokens, packet_reserve)?,
             reset_secret: reset_secret.map(|bytes| ResetSecret(bytes.into())),
-            ..TlsSettings::default()
         };
         Ok(Self(stoq_core::tls::TlsContext::new(
             settings,
@@ -135,6 +143,27 @@ impl TlsContext {
     fn __repr__(&self) -> String {
         format!("{:?}", self.0)
     }
+}
+
+/// What peers are offered.
+fn offer(tokens: &str, packet_reserve: u64) -> PyResult<StoqParameters> {
+    let (extensions, least) = match tokens {
+        "off" => (0, 0),
+        "packet" => (PACKET_TOKENS, PACKET_TOKEN_LEN as u64),
+        other => {
+            let text = format!("{other:?} is neither off nor packet");
+            return Err(mistakes::argument("tokens", text));
+        }
+    };
+    if packet_reserve > MAX_PACKET_RESERVE {
+        let text = format!("{packet_reserve} is more than {MAX_PACKET_RESERVE}");
+        return Err(mistakes::argument("packet_reserve", text));
+    }
+    Ok(StoqParameters {
+        extensions,
+        packet_reserve: packet_reserve.max(least),
+        ..StoqParameters::default()
+    })
 }
 
 fn domain(field: &str, name: &str) -> PyResult<TrustDomain> {

@@ -1,8 +1,11 @@
 //! What a connection negotiated, as facts for metrics, logs and policies.
 
+use std::sync::Arc;
+
 use stoq_wire::extension::Negotiated;
 use stoq_wire::parameters::StoqParameters;
 
+use super::Packets;
 use crate::authorise::Peer;
 use crate::falcon::Degree;
 use crate::profile::CryptoProfile;
@@ -33,6 +36,8 @@ pub struct Evidence {
     pub stoq: Option<StoqParameters>,
     /// What both sides announced: what of STOQ's extensions the connection may use.
     pub agreed: Negotiated,
+    /// What is at the end of its packets; none where nothing is reserved.
+    pub packets: Option<Arc<Packets>>,
 }
 
 impl Evidence {

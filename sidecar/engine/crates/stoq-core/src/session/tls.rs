@@ -11,9 +11,13 @@ use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectionId, Side, TransportError};
 use rustls::quic::{Connection, KeyChange, Secrets, Suite};
 use rustls::{CipherSuite, HandshakeKind, NamedGroup};
+use stoq_frames::token::TokenKeys;
+use stoq_wire::control::Role;
+use stoq_wire::frame::token::{EXPORTER_LABEL, EXPORTER_LEN};
 use stoq_wire::parameters::StoqParameters;
 
 use super::evidence::{profile_of, signature_name, weaker};
+use super::packets::{Packets, reserved};
 use super::{Evidence, keys, refuse};
 use crate::authorise::{Expect, Peer, Refusal};
 use crate::tickets::TicketScope;
@@ -30,6 +34,8 @@ pub(super) struct TlsSession {
     /// Whether we had an SVID to show when the handshake began.
     has_identity: bool,
     next_secrets: Option<Secrets>,
+    /// Set with the first 1-RTT keys, where packets have a reserve.
+    packets: Option<Arc<Packets>>,
     /// Set when the gate has let the peer in.
     established: Option<Established>,
 }
@@ -56,6 +62,7 @@ impl TlsSession {
             expect,
             scope,
             next_secrets: None,
+            packets: None,
             established: None,
         }
     }
@@ -74,8 +81,29 @@ impl TlsSession {
         if let (Some(scope), Some(peer)) = (&self.scope, &peer) {
             self.shared.client_tickets.expect(scope, peer.not_after);
         }
+        self.reserve(stoq.as_ref());
+        if let Some(packets) = self.packets.as_ref().filter(|packets| packets.has_tokens()) {
+            let (ours, theirs) = match side_of(&self.tls) {
+                Side::Client => (Role::Client, Role::Server),
+                Side::Server => (Role::Server, Role::Client),
+            };
+            let exporter = [0; EXPORTER_LEN];
+            let exporter = self
+                .tls
+                .export_keying_material(exporter, EXPORTER_LABEL, Some(&[]))
+                .map_err(|error| refuse::by_tls(&error, None))?;
+            packets.begin(TokenKeys::new(&exporter, ours), theirs);
+        }
         self.established = Some(Established { peer, stoq });
         Ok(())
+    }
+
+    /// Decides what 1-RTT packets have at their end, as soon as both sides' parameters are known: a
+    /// server makes its keys before the handshake is over, a client after.
+    fn reserve(&mut self, theirs: Option<&StoqParameters>) {
+        if self.packets.is_none() {
+            self.packets = Packets::new(self.shared.agreed(theirs));
+        }
     }
 
     fn stoq_parameters(&self) -> Result<Option<StoqParameters>, TransportError> {
@@ -108,6 +136,7 @@ impl TlsSession {
             profile: theirs.map_or(own, |theirs| weaker(own, theirs)),
             resumed: self.tls.handshake_kind() == Some(HandshakeKind::Resumed),
             agreed: self.shared.agreed(stoq.as_ref()),
+            packets: self.packets.clone(),
             peer,
             stoq,
         }
@@ -165,21 +194,24 @@ impl Session for TlsSession {
     }
 
     fn write_handshake(&mut self, out: &mut Vec<u8>) -> Option<Keys> {
-        // A packet-key wrapper goes around `keys` of OneRtt here, and around
-        // those of `next_1rtt_keys`: the second and all later sets.
-        let keys = match self.tls.write_hs(out)? {
-            KeyChange::Handshake { keys } => keys,
+        match self.tls.write_hs(out)? {
+            KeyChange::Handshake { keys } => Some(keys::keys(keys)),
             KeyChange::OneRtt { keys, next } => {
                 self.next_secrets = Some(next);
-                keys
+                // Parameters that break a rule have closed the connection before.
+                let theirs = self.stoq_parameters().ok().flatten();
+                self.reserve(theirs.as_ref());
+                let mut keys = keys::keys(keys);
+                keys.packet = reserved(keys.packet, self.packets.as_ref());
+                Some(keys)
             }
-        };
-        Some(keys::keys(keys))
+        }
     }
 
     fn next_1rtt_keys(&mut self) -> Option<KeyPair<Box<dyn PacketKey>>> {
         let secrets = self.next_secrets.as_mut()?;
-        Some(keys::packets(secrets.next_packet_keys()))
+        let keys = keys::packets(secrets.next_packet_keys());
+        Some(reserved(keys, self.packets.as_ref()))
     }
 
     fn is_valid_retry(&self, original: &ConnectionId, header: &[u8], payload: &[u8]) -> bool {

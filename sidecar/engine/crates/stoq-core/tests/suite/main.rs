@@ -9,6 +9,7 @@ mod handshake;
 mod hostile;
 mod mesh;
 mod never_panics;
+mod packets;
 mod pair;
 mod parameters;
 mod quinn_limits;

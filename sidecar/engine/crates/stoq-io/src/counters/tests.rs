@@ -53,6 +53,7 @@ fn counters_of_all_workers_are_added_up() {
         worker.plaintext_admitted(Admission::Permissive);
         worker.passed_through();
         worker.path_judged();
+        worker.packet_refused();
     }
     let sums = Sums::of(&workers);
     let expected = CounterValues {
@@ -75,6 +76,7 @@ fn counters_of_all_workers_are_added_up() {
         reauthentications_sent: 2,
         reauthentications_accepted: 2,
         reauthentications_refused: 2,
+        packets_refused: 2,
         api_streams_opened: 2,
         api_streams_accepted: 2,
         capture_probes: 2,

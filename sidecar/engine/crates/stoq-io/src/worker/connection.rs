@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quinn_proto::{Connection, Dir, StreamId, VarInt};
-use stoq_core::session::Evidence;
+use stoq_core::session::{Evidence, Packets};
 
 use super::path::Path;
 use super::peers::PeerKey;
@@ -51,6 +51,8 @@ pub(crate) struct Link {
     /// Its other entries there, to be taken out with it; those that fired may linger.
     pub(crate) timers: Vec<(Instant, Timer)>,
     pub(crate) evidence: Option<Arc<Evidence>>,
+    /// What is at the end of its packets; none where nothing is.
+    pub(crate) packets: Option<Arc<Packets>>,
     pub(crate) started: Instant,
     pub(crate) established: Option<Instant>,
     /// The round trip as known when the handshake was complete.
@@ -105,6 +107,7 @@ impl Link {
             armed: None,
             timers: Vec::new(),
             evidence: None,
+            packets: None,
             started: now,
             established: None,
             first_rtt: Duration::ZERO,

@@ -74,7 +74,9 @@ impl Worker {
     pub(super) fn pump_active(&mut self, now: Instant) {
         let mut position = 0;
         while position < self.active.len() {
-            self.pump(self.active[position], now);
+            let index = self.active[position];
+            self.pump(index, now);
+            self.check_packets(index, now);
             position += 1;
         }
     }
@@ -154,6 +156,7 @@ impl Worker {
         link.phase = Phase::Established;
         link.established = Some(now);
         link.first_rtt = link.quic.rtt();
+        link.packets = evidence.as_ref().and_then(|e| e.packets.clone());
         link.evidence = evidence;
         let took = now - link.started;
         let expires = link

@@ -10,6 +10,7 @@ pub(super) fn describe(worker: usize, link: &Link, now: Instant) -> ConnectionIn
     let stats = link.quic.stats();
     let evidence = link.evidence.as_deref();
     let peer = evidence.and_then(|evidence| evidence.peer.as_ref());
+    let agreed = evidence.map_or_else(Default::default, |evidence| evidence.agreed);
     let took = link.established.map(|at| (at - link.started).as_secs_f64());
     let rtt = link.first_rtt.as_secs_f64();
     ConnectionInfo {
@@ -30,6 +31,8 @@ pub(super) fn describe(worker: usize, link: &Link, now: Instant) -> ConnectionIn
         local_signature: evidence.map(|evidence| evidence.local_signature),
         cipher: evidence.map(|evidence| evidence.cipher),
         profile: evidence.map(|evidence| evidence.profile.name()),
+        packet_reserve: agreed.reserve,
+        packet_tokens: agreed.packet_tokens(),
         resumed: evidence.is_some_and(|evidence| evidence.resumed),
         peer_expires: peer.map(|peer| peer.not_after),
         handshake_seconds: took,

@@ -22,6 +22,7 @@ mod inbound;
 mod info;
 mod observe;
 mod outbound;
+mod packets;
 mod path;
 mod peers;
 mod plain;

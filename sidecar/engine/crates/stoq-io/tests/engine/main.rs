@@ -20,4 +20,5 @@ mod renewals;
 mod resets;
 mod stalls;
 mod start;
+mod tokens;
 mod workers;

@@ -15,6 +15,7 @@ use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::table::Table;
 use stoq_core::tls::{TlsContext, TlsSettings};
 use stoq_io::{Engine, EngineSettings};
+use stoq_wire::parameters::StoqParameters;
 
 use crate::net::{DB, Link, OUTSIDE, VIP, WEB};
 
@@ -90,6 +91,18 @@ impl Authority {
         serial
     }
 
+    /// A context that offers its peers so much.
+    pub(crate) fn offering(&self, account: &str, parameters: StoqParameters) -> Arc<TlsContext> {
+        let settings = TlsSettings {
+            parameters,
+            ..TlsSettings::default()
+        };
+        let tls = TlsContext::new(settings, Arc::new(SystemClock));
+        tls.set_trust(self.trust());
+        self.certify(&tls, account, Duration::from_secs(3600));
+        tls
+    }
+
     pub(crate) fn workload(&self, account: &str) -> Arc<TlsContext> {
         self.issue(account, Duration::from_secs(3600)).0
     }
@@ -127,29 +140,37 @@ impl Mesh {
 
     /// With a server's identity of one's own.
     pub(crate) fn of(authority: Authority, db_tls: Arc<TlsContext>, web: Value, db: Value) -> Self {
+        let web_tls = authority.workload("web");
         let start = |_: Side, settings, tls| start(settings, tls);
-        Self::started(authority, db_tls, web, db, start)
+        Self::started(authority, [web_tls, db_tls], web, db, start)
+    }
+
+    /// With engines that offer each other so much.
+    pub(crate) fn offering(web: StoqParameters, db: StoqParameters) -> Self {
+        let authority = Authority::new();
+        let tls = [authority.offering("web", web), authority.offering("db", db)];
+        let start = |_: Side, settings, tls| start(settings, tls);
+        Self::started(authority, tls, json!({}), json!({}), start)
     }
 
     /// The workloads on both sides of a link.
     pub(crate) fn across(link: &Link, settings: &Value) -> Self {
         let authority = Authority::new();
-        let db_tls = authority.workload("db");
+        let tls = [authority.workload("web"), authority.workload("db")];
         let begin = |side, settings, tls| match side {
             Side::Client => link.client(|| start(settings, tls)),
             Side::Server => link.server(|| start(settings, tls)),
         };
-        Self::started(authority, db_tls, settings.clone(), settings.clone(), begin)
+        Self::started(authority, tls, settings.clone(), settings.clone(), begin)
     }
 
     fn started(
         authority: Authority,
-        db_tls: Arc<TlsContext>,
+        [web_tls, db_tls]: [Arc<TlsContext>; 2],
         web: Value,
         db: Value,
         start: impl Fn(Side, Value, Arc<TlsContext>) -> Engine,
     ) -> Self {
-        let web_tls = authority.workload("web");
         let web_settings = json!({
             "name": "web-0", "namespace": "shop", "workers": 1,
             "stoq": {"listen": format!("[{WEB}]:14008")},

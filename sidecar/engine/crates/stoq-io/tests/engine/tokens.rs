@@ -1,0 +1,86 @@
+//! Tokens between two engines.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::thread;
+
+use stoq_io::ConnectionInfo;
+use stoq_wire::extension::PACKET_TOKENS;
+use stoq_wire::parameters::StoqParameters;
+
+use crate::mesh::{Mesh, accept, application, eventually};
+use crate::net::in_namespace;
+
+fn offering(extensions: u64, packet_reserve: u64) -> StoqParameters {
+    StoqParameters {
+        extensions,
+        packet_reserve,
+        ..StoqParameters::default()
+    }
+}
+
+/// Sends through the mesh and back again.
+fn echoes(mesh: &Mesh) {
+    let listener = application();
+    let echo = thread::spawn(move || {
+        let mut stream = accept(&listener);
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        stream.write_all(&received).unwrap();
+    });
+    let mut stream = mesh.dial();
+    let sent: Vec<u8> = (0..3_000_000u32)
+        .map(|n| (n.wrapping_mul(7919) >> 5) as u8)
+        .collect();
+    stream.write_all(&sent).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert!(received == sent, "{} bytes", received.len());
+    echo.join().unwrap();
+}
+
+fn connection(mesh: &Mesh) -> ConnectionInfo {
+    let both = [&mesh.web, &mesh.db].map(|engine| engine.connections().remove(0));
+    let [ours, theirs] = both;
+    assert_eq!(ours.packet_tokens, theirs.packet_tokens);
+    assert_eq!(ours.packet_reserve, theirs.packet_reserve);
+    ours
+}
+
+#[test]
+fn a_token_in_every_packet_lets_all_bytes_through() {
+    in_namespace(|| {
+        let mesh = Mesh::offering(offering(PACKET_TOKENS, 50), offering(PACKET_TOKENS, 256));
+        echoes(&mesh);
+        let found = connection(&mesh);
+        assert!(found.packet_tokens);
+        assert_eq!(found.packet_reserve, 50);
+        for engine in [&mesh.web, &mesh.db] {
+            assert_eq!(engine.snapshot().counters.packets_refused, 0);
+        }
+    });
+}
+
+#[test]
+fn a_reserve_without_tokens_lets_all_bytes_through() {
+    in_namespace(|| {
+        let mesh = Mesh::offering(offering(0, 256), offering(PACKET_TOKENS, 256));
+        echoes(&mesh);
+        let found = connection(&mesh);
+        assert!(!found.packet_tokens);
+        assert_eq!(found.packet_reserve, 256);
+    });
+}
+
+#[test]
+fn an_engine_that_offers_nothing_speaks_with_one_that_does() {
+    in_namespace(|| {
+        let mesh = Mesh::offering(offering(PACKET_TOKENS, 64), offering(0, 0));
+        echoes(&mesh);
+        assert_eq!(connection(&mesh).packet_reserve, 0);
+        eventually("the flow is over", || {
+            mesh.web.snapshot().gauges.relays == 0
+        });
+    });
+}
