@@ -24,7 +24,7 @@ class Guard:
     Cancellation by somebody else stays what it is.
     """
 
-    __slots__ = ("_at", "_attended", "_before", "_cause", "_late", "_loop", "_task", "_timer",
+    __slots__ = ("_at", "_attended", "_before", "_cause", "_late", "_loop", "_over", "_task", "_timer",
                  "_watch", "_watching")  # fmt: skip
 
     def __init__(self, seconds: float, late: str) -> None:
@@ -41,6 +41,7 @@ class Guard:
         self._watching: asyncio.Task[Exception] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._attended = False
+        self._over = False
 
     def until(self, at: float | None, late: str, watch: Watch) -> None:
         """From now on the block has until `at` (the loop's time; None: for ever), and it ends with
@@ -62,6 +63,8 @@ class Guard:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        # The watch may have ended in this very turn: what it says concerns nobody any more.
+        self._over = True
         if self._watching is not None:
             self._watching.cancel()
         cause = self._cause
@@ -92,6 +95,6 @@ class Guard:
         self._end(error if isinstance(error, Exception) else watching.result())
 
     def _end(self, cause: Exception) -> None:
-        if self._cause is None:
+        if self._cause is None and not self._over:
             self._cause = cause
             self._task.cancel()

@@ -23,8 +23,8 @@ class Stream:
     """One API stream; a `ByteStream`. Close it, or it is kept for as long as the engine runs."""
 
     __slots__ = (
-        "_closed", "_failure", "_far", "_finished", "_native", "_office", "_remote", "_stopped",
-        "_token", "_waiting", "reached",
+        "_closed", "_failure", "_far", "_finished", "_native", "_office", "_opening", "_remote",
+        "_stopped", "_token", "_waiting", "reached",
     )  # fmt: skip
 
     def __init__(self, office: "Office", token: int, remote: str, *, reached: bool) -> None:
@@ -38,6 +38,7 @@ class Stream:
         """Whether the stream has been opened at the peer, or by it."""
         self._stopped: bool | None = False
         """Whether the peer takes nothing; None when it has to be asked for."""
+        self._opening = False
         self._finished = False
         self._closed = False
         self._failure: StreamError | None = None
@@ -127,6 +128,7 @@ class Stream:
 
     async def opened(self) -> None:
         """Waits until the stream is open. Raises StreamError when it cannot be."""
+        self._opening = True
         while not self.reached:
             if self._failure is not None:
                 raise self._failure
@@ -147,6 +149,9 @@ class Stream:
         match kind:
             case "opened":
                 self.reached = True
+                if not self._opening:
+                    # Nobody waits for this: what is awaited comes later.
+                    return
             case "finished":
                 self._finished = True
             case "writable" if self._stopped is False:
