@@ -23,6 +23,8 @@ from benchlib.adapt import settings as adapt_settings
 from benchlib.candidates.base import Bench, Candidate
 from benchlib.certificates import Certificates
 from benchlib.errors import BenchError
+from benchlib.node import run as node
+from benchlib.node import settings as node_settings
 from lab.command import CommandError
 from lab.process import ProcessError
 
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
             objects.append(adapting)
             if not output.json:
                 print(page)
+            objects.append(_node(output))
     except ERRORS as error:
         print(f"hack/bench: {error}", file=sys.stderr)
         return 2
@@ -54,6 +57,14 @@ def main(arguments: Sequence[str]) -> int:
         smoke = {"smoke": True, "scenarios": objects}
         print(json.dumps(smoke if len(objects) > 1 else objects[0], indent=2))
     return 1 if any(result["failures"] for result in objects) else 0
+
+
+def _node(output: settings.Output) -> report.Json:
+    """The kernel programs in miniature, which need neither peers nor a cluster."""
+    result, page = node.measure(node_settings.SMOKE)
+    if not output.json:
+        print(page)
+    return result
 
 
 def _measure(chosen: settings.Settings, found: tools.Tools) -> report.Rounds:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lab import netns, plan
 from lab.netns import Link
-from lab.plan import Pod
+from lab.plan import Plan, Pod
 from lab.state import State
 
 # Any number of closed connections may linger, and their ports be used again: a minute of
@@ -52,16 +52,24 @@ class Network:
     client: Side
     server: Side
     control: Pod  # the mesh's own, where there is one
+    layout: Plan
     state: State
 
 
 @contextlib.contextmanager
-def pair(mtu: int, *, pin: bool, link: Callable[[State], Link] | None = None) -> Iterator[Network]:
-    """A client and a server pod whose path has this MTU in bytes; `link` makes the client's.
+def pair(
+    mtu: int,
+    *,
+    pin: bool,
+    others: Sequence[str] = (),
+    link: Callable[[State], Link] | None = None,
+) -> Iterator[Network]:
+    """A client and a server pod whose path has this MTU in bytes, and further pods by name; `link`
+    makes the client's.
 
     Raises lab.command.CommandError when iproute2 refuses.
     """
-    made = plan.make(plan.new_run_id("bench"), ["client", "server", "control"], mtu=mtu)
+    made = plan.make(plan.new_run_id("bench"), ["client", "server", "control", *others], mtu=mtu)
     state = State.create(made.run, "bench")
     try:
         netns.build(made, state, {"client": link(state)} if link else None)
@@ -71,6 +79,6 @@ def pair(mtu: int, *, pin: bool, link: Callable[[State], Link] | None = None) ->
             Side(made.pod(name), cpu if pin else None)
             for cpu, name in enumerate(["client", "server"])
         )
-        yield Network(client, server, made.pod("control"), state)
+        yield Network(client, server, made.pod("control"), made, state)
     finally:
         state.remove()

@@ -45,3 +45,15 @@ def parse_machine_time(stat: str, now: float) -> MachineTime:
     )
     cpus = sum(line.startswith("cpu") for line in lines) - 1
     return MachineTime(now * cpus - idle - iowait - steal, steal)
+
+
+def idle_seconds(stat: str, cpu: int) -> float:
+    """How long one CPU did nothing or belonged to others, since boot; `stat` is /proc/stat.
+
+    Raises ValueError where there is no such CPU.
+    """
+    for line in stat.splitlines():
+        name, *fields = line.split()
+        if name == f"cpu{cpu}":
+            return sum(int(fields[place]) for place in (3, 4, 7)) / _TICKS
+    raise ValueError(f"/proc/stat has no cpu{cpu}")

@@ -39,30 +39,26 @@ class Latency(Scenario):
         """The load generator through the candidate to an echo server."""
         with echo_server(bench), candidate.route(bench, ECHO_PORT) as route:
             # A short run first: pools, tickets and allocators have what they need.
-            run(self._command(bench, route.target, seconds=1.0))
+            run(command(bench, route.target, seconds=1.0))
             before = _memory(route)
             observation = Observation(route)
             seconds = bench.settings.seconds
-            command = self._command(bench, route.target, seconds)
-            values = values_of(run(command, timeout=seconds + 30).stdout)
+            load = command(bench, route.target, seconds)
+            values = values_of(run(load, timeout=seconds + 30).stdout)
             growth = _memory(route) - before
             return observation.sample(values | {"rss_growth": growth})
 
-    def _command(self, bench: Bench, target: str, seconds: float) -> list[str]:
-        settings = bench.settings
-        command = [
-            bench.tools.peer("loadgen"),
-            "latency",
-            target,
-            "--size",
-            str(REQUEST_BYTES),
-        ]
-        command += ["--rate", str(settings.rate), "--seconds", str(seconds)]
-        if settings.new_connections:
-            command += ["--new-connections"]
-        else:
-            command += ["--connections", str(settings.connections)]
-        return bench.network.client.command(command)
+
+def command(bench: Bench, target: str, seconds: float) -> list[str]:
+    """The load generator towards `target`, as the settings want it."""
+    settings = bench.settings
+    words = [bench.tools.peer("loadgen"), "latency", target, "--size", str(REQUEST_BYTES)]
+    words += ["--rate", str(settings.rate), "--seconds", str(seconds)]
+    if settings.new_connections:
+        words += ["--new-connections"]
+    else:
+        words += ["--connections", str(settings.connections)]
+    return bench.network.client.command(words)
 
 
 def _memory(route: Route) -> float:

@@ -1,0 +1,1 @@
+"""What the kernel programs of the node cost and save."""

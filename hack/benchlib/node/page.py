@@ -1,0 +1,128 @@
+"""Rounds of figures as ratios and as a Markdown page. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from benchlib.node.settings import Settings
+from benchlib.spread import Spread, ratios
+
+Rounds = Mapping[str, Sequence[float]]
+"""Values round by round, by the name of a figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table: one figure, or two of the same round."""
+
+    meaning: str
+    figure: str
+    over: str = ""  # divided by this one
+    wanted: str = ""
+    unit: str = ""
+    scale: float = 1.0  # of one figure, for its unit
+
+
+def _drops(way: str, meaning: str) -> list[Row]:
+    return [
+        Row(f"{meaning}, {what}", f"{way} {kind}", unit="million/s", scale=1e-6)
+        for kind, what in (("initial", "Initials"), ("junk", "junk"))
+    ]
+
+
+ROWS: Final = (
+    *_drops("guard", "dropped by a core: guard (generic XDP)"),
+    *_drops("prerouting", "nftables prerouting, like rules"),
+    *_drops("ingress", "nftables netdev ingress, like rules"),
+    *_drops("prerouting-port", "nftables prerouting, the whole port"),
+    *_drops("ingress-port", "nftables netdev ingress, the whole port"),
+    Row("guard / prerouting, Initials", "guard initial", "prerouting initial", "≥ 1.5"),
+    Row("guard / prerouting, junk", "guard junk", "prerouting junk", "≥ 1.5"),
+    Row("guard / netdev ingress, Initials", "guard initial", "ingress initial", "≥ 1"),
+    Row("guard / netdev ingress, junk", "guard junk", "ingress junk", "≥ 1"),
+    Row("meshed flow while a sink is blasted", "blast sink", unit="Gbit/s"),
+    Row("while its server is, with the guard", "blast guarded", unit="Gbit/s"),
+    Row("while its server is, without", "blast unguarded", unit="Gbit/s"),
+    Row("with the guard / sink", "blast guarded", "blast sink", "≥ 0.9"),
+    Row("without / sink", "blast unguarded", "blast sink"),
+    Row("share of the blast that the guard dropped", "blast dropped"),
+    Row("sidecars that came back at once behind the guard", "storm connected"),
+    Row("packets of theirs that the guard dropped", "storm refused", wanted="0"),
+    Row("bulk, nothing attached", "bulk plain", unit="Gbit/s"),
+    Row("bulk with the guard / without", "bulk guard", "bulk plain", "≥ 0.97"),
+    Row("P99 with the guard / without", "p99 guard", "p99 plain"),
+    Row("bulk with tc_strict and tc_account / without", "bulk tc", "bulk plain", "≥ 0.97"),
+    Row("P50 with tc_strict and tc_account / without", "p50 tc", "p50 plain"),
+    Row("P99 with tc_strict and tc_account / without", "p99 tc", "p99 plain", "≤ 1.05"),
+    Row("application to sidecar by loopback, bulk", "local bulk loopback", unit="Gbit/s"),
+    Row("bulk with sockops and sk_msg / by loopback", "local bulk short", "local bulk loopback"),
+    Row("application to sidecar by loopback, P50", "local p50 loopback", unit="ms"),
+    Row("P50 with sockops and sk_msg / by loopback", "local p50 short", "local p50 loopback"),
+    Row("P99 with sockops and sk_msg / by loopback", "local p99 short", "local p99 loopback"),
+    Row("taken for a reader that does not read, by loopback", "local unread loopback", unit="MB"),
+    Row(
+        "the same with sockops and sk_msg (256: no end was found)",
+        "local unread short",
+        unit="MB",
+    ),
+)
+
+
+def spread(row: Row, rounds: Rounds) -> Spread | None:
+    """A row over all rounds; None where nothing was measured."""
+    values = [value * row.scale for value in rounds.get(row.figure, ())]
+    if row.over:
+        return ratios(values, rounds.get(row.over, ()))
+    return Spread.of(values) if values else None
+
+
+def results(rounds: Rounds) -> dict[str, dict[str, float]]:
+    """Every row as figures, by its meaning."""
+    found = {row.meaning: spread(row, rounds) for row in ROWS}
+    return {
+        meaning: {key: round(value, 4) for key, value in asdict(one).items()}
+        for meaning, one in found.items()
+        if one is not None
+    }
+
+
+def page(settings: Settings, rounds: Rounds, about: Mapping[str, object]) -> str:
+    """All of it as text."""
+    lines = [
+        "# node",
+        "",
+        f"`{command(settings)}`",
+        "",
+        (
+            f"Machine: {about['cpus']} × {about['cpu']}, Linux {about['kernel']}, load before "
+            f"{about['load_before']}, after {about['load_after']}; stoq {about['stoq']}."
+        ),
+        "",
+        (
+            f"{settings.rounds} rounds, {settings.rate} spoofed packets a second beside the flow. "
+            "Median, the least and the greatest in brackets; ratios are of figures of one round."
+        ),
+        "",
+        "| | | wanted |",
+        "|---|---|---|",
+    ]
+    for row in ROWS:
+        one = spread(row, rounds)
+        if one is not None:
+            lines.append(f"| {row.meaning} | {_shown(one, row.unit)} | {row.wanted} |")
+    return "\n".join([*lines, ""])
+
+
+def command(settings: Settings) -> str:
+    """What repeats it."""
+    default = Settings()
+    names = ("mtu", "seconds", "rounds", "rate", "sidecars")
+    changed = [name for name in names if getattr(settings, name) != getattr(default, name)]
+    return " ".join(["hack/bench node", *(f"--{n} {getattr(settings, n):g}" for n in changed)])
+
+
+def _shown(one: Spread, unit: str) -> str:
+    text = f"{one.median:.4g}{' ' if unit else ''}{unit}"
+    if one.min == one.max:
+        return text
+    return f"{text} ({one.min:.3g}–{one.max:.3g})"

@@ -1,0 +1,73 @@
+"""What the benchmark of the kernel programs asks for and makes of its figures."""
+
+from ipaddress import IPv6Address
+from pathlib import Path
+
+import pytest
+
+from benchlib import procfs
+from benchlib.errors import BenchError
+from benchlib.node import drops, page, settings
+from benchlib.node.blast import Blast, nft_port, nft_rules, sent
+from benchlib.tools import Tools
+
+ABOUT = dict.fromkeys(("cpus", "cpu", "kernel", "load_before", "load_after", "stoq"), "x")
+ROUNDS = {
+    "guard initial": [300_000.0, 400_000.0, 500_000.0],
+    "prerouting initial": [200_000.0, 200_000.0, 200_000.0],
+    "blast sink": [2.0, 2.0, 2.0],
+    "blast guarded": [1.9, 1.8, 2.0],
+    "storm refused": [0.0, 0.0, 0.0],
+}
+
+
+def test_a_ratio_is_of_figures_of_the_same_round() -> None:
+    found = page.results(ROUNDS)
+    assert found["guard / prerouting, Initials"] == {"median": 2.0, "min": 1.5, "max": 2.5}
+    assert found["with the guard / sink"]["median"] == 0.95
+    assert "bulk, nothing attached" not in found, "it was not measured"
+
+
+def test_the_page_has_figures_wishes_load_and_the_command() -> None:
+    chosen, _ = settings.parse(["--rate", "1000", "--rounds", "3"])
+    text = page.page(chosen, ROUNDS, ABOUT | {"load_before": 0.1, "load_after": 1.9})
+    assert "`hack/bench node --rounds 3 --rate 1000`" in text
+    assert "load before 0.1, after 1.9" in text
+    assert "Initials | 0.4 million/s (0.3–0.5) |  |" in text
+    assert "| guard / prerouting, Initials | 2 (1.5–2.5) | ≥ 1.5 |" in text
+    assert "| packets of theirs that the guard dropped | 0 | 0 |" in text
+
+
+def test_a_blast_ends_by_itself() -> None:
+    blast = Blast(IPv6Address("fd00::1"), "junk", 2.5, 100)
+    command = " ".join(blast.command(Tools(Path("/peers"), None)))
+    assert command == "/peers/blast [fd00::1]:14008 --kind junk --rate 100 --seconds 2.5"
+    assert sent('{"refused":0,"seconds":1.0,"sent":12}\n') == 12
+
+
+def test_nftables_is_given_the_guards_own_limits() -> None:
+    rules = nft_rules("ip6", "prerouting priority raw")
+    assert "limit rate over 2000/second burst 20000 packets" in rules
+    assert "limit rate over 100/second burst 100 packets" in rules
+    assert nft_port("netdev", "x").count("drop\n") == 1
+
+
+def test_every_way_is_compared_on_both_kinds() -> None:
+    measured = {f"{way.name} {kind}" for way in drops.WAYS for kind in drops.KINDS}
+    shown = {row.figure for row in page.ROWS if row.unit == "million/s"}
+    assert measured == shown
+
+
+def test_idle_time_is_that_of_one_cpu_and_with_what_others_took() -> None:
+    stat = "cpu 1 1 1 1 1 1 1 1 0 0\ncpu0 9 9 9 9 9 9 9 9 0 0\ncpu1 1 2 3 400 50 6 7 50 0 0\n"
+    assert procfs.idle_seconds(stat, 1) == pytest.approx(500 / procfs._TICKS)
+    with pytest.raises(ValueError, match="no cpu7"):
+        procfs.idle_seconds(stat, 7)
+
+
+@pytest.mark.parametrize(
+    "given", [["--rate", "5"], ["--mtu", "100"], ["--sidecars", "30000"], ["--seconds", "0.5"]]
+)
+def test_what_cannot_be_measured_is_refused_by_name(given: list[str]) -> None:
+    with pytest.raises(BenchError, match=f"{given[0]}: {given[1]} is outside"):
+        settings.parse(given)
