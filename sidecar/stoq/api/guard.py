@@ -24,8 +24,8 @@ class Guard:
     Cancellation by somebody else stays what it is.
     """
 
-    __slots__ = ("_at", "_attended", "_before", "_cause", "_late", "_loop", "_over", "_task", "_timer",
-                 "_watch", "_watching")  # fmt: skip
+    __slots__ = ("_at", "_attended", "_before", "_cause", "_late", "_loop", "_over", "_task",
+                 "_timer", "_watch", "_watching")  # fmt: skip
 
     def __init__(self, seconds: float, late: str) -> None:
         """The block has so many seconds; after them `TimedOut` with this text is raised."""
