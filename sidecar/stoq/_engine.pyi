@@ -178,8 +178,9 @@ class TlsContext:
         `AES-128-GCM`. `tickets`: resume sessions; `max_tickets` are kept, about 4 KB each.
         `reset_secret`: 32 bytes that a later process of this workload will have too, so that it can
         tell peers that our connections are gone (RFC 9000, section 10.3); None: random.
-        `tokens`: `packet` offers peers a token in every packet, `off` none; `packet_reserve`: bytes
-        at the end of each packet that are asked for, 0 to 256, and at least what a token takes.
+        `tokens`: `packet` offers peers a token in every packet, `stream` before what is relayed,
+        `off` none; `packet_reserve`: bytes at the end of each packet that are asked for, 0 to 256,
+        and at least what a token takes.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:

@@ -9,6 +9,7 @@ from stoq_reference.reader import Reader, varint
 
 VERSION = 1
 RESUME = 1
+TOKENS = 2
 FLOW_ID_LENGTH = 16
 MAX_LENGTH = 73
 """Bytes of the longest head."""
@@ -53,13 +54,15 @@ class Head:
     source: Address = NOWHERE
     destination: Address = NOWHERE
     resume: bool = False
+    tokens: bool = False
+    """Both directions are tokens and what they cover (T2)."""
     sent: int = 0
     received: int = 0
 
     def encode(self) -> bytes:
         """The head's bytes."""
         return (
-            bytes([VERSION, self.kind, RESUME if self.resume else 0])
+            bytes([VERSION, self.kind, RESUME * self.resume | TOKENS * self.tokens])
             + self.flow_id
             + varint(self.sent)
             + varint(self.received)

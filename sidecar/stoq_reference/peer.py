@@ -75,9 +75,9 @@ class Peer(QuicConnectionProtocol):
         """The connection below."""
         return self._connection
 
-    def exporter(self, label: bytes, context: bytes = b"") -> bytes:
-        """32 bytes bound to this connection."""
-        return self._connection.tls.exporter(label, context)
+    def exporter(self, label: bytes, context: bytes = b"", length: int = 32) -> bytes:
+        """So many bytes bound to this connection."""
+        return self._connection.tls.exporter(label, context, length)
 
     def follow_ids(
         self, *, issued: Callable[[bytes], None], retired: Callable[[bytes], None]

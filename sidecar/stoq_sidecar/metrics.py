@@ -81,6 +81,10 @@ COUNTERS: Final = {
         "stoq_packets_refused",
         "Connections closed for a token or frame in a packet that is wrong or missing",
     ),
+    "stream_tokens_refused": (
+        "stoq_stream_tokens_refused",
+        "Connections closed for a token on a stream that does not verify",
+    ),
     "api_streams_opened": ("stoq_api_streams_opened", "API streams opened here"),
     "api_streams_accepted": ("stoq_api_streams_accepted", "API streams opened by peers"),
     "capture_probes": ("stoq_capture_probes", "Capture probes answered"),

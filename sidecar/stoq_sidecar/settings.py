@@ -207,8 +207,9 @@ class Frames:
 
     tokens: str = option(
         "off",
-        choice(("off", "packet")),
-        "packet: an HMAC over each packet, beside the AEAD that protects it either way",
+        choice(("off", "packet", "stream")),
+        "packet: an HMAC over each packet; stream: over what is relayed, as it was read; the AEAD "
+        "protects packets either way",
     )
     packet_reserve: int = option(
         0,

@@ -42,6 +42,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Peers' renewed certificates taken on live connections."""
     reauthentications_refused: int
     packets_refused: int
+    stream_tokens_refused: int
     """The same, refused: the connection was closed."""
     api_streams_opened: int
     api_streams_accepted: int
@@ -228,6 +229,8 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes at the end of each packet that are STOQ's and not QUIC's."""
     packet_tokens: bool
     """Whether there is a token in each packet."""
+    stream_tokens: bool
+    """Whether relayed streams have tokens."""
     resumed: bool
     peer_expires: int | None
     """When the peer's certificate ends, Unix time."""

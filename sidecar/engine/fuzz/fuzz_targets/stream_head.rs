@@ -5,12 +5,12 @@ use libfuzzer_sys::fuzz_target;
 use stoq_wire::head::{MAX_HEAD_LEN, StreamHead};
 
 fuzz_target!(|input: &[u8]| {
-    match StreamHead::decode(input) {
+    match StreamHead::decode(input, true) {
         Ok(Some((head, used))) => {
             assert!(used <= input.len() && used <= MAX_HEAD_LEN);
             let mut encoded = Vec::new();
             head.encode(&mut encoded);
-            let again = StreamHead::decode(&encoded).expect("what we write, we read");
+            let again = StreamHead::decode(&encoded, true).expect("what we write, we read");
             assert_eq!(again, Some((head, encoded.len())));
         }
         Ok(None) => assert!(

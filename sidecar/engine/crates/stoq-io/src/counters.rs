@@ -95,6 +95,8 @@ values! {
     /// Connections closed because of what was at the end of a packet: a token that is missing or
     /// wrong, or what may not be there.
     packets_refused,
+    /// Connections closed because of a token on a stream that does not verify.
+    stream_tokens_refused,
     /// API streams opened here.
     api_streams_opened,
     /// API streams opened by peers.
@@ -278,6 +280,11 @@ impl Counters {
     /// A connection was closed because of what was at the end of a packet.
     pub fn packet_refused(&self) {
         add(&self.values.packets_refused, 1);
+    }
+
+    /// A connection was closed because of a token on a stream.
+    pub fn stream_token_refused(&self) {
+        add(&self.values.stream_tokens_refused, 1);
     }
 
     /// An API stream was opened here.

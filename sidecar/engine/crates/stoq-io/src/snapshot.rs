@@ -130,6 +130,8 @@ pub struct ConnectionInfo {
     pub packet_reserve: usize,
     /// Whether there is a token in each packet.
     pub packet_tokens: bool,
+    /// Whether relayed streams have tokens.
+    pub stream_tokens: bool,
     /// Whether the handshake resumed an earlier session.
     pub resumed: bool,
     /// When the peer's certificate ends, in seconds since 1970.

@@ -10,7 +10,7 @@ use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
-use stoq_wire::extension::PACKET_TOKENS;
+use stoq_wire::extension::{PACKET_TOKENS, STREAM_TOKENS};
 use stoq_wire::frame::token::PACKET_TOKEN_LEN;
 use stoq_wire::parameters::{MAX_PACKET_RESERVE, StoqParameters};
 
@@ -150,8 +150,9 @@ fn offer(tokens: &str, packet_reserve: u64) -> PyResult<StoqParameters> {
     let (extensions, least) = match tokens {
         "off" => (0, 0),
         "packet" => (PACKET_TOKENS, PACKET_TOKEN_LEN as u64),
+        "stream" => (STREAM_TOKENS, 0),
         other => {
-            let text = format!("{other:?} is neither off nor packet");
+            let text = format!("{other:?} is none of off, packet, stream");
             return Err(mistakes::argument("tokens", text));
         }
     };

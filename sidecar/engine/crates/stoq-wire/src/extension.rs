@@ -56,6 +56,12 @@ impl Negotiated {
         }
     }
 
+    /// Whether streams may have tokens (T2).
+    #[must_use]
+    pub const fn stream_tokens(&self) -> bool {
+        self.extensions & STREAM_TOKENS != 0
+    }
+
     /// Whether each packet has a token (T5).
     #[must_use]
     pub const fn packet_tokens(&self) -> bool {

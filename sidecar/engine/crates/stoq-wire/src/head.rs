@@ -6,7 +6,7 @@
 //! ```text
 //! version      1 byte, 1
 //! kind         1 byte, see StreamKind
-//! flags        1 byte, bit 0: resume; the others are 0 where no tokens are in use
+//! flags        1 byte, bit 0: resume; bit 1: tokens, where they are in use; the others are 0
 //! flow id      16 bytes
 //! sent         varint, bytes of this flow already sent by the opener
 //! received     varint, bytes of this flow already received by the opener
@@ -30,6 +30,9 @@ pub const MAX_HEAD_LEN: usize = 3 + 16 + 8 + 8 + 19 + 19;
 
 /// Flag bit 0: the opener asks to resume the flow at the given offsets.
 const RESUME: u8 = 0x01;
+
+/// Flag bit 1: both directions are tokens and what they cover (T2).
+const TOKENS: u8 = 0x02;
 
 /// Names one relayed flow across connections and restarts. Random, 128 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +79,8 @@ pub struct StreamHead {
     pub kind: StreamKind,
     /// Whether the opener continues a flow that another connection carried.
     pub resume: bool,
+    /// Whether tokens follow, in both directions.
+    pub tokens: bool,
     /// The flow.
     pub flow: FlowId,
     /// Bytes of the flow that the opener had sent before this stream.
@@ -111,7 +116,8 @@ impl StreamHead {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.put_u8(VERSION);
         out.put_u8(self.kind.as_u8());
-        out.put_u8(if self.resume { RESUME } else { 0 });
+        let flag = |set, bit| if set { bit } else { 0 };
+        out.put_u8(flag(self.resume, RESUME) | flag(self.tokens, TOKENS));
         out.put_slice(&self.flow.0);
         varint::write(self.sent, out);
         varint::write(self.received, out);
@@ -119,23 +125,24 @@ impl StreamHead {
         address::write(self.destination, out);
     }
 
-    /// Reads a head off the front of `input`.
+    /// Reads a head off the front of `input`, on a connection where stream tokens are in use if
+    /// `tokens` says so.
     ///
     /// Returns the head and how many bytes it took; `None` when more bytes are
     /// needed, which is never the case at [`MAX_HEAD_LEN`] bytes.
     ///
     /// # Errors
     /// [`HeadError`] as soon as the bytes so far can no longer become a head.
-    pub fn decode(input: &[u8]) -> Result<Option<(Self, usize)>, HeadError> {
+    pub fn decode(input: &[u8], tokens: bool) -> Result<Option<(Self, usize)>, HeadError> {
         let mut rest = input;
-        match Self::take(&mut rest) {
+        match Self::take(&mut rest, tokens) {
             Ok(head) => Ok(Some((head, input.len() - rest.len()))),
             Err(Stop::Short) => Ok(None),
             Err(Stop::Wrong(error)) => Err(error),
         }
     }
 
-    fn take(rest: &mut &[u8]) -> Result<Self, Stop> {
+    fn take(rest: &mut &[u8], tokens: bool) -> Result<Self, Stop> {
         let version = take_u8(rest)?;
         if version != VERSION {
             return Err(HeadError::Version(version).into());
@@ -143,7 +150,11 @@ impl StreamHead {
         let kind = take_u8(rest)?;
         let kind = StreamKind::from_u8(kind).ok_or(HeadError::Kind(kind))?;
         let flags = take_u8(rest)?;
-        if flags & !RESUME != 0 {
+        let known = match kind {
+            StreamKind::Tcp if tokens => RESUME | TOKENS,
+            _ => RESUME,
+        };
+        if flags & !known != 0 {
             return Err(HeadError::Flags(flags).into());
         }
         let mut flow = [0; 16];
@@ -151,6 +162,7 @@ impl StreamHead {
         Ok(Self {
             kind,
             resume: flags & RESUME != 0,
+            tokens: flags & TOKENS != 0,
             flow: FlowId(flow),
             sent: varint::read(rest).map_err(|_| Stop::Short)?,
             received: varint::read(rest).map_err(|_| Stop::Short)?,
@@ -192,6 +204,7 @@ mod tests {
         StreamHead {
             kind: StreamKind::Tcp,
             resume: false,
+            tokens: false,
             flow: FlowId([7; 16]),
             sent: 0,
             received: 0,
@@ -210,7 +223,7 @@ mod tests {
     fn every_cut_of_a_head_asks_for_more_bytes() {
         let bytes = encoded(&example());
         for length in 0..bytes.len() {
-            assert_eq!(StreamHead::decode(&bytes[..length]), Ok(None));
+            assert_eq!(StreamHead::decode(&bytes[..length], false), Ok(None));
         }
     }
 
@@ -219,7 +232,10 @@ mod tests {
         let mut bytes = encoded(&example());
         let length = bytes.len();
         bytes.extend_from_slice(b"payload");
-        assert_eq!(StreamHead::decode(&bytes), Ok(Some((example(), length))));
+        assert_eq!(
+            StreamHead::decode(&bytes, false),
+            Ok(Some((example(), length)))
+        );
     }
 
     #[test]
@@ -235,19 +251,38 @@ mod tests {
 
     #[test]
     fn a_head_of_another_version_is_refused_at_its_first_byte() {
-        assert_eq!(StreamHead::decode(&[2]), Err(HeadError::Version(2)));
+        assert_eq!(StreamHead::decode(&[2], false), Err(HeadError::Version(2)));
     }
 
     #[test]
     fn unknown_kinds_flags_and_families_are_named_in_the_error() {
-        assert_eq!(StreamHead::decode(&[VERSION, 9]), Err(HeadError::Kind(9)));
         assert_eq!(
-            StreamHead::decode(&[VERSION, 1, 0x82]),
+            StreamHead::decode(&[VERSION, 9], false),
+            Err(HeadError::Kind(9))
+        );
+        assert_eq!(
+            StreamHead::decode(&[VERSION, 1, 0x82], true),
             Err(HeadError::Flags(0x82))
         );
         let mut bytes = encoded(&example());
         bytes[21] = 5;
-        assert_eq!(StreamHead::decode(&bytes), Err(HeadError::Family(5)));
+        assert_eq!(StreamHead::decode(&bytes, true), Err(HeadError::Family(5)));
+    }
+
+    #[test]
+    fn tokens_are_a_flag_of_tcp_flows_where_they_are_in_use_and_nowhere_else() {
+        let head = StreamHead {
+            tokens: true,
+            ..example()
+        };
+        let mut bytes = encoded(&head);
+        assert_eq!(
+            StreamHead::decode(&bytes, true),
+            Ok(Some((head, bytes.len())))
+        );
+        assert_eq!(StreamHead::decode(&bytes, false), Err(HeadError::Flags(2)));
+        bytes[1] = StreamKind::Api.as_u8();
+        assert_eq!(StreamHead::decode(&bytes, true), Err(HeadError::Flags(2)));
     }
 
     fn any_address() -> impl Strategy<Value = SocketAddr> {
@@ -262,6 +297,7 @@ mod tests {
         fn encoding_round_trips(
             kind in (1u8..=4).prop_map(|k| StreamKind::from_u8(k).unwrap()),
             resume: bool,
+            tokens: bool,
             flow: [u8; 16],
             sent in 0..=varint::MAX,
             received in 0..=varint::MAX,
@@ -269,15 +305,16 @@ mod tests {
             destination in any_address(),
         ) {
             let flow = FlowId(flow);
-            let head = StreamHead { kind, resume, flow, sent, received, source, destination };
+            let tokens = tokens && kind == StreamKind::Tcp;
+            let head = StreamHead { kind, resume, tokens, flow, sent, received, source, destination };
             let bytes = encoded(&head);
             prop_assert!(bytes.len() <= MAX_HEAD_LEN);
-            prop_assert_eq!(StreamHead::decode(&bytes), Ok(Some((head, bytes.len()))));
+            prop_assert_eq!(StreamHead::decode(&bytes, tokens), Ok(Some((head, bytes.len()))));
         }
 
         #[test]
         fn any_bytes_are_decided_within_the_limit(bytes in proptest::collection::vec(any::<u8>(), MAX_HEAD_LEN)) {
-            prop_assert_ne!(StreamHead::decode(&bytes), Ok(None));
+            prop_assert_ne!(StreamHead::decode(&bytes, true), Ok(None));
         }
     }
 }

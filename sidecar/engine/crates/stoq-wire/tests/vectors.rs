@@ -87,6 +87,7 @@ fn stream_heads() {
         let head = StreamHead {
             kind: kind(&value["kind"]),
             resume: value["resume"] == true,
+            tokens: false,
             flow: FlowId(bytes(&value["flow"]).try_into().unwrap()),
             sent: number(&value["sent"]),
             received: number(&value["received"]),
@@ -97,14 +98,17 @@ fn stream_heads() {
         head.encode(&mut out);
         assert_eq!(out, encoded, "{}", case["name"]);
         out.extend(b"data");
-        assert_eq!(StreamHead::decode(&out), Ok(Some((head, encoded.len()))));
+        assert_eq!(
+            StreamHead::decode(&out, false),
+            Ok(Some((head, encoded.len())))
+        );
     }
     for case in cases(&document, "invalid") {
-        let found = StreamHead::decode(&bytes(&case["hex"]));
+        let found = StreamHead::decode(&bytes(&case["hex"]), false);
         assert!(found.is_err(), "{}: {found:?}", case["name"]);
     }
     for case in cases(&document, "incomplete") {
-        let found = StreamHead::decode(&bytes(&case["hex"]));
+        let found = StreamHead::decode(&bytes(&case["hex"]), false);
         assert_eq!(found, Ok(None), "{}", case["name"]);
     }
 }

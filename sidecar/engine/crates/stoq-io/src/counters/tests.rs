@@ -54,6 +54,7 @@ fn counters_of_all_workers_are_added_up() {
         worker.passed_through();
         worker.path_judged();
         worker.packet_refused();
+        worker.stream_token_refused();
     }
     let sums = Sums::of(&workers);
     let expected = CounterValues {
@@ -77,6 +78,7 @@ fn counters_of_all_workers_are_added_up() {
         reauthentications_accepted: 2,
         reauthentications_refused: 2,
         packets_refused: 2,
+        stream_tokens_refused: 2,
         api_streams_opened: 2,
         api_streams_accepted: 2,
         capture_probes: 2,

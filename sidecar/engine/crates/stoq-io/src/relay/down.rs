@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 use quinn_proto::{Connection, ReadError, ReadableError, StreamId};
 use stoq_wire::code::StreamCode;
 
+use super::tokens::Opener;
 use super::{Fault, Half, Ready, TURN_BUDGET};
 
 /// Pieces handed to one `writev`: a GRO batch of 64 packets and some.
@@ -20,6 +21,8 @@ pub(crate) struct Down {
     /// What was taken from the stream and the socket would not take yet.
     held: VecDeque<Bytes>,
     half: Half,
+    /// Where tokens are in use.
+    opener: Option<Box<Opener>>,
     /// Bytes handed to the application.
     pub(crate) bytes: u64,
 }
@@ -29,22 +32,27 @@ pub(crate) struct Down {
 pub(crate) type Scratch = VecDeque<Bytes>;
 
 impl Down {
-    /// A direction that begins with `first`, which came along with the stream head.
-    pub(crate) fn new(first: Bytes) -> Self {
+    /// A direction that begins with `first`, which came along with the stream head, and has
+    /// tokens if there is an `opener`.
+    pub(crate) fn new(first: Bytes, mut opener: Option<Box<Opener>>) -> Self {
         let mut held = VecDeque::new();
-        if !first.is_empty() {
-            held.push_back(first);
+        match &mut opener {
+            _ if first.is_empty() => {}
+            None => held.push_back(first),
+            Some(opener) => opener.begin(first),
         }
         Self {
             held,
             half: Half::Open,
+            opener,
             bytes: 0,
         }
     }
 
     /// Whether anything has come, be it only the end.
     pub(crate) fn begun(&self) -> bool {
-        self.bytes > 0 || !self.held.is_empty() || self.half != Half::Open
+        let unverified = self.opener.as_ref().is_some_and(|opener| opener.begun());
+        self.bytes > 0 || !self.held.is_empty() || self.half != Half::Open || unverified
     }
 
     /// Whether the end was passed on.
@@ -84,6 +92,10 @@ impl Down {
                 break;
             }
             self.take(ready, connection, stream, scratch)?;
+            if let Some(opener) = &mut self.opener {
+                let ended = self.half == Half::Ending;
+                opener.verify(scratch, ended).map_err(Fault::Token)?;
+            }
             moved += self.write(tcp, ready, scratch)?;
         }
         Ok(false)

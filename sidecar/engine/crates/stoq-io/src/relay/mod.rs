@@ -8,10 +8,12 @@
 pub(crate) mod down;
 pub(crate) mod pipe;
 pub(crate) mod stream;
+pub(crate) mod tokens;
 pub(crate) mod up;
 
 use std::io;
 
+use stoq_frames::token::TokenFault;
 use stoq_wire::code::StreamCode;
 
 /// Bytes one relay moves per direction in a turn, so that one does not starve the
@@ -58,6 +60,8 @@ pub(crate) enum Fault {
     Application(io::Error),
     /// The peer abandoned the stream, or asked us to.
     Peer(Option<StreamCode>),
+    /// The peer's tokens do not verify: its connection is to be closed.
+    Token(TokenFault),
 }
 
 /// How far one direction has come.

@@ -5,6 +5,7 @@ use mio::net::TcpStream;
 use quinn_proto::{Connection, StreamId};
 
 use super::down::{Down, Scratch};
+use super::tokens::{Opener, Sealer, Tokens};
 use super::up::{Said, Up};
 use super::{Fault, Ready, Turn};
 use crate::pool::BlockPool;
@@ -33,7 +34,9 @@ impl StreamRelay {
         head: Bytes,
         said: Said,
         keep: bool,
+        tokens: Option<Tokens>,
     ) -> Self {
+        let (sealer, opener) = split(tokens);
         let ready = Ready {
             tcp_read: true,
             tcp_write: true,
@@ -45,14 +48,20 @@ impl StreamRelay {
             stream,
             ready,
             granted: false,
-            up: Up::new(head, said, keep),
-            down: Down::new(Bytes::new()),
+            up: Up::new(head, said, keep, sealer),
+            down: Down::new(Bytes::new(), opener),
         }
     }
 
     /// A relay whose stream the peer opened: `first` followed its head. The socket
     /// is still connecting, so nothing is ready on its side.
-    pub(crate) fn accepted(tcp: TcpStream, stream: StreamId, first: Bytes) -> Self {
+    pub(crate) fn accepted(
+        tcp: TcpStream,
+        stream: StreamId,
+        first: Bytes,
+        tokens: Option<Tokens>,
+    ) -> Self {
+        let (sealer, opener) = split(tokens);
         let ready = Ready {
             stream_read: true,
             stream_write: true,
@@ -63,8 +72,8 @@ impl StreamRelay {
             stream,
             ready,
             granted: false,
-            up: Up::new(Bytes::new(), Said::default(), false),
-            down: Down::new(first),
+            up: Up::new(Bytes::new(), Said::default(), false, sealer),
+            down: Down::new(first, opener),
         }
     }
 
@@ -131,4 +140,11 @@ impl StreamRelay {
             Ok(Some(error)) | Err(error) => Err(Fault::Application(error)),
         }
     }
+}
+
+/// Tokens of both directions, on the heap: most relays have none.
+fn split(tokens: Option<Tokens>) -> (Option<Box<Sealer>>, Option<Box<Opener>>) {
+    tokens.map_or((None, None), |tokens| {
+        (Some(Box::new(tokens.sealer)), Some(Box::new(tokens.opener)))
+    })
 }

@@ -7,6 +7,7 @@ use mio::net::TcpStream;
 use quinn_proto::{Connection, FinishError, StreamId, WriteError};
 use stoq_wire::code::StreamCode;
 
+use super::tokens::Sealer;
 use super::{Fault, Half, READ, Ready, TURN_BUDGET};
 use crate::pool::BlockPool;
 
@@ -30,22 +31,35 @@ pub(crate) struct Up {
     half: Half,
     /// Everything read so far, while it may have to be said again.
     kept: Option<Vec<u8>>,
+    /// Where tokens are in use.
+    sealer: Option<Box<Sealer>>,
     /// Application bytes handed to the stream.
     pub(crate) bytes: u64,
 }
 
 impl Up {
     /// A direction whose stream begins with `head`, which is not counted, and goes on with what
-    /// was `said` already. With `keep` it may have to be said once more.
-    pub(crate) fn new(head: Bytes, said: Said, keep: bool) -> Self {
+    /// was `said` already, behind tokens if there is a `sealer`. With `keep` it may have to be said
+    /// once more.
+    pub(crate) fn new(
+        head: Bytes,
+        said: Said,
+        keep: bool,
+        mut sealer: Option<Box<Sealer>>,
+    ) -> Self {
         let half = if said.ended { Half::Ending } else { Half::Open };
-        let pending = match said.bytes.is_empty() {
-            true => head,
-            false => [&head[..], &said.bytes[..]].concat().into(),
+        let pending = match &mut sealer {
+            _ if said.bytes.is_empty() => head,
+            None => [&head[..], &said.bytes[..]].concat().into(),
+            Some(sealer) => {
+                sealer.push(Bytes::copy_from_slice(&said.bytes));
+                head
+            }
         };
         Self {
             pending,
             half,
+            sealer,
             bytes: said.bytes.len() as u64,
             kept: keep.then_some(said.bytes),
         }
@@ -92,6 +106,10 @@ impl Up {
         while self.half != Half::Ended && ready.stream_write {
             if !self.pending.is_empty() {
                 moved += self.offer(ready, connection, stream)?;
+                continue;
+            }
+            if let Some(part) = self.sealer.as_mut().and_then(|sealer| sealer.next_part()) {
+                self.pending = part;
                 continue;
             }
             if self.half == Half::Ending {
@@ -155,6 +173,9 @@ impl Up {
                 self.bytes += length as u64;
                 self.pending = blocks.take_frozen(length);
                 self.keep();
+                if let Some(sealer) = &mut self.sealer {
+                    sealer.push(std::mem::take(&mut self.pending));
+                }
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

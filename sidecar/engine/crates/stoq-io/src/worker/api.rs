@@ -94,7 +94,7 @@ impl Worker {
         };
         let remote = peer.remote;
         let info = self.info(Direction::Outbound, remote, remote, now);
-        let pending = encode(StreamKind::Api, &info);
+        let pending = encode(StreamKind::Api, &info, false);
         let _ = link.peer.set(peer);
         self.shared.api.publish(ApiEvent::Opened(link.token));
         self.flows[key].flow = Flow::Api(ApiStream {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use quinn_proto::{Connection, Dir, StreamId, VarInt};
 use stoq_core::session::{Evidence, Packets};
+use stoq_frames::token::TokenKeys;
 
 use super::path::Path;
 use super::peers::PeerKey;
@@ -53,6 +54,8 @@ pub(crate) struct Link {
     pub(crate) evidence: Option<Arc<Evidence>>,
     /// What is at the end of its packets; none where nothing is.
     pub(crate) packets: Option<Arc<Packets>>,
+    /// Keys of tokens on streams, once a stream has had any.
+    pub(crate) token_keys: Option<TokenKeys>,
     pub(crate) started: Instant,
     pub(crate) established: Option<Instant>,
     /// The round trip as known when the handshake was complete.
@@ -108,6 +111,7 @@ impl Link {
             timers: Vec::new(),
             evidence: None,
             packets: None,
+            token_keys: None,
             started: now,
             established: None,
             first_rtt: Duration::ZERO,

@@ -171,13 +171,10 @@ impl Worker {
             return;
         };
         let connecting = matches!(slot.flow, Flow::Connecting(_));
-        let code = match &fault {
-            Fault::Application(error) => code_of(error, connecting),
-            Fault::Peer(code) => code.unwrap_or(StreamCode::Reset),
-        };
-        let outcome = match fault {
-            Fault::Application(error) => Outcome::Application(error),
-            Fault::Peer(code) => Outcome::Peer(code),
+        let (code, outcome) = match fault {
+            Fault::Application(error) => (code_of(&error, connecting), Outcome::Application(error)),
+            Fault::Peer(code) => (code.unwrap_or(StreamCode::Reset), Outcome::Peer(code)),
+            Fault::Token(fault) => return self.token_refused(key, &fault, now),
         };
         if self.tried_elsewhere(key, &outcome, now) {
             return;

@@ -87,7 +87,8 @@ impl Worker {
         if undecided && link.origin == Origin::Mesh {
             return; // read when the first table comes; the deadline holds meanwhile
         }
-        match gather(&mut link.quic, stream, seen) {
+        let tokens = link.has_stream_tokens();
+        match gather(&mut link.quic, stream, seen, tokens) {
             Head::Incomplete => {}
             Head::Wrong(why) => {
                 self.end_flow(key, StreamCode::BadHead, Outcome::Refused(why), now);
@@ -180,7 +181,9 @@ impl Worker {
             client_address(&table, head, &peer.spiffe).filter(|_| self.shared.settings.transparent);
         match self.register_application(key, destination, from) {
             Ok(tcp) => {
-                let relay = StreamRelay::accepted(tcp, stream, first);
+                let link = self.links[index].as_mut().filter(|_| head.tokens);
+                let tokens = link.and_then(|link| link.stream_tokens(stream));
+                let relay = StreamRelay::accepted(tcp, stream, first, tokens);
                 self.flows[key].flow = Flow::Connecting(Box::new(relay));
                 self.set_deadline(key, now + CONNECT_TIMEOUT);
                 self.count_opened(key);
@@ -263,7 +266,12 @@ impl Worker {
 }
 
 /// Reads until the head is whole; never beyond its longest form.
-fn gather(quic: &mut quinn_proto::Connection, stream: StreamId, seen: &mut Vec<u8>) -> Head {
+fn gather(
+    quic: &mut quinn_proto::Connection,
+    stream: StreamId,
+    seen: &mut Vec<u8>,
+    tokens: bool,
+) -> Head {
     let mut receive = quic.recv_stream(stream);
     let Ok(mut chunks) = receive.read(true) else {
         return Head::Wrong("the stream is gone".to_owned());
@@ -275,7 +283,7 @@ fn gather(quic: &mut quinn_proto::Connection, stream: StreamId, seen: &mut Vec<u
             Err(ReadError::Blocked) => return Head::Incomplete,
             Err(ReadError::Reset(code)) => return Head::Wrong(format!("reset with {code}")),
         }
-        match StreamHead::decode(seen) {
+        match StreamHead::decode(seen, tokens) {
             Ok(Some((head, length))) => {
                 return Head::Complete(head, Bytes::copy_from_slice(&seen[length..]));
             }

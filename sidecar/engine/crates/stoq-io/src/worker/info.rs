@@ -33,6 +33,7 @@ pub(super) fn describe(worker: usize, link: &Link, now: Instant) -> ConnectionIn
         profile: evidence.map(|evidence| evidence.profile.name()),
         packet_reserve: agreed.reserve,
         packet_tokens: agreed.packet_tokens(),
+        stream_tokens: agreed.stream_tokens(),
         resumed: evidence.is_some_and(|evidence| evidence.resumed),
         peer_expires: peer.map(|peer| peer.not_after),
         handshake_seconds: took,

@@ -309,9 +309,10 @@ impl Worker {
         link.attach(stream, key);
         self.watch_silence(index, now);
         self.cancel_deadline(key);
-        let evidence = self.links[index]
-            .as_ref()
-            .and_then(|link| link.evidence.clone());
+        let link = self.links[index].as_mut();
+        let (evidence, tokens) = link.map_or((None, None), |link| {
+            (link.evidence.clone(), link.stream_tokens(stream))
+        });
         let slot = &mut self.flows[key];
         slot.connection = Some(index);
         let placeholder = Flow::Head {
@@ -334,10 +335,10 @@ impl Worker {
                 }
                 let token = Token(FLOWS + key * 2);
                 let both = Interest::READABLE | Interest::WRITABLE;
-                let head = encode(StreamKind::Tcp, &info);
+                let head = encode(StreamKind::Tcp, &info, tokens.is_some());
                 let registered = self.poll.registry().register(&mut tcp, token, both);
-                slot.flow =
-                    Flow::Relay(Box::new(StreamRelay::opened(tcp, stream, head, said, keep)));
+                let relay = StreamRelay::opened(tcp, stream, head, said, keep, tokens);
+                slot.flow = Flow::Relay(Box::new(relay));
                 self.count_opened(key);
                 if unanswered {
                     self.set_deadline(key, now + ANSWER_TIMEOUT);
@@ -365,12 +366,13 @@ pub(super) fn dialled_address(stream: &TcpStream) -> std::io::Result<SocketAddr>
     }
 }
 
-/// The first bytes of a stream that carries `info`'s flow.
-pub(super) fn encode(kind: StreamKind, info: &FlowInfo) -> Bytes {
+/// The first bytes of a stream that carries `info`'s flow, with tokens or without.
+pub(super) fn encode(kind: StreamKind, info: &FlowInfo, tokens: bool) -> Bytes {
     let mut head = Vec::with_capacity(stoq_wire::head::MAX_HEAD_LEN);
     StreamHead {
         kind,
         resume: false,
+        tokens,
         flow: info.flow,
         sent: 0,
         received: 0,

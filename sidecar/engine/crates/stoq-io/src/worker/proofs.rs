@@ -177,7 +177,7 @@ impl Worker {
             let _ = link.quic.send_stream(stream).set_priority(1);
         }
         let info = self.info(Direction::Outbound, remote, remote, now);
-        let pending = [&encode(StreamKind::Control, &info)[..], &body].concat();
+        let pending = [&encode(StreamKind::Control, &info, false)[..], &body].concat();
         let flow = Flow::Proof {
             stream,
             pending: pending.into(),

@@ -13,6 +13,7 @@ fn stream(table: &Table, peer: &str) -> InboundStream {
     let head = StreamHead {
         kind: StreamKind::Tcp,
         resume: false,
+        tokens: false,
         flow: FlowId([0; 16]),
         sent: 0,
         received: 0,

@@ -92,6 +92,7 @@ pub(super) fn head(source: &str, destination: &str) -> StreamHead {
     StreamHead {
         kind: StreamKind::Tcp,
         resume: false,
+        tokens: false,
         flow: FlowId([0; 16]),
         sent: 0,
         received: 0,

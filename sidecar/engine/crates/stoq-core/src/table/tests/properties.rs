@@ -142,7 +142,7 @@ proptest! {
         table in any_table(), source in socket(), destination in socket(), account in 0u8..3,
     ) {
         let head = StreamHead {
-            kind: StreamKind::Tcp, resume: false, flow: FlowId([0; 16]),
+            kind: StreamKind::Tcp, resume: false, tokens: false, flow: FlowId([0; 16]),
             sent: 0, received: 0, source, destination,
         };
         let peer = SpiffeId::parse(&format!("spiffe://td/ns/n/sa/{account}")).unwrap();
