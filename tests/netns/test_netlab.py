@@ -71,16 +71,19 @@ def test_the_rate_of_each_direction_holds_and_changes_when_it_is_time(tmp_path: 
 
 
 def test_a_command_keeps_its_status_and_nothing_is_left(tmp_path: Path) -> None:
-    before = command.run(["ip", "netns", "list"]).stdout
+    before = _ours()
     done = netlab("run", "branch-office", "--", "sh", "-c", "exit 7")
     assert done.returncode == 7, done.stderr
     failed = netlab("run", "branch-office", "--far", "false", "--", "true")
     assert (failed.returncode, "false ended at once" in failed.stderr) == (2, True)
     bad = netlab("up", str(tmp_path / "x.toml"), file=tmp_path / "x.toml", text="[[steps]]\nrate=1")
     assert (bad.returncode, "unknown field `rate`" in bad.stderr) == (2, True)
-    after = command.run(["ip", "netns", "list"]).stdout
-    left = {line.split()[0] for line in after.splitlines() if re.match(r"stoq-n[0-9a-f]{6}-", line)}
-    assert left <= {line.split()[0] for line in before.splitlines()}
+    assert _ours() <= before
+
+
+def _ours() -> set[str]:
+    listed = command.run(["ip", "netns", "list"]).stdout
+    return set(re.findall(r"stoq-n[0-9a-f]{6}-(?:near|far)", listed))
 
 
 def test_what_up_leaves_can_be_entered_until_down() -> None:
