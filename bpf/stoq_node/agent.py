@@ -14,6 +14,7 @@ from stoq.program import together
 from stoq_node import links
 from stoq_node._kernel import KernelError, Pins
 from stoq_node.capabilities import BPFFS, Capability, Facts, decide, supported
+from stoq_node.captures import Captures
 from stoq_node.enforce import Enforcer
 from stoq_node.facts import gather, mounted
 from stoq_node.metrics import Metrics
@@ -63,7 +64,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         # Only now: without Kubernetes its client need not be installed.
         from stoq_node.kube import Cluster
 
-        cluster = Cluster(settings.kubernetes)
+        cluster = Cluster(settings.kubernetes, settings.capture)
     try:
         with _pins(settings.kernel.pins) as pins:
             programs = load(pins)
@@ -77,8 +78,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                     await cluster.reporter.publish(status(Known(facts, found)))
                 raise AgentError(found[0].reason)
             source = cluster.pods if cluster is not None else PodFile(Path(settings.pods.file))
-            agent = _agent(settings, pins, programs, facts, found, source)
-            metrics = Metrics(found, agent.enforcer, agent.uplink, lambda: bool(source.problem))
+            captures = cluster.captures if cluster is not None else None
+            agent = _agent(settings, pins, programs, facts, found, source, captures)
+            metrics = Metrics(
+                found, agent.enforcer, agent.uplink, captures, lambda: bool(source.problem)
+            )
             pages = health.server("stoq-node", metrics.page, lambda: agent.missing(found))
             beside = (
                 (*cluster.parts(), cluster.reporter.run(lambda: status(agent.known(facts, found))))
@@ -112,6 +116,7 @@ def _agent(
     facts: Facts,
     found: tuple[Capability, ...],
     source: Source,
+    captures: Captures | None,
 ) -> "Agent":
     enforcer = None
     # An old kernel takes the programs, and has no links for them.
@@ -123,18 +128,24 @@ def _agent(
         name = facts.uplink.name if facts.uplink else ""
         to_try = modes(settings.guard.mode, found)
         uplink = Uplink(pins, programs.guard, name, to_try, settings.guard)
-    return Agent(source, enforcer, uplink, settings.pods.verify_seconds)
+    return Agent(source, enforcer, uplink, captures, settings.pods.verify_seconds)
 
 
 class Agent:
     """Brings pods, interfaces and kernel together, whenever one of them changes."""
 
     def __init__(
-        self, source: Source, enforcer: Enforcer | None, uplink: Uplink | None, seconds: float
+        self,
+        source: Source,
+        enforcer: Enforcer | None,
+        uplink: Uplink | None,
+        captures: Captures | None,
+        seconds: float,
     ) -> None:
         self._source = source
         self.enforcer = enforcer
         self.uplink = uplink
+        self._captures = captures
         self._seconds = seconds
         self._pods: tuple[Pod, ...] | None = None
         self._changed = asyncio.Event()
@@ -153,6 +164,8 @@ class Agent:
         failed = dict(self.enforcer.failed) if self.enforcer and self._pods is not None else None
         if failed is not None and self._problem:
             failed["the kernel"] = self._problem
+        if failed is not None and self._captures is not None:
+            failed |= {pod: f"capture: {why}" for pod, why in self._captures.failed.items()}
         guard = self.uplink
         return Known(
             facts,

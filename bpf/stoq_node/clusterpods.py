@@ -19,6 +19,7 @@ from stoq.records.policy import TransportPolicy
 from stoq_kube.apiserver import PODS, RECORDS, Client
 from stoq_kube.meta import Raw
 from stoq_node import links, routes
+from stoq_node.captures import Placed
 from stoq_node.enrolment import Meshed, Surround, claimed, enrolled, meshed
 from stoq_node.objects import Objects
 from stoq_node.placing import Nowhere, Surroundings, place
@@ -57,12 +58,16 @@ class ClusterPods:
         node: str,
         around: Surround,
         network: Network | None = None,
+        placed: Callable[[Iterable[Placed], Surround], None] | None = None,
     ) -> None:
-        """`around` is what holds until configuration and policies are read: those are followed."""
+        """`around` is what holds until configuration and policies are read: those are followed.
+        `placed` is told which pods are at which links, again and again.
+        """
         self._client = client
         self._node = node
         self._around = around
         self._network = network or Network()
+        self._placed = placed
         self._news = asyncio.Event()
         self._pods = Objects(PODS, meshed)
         self._meshes = Objects(RECORDS["MeshConfig"], _reader(MeshConfig))
@@ -109,6 +114,9 @@ class ClusterPods:
         self._since = {uid: self._since.get(uid, now) for uid in self._why if known[uid].addresses}
         owners = claimed((known[uid], name) for uid, (name, _) in self._places.items())
         around = self._surround()
+        if self._placed is not None:
+            own = ((uid, *self._places[uid]) for uid in owners.values())
+            self._placed([Placed(known[uid], index) for uid, _, index in own], around)
         found = []
         for uid, pod in known.items():
             interface = self._places.get(uid, ("", 0))[0]

@@ -38,6 +38,8 @@ class Meshed:
     name: str
     labels: Mapping[str, str]
     addresses: tuple[Address, ...]
+    host_addresses: tuple[Address, ...]
+    """Of its node."""
     leaving: bool
     """It is being deleted."""
     since: str
@@ -74,7 +76,10 @@ def meshed(raw: Raw) -> Meshed | None:
     if sidecar is None:
         return None
     found = metadata(raw)
-    listed = [item["ip"] for item in status.get("podIPs") or () if item.get("ip")]
+    listed, hosts = (
+        [item["ip"] for item in status.get(field) or () if item.get("ip")]
+        for field in ("podIPs", "hostIPs")
+    )
     variables = sidecar.get("env") or ()
     own = ",".join((spec.get("dnsConfig") or {}).get("nameservers") or ())
     return Meshed(
@@ -83,6 +88,7 @@ def meshed(raw: Raw) -> Meshed | None:
         name=found.name,
         labels=found.labels,
         addresses=parse_addresses(",".join(listed)),
+        host_addresses=parse_addresses(",".join(hosts)),
         leaving="deletionTimestamp" in raw["metadata"],
         since=found.creation_timestamp or "",
         environment={item["name"]: item["value"] for item in variables if item.get("value")},
@@ -114,7 +120,7 @@ def enrolled(pod: Meshed, around: Surround, interface: str, obstacle: str = "") 
             *(PortRange(port, port) for port in held.probe_ports),
             *read("STOQ_CAPTURE_PROBE_PORTS", parse_ports),
         ),
-        nameservers=tuple(dict.fromkeys(_nameservers(pod, around))),
+        nameservers=nameservers_of(pod, around),
         api_servers=around.api_servers,
     )
 
@@ -148,13 +154,14 @@ def _rank(pod: Meshed) -> tuple[bool, str, str]:
     return not pod.leaving, pod.since, pod.uid
 
 
-def _nameservers(pod: Meshed, around: Surround) -> Iterable[Address]:
+def nameservers_of(pod: Meshed, around: Surround) -> tuple[Address, ...]:
     """As the kubelet writes them into the pod's resolv.conf."""
+    found: tuple[Address, ...] = ()
     if pod.dns_policy == "Default":
-        yield from around.node_nameservers
+        found = around.node_nameservers
     elif pod.dns_policy != "None":
-        yield from around.cluster_nameservers
-    yield from pod.nameservers
+        found = around.cluster_nameservers
+    return tuple(dict.fromkeys((*found, *pod.nameservers)))
 
 
 class _Reader:

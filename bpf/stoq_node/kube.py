@@ -9,18 +9,20 @@ from typing import Any, Final
 from stoq.capture.plan import Address
 from stoq.records.mesh import MeshConfigSpec
 from stoq_kube.kube import ApiServer
+from stoq_node.captures import Captures
 from stoq_node.clusterpods import ClusterPods
 from stoq_node.enrolment import Surround, nameservers
+from stoq_node.notices import Notices
 from stoq_node.reporter import Reporter
-from stoq_node.settings import Kubernetes
+from stoq_node.settings import Capture, Kubernetes
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
 
 class Cluster:
-    """One connection pool for pods and report. `run` must run beside."""
+    """One connection pool for pods, report and Events. Its `parts` must run beside."""
 
-    def __init__(self, settings: Kubernetes) -> None:
+    def __init__(self, settings: Kubernetes, capture: Capture) -> None:
         """Raises `stoq_kube.apiserver.ApiError` when there is no API server to talk to."""
         self._client = ApiServer()
         around = Surround(
@@ -29,12 +31,17 @@ class Cluster:
             node_nameservers=settings.nameservers,
             api_servers=_api_servers(),
         )
-        self.pods = ClusterPods(self._client, settings.node, around)
+        self.captures = (
+            Captures(capture.namespaces, Notices(self._client)) if capture.namespaces else None
+        )
+        told = self.captures.update if self.captures else None
+        self.pods = ClusterPods(self._client, settings.node, around, placed=told)
         self.reporter = Reporter(self._client, settings.node)
 
     def parts(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What must run beside."""
-        return self._client.run(), self.pods.run()
+        captures = (self.captures.run(),) if self.captures else ()
+        return self._client.run(), self.pods.run(), *captures
 
     async def close(self) -> None:
         """Ends the connections."""

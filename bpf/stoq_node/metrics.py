@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from stoq_node.capabilities import Capability
+from stoq_node.captures import Captures
 from stoq_node.enforce import Enforcer
 from stoq_node.uplink import Uplink
 
@@ -28,11 +29,13 @@ class Metrics(Collector):
         capabilities: Iterable[Capability],
         enforcer: Enforcer | None,
         uplink: Uplink | None,
+        captures: Captures | None,
         stale: Callable[[], bool],
     ) -> None:
         self._capabilities = tuple(capabilities)
         self._enforcer = enforcer
         self._uplink = uplink
+        self._captures = captures
         self._stale = stale
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -64,6 +67,8 @@ class Metrics(Collector):
             yield from _enforced(self._enforcer)
         if self._uplink is not None:
             yield from _guarded(self._uplink)
+        if self._captures is not None:
+            yield _captured(self._captures)
 
 
 def _enforced(enforcer: Enforcer) -> Iterator[Metric]:
@@ -100,6 +105,16 @@ def _enforced(enforcer: Enforcer) -> Iterator[Metric]:
     for direction, packets, _ in enforcer.unenrolled():
         lost.add_metric([direction], packets)
     yield lost
+
+
+def _captured(captures: Captures) -> Metric:
+    pods = GaugeMetricFamily(
+        "stoq_node_capture_pods", "Pods in capture mode node, by state", labels=["state"]
+    )
+    pods.add_metric(["served"], captures.serving)
+    pods.add_metric(["waiting"], captures.waiting)
+    pods.add_metric(["refused"], len(captures.failed))
+    return pods
 
 
 def _guarded(uplink: Uplink) -> Iterator[Metric]:

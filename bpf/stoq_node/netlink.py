@@ -4,6 +4,7 @@ Pure.
 
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -17,6 +18,7 @@ DONE: Final = 3
 _NEW_LINK, _GET_LINK = 16, 18
 _NEW_ROUTE, _GET_ROUTE = 24, 26
 _NEW_NEIGHBOUR, _GET_NEIGHBOUR = 28, 30
+_NEW_NAMESPACE, _GET_NAMESPACE = 88, 90
 _REQUEST, _ACK, _DUMP, _CREATE = 0x1, 0x4, 0x300, 0x400
 
 # linux/socket.h; the kernel keeps what bridges have learnt as neighbours of this family.
@@ -50,6 +52,8 @@ class Link:
     """The index of the one it is a port of; 0 for none."""
     across: bool
     """Its other end is in another network namespace."""
+    namespace: int = -1
+    """That namespace's number, by which this one knows it; -1 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,13 @@ def neighbour_sought(address: Address, index: int) -> bytes:
     return _message(_NEW_NEIGHBOUR, _REQUEST | _CREATE | _ACK, body)
 
 
+def namespace_wanted(descriptor: int) -> bytes:
+    """Asks for the number of the network namespace that is open as `descriptor`."""
+    # struct rtgenmsg, then NETNSA_FD.
+    body = bytes(4) + _attribute(3, descriptor.to_bytes(4, sys.byteorder))
+    return _message(_GET_NAMESPACE, _REQUEST, body)
+
+
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Kind and content of each message of a datagram. Raises OSError when the kernel says no."""
     while len(data) >= _HEADER.size:
@@ -125,7 +136,15 @@ def link(kind: int, content: bytes) -> Link | None:
         kind=_text(about.get(1, b"")),
         bridge=_number(found.get(10, b"")),
         across=37 in found,
+        namespace=_signed(found.get(37, b"")),
     )
+
+
+def namespace(kind: int, content: bytes) -> int:
+    """The number of a message; -1 if the namespace has none here: no link leads there."""
+    if kind != _NEW_NAMESPACE:
+        return -1
+    return _signed(_attributes(content[4:]).get(1, b""))
 
 
 def route(kind: int, content: bytes) -> Route | None:
@@ -176,6 +195,10 @@ def _aligned(length: int) -> int:
 
 def _number(value: bytes) -> int:
     return int.from_bytes(value[:4], "little")
+
+
+def _signed(value: bytes) -> int:
+    return int.from_bytes(value[:4], sys.byteorder, signed=True) if len(value) == 4 else -1
 
 
 def _text(value: bytes) -> str:

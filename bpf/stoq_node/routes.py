@@ -18,10 +18,10 @@ _BUFFER: Final = 1 << 16
 
 def look(addresses: Iterable[Address]) -> Surroundings:
     """What is around these addresses. Raises OSError."""
-    with _asking() as kernel:
+    with asking() as kernel:
         links = {
             found.index: found
-            for message in _all(kernel, netlink.links_wanted())
+            for message in everything(kernel, netlink.links_wanted())
             if (found := netlink.link(*message))
         }
         routes = {address: _route(kernel, address) for address in addresses}
@@ -36,14 +36,15 @@ def seek(asked: Iterable[tuple[Address, int]]) -> None:
     """Has the kernel look for neighbours, each behind an interface. Needs CAP_NET_ADMIN. One that
     cannot be looked for now is left for later.
     """
-    with _asking() as kernel:
+    with asking() as kernel:
         for address, index in asked:
             with suppress(OSError):
-                for _ in _one(kernel, netlink.neighbour_sought(address, index)):
+                for _ in one(kernel, netlink.neighbour_sought(address, index)):
                     pass
 
 
-def _asking() -> socket.socket:
+def asking() -> socket.socket:
+    """A socket to ask on, in the network namespace of the calling thread."""
     kernel = socket.socket(
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
     )
@@ -53,7 +54,7 @@ def _asking() -> socket.socket:
 
 def _route(kernel: socket.socket, address: Address) -> Route | None:
     try:
-        for message in _one(kernel, netlink.route_wanted(address)):
+        for message in one(kernel, netlink.route_wanted(address)):
             return netlink.route(*message)
     except TimeoutError:
         raise
@@ -64,17 +65,19 @@ def _route(kernel: socket.socket, address: Address) -> Route | None:
 
 def _neighbours(kernel: socket.socket) -> Iterator[Neighbour]:
     for bridges in (False, True):
-        for message in _all(kernel, netlink.neighbours_wanted(bridges=bridges)):
+        for message in everything(kernel, netlink.neighbours_wanted(bridges=bridges)):
             if found := netlink.neighbour(*message):
                 yield found
 
 
-def _one(kernel: socket.socket, question: bytes) -> Iterator[tuple[int, bytes]]:
+def one(kernel: socket.socket, question: bytes) -> Iterator[tuple[int, bytes]]:
+    """What is said to a question that has one answer. Raises OSError."""
     kernel.send(question)
     yield from netlink.messages(kernel.recv(_BUFFER))
 
 
-def _all(kernel: socket.socket, question: bytes) -> Iterator[tuple[int, bytes]]:
+def everything(kernel: socket.socket, question: bytes) -> Iterator[tuple[int, bytes]]:
+    """What is said to a question that has many. Raises OSError."""
     kernel.send(question)
     while True:
         for kind, content in netlink.messages(kernel.recv(_BUFFER)):

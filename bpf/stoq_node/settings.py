@@ -55,6 +55,18 @@ class Kubernetes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """Capture in pods whose sidecars have it from this agent (capture mode `node`)."""
+
+    namespaces: str = option(
+        "",
+        text(),
+        "where the runtime keeps the network namespaces of pods: containerd and CRI-O in "
+        "/run/netns; empty: no pod is captured by this agent",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
     """The guard against floods of handshakes, on the node's uplink."""
 
@@ -104,6 +116,7 @@ class Settings:
     kernel: Kernel
     pods: Pods
     kubernetes: Kubernetes
+    capture: Capture
     guard: Guard
     listen: Listen
     log: Log

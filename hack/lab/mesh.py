@@ -38,7 +38,9 @@ class MeshSettings:
     inbound: str = "permissive"
     outbound: str = "allow"
     capture: str = "init"
-    """`init`: stoq-init programs nftables; `node`: the control process does, as the broker."""
+    """`init`: stoq-init programs nftables; `node`: the control process does, as the broker;
+    `agent`: a node agent does, which is not ours to start.
+    """
     svid_ttl_seconds: int = 86400
     exempt_sources: tuple[str, ...] = ()
     probe_ports: tuple[int, ...] = ()
@@ -180,7 +182,7 @@ class Mesh:
             "STOQ_IDENTITY_TRUST_DOMAIN": self.settings.trust_domain,
             "STOQ_IDENTITY_BUNDLE_FILE": str(self.bundle),
             "STOQ_IDENTITY_TOKEN_FILE": str(self.state.folder / "pods" / pod.name / "token"),
-            "STOQ_CAPTURE_MODE": self.settings.capture,
+            "STOQ_CAPTURE_MODE": "init" if self.settings.capture == "init" else "node",
             **self.settings.environment,
         }
 

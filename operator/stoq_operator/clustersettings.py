@@ -3,8 +3,10 @@
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from stoq import constants
+from stoq.injection.config import capture_mode
 from stoq.program import Log
 from stoq.settings.kinds import text
 from stoq.settings.options import SettingsError, load, option
@@ -25,6 +27,15 @@ class Kubernetes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inject:
+    """What the webhook does to pods, as far as it matters here."""
+
+    capture: Literal["init", "node"] = option(
+        "init", capture_mode(), "in mode init a namespace's Pod Security may refuse stoq-init"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSettings:
     """All settings."""
 
@@ -32,6 +43,7 @@ class ClusterSettings:
     listen: Listen
     mesh: Mesh
     ca: Ca
+    inject: Inject
     log: Log
 
     @property

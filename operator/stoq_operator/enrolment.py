@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from stoq.injection.config import CaptureMode
 from stoq.records.cluster import ClusterService, Namespace
 from stoq.records.meta import API_VERSION, Key
 from stoq.records.workload import Workload
@@ -55,11 +56,13 @@ def trust_maps(namespaces: Iterable[str], bundle: str) -> list[dict[str, Any]]:
     ]
 
 
-def obstacles(world: World) -> dict[Key, Problem]:
-    """Enrolled namespaces whose pods will be refused: by their Pod Security level, since capture
+def obstacles(world: World, capture: CaptureMode = "init") -> dict[Key, Problem]:
+    """Enrolled namespaces whose pods will be refused: by their Pod Security level, where capture
     needs NET_ADMIN in an init container.
     """
     found: dict[Key, Problem] = {}
+    if capture == "node":
+        return found
     for key, record in world.records.items():
         if not isinstance(record, Namespace):
             continue
@@ -69,8 +72,9 @@ def obstacles(world: World) -> dict[Key, Problem]:
             found[key] = Problem(
                 "PodSecurityRefuses",
                 f"namespace {key.name} enforces Pod Security {level}, which refuses the init "
-                f"container that captures traffic: no meshed pod can start. Set {ENFORCED} to "
-                f"privileged, or remove the label {LABEL}",
+                f"container that captures traffic: no meshed pod can start. Install the mesh "
+                f"with capture.mode=node, or set {ENFORCED} to privileged, or remove the label "
+                f"{LABEL}",
             )
     return found
 

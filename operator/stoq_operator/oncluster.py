@@ -61,7 +61,9 @@ async def serve(settings: ClusterSettings, stop: asyncio.Event) -> None:
     election = Election(client, place, LEASE, settings.identity)
     store = ClusterStore(client)
     roots = SecretRoots(client, election, place)
-    reconciler = Reconciler(client, election, place, lambda: store.rejected)
+    reconciler = Reconciler(
+        client, election, place, lambda: store.rejected, settings.inject.capture
+    )
     webhook = WebhookTls(client, election, place)
     metrics = Metrics()
     metrics.leads(lambda: election.leads)

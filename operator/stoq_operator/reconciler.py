@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from stoq.injection.config import CaptureMode
 from stoq.records.cluster import ClusterService, Namespace
 from stoq.records.mesh import MeshConfig
 from stoq.records.meta import API_VERSION, Key
@@ -49,6 +50,7 @@ class Reconciler:
         election: Election,
         namespace: str,
         rejected: Callable[[], Mapping[Key, Rejected]],
+        capture: CaptureMode = "init",
     ) -> None:
         """`namespace` is our own, where the bundle is too; `rejected` gives the objects that are no
         records.
@@ -57,6 +59,7 @@ class Reconciler:
         self._election = election
         self._namespace = namespace
         self._rejected = rejected
+        self._capture: CaptureMode = capture
         self._state: tuple[World, Derived] | None = None
         self._bundle = ""
         self._trust_domain = ""
@@ -123,7 +126,7 @@ class Reconciler:
                 self._apply_once(manifest, uids.get(manifest["metadata"]["namespace"], ""))
                 for manifest in maps
             )
-        problems = {**derived.problems, **obstacles(world)}
+        problems = {**derived.problems, **obstacles(world, self._capture)}
         for key, problem in problems.items():
             if key.kind != "Workload":
                 work.append(self._tell(world, key, problem, now))

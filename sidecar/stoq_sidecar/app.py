@@ -17,12 +17,12 @@ from typing import Any, Final
 
 from stoq import constants, logs
 from stoq.broker import client as broker
+from stoq.capture import addresses
 from stoq.capture.plan import Address
 from stoq.http import HttpServer, Routes
 from stoq.registry import RegistryState
 from stoq.settings.options import dump
 from stoq_sidecar import (
-    addresses,
     admin,
     capture_probe,
     client_address,
@@ -115,7 +115,8 @@ class App:
         ipv6 = addresses.ipv6_available()
         self._own = settings.pod.addresses or tuple(addresses.own_addresses())
         count = workers(settings.data.workers)
-        passed = await self._passed_sockets(count)
+        pages = [*listeners.admin_listeners(ipv6=ipv6), *listeners.metrics_listeners(ipv6=ipv6)]
+        passed = await self._passed_sockets(count, pages[-1])
         self._client_address = await asyncio.to_thread(
             client_address.found, settings.capture, passed, ipv6=ipv6
         )
@@ -127,7 +128,6 @@ class App:
             ipv6=ipv6,
             client_address=any(self._client_address.values()),
         )
-        pages = [*listeners.admin_listeners(ipv6=ipv6), *listeners.metrics_listeners(ipv6=ipv6)]
         self._plane = DataPlane(settings, around, self._pod())
         if settings.dns.enabled:
             self._resolver = Resolver(settings, self._stale, ipv6=ipv6)
@@ -201,10 +201,20 @@ class App:
             else:
                 return
 
-    async def _passed_sockets(self, count: int) -> broker.Sockets | None:
-        capture = self._settings.capture
-        if capture.mode != "node":
+    async def _passed_sockets(self, count: int, page: socket.socket) -> broker.Sockets | None:
+        """Says on `page` what it waits for, and leaves it open."""
+        if self._settings.capture.mode != "node":
             return None
+        pages = HttpServer("stoq-sidecar", health.probes(self.readiness))
+        saying = asyncio.create_task(pages.serve([page.dup()]))
+        try:
+            return await self._asked_for_sockets(count)
+        finally:
+            saying.cancel()
+            await asyncio.wait([saying])
+
+    async def _asked_for_sockets(self, count: int) -> broker.Sockets:
+        capture = self._settings.capture
         loop = asyncio.get_running_loop()
         deadline = loop.time() + capture.broker_seconds
         failures = 0

@@ -13,6 +13,12 @@ def routes(readiness: Readiness, render: Callable[[], bytes], content_type: str)
     async def metrics(_: Request) -> Response:
         return Response(render(), content_type=content_type)
 
+    return {("GET", "/metrics"): metrics, **probes(readiness)}
+
+
+def probes(readiness: Readiness) -> Routes:
+    """`/healthz/ready` and `/healthz/live`: all that there is to say before there is an engine."""
+
     async def ready(_: Request) -> Response:
         if readiness.ready:
             return plain("ready")
@@ -23,7 +29,6 @@ def routes(readiness: Readiness, render: Callable[[], bytes], content_type: str)
         return plain("live")
 
     return {
-        ("GET", "/metrics"): metrics,
         ("GET", "/healthz/ready"): ready,
         ("GET", "/healthz/live"): live,
     }

@@ -10,12 +10,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from stoq.capture import force
+from stoq.capture import addresses, force
 from stoq.capture.nft import CaptureError
 from stoq.capture.plan import Plan
 from stoq.capture.rules import render
 from stoq.settings.options import SettingsError
-from stoq_sidecar import addresses
 from stoq_sidecar.dns import resolv
 from stoq_sidecar.settings import REFUSAL, Capture, read
 

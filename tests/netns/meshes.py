@@ -126,11 +126,13 @@ def running(
     *names: str,
     settings: MeshSettings | None = None,
     prepare: Callable[[Running], None] = lambda _: None,
+    also: tuple[str, ...] = (),
 ) -> Iterator[Running]:
-    """A mesh whose `names` are ready; `outside` and `control` are pods without a sidecar.
+    """A mesh whose `names` are ready; `outside`, `control` and those that are `also`
+    named are pods without a sidecar.
     `prepare` is called when there are pods, before any program of the mesh runs in them.
     """
-    layout = plan.make(plan.new_run_id("t"), [*names, "control", "outside"], ipv4=True)
+    layout = plan.make(plan.new_run_id("t"), [*names, "control", "outside", *also], ipv4=True)
     state = State.create(layout.run, "test")
     try:
         netns.build(layout, state)

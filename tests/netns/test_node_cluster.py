@@ -16,10 +16,10 @@ from lab.state import State
 from netns.meshes import Echo, eventually
 from netns.sockets import connect
 from netns.traces import eventually_one, tracing
+from stoq.injection.config import Config
 from stoq.injection.decide import Injected, decide
 from support import kubeapi
-from support.pods import CONFIG
-from support.pods import pod as manifest
+from support.pods import CONFIG, Object, annotated
 
 API_PORT = 6443
 MESHES = "/apis/stoq.dev/v1alpha1/meshconfigs"
@@ -56,9 +56,17 @@ class Cluster:
         self.lists[MESHES] = [about]
         self._write()
 
-    def runs(self, *pods: plan.Pod) -> None:
-        self.lists["/api/v1/pods"] = [_described(pod) for pod in pods]
+    def runs(self, *pods: plan.Pod, config: Config = CONFIG, **annotations: str) -> None:
+        self.shows(*(described(pod, config, **annotations) for pod in pods))
+
+    def shows(self, *pods: Object) -> None:
+        self.lists["/api/v1/pods"] = list(pods)
         self._write()
+
+    def events(self) -> list[Object]:
+        """Those that the agent has written."""
+        path = self._folder / "posted-events.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def said(self) -> dict[str, Any]:
         """The status that the agent has written."""
@@ -75,8 +83,9 @@ class Cluster:
         fresh.replace(self._folder / "lists.json")
 
 
-def _described(pod: plan.Pod) -> dict[str, Any]:
-    outcome = decide(manifest(), "shop", CONFIG)
+def described(pod: plan.Pod, config: Config = CONFIG, **annotations: str) -> Object:
+    """A pod of the laboratory as the API server shows it."""
+    outcome = decide(annotated(**annotations), "shop", config)
     assert isinstance(outcome, Injected)
     about = {"name": pod.name, "namespace": "shop", "uid": pod.name}
     addresses = [{"ip": str(address)} for address in pod.addresses]

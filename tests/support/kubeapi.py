@@ -2,7 +2,8 @@
 
 Lists are those of `lists.json` in the folder, by path, as they are at the time. Watches bring
 nothing but, after a moment, that they are too old, and clients list again. What is patched is kept
-beside: `patched-<name>.json`, a status as `patched-status.json`.
+beside: `patched-<name>.json`, a status as `patched-status.json`; what is made, one a line, in
+`posted-<plural>.jsonl`.
 """
 
 import json
@@ -43,6 +44,13 @@ def handler(folder: Path) -> type[BaseHTTPRequestHandler]:
             fresh.write_bytes(body)
             fresh.replace(folder / f"patched-{name}.json")
             self._answer(b'{"metadata": {"generation": 1}}')
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            plural = self.path.partition("?")[0].rpartition("/")[2]
+            with (folder / f"posted-{plural}.jsonl").open("ab") as made:
+                made.write(body + b"\n")
+            self._answer(body)
 
         def _answer(self, body: bytes) -> None:
             self.send_response(200)

@@ -83,7 +83,7 @@ def answer(body: bytes, config: Config, namespaces: Mapping[str, Labels]) -> Ans
         if outcome.patch:
             response["patchType"] = "JSONPatch"
             response["patch"] = base64.b64encode(msgspec.json.encode(outcome.patch)).decode()
-        if why := pod_security(namespaces.get(namespace, {})):
+        if why := pod_security(namespaces.get(namespace, {}), config.capture):
             found = notice(pod, namespace, "RefusedByPodSecurity", f"can not be meshed: {why}")
     if found is not None:
         response["warnings"] = [f"stoq: {found.message}"]

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, Literal
 
 from stoq import constants
 from stoq.injection.annotations import check_limits, quantity
-from stoq.injection.config import CONTROL_ADDRESS, Config
+from stoq.injection.config import CONTROL_ADDRESS, Config, capture_mode
 from stoq.logs import LEVELS
 from stoq.program import Log
 from stoq.settings.kinds import Kind, choice, flag, host_and_port, text
@@ -50,6 +50,11 @@ class Inject:
         "cluster.local", text(), "must be what MeshConfig says; Kubernetes' default cluster domain"
     )
     control_address: str = option(CONTROL_ADDRESS, host_and_port(), "the chart's Service")
+    capture: Literal["init", "node"] = option(
+        "init",
+        capture_mode(),
+        "node: the agents of the nodes program capture, and pods have no stoq-init",
+    )
     ipv6_only: bool = option(
         default=False, kind=flag(), why="true has stoq-init refuse IPv4 in every meshed pod"
     )

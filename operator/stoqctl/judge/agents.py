@@ -14,7 +14,14 @@ WHY: Final = "kubectl get nodecapabilities -o wide says what each node can do, a
 
 
 def findings(facts: Facts) -> Iterator[Finding]:
-    """Nothing where there are no agents."""
+    """Nothing where there are no agents, and need not be."""
+    if facts.capture == "node" and facts.agents is None:
+        yield Finding(
+            "node agents",
+            False,
+            "there are none, and pods wait for them to capture their traffic (capture.mode=node)",
+            f"helm upgrade stoq charts/stoq -n {SYSTEM} --reuse-values --set node.enabled=true",
+        )
     if facts.agents is not None:
         status = facts.agents.get("status") or {}
         wanted, ready = status.get("desiredNumberScheduled", 0), status.get("numberReady", 0)

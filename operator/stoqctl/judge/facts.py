@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stoq.injection.config import CaptureMode
+
 Object = Mapping[str, Any]
 
 
@@ -39,6 +41,16 @@ class Facts:
     rights: Mapping[str, bool] = field(default_factory=dict)
     """What the user may do, for an installation: `verb resource` to whether."""
     denied: Sequence[str] = ()
+
+    @property
+    def capture(self) -> CaptureMode:
+        """What the webhook, as it is deployed, does to pods."""
+        spec = ((self.deployment or {}).get("spec") or {}).get("template", {}).get("spec") or {}
+        for container in spec.get("containers") or ():
+            for variable in container.get("env") or ():
+                if (variable["name"], variable.get("value")) == ("STOQ_INJECT_CAPTURE", "node"):
+                    return "node"
+        return "init"
 
 
 def name(item: Object) -> str:

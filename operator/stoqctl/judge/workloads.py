@@ -47,13 +47,13 @@ def stands_outside(pod: Object) -> str:
 
 def namespaces(facts: Facts) -> Iterator[Finding]:
     """The namespaces' own labels."""
-    refused = {name(item): pod_security(labels(item)) for item in facts.enrolled}
+    refused = {name(item): pod_security(labels(item), facts.capture) for item in facts.enrolled}
     refusing = [place for place, why in refused.items() if why]
     yield Finding(
         "Pod Security",
         not refusing,
         "; ".join(f"{place}: {refused[place]}" for place in refusing)
-        or f"admits stoq-init in {len(facts.enrolled)} enrolled namespaces",
+        or f"admits {_admitted(facts)} in {len(facts.enrolled)} enrolled namespaces",
         " && ".join(
             f"kubectl label --overwrite namespace {place} "
             "pod-security.kubernetes.io/enforce=privileged"
@@ -68,6 +68,10 @@ def namespaces(facts: Facts) -> Iterator[Finding]:
             f"{few(system)} carry {ours.LABEL}, which has no effect there",
             f"kubectl label namespace {' '.join(system)} {ours.LABEL}-",
         )
+
+
+def _admitted(facts: Facts) -> str:
+    return ours.INIT if facts.capture == "init" else "meshed pods, of any level,"
 
 
 def pods(facts: Facts) -> Iterator[Finding]:

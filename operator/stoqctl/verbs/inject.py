@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 import yaml
 
-from stoq.injection.config import CONTROL_ADDRESS, Config
+from stoq.injection.config import CONTROL_ADDRESS, CaptureMode, Config
 from stoqctl.errors import StoqctlError
 from stoqctl.offline import inject
 from stoqctl.options import Json
@@ -38,6 +38,9 @@ def run(
     control_address: Annotated[
         str, typer.Option("--control-address", metavar="HOST:PORT", help="Where the operator is.")
     ] = CONTROL_ADDRESS,
+    capture: Annotated[
+        CaptureMode, typer.Option("--capture", help="node: without stoq-init, by the node agents.")
+    ] = "init",
     pull_policy: Annotated[
         str, typer.Option("--pull-policy", metavar="NAME", help="Of both containers.")
     ] = "IfNotPresent",
@@ -54,6 +57,7 @@ def run(
         pull_policy=pull_policy,
         trust_domain=trust_domain,
         control_address=control_address,
+        capture=capture,
     )
     documents = [
         inject(document, config, namespace, lambda text: print(text, file=sys.stderr))

@@ -1,15 +1,34 @@
 """What the mesh, not the pod, decides about injected containers."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from stoq import constants
+from stoq.settings.kinds import Kind
 
 CONTROL_ADDRESS: Final = (
     f"{constants.OPERATOR_SERVICE_ACCOUNT}.{constants.SYSTEM_NAMESPACE}.svc"
     f":{constants.CONTROL_PORT}"
 )
 """Where registry and certificate authority are in a cluster."""
+
+
+CaptureMode = Literal["init", "node"]
+"""Who programs capture in a pod: a container of it, stoq-init, or the agent of its node."""
+
+MODES: Final[tuple[CaptureMode, ...]] = ("init", "node")
+
+
+def capture_mode() -> Kind[CaptureMode]:
+    """A setting of that."""
+
+    def parse(value: str) -> CaptureMode:
+        for mode in MODES:
+            if mode == value:
+                return mode
+        raise ValueError
+
+    return Kind("one of " + ", ".join(MODES), parse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +40,7 @@ class Config:
     pull_policy: str = "IfNotPresent"
     trust_domain: str = "cluster.local"
     control_address: str = CONTROL_ADDRESS
+    capture: CaptureMode = "init"
     ipv6_only: bool = False
     log_level: str = "info"
     log_format: str = "json"

@@ -1,7 +1,8 @@
 """The injected containers and their volume, as the API server takes them. Pure.
 
 Each passes the check of Pod Security it can: the sidecar `restricted`, `stoq-init` only
-`privileged`, since it must program the pod's network namespace.
+`privileged`, since it must program the pod's network namespace. In capture mode `node` the agent of
+the pod's node does that, and there is no `stoq-init`.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,20 @@ _SHARED: Final[Object] = {
     "readOnlyRootFilesystem": True,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+
+
+AGENT_UID: Final = 0
+"""User of the node agent, whom alone the sidecar believes to be its broker."""
+
+
+def injected(config: Config, wishes: Wishes, probed: Sequence[int] = ()) -> tuple[Object, ...]:
+    """The containers, in their order. `probed` are the ports that the kubelet dials. Raises
+    `AnnotationError`.
+    """
+    sidecar = sidecar_container(config, wishes, probed)
+    if config.capture == "node":
+        return (sidecar,)
+    return (init_container(config, wishes, probed), sidecar)
 
 
 def init_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()) -> Object:
@@ -137,6 +152,13 @@ def _environment(config: Config, wishes: Wishes, probed: Sequence[int]) -> list[
         "STOQ_POD_NODE": "spec.nodeName",
         "STOQ_POD_HOST_ADDRESSES": "status.hostIPs",
     }
+    if config.capture == "node":
+        # It waits as long as the kubelet lets it: the agent may be on its way to this node.
+        asked |= {
+            "STOQ_CAPTURE_MODE": "node",
+            "STOQ_CAPTURE_BROKER_UID": str(AGENT_UID),
+            "STOQ_CAPTURE_BROKER_SECONDS": str(STARTUP_SECONDS),
+        }
     given = {name: value for name, value in asked.items() if value}
     return [
         *(

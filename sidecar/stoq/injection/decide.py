@@ -49,16 +49,13 @@ def decide(pod: Pod, namespace: str, config: Config, groups: Sequence[str] = ())
         return Refused("invalid", "it has no spec.containers: it is no pod")
     if exempt := exemption(pod, namespace, groups):
         return Skipped(*exempt)
-    if found := obstacle(pod):
+    if found := obstacle(pod, config.capture):
         return Refused(*found)
     given = (pod.get("metadata") or {}).get("annotations") or {}
     try:
         wishes = annotations.read(given)
         probed = probes.ports(pod["spec"])
-        ours = (
-            containers.init_container(config, wishes, probed),
-            containers.sidecar_container(config, wishes, probed),
-        )
+        ours = containers.injected(config, wishes, probed)
     except annotations.AnnotationError as error:
         return Refused("annotation", str(error))
     after = {
@@ -79,10 +76,11 @@ def decide(pod: Pod, namespace: str, config: Config, groups: Sequence[str] = ())
 def _placed(
     there: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
-    """Ours first, in order; one that is there already and has all we want stays as it is."""
-    own = {container["name"] for container in ours}
+    """Ours first, in order; one that is there already and has all we want stays as it is. One of
+    another capture mode goes.
+    """
     first = [_kept(keyed(there, container["name"]), container) for container in ours]
-    return [*first, *(container for container in there if container.get("name") not in own)]
+    return [*first, *(container for container in there if container.get("name") not in names.OWN)]
 
 
 def _placed_volume(there: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

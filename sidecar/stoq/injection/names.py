@@ -26,6 +26,7 @@ NODES_GROUP: Final = "system:nodes"
 
 INIT: Final = "stoq-init"
 SIDECAR: Final = "stoq-sidecar"
+OWN: Final = frozenset({INIT, SIDECAR})
 VOLUME: Final = "stoq-identity"
 
 MOUNT_PATH: Final = "/var/run/stoq"

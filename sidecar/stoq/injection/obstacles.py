@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from stoq import constants
 from stoq.injection import names
+from stoq.injection.config import CaptureMode
 
 Pod = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ def exemption(pod: Pod, namespace: str, groups: Sequence[str]) -> tuple[str, str
     return None
 
 
-def obstacle(pod: Pod) -> tuple[str, str] | None:
+def obstacle(pod: Pod, capture: CaptureMode = "init") -> tuple[str, str] | None:
     """(reason, sentence with the way out) of a pod that can not be meshed as it is."""
     metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
     label = (metadata.get("labels") or {}).get(names.LABEL, names.ENABLED)
@@ -43,13 +44,19 @@ def obstacle(pod: Pod) -> tuple[str, str] | None:
             f"label {names.LABEL} is {label!r}: use {names.ENABLED}, or {names.DISABLED} to stay "
             "out of the mesh"
         )
+    if capture == "node" and spec.get("hostUsers") is False:
+        return "user_namespace", (
+            "it has a user namespace of its own (hostUsers: false), in which the node's agent and "
+            "the sidecar can not tell each other's users: leave hostUsers out, or mesh it with "
+            "capture mode init"
+        )
     for field, container in _containers(spec):
         name = container.get("name", "")
-        if field == "containers" and name in {names.INIT, names.SIDECAR}:
+        if field == "containers" and name in names.OWN:
             return "name", (
                 f"container {name} has a name that the mesh needs for its own: rename it"
             )
-        if name in {names.INIT, names.SIDECAR}:
+        if name in names.OWN:
             continue  # replaced by ours
         uid = (container.get("securityContext") or {}).get("runAsUser", _pod_uid(spec))
         if uid == constants.SIDECAR_UID:
@@ -71,14 +78,17 @@ def obstacle(pod: Pod) -> tuple[str, str] | None:
     return None
 
 
-def pod_security(labels: Mapping[str, str]) -> str:
-    """A sentence on why a namespace with these labels refuses meshed pods; empty: it does not."""
+def pod_security(labels: Mapping[str, str], capture: CaptureMode = "init") -> str:
+    """A sentence on why a namespace with these labels refuses meshed pods; empty: it does not. In
+    capture mode `node` none does.
+    """
     level = labels.get(ENFORCE, "")
-    if level not in LEVELS_WITHOUT_INIT:
+    if capture == "node" or level not in LEVELS_WITHOUT_INIT:
         return ""
     return (
         f"the namespace enforces Pod Security {level}, which refuses {names.INIT} (NET_ADMIN): "
-        f"label the namespace {ENFORCE}=privileged, or its pods {names.LABEL}={names.DISABLED}"
+        "install the mesh with capture.mode=node, where the node's agent does its work, or label "
+        f"the namespace {ENFORCE}=privileged, or its pods {names.LABEL}={names.DISABLED}"
     )
 
 

@@ -20,7 +20,7 @@ def ports(spec: Mapping[str, Any]) -> tuple[int, ...]:
                 number
                 for field in ("initContainers", "containers")
                 for container in spec.get(field) or ()
-                if container.get("name") not in {names.INIT, names.SIDECAR}
+                if container.get("name") not in names.OWN
                 for action in _actions(container)
                 if (number := _number(container, action)) is not None
             }

@@ -120,7 +120,8 @@ def _node() -> Iterable[Metric]:
     )
     uplink = SimpleNamespace(interface="eth0", mode="native", counts=lambda: [("stoq", 1, 1)])
     found = [Capability("pins", True, "")]
-    return NodeMetrics(found, enforcer, uplink, lambda: False).collect()  # type: ignore[arg-type]
+    captures = SimpleNamespace(serving=1, waiting=0, failed={})
+    return NodeMetrics(found, enforcer, uplink, captures, lambda: False).collect()  # type: ignore[arg-type]
 
 
 def _rows(families: Iterable[Metric]) -> set[Row]:

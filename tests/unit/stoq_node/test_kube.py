@@ -18,7 +18,7 @@ from stoq_node.settings import read
 from unit.stoq_node.cluster import on_node
 from unit.stoq_node.test_report import GOOD
 
-KUBERNETES = read({"STOQ_KUBERNETES_NODE": "node-1"}).kubernetes
+SETTINGS = read({"STOQ_KUBERNETES_NODE": "node-1"})
 LISTS: dict[str, list[dict[str, Any]]] = {
     "/api/v1/pods": [on_node("web-0")],
     "/apis/stoq.dev/v1alpha1/meshconfigs": [
@@ -83,7 +83,7 @@ async def test_it_follows_the_pods_of_its_node_alone_and_writes_what_the_node_ca
     api = Api()
     async with serving(api) as server:
         monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path / "config", server))
-        cluster = Cluster(KUBERNETES)
+        cluster = Cluster(SETTINGS.kubernetes, SETTINGS.capture)
         running = [asyncio.create_task(part) for part in cluster.parts()]
         (web_0,) = await asyncio.wait_for(anext(cluster.pods.watch()), 10)
         assert (web_0.key, web_0.inbound) == ("shop/web-0", "strict")
@@ -107,4 +107,4 @@ def test_without_an_api_server_it_says_what_is_missing(
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ApiError, match="KUBECONFIG"):
-        Cluster(KUBERNETES)
+        Cluster(SETTINGS.kubernetes, SETTINGS.capture)

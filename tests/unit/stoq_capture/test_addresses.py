@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 from pathlib import Path
 
-from stoq_sidecar.addresses import gateways, ipv6_available, link_mtu, own_addresses, parse_if_inet6
+from stoq.capture.addresses import gateways, ipv6_available, link_mtu, own_addresses, parse_if_inet6
 
 LINES = """\
 00000000000000000000000000000001 01 80 10 80       lo

@@ -1,4 +1,7 @@
-"""The pod's own addresses and link, as the kernel has them."""
+"""A pod's own addresses and link, as the kernel has them.
+
+All functions work on the network namespace of the calling thread, as those of `nft` do.
+"""
 
 import fcntl
 import socket
@@ -9,6 +12,9 @@ from typing import Final
 
 from stoq.capture.plan import Address
 
+PROC: Final = Path("/proc/thread-self/net")
+"""Not /proc/net: that is the namespace of the process's first thread."""
+
 SIOCGIFADDR: Final = 0x8915  # <linux/sockios.h>
 SIOCGIFMTU: Final = 0x8921
 SCOPE_GLOBAL: Final = 0x00  # IPV6_ADDR scope column of /proc/net/if_inet6
@@ -16,7 +22,7 @@ RTF_GATEWAY: Final = 0x2  # <linux/route.h>
 TENTATIVE_OR_FAILED: Final = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED <linux/if_addr.h>
 
 
-def ipv6_available(proc: Path = Path("/proc/net")) -> bool:
+def ipv6_available(proc: Path = PROC) -> bool:
     """Whether this pod has IPv6 at all, at least on loopback. Not so with `ipv6.disable=1` (no such
     file) and with the sysctl `net.ipv6.conf.all.disable_ipv6` (no address), which container
     runtimes set for IPv4-only networks.
@@ -38,7 +44,7 @@ def parse_if_inet6(text: str) -> list[IPv6Address]:
     return found
 
 
-def own_addresses(proc: Path = Path("/proc/net")) -> list[Address]:
+def own_addresses(proc: Path = PROC) -> list[Address]:
     """Global IPv6 addresses and the first IPv4 address of each interface but loopback."""
     found: list[Address] = []
     if ipv6_available(proc):
@@ -52,9 +58,9 @@ def own_addresses(proc: Path = Path("/proc/net")) -> list[Address]:
     return found
 
 
-def gateways(proc: Path = Path("/proc/net")) -> list[Address]:
+def gateways(proc: Path = PROC) -> list[Address]:
     """The default gateways of this pod: a kubelet on the same node comes from there with many
-    network plugins. The files are those of the network namespace that reads them.
+    network plugins.
     """
     found: list[Address] = []
     for name, parse in (("route", parse_route), ("ipv6_route", parse_ipv6_route)):

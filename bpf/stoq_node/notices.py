@@ -1,0 +1,65 @@
+"""Events about pods that the node agent does not serve."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from stoq_kube.apiserver import EVENTS, ApiError, Client
+from stoq_node.enrolment import Meshed
+
+log: Final = logging.getLogger("stoq.node")
+
+REASON: Final = "NotCaptured"
+
+MAX_MESSAGE: Final = 1024
+"""Bytes of an event's message that the API server takes."""
+
+
+class Notices:
+    """Says each thing once about a pod."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._said: dict[str, str] = {}
+
+    async def say(self, pod: Meshed, why: str) -> None:
+        """Writes an Event, if it was not written last. One that the API server does not take is
+        logged, and not tried again: the sidecar says the same.
+        """
+        if self._said.get(pod.uid) == why:
+            return
+        self._said[pod.uid] = why
+        body = event(pod, why, datetime.now(UTC))
+        try:
+            await self._client.request("post", EVENTS.path("", pod.namespace), body)
+        except ApiError as error:
+            log.error("no Event about %s/%s: %s", pod.namespace, pod.name, error)
+
+    def forget(self, uids: set[str]) -> None:
+        """Those pods are gone, or served."""
+        for uid in uids & self._said.keys():
+            del self._said[uid]
+
+
+def event(pod: Meshed, why: str, now: datetime) -> dict[str, Any]:
+    """As the API server takes it (core/v1 Event). Pure."""
+    moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": "stoq-node-", "namespace": pod.namespace},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "name": pod.name,
+            "namespace": pod.namespace,
+            "uid": pod.uid,
+        },
+        "reason": REASON,
+        "message": f"the pod stays closed, its traffic is not captured: {why}"[:MAX_MESSAGE],
+        "type": "Warning",
+        "source": {"component": "stoq-node"},
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }

@@ -1,0 +1,195 @@
+"""The node agent captures the traffic of pods, and is the broker of their sidecars."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGKILL
+from uuid import UUID, uuid5
+
+import pytest
+
+from lab import command, netns, plan
+from lab.mesh import MeshSettings
+from lab.node import Node
+from lab.process import Process
+from netns.meshes import PORT, Echo, Running, echoed, eventually, running
+from netns.sockets import connect
+from netns.test_node_cluster import Cluster, described
+from support.pods import CONFIG
+
+IN_NODE_MODE = dataclasses.replace(CONFIG, capture="node")
+EXCLUDED = 9000
+
+FOUR = "-all,+bpf,+perfmon,+net_admin,+sys_admin"
+UNDER = ("setpriv", f"--bounding-set={FOUR}", f"--inh-caps={FOUR}")
+"""The capabilities that the chart gives the agent with capture.mode=node, and no other."""
+
+
+class Laboratory:
+    """A node with an agent, whose pods' namespaces are files as containerd names them."""
+
+    def __init__(self, made: Running) -> None:
+        self.mesh = made
+        self.node = Node(made.layout, made.state)
+        self.cluster = Cluster(made.layout, made.state)
+        self.folder = made.state.folder / "netns"
+        self.folder.mkdir()
+
+    def sandbox(self, *pods: plan.Pod) -> None:
+        """What the runtime does first of all for a pod."""
+        for pod in pods:
+            file = self._file(pod)
+            file.touch()
+            self.mesh.state.add_mount(file)
+            command.run(["mount", "--bind", f"/run/netns/{pod.netns}", str(file)])
+
+    def leaves(self, pod: plan.Pod) -> None:
+        """The runtime's file goes, before anybody else knows that the pod does."""
+        command.run(["umount", str(self._file(pod))])
+        self._file(pod).unlink()
+
+    def agent(self) -> Process:
+        settings = {**self.cluster.environment, "STOQ_CAPTURE_NAMESPACES": str(self.folder)}
+        return self.node.start(settings, under=UNDER)
+
+    def captured(self, state: str, number: int) -> bool:
+        return eventually(
+            lambda: self.node.metric("stoq_node_capture_pods", state=state) == number, 40
+        )
+
+    def _file(self, pod: plan.Pod) -> Path:
+        return self.folder / f"cni-{uuid5(UUID(int=0), pod.netns)}"
+
+
+@pytest.fixture
+def laboratory() -> Iterator[Laboratory]:
+    """Pods without a sidecar yet: `client` and `server` are to be meshed."""
+    with running(settings=MeshSettings(capture="agent"), also=("client", "server")) as made:
+        yield Laboratory(made)
+
+
+def reached(source: plan.Pod, target: plan.Pod, port: int) -> bool:
+    try:
+        with connect(source.netns, target.ipv6, port, timeout=1.0) as connection:
+            return echoed(connection)
+    except OSError:
+        return False
+
+
+def waits_for(laboratory: Laboratory, pod: str) -> str:
+    """What the pod's sidecar says to its kubelet; nothing before it has begun."""
+    try:
+        return laboratory.mesh.page(pod, "http://[::1]:14020/healthz/ready")[1]
+    except command.CommandError:
+        return ""
+
+
+def test_sidecars_without_a_privilege_wait_for_the_agent_and_then_carry_traffic(
+    laboratory: Laboratory,
+) -> None:
+    mesh = laboratory.mesh
+    pods = client, server = mesh.pod("client"), mesh.pod("server")
+    for pod in pods:
+        mesh.mesh.enrol(pod)
+        mesh.mesh.start_sidecar(pod)
+    assert eventually(lambda: "is the node agent" in waits_for(laboratory, "client"), 20)
+
+    laboratory.sandbox(*pods)
+    laboratory.cluster.runs(*pods, config=IN_NODE_MODE)
+    agent = laboratory.agent()
+    mesh.mesh.wait_ready(pods)
+    assert laboratory.captured("served", 2)
+    with Echo(server):
+        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+        peers = {found["spiffe_id"] for found in mesh.admin("client", "/connections")}
+        assert mesh.mesh.spiffe_id(server) in peers
+
+        # Without the agent everything goes on; with it back a sidecar may begin anew.
+        agent.stop(number=SIGKILL)
+        assert mesh.reaches("client", "server")
+        rules = listed(client)
+        laboratory.agent()
+        assert laboratory.captured("served", 2)
+        assert listed(client) == rules, "what was in force stayed as it was"
+        assert mesh.reaches("client", "server")
+        mesh.mesh.sidecars["client"].stop(number=SIGKILL)
+        assert not reached(client, server, PORT)
+        mesh.mesh.start_sidecar(client)
+        mesh.mesh.wait_ready([client])
+        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+
+
+def test_a_pod_is_closed_before_its_sidecar_runs_but_for_what_it_excludes(
+    laboratory: Laboratory,
+) -> None:
+    client, outside = (laboratory.mesh.pod(name) for name in ("client", "outside"))
+    laboratory.sandbox(client)
+    laboratory.cluster.runs(client, config=IN_NODE_MODE, exclude_outbound_ports=str(EXCLUDED))
+    with Echo(outside), Echo(outside, EXCLUDED):
+        assert reached(client, outside, PORT), "nobody has captured it"
+        agent = laboratory.agent()
+        assert laboratory.captured("served", 1)
+        assert not reached(client, outside, PORT)
+        assert reached(client, outside, EXCLUDED)
+        agent.stop()
+        assert not reached(client, outside, PORT)
+
+
+def test_a_pod_whose_exclusions_cannot_be_read_is_refused_with_an_event(
+    laboratory: Laboratory,
+) -> None:
+    client, server = (laboratory.mesh.pod(name) for name in ("client", "server"))
+    laboratory.sandbox(client, server)
+    shown = described(client, IN_NODE_MODE, exclude_outbound_ports="443")
+    for variable in shown["spec"]["initContainers"][0]["env"]:
+        if variable["name"] == "STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS":
+            variable["value"] = "all"
+    laboratory.cluster.shows(shown, described(server, IN_NODE_MODE))
+    laboratory.agent()
+    assert laboratory.captured("refused", 1)
+    assert laboratory.captured("served", 1), "the other pod has what it needs"
+    assert eventually(lambda: bool(laboratory.cluster.events()), 20)
+    (event,) = laboratory.cluster.events()
+    assert event["involvedObject"]["name"] == "client"
+    assert event["reason"] == "NotCaptured"
+    assert "'all'" in event["message"]
+    assert laboratory.cluster.condition() == "False"
+
+
+def test_a_pod_that_goes_while_it_is_enrolled_leaves_no_trace_and_others_are_served(
+    laboratory: Laboratory,
+) -> None:
+    client, server = (laboratory.mesh.pod(name) for name in ("client", "server"))
+    laboratory.sandbox(client, server)
+    laboratory.leaves(client)
+    laboratory.cluster.runs(client, server, config=IN_NODE_MODE)
+    laboratory.agent()
+    assert laboratory.captured("served", 1)
+    assert laboratory.captured("refused", 1)
+    laboratory.cluster.runs(server, config=IN_NODE_MODE)
+    assert laboratory.captured("refused", 0)
+    assert laboratory.captured("served", 1)
+
+
+def test_a_second_agent_on_the_node_is_refused_and_the_first_goes_on(
+    laboratory: Laboratory,
+) -> None:
+    server = laboratory.mesh.pod("server")
+    laboratory.sandbox(server)
+    laboratory.cluster.runs(server, config=IN_NODE_MODE)
+    laboratory.agent()
+    assert laboratory.captured("served", 1)
+    second = laboratory.node.run(
+        "run",
+        **laboratory.cluster.environment,
+        STOQ_CAPTURE_NAMESPACES=str(laboratory.folder),
+        STOQ_LISTEN_METRICS="[::1]:14999",
+    )
+    assert second.returncode == 1
+    assert "another agent" in second.stderr
+    assert laboratory.captured("served", 1)
+
+
+def listed(pod: plan.Pod) -> str:
+    """The rules of the pod with their handles, which differ when they are made anew."""
+    return netns.run_in(pod.netns, ["nft", "-a", "list", "table", "inet", "stoq"])
