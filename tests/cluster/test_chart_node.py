@@ -8,6 +8,7 @@ from stoq_node import settings
 from support.helm import Objects, Refused, rendered
 
 ON = "node.enabled=true"
+THREE = ["BPF", "PERFMON", "NET_ADMIN"]
 DAEMON_SET = ("DaemonSet", "stoq-node")
 
 
@@ -23,6 +24,11 @@ def container(*values: str) -> dict[str, Any]:
 
 def environment(*values: str) -> dict[str, str]:
     return {item["name"]: item.get("value", "node-1") for item in container(*values)["env"]}
+
+
+def rights(*values: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = rendered(ON, *values)["ClusterRole", "stoq-node"]["rules"]
+    return found
 
 
 def agents_parts(objects: Objects) -> set[str]:
@@ -59,7 +65,7 @@ def test_the_agent_accepts_the_settings_it_is_given() -> None:
 
 def test_it_has_three_capabilities_and_no_privilege() -> None:
     spec, found = pod(), container()["securityContext"]
-    assert found["capabilities"] == {"drop": ["ALL"], "add": ["BPF", "PERFMON", "NET_ADMIN"]}
+    assert found["capabilities"] == {"drop": ["ALL"], "add": THREE}
     assert found["allowPrivilegeEscalation"] is False
     assert found["readOnlyRootFilesystem"] is True
     assert "privileged" not in found
@@ -68,6 +74,40 @@ def test_it_has_three_capabilities_and_no_privilege() -> None:
     assert [item["hostPath"] for item in spec["volumes"] if "hostPath" in item] == [
         {"path": "/sys/fs/bpf", "type": "Directory"}
     ]
+
+
+def test_to_capture_it_enters_namespaces_and_has_what_that_takes() -> None:
+    capture = ("capture.mode=node", "node.namespaces=/var/run/netns")
+    found = container(*capture)
+    assert found["securityContext"]["capabilities"]["add"] == [*THREE, "SYS_ADMIN"]
+    assert settings.read(environment(*capture)).capture.namespaces == "/var/run/netns"
+    assert settings.read(environment()).capture.namespaces == ""
+    (mount,) = [item for item in found["volumeMounts"] if item["name"] == "namespaces"]
+    assert mount["mountPropagation"] == "HostToContainer"
+    assert mount["readOnly"] is True
+    assert "hostPID" not in pod(*capture)
+    assert all("events" not in rule["resources"] for rule in rights())
+    assert {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]} in rights(*capture)
+
+
+def test_capture_by_agents_takes_agents() -> None:
+    with pytest.raises(Refused, match=r"set node\.enabled=true"):
+        rendered("capture.mode=node")
+    with pytest.raises(Refused, match="mode"):
+        rendered(ON, "capture.mode=both")
+
+
+def test_webhook_operator_and_second_lock_know_who_captures() -> None:
+    for values, mode in (((ON,), "init"), ((ON, "capture.mode=node"), "node")):
+        objects = rendered(*values)
+        (operator, webhook) = objects["Deployment", "stoq-operator"]["spec"]["template"]["spec"][
+            "containers"
+        ]
+        for found in (operator, webhook):
+            given = {item["name"]: item.get("value") for item in found["env"]}
+            assert given["STOQ_INJECT_CAPTURE"] == mode
+        lock = objects["ValidatingAdmissionPolicy", "stoq-enrolled"]["spec"]["validations"][0]
+        assert ("STOQ_CAPTURE_MODE" in lock["expression"]) is (mode == "node")
 
 
 def test_it_is_on_the_nodes_network_and_asks_the_clusters_name_servers() -> None:
@@ -133,6 +173,7 @@ def test_metrics_keep_the_names_of_the_pods_that_they_are_about() -> None:
         ("node.maxUnavailable=0", "maxUnavailable"),
         ("node.maxUnavailable=ten", "maxUnavailable"),
         ("node.bpffs=bpf", "bpffs"),
+        ("node.namespaces=netns", "namespaces"),
         ("node.nameservers={dns}", "nameservers"),
         ("node.guard.deny={everyone}", "deny"),
     ],

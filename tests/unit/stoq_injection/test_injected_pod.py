@@ -1,5 +1,6 @@
 """What a meshed pod looks like."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -182,3 +183,25 @@ def test_null_metadata_is_as_good_as_none(field: str) -> None:
     outcome = decide(manifest, "shop", CONFIG)
     assert isinstance(outcome, Injected)
     assert len(outcome.pod["spec"]["initContainers"]) == 2
+
+
+def test_in_capture_mode_node_the_sidecar_waits_for_the_agent_and_nothing_has_privileges() -> None:
+    config = dataclasses.replace(CONFIG, capture="node")
+    made = injected(annotated(exclude_outbound_ports="443"), config)
+    (sidecar,) = made["spec"]["initContainers"]
+    assert sidecar["name"] == names.SIDECAR
+    settings = read("", environment(sidecar))
+    assert required(settings) == []
+    assert (settings.capture.mode, settings.capture.broker_uid) == ("node", 0)
+    assert settings.capture.broker_seconds == sidecar["startupProbe"]["failureThreshold"]
+    assert list(map(str, settings.capture.exclude_outbound_ports)) == ["443"]
+    assert json.loads(made["metadata"]["annotations"][names.STATUS])["initContainers"] == [
+        names.SIDECAR
+    ]
+    assert injected(made, config) == made
+
+
+def test_a_pod_of_the_other_capture_mode_becomes_one_of_this() -> None:
+    node = dataclasses.replace(CONFIG, capture="node")
+    assert injected(injected(pod()), node)["spec"] == injected(pod(), node)["spec"]
+    assert injected(injected(pod(), node))["spec"] == injected(pod())["spec"]

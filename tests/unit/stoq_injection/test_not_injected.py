@@ -1,5 +1,6 @@
 """Pods that stay out of the mesh, and pods that can not be let in."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -122,3 +123,19 @@ def test_pod_security_that_refuses_init_is_known(level: str) -> None:
 @pytest.mark.parametrize("labels", [{}, {"pod-security.kubernetes.io/enforce": "privileged"}])
 def test_other_namespaces_take_init(labels: dict[str, str]) -> None:
     assert pod_security(labels) == ""
+
+
+@pytest.mark.parametrize("level", ["baseline", "restricted"])
+def test_in_capture_mode_node_no_level_of_pod_security_refuses_pods(level: str) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": level}
+    assert "capture.mode=node" in pod_security(labels)
+    assert pod_security(labels, "node") == ""
+
+
+def test_a_user_namespace_of_its_own_and_capture_mode_node_exclude_each_other() -> None:
+    alone = pod(hostUsers=False)
+    outcome = decide(alone, "shop", dataclasses.replace(CONFIG, capture="node"))
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == "user_namespace"
+    assert "hostUsers" in outcome.why
+    assert isinstance(decide(alone, "shop", CONFIG), Injected)

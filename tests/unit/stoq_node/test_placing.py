@@ -13,7 +13,7 @@ from stoq_node.placing import Nowhere, Surroundings, place
 FOUR, SIX = ip_address("10.9.0.2"), ip_address("fd99::2")
 MAC = bytes.fromhex("8add1f19021b")
 VETH = Link(2, "vetha", "veth", 0, across=True)
-PORT = Link(5, "vethb", "veth", 4, across=True)
+PORT = Link(5, "vethb", "veth", 4, across=True, namespace=0)
 BRIDGE = Link(4, "cni0", "bridge", 0, across=False)
 UPLINK = Link(3, "eth0", "", 0, across=False)
 LINKS = {link.index: link for link in (VETH, PORT, BRIDGE, UPLINK)}

@@ -12,6 +12,7 @@ def test_the_defaults() -> None:
         "kernel": {"pins": "/sys/fs/bpf/stoq"},
         "pods": {"file": "/etc/stoq/pods.toml", "verify_seconds": "1.0"},
         "kubernetes": {"node": "", "nameservers": ""},
+        "capture": {"namespaces": ""},
         "guard": {
             "mode": "auto",
             "interface": "",

@@ -123,13 +123,13 @@ def test_namespaces_are_enrolled_by_label_or_by_a_meshed_pod():
 
 def test_a_namespace_whose_pod_security_refuses_capture_is_named():
     level = {"pod-security.kubernetes.io/enforce": "restricted"}
-    found = obstacles(
-        known(
-            Namespace(metadata=Metadata("bank", labels=INJECT | level)),
-            Namespace(metadata=Metadata("shop", labels=INJECT)),
-            Namespace(metadata=Metadata("else", labels=level)),
-        )
+    there = known(
+        Namespace(metadata=Metadata("bank", labels=INJECT | level)),
+        Namespace(metadata=Metadata("shop", labels=INJECT)),
+        Namespace(metadata=Metadata("else", labels=level)),
     )
+    assert obstacles(there, "node") == {}
+    found = obstacles(there)
     assert list(found) == [Key("Namespace", "", "bank")]
     assert found[Key("Namespace", "", "bank")].reason == "PodSecurityRefuses"
 

@@ -1,5 +1,6 @@
 """What the API server is answered."""
 
+import dataclasses
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -72,6 +73,11 @@ def test_the_author_is_told_of_pod_security_that_will_refuse_the_pod() -> None:
     assert found.notice is not None
     assert "enforces Pod Security restricted" in found.notice.message
     assert "enforce=privileged" in response(found)["warnings"][0]
+
+
+def test_in_capture_mode_node_no_pod_security_is_in_the_way() -> None:
+    found = answer(review(pod()), dataclasses.replace(CONFIG, capture="node"), RESTRICTED)
+    assert (found.outcome, found.notice) == ("injected", None)
 
 
 def test_a_dry_run_is_answered_alike_and_leaves_no_event() -> None:

@@ -141,6 +141,27 @@ def test_pod_security_that_refuses_the_init_container_is_said_with_its_remedy():
     assert "kubectl label --overwrite namespace shop" in found.fix
 
 
+def capturing():
+    """The control plane where node agents capture."""
+    variable = {"name": "STOQ_INJECT_CAPTURE", "value": "node"}
+    containers = [{"name": "webhook", "env": [variable]}]
+    return {"spec": {"template": {"spec": {"containers": containers}}}}
+
+
+def test_in_capture_mode_node_any_pod_security_is_fine():
+    level = {"pod-security.kubernetes.io/enforce": "restricted"}
+    enrolled = [place("shop", **level)]
+    found = next(workloads.namespaces(facts(enrolled=enrolled, deployment=capturing())))
+    assert found.ok
+    assert "of any level" in found.detail
+
+
+def test_in_capture_mode_node_there_must_be_agents():
+    (found,) = agents.findings(facts(deployment=capturing()))
+    assert not found.ok
+    assert "node.enabled=true" in found.fix
+
+
 def test_a_label_without_effect_is_found():
     assert "enrolled namespaces" in failed(
         workloads.namespaces(facts(enrolled=[place("kube-system")]))

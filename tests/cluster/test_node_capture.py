@@ -1,0 +1,137 @@
+"""Capture mode `node`: pods without a privileged container, in namespaces that admit no other."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from cluster.access import Cluster, stoqctl, url
+from cluster.mesh import CHART, SYSTEM, Mesh, eventually, sidecar_connections
+from cluster.pods import WAIT, pod, serve, service
+from cluster.test_node import agents, capabilities
+from cluster.witness import Witness
+
+pytestmark = pytest.mark.timeout(600)
+
+ON = {"node.enabled": "true", "capture.mode": "node"}
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+CHURN = 8
+
+
+@pytest.fixture(scope="module")
+def capturing(mesh: Mesh) -> Iterator[Mesh]:
+    """The mesh with agents that capture; afterwards without, and without what agents leave."""
+    mesh.install(CHART, **ON)
+    yield mesh
+    mesh.install(CHART, **ON, **{"node.guard.mode": "off"})
+    eventually(lambda: all(item["status"]["guard"] == "off" for item in capabilities(mesh)), 60)
+    mesh.install()
+
+
+@pytest.fixture(scope="module")
+def bank(capturing: Mesh) -> Iterator[Cluster]:
+    """An enrolled namespace that admits pods of level restricted only, with peers in it."""
+    with capturing.namespace(RESTRICTED) as found:
+        first, second = found.nodes()[:2]
+        found.apply(
+            pod("client", WAIT, first),
+            pod("web", serve("hello"), second),
+            pod("near", serve("next door"), first),
+            service("web"),
+        )
+        found.ready("client", "web", "near")
+        yield found
+
+
+def captured(mesh: Mesh, state: str) -> int:
+    """Pods in a state, on the word of all agents."""
+    sample = f'stoq_node_capture_pods{{state="{state}"}}'
+    found = 0.0
+    for name in agents(mesh).values():
+        where = f"/api/v1/namespaces/{SYSTEM}/pods/{name}:14022/proxy/metrics"
+        for line in mesh.cluster.kubectl("get", "--raw", where).splitlines():
+            if line.startswith(sample):
+                found += float(line.rpartition(" ")[2])
+    return int(found)
+
+
+def everybody_answers(bank: Cluster) -> None:
+    for name, text in (("web", "hello"), ("near", "next door")):
+        for address in bank.addresses(name):
+            assert bank.fetch("client", url(address)) == text
+    assert bank.fetch("client", "http://web/") == "hello"
+
+
+def test_a_restricted_namespace_is_meshed_without_a_privileged_container(
+    capturing: Mesh, bank: Cluster, witness: Witness
+) -> None:
+    (sidecar,) = bank.get("pod", "client")["spec"]["initContainers"]
+    assert sidecar["name"] == "stoq-sidecar"
+    assert sidecar["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    everybody_answers(bank)
+    account = f"spiffe://cluster.local/ns/{bank.namespace}/sa/default"
+    assert account in {found["spiffe_id"] for found in sidecar_connections(bank, "client")}
+    assert set(bank.addresses("client") + bank.addresses("web")) <= witness.meshed()
+    assert witness.plaintext() == {}
+    assert captured(capturing, "served") == 3
+    status, said = stoqctl(capturing.cluster, "check", "-n", bank.namespace)
+    assert status == 0, said
+    assert "of any level" in said
+
+
+def test_while_its_nodes_agent_is_away_a_pod_waits_and_what_runs_goes_on(
+    capturing: Mesh, bank: Cluster
+) -> None:
+    capturing.system.kubectl("delete", "daemonset", "stoq-node")
+    eventually(lambda: not agents(capturing), 60)
+    everybody_answers(bank)
+    bank.apply(pod("late", serve("late"), bank.nodes()[1]))
+    said = eventually(lambda: bank.kubectl("logs", "late", "-c", "stoq-sidecar"), 60)
+    eventually(lambda: "is the node agent" in bank.kubectl("logs", "late", "-c", "stoq-sidecar"))
+    (state,) = bank.get("pod", "late")["status"]["containerStatuses"]
+    assert state["state"].keys() == {"waiting"}, said
+
+    capturing.install(CHART, **ON)
+    bank.ready("late")
+    everybody_answers(bank)
+    for address in bank.addresses("late"):
+        assert bank.fetch("client", url(address)) == "late"
+    assert eventually(lambda: captured(capturing, "served") == 4)
+
+
+def test_a_sidecar_that_ends_after_the_agent_was_exchanged_is_served_by_the_new_one(
+    capturing: Mesh, bank: Cluster
+) -> None:
+    capturing.system.kubectl("delete", "pods", "--selector=app.kubernetes.io/component=node")
+    eventually(lambda: len(agents(capturing)) == 2, 60)
+    eventually(lambda: captured(capturing, "served") >= 3, 60)
+    everybody_answers(bank)
+    bank.kubectl("exec", "client", "-c", "stoq-sidecar", "--", "/opt/stoq/bin/python", "-c",
+                 "import os, signal; os.kill(1, signal.SIGTERM)")  # fmt: skip
+
+    def again() -> bool:
+        (status,) = bank.get("pod", "client")["status"]["initContainerStatuses"]
+        return status["restartCount"] > 0 and bool(status.get("started"))
+
+    eventually(again, 60)
+    everybody_answers(bank)
+
+
+def test_pods_that_come_and_go_are_captured_and_forgotten(
+    capturing: Mesh, bank: Cluster, witness: Witness
+) -> None:
+    before = captured(capturing, "served")
+    names = [f"churn-{number}" for number in range(CHURN)]
+    bank.apply(*(pod(name, serve(name)) for name in names))
+    # Some go while they are being enrolled.
+    gone, stays = names[: CHURN // 2], names[CHURN // 2 :]
+    time.sleep(1.0)
+    bank.kubectl("delete", "pod", *gone, "--wait=false")
+    bank.ready(*stays)
+    for name in stays:
+        assert bank.fetch("client", url(bank.addresses(name)[0])) == name
+    assert eventually(lambda: captured(capturing, "served") == before + len(stays), 60)
+    bank.kubectl("delete", "pod", *stays, timeout=120.0)
+    assert eventually(lambda: captured(capturing, "served") == before, 60)
+    assert captured(capturing, "refused") == 0
+    assert witness.plaintext() == {}
