@@ -72,7 +72,7 @@ class Node:
             environment=self.environment(**(environment or {})),
         )
         if wait:
-            agent.wait_until("ready", lambda: self.page("/healthz/ready")[0] == 200, 30)
+            agent.wait_until("ready", lambda: self.page("/healthz/ready")[0] == 200, 60)
         return agent
 
     def run(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":

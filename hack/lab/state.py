@@ -152,7 +152,8 @@ class State:
             if name in present:
                 command.run(["ip", "netns", "delete", name])
         for mount in self.mounts:
-            if Path(mount).is_mount():
+            # Not Path.is_mount: that knows folders only, and a namespace is mounted on a file.
+            if os.path.ismount(mount):
                 command.run(["umount", mount])
         for folder in (*self.folders, str(self.folder)):
             shutil.rmtree(folder, ignore_errors=True)

@@ -116,7 +116,7 @@ class App:
         self._own = settings.pod.addresses or tuple(addresses.own_addresses())
         count = workers(settings.data.workers)
         pages = [*listeners.admin_listeners(ipv6=ipv6), *listeners.metrics_listeners(ipv6=ipv6)]
-        passed = await self._passed_sockets(count, pages[-1])
+        passed = await self._passed_sockets(count, pages)
         self._client_address = await asyncio.to_thread(
             client_address.found, settings.capture, passed, ipv6=ipv6
         )
@@ -201,17 +201,24 @@ class App:
             else:
                 return
 
-    async def _passed_sockets(self, count: int, page: socket.socket) -> broker.Sockets | None:
-        """Says on `page` what it waits for, and leaves it open."""
+    async def _passed_sockets(
+        self, count: int, pages: list[socket.socket]
+    ) -> broker.Sockets | None:
+        """Says on the last of `pages` what it waits for. They stay open, unless nothing comes."""
         if self._settings.capture.mode != "node":
             return None
-        pages = HttpServer("stoq-sidecar", health.probes(self.readiness))
-        saying = asyncio.create_task(pages.serve([page.dup()]))
+        server = HttpServer("stoq-sidecar", health.probes(self.readiness))
+        saying = asyncio.create_task(server.serve([pages[-1].dup()]))
+        passed: broker.Sockets | None = None
         try:
-            return await self._asked_for_sockets(count)
+            passed = await self._asked_for_sockets(count)
         finally:
             saying.cancel()
             await asyncio.wait([saying])
+            if passed is None:
+                for page in pages:
+                    page.close()
+        return passed
 
     async def _asked_for_sockets(self, count: int) -> broker.Sockets:
         capture = self._settings.capture

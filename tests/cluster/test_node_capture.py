@@ -1,15 +1,19 @@
 """Capture mode `node`: pods without a privileged container, in namespaces that admit no other."""
 
+import dataclasses
+import json
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from cluster.access import Cluster, stoqctl, url
+from cluster.access import Cluster, Failed, stoqctl, url
 from cluster.mesh import CHART, SYSTEM, Mesh, eventually, sidecar_connections
 from cluster.pods import WAIT, pod, serve, service
 from cluster.test_node import agents, capabilities
 from cluster.witness import Witness
+from stoq.injection.decide import Injected, decide
+from support.pods import CONFIG
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -135,3 +139,48 @@ def test_pods_that_come_and_go_are_captured_and_forgotten(
     assert eventually(lambda: captured(capturing, "served") == before, 60)
     assert captured(capturing, "refused") == 0
     assert witness.plaintext() == {}
+
+
+def test_a_pod_whose_exclusions_cannot_be_read_stays_closed_and_an_event_says_why(
+    capturing: Mesh,
+) -> None:
+    image = "localhost/stoq/sidecar:dev"
+    config = dataclasses.replace(
+        CONFIG, capture="node", sidecar_image=image, init_image=image, pull_policy="Never"
+    )
+    with capturing.namespace(enrolled=False) as outside:
+        made = decide(pod("odd", serve("odd")), outside.namespace, config)
+        assert isinstance(made, Injected)
+        (sidecar,) = made.pod["spec"]["initContainers"]
+        sidecar["env"].append({"name": "STOQ_CAPTURE_EXCLUDE_INBOUND_PORTS", "value": "any"})
+        outside.apply(dict(made.pod))
+
+        def events() -> list[str]:
+            about = "--field-selector=involvedObject.name=odd,reason=NotCaptured"
+            return [item["message"] for item in outside.get("events", about)["items"]]
+
+        (said,) = eventually(events, 60)
+        assert "'any'" in said
+        (status,) = outside.get("pod", "odd")["status"]["containerStatuses"]
+        assert status["state"].keys() == {"waiting"}
+        assert captured(capturing, "refused") == 1
+        outside.kubectl("delete", "pod", "odd", "--now")
+    assert eventually(lambda: captured(capturing, "refused") == 0, 60)
+
+
+def test_the_second_lock_knows_pods_without_stoq_init(capturing: Mesh, bank: Cluster) -> None:
+    bare = json.dumps(pod("bare", WAIT))
+    capturing.cluster.kubectl("delete", "mutatingwebhookconfiguration", "stoq-injector")
+
+    def refusal() -> str:
+        try:
+            bank.kubectl("create", "--dry-run=server", "-f", "-", stdin=bare)
+        except Failed as error:
+            return str(error)
+        return ""
+
+    try:
+        assert "stoq-sidecar is not its first init container" in eventually(refusal)
+    finally:
+        capturing.install(CHART, **ON)
+    assert eventually(lambda: not refusal())

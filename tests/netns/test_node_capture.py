@@ -17,6 +17,8 @@ from netns.sockets import connect
 from netns.test_node_cluster import Cluster, described
 from support.pods import CONFIG
 
+pytestmark = pytest.mark.timeout(240)
+
 IN_NODE_MODE = dataclasses.replace(CONFIG, capture="node")
 EXCLUDED = 9000
 
@@ -54,7 +56,7 @@ class Laboratory:
 
     def captured(self, state: str, number: int) -> bool:
         return eventually(
-            lambda: self.node.metric("stoq_node_capture_pods", state=state) == number, 40
+            lambda: self.node.metric("stoq_node_capture_pods", state=state) == number, 60
         )
 
     def _file(self, pod: plan.Pod) -> Path:
