@@ -22,8 +22,10 @@ RESOLV_CONF: Final = Path("/etc/resolv.conf")
 class Cluster:
     """One connection pool for pods, report and Events. Its `parts` must run beside."""
 
-    def __init__(self, settings: Kubernetes, capture: Capture) -> None:
-        """Raises `stoq_kube.apiserver.ApiError` when there is no API server to talk to."""
+    def __init__(self, settings: Kubernetes, capture: Capture | None = None) -> None:
+        """Without `capture` no pod is captured: only the agent does that, and it alone.
+
+        Raises `stoq_kube.apiserver.ApiError` when there is no API server to talk to."""
         self._client = ApiServer()
         around = Surround(
             mesh=MeshConfigSpec(trust_domain=""),
@@ -32,7 +34,9 @@ class Cluster:
             api_servers=_api_servers(),
         )
         self.captures = (
-            Captures(capture.namespaces, Notices(self._client)) if capture.namespaces else None
+            Captures(capture.namespaces, Notices(self._client))
+            if capture and capture.namespaces
+            else None
         )
         told = self.captures.update if self.captures else None
         self.pods = ClusterPods(self._client, settings.node, around, placed=told)
