@@ -19,3 +19,4 @@ pub mod table;
 mod testing;
 mod tickets;
 pub mod tls;
+pub mod udp;

@@ -85,6 +85,17 @@ pub struct Workload {
     pub port: u16,
 }
 
+/// What an application speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
 /// One port of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServicePort {
@@ -92,6 +103,8 @@ pub struct ServicePort {
     pub port: u16,
     /// The port that endpoints listen on.
     pub target: u16,
+    /// What is spoken there.
+    pub transport: Transport,
 }
 
 /// One endpoint of a service.

@@ -47,6 +47,8 @@ pub struct AccessRecord {
     pub labels: Arc<FlowLabels>,
     /// Names the flow; the same in both sidecars. None for plaintext.
     pub flow: Option<FlowId>,
+    /// Whether it is a flow of captured UDP.
+    pub udp: bool,
     /// The client's address.
     pub source: SocketAddr,
     /// The address that was dialled, after virtual addresses were translated.

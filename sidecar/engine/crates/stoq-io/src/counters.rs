@@ -11,6 +11,7 @@ mod histogram;
 mod labels;
 mod services;
 mod sums;
+mod udp;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,12 +23,15 @@ use stoq_adapt::Tier;
 use stoq_core::table::{Admission, Reason, Ruling, Table};
 use stoq_wire::code::{ConnectionCode, StreamCode};
 
+use crate::worker::Direction;
+
 pub use access::AccessSample;
 pub use flows::{FlowCounters, FlowSample, FlowTable, MAX_FLOW_LABELS};
 pub use histogram::{BOUNDS, Histogram, HistogramSample};
 pub use labels::{FlowLabels, Party, Reporter, ResponseFlag, SecurityPolicy, Suite};
 pub use services::ServiceSample;
 pub(crate) use sums::Sums;
+pub use udp::UdpDrop;
 
 /// Adds to a value that only this thread writes.
 fn add(value: &AtomicU64, more: u64) {
@@ -109,6 +113,22 @@ values! {
     plaintext_permitted,
     /// Outbound connections that left the mesh.
     passthrough,
+    /// Flows of captured UDP that applications of this pod began, towards the mesh.
+    captured_udp_outbound,
+    /// Those that peers began.
+    captured_udp_inbound,
+    /// Those with ends outside the mesh, either way, in plaintext.
+    captured_udp_plain,
+    /// Captured datagrams sent on.
+    captured_udp_sent,
+    /// Their payload in bytes.
+    captured_udp_sent_bytes,
+    /// Datagrams handed to applications.
+    captured_udp_received,
+    /// Their payload in bytes.
+    captured_udp_received_bytes,
+    /// Of those sent, the ones too large for a QUIC datagram: they went by the flow's stream.
+    captured_udp_streamed,
     /// Measurements that adaptation has judged.
     adapt_measurements,
 }
@@ -122,6 +142,8 @@ pub struct Gauges {
     pub handshakes: u64,
     /// Relayed application connections.
     pub relays: u64,
+    /// Flows of captured UDP.
+    pub udp_flows: u64,
     /// API streams.
     pub api_streams: u64,
     /// Bytes of pooled receive buffers.
@@ -136,9 +158,10 @@ pub struct Counters {
     refused: [AtomicU64; Reason::ALL.len()],
     streams_refused: [AtomicU64; StreamCode::ALL.len()],
     connections_closed: [AtomicU64; ConnectionCode::ALL.len()],
+    udp_dropped: [AtomicU64; UdpDrop::ALL.len()],
     adapt_changes: [AtomicU64; Tier::ALL.len()],
     adapt_connections: [AtomicU64; Tier::ALL.len()],
-    gauges: [AtomicU64; 5],
+    gauges: [AtomicU64; 6],
     handshake_seconds: Histogram,
     access: access::AccessCounts,
     services: services::ServiceCounts,
@@ -154,6 +177,7 @@ impl Default for Counters {
             refused: std::array::from_fn(|_| AtomicU64::new(0)),
             streams_refused: std::array::from_fn(|_| AtomicU64::new(0)),
             connections_closed: std::array::from_fn(|_| AtomicU64::new(0)),
+            udp_dropped: std::array::from_fn(|_| AtomicU64::new(0)),
             adapt_changes: std::array::from_fn(|_| AtomicU64::new(0)),
             adapt_connections: std::array::from_fn(|_| AtomicU64::new(0)),
             gauges: zeros(),
@@ -318,6 +342,38 @@ impl Counters {
         add(&self.values.passthrough, 1);
     }
 
+    /// A flow of captured UDP has begun.
+    pub(crate) fn udp_flow_opened(&self, direction: Direction, plain: bool) {
+        let value = match (plain, direction) {
+            (true, _) => &self.values.captured_udp_plain,
+            (false, Direction::Outbound) => &self.values.captured_udp_outbound,
+            (false, Direction::Inbound) => &self.values.captured_udp_inbound,
+        };
+        add(value, 1);
+    }
+
+    /// A captured datagram went on.
+    pub fn udp_moved_out(&self, bytes: u64) {
+        add(&self.values.captured_udp_sent, 1);
+        add(&self.values.captured_udp_sent_bytes, bytes);
+    }
+
+    /// A datagram was handed to an application.
+    pub fn udp_moved_in(&self, bytes: u64) {
+        add(&self.values.captured_udp_received, 1);
+        add(&self.values.captured_udp_received_bytes, bytes);
+    }
+
+    /// A datagram goes by its flow's stream.
+    pub fn udp_streamed(&self) {
+        add(&self.values.captured_udp_streamed, 1);
+    }
+
+    /// A captured datagram was dropped.
+    pub fn udp_dropped(&self, why: UdpDrop) {
+        add(&self.udp_dropped[position(&UdpDrop::ALL, &why)], 1);
+    }
+
     /// Adaptation has judged a measurement.
     pub fn path_judged(&self) {
         add(&self.values.adapt_measurements, 1);
@@ -344,10 +400,18 @@ impl Counters {
             connections,
             handshakes,
             relays,
+            udp_flows,
             api_streams,
             buffer_bytes,
         } = gauges;
-        let values = [connections, handshakes, relays, api_streams, buffer_bytes];
+        let values = [
+            connections,
+            handshakes,
+            relays,
+            udp_flows,
+            api_streams,
+            buffer_bytes,
+        ];
         for (gauge, value) in self.gauges.iter().zip(values) {
             gauge.store(value, Relaxed);
         }
@@ -365,12 +429,13 @@ impl Counters {
     }
 
     fn gauges(&self) -> Gauges {
-        let [connections, handshakes, relays, api_streams, buffer_bytes] =
+        let [connections, handshakes, relays, udp_flows, api_streams, buffer_bytes] =
             std::array::from_fn(|index| self.gauges[index].load(Relaxed));
         Gauges {
             connections,
             handshakes,
             relays,
+            udp_flows,
             api_streams,
             buffer_bytes,
         }

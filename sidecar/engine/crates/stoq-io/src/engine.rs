@@ -26,6 +26,8 @@ use crate::qlog::Qlog;
 use crate::settings::{AccessLogFormat, EngineSettings, ListenerSettings, LogLevel, MAX_WORKERS};
 use crate::shared::Shared;
 use crate::snapshot::{ConnectionInfo, Snapshot};
+use crate::socket::capture::CaptureSocket;
+use crate::socket::raw::RawSockets;
 use crate::socket::source::Sources;
 use crate::socket::udp::Datagrams;
 use crate::socket::{self, local_address};
@@ -95,6 +97,7 @@ impl Engine {
             log: Log::new(settings.log_level),
             qlog: qlog(&settings)?,
             sources: sources(&settings)?,
+            raw: RawSockets::adopt(&settings)?,
             nonce,
             generation: OsRng.next_u32() as u8,
             settings,
@@ -251,6 +254,7 @@ struct Sockets {
     bootstrap: Vec<Socket>,
     outbound: Vec<Socket>,
     inbound: Vec<Socket>,
+    capture: Vec<Socket>,
 }
 
 impl Sockets {
@@ -264,6 +268,10 @@ impl Sockets {
             bootstrap: open("bootstrap.listen", &settings.bootstrap, Type::DGRAM)?,
             outbound: open("outbound.listen", &settings.outbound, Type::STREAM)?,
             inbound: open("inbound.listen", &settings.inbound, Type::STREAM)?,
+            capture: settings.udp.as_ref().map_or(Ok(Vec::new()), |udp| {
+                let adopted = udp.capture.iter();
+                adopted.map(|fd| socket::adopt("udp.capture", *fd)).collect()
+            })?,
         })
     }
 
@@ -330,11 +338,16 @@ impl Sockets {
                 listeners.push((kind, TcpListener::from_std(sockets.remove(0).into())));
             }
         }
+        let capture = match self.capture.is_empty() {
+            true => None,
+            false => Some(CaptureSocket::new(self.capture.remove(0))),
+        };
         Ok(Plan {
             index,
             poll,
             ports,
             listeners,
+            capture,
         })
     }
 }

@@ -32,7 +32,7 @@ pub use engine::{Engine, LocalPort};
 pub use error::EngineError;
 pub use settings::{
     AccessLogFormat, EngineSettings, LimitSettings, ListenerSettings, LogLevel, MAX_WORKERS,
-    MIN_MTU, PoolSettings, TransportSettings,
+    MIN_MTU, PoolSettings, TransportSettings, UdpSettings,
 };
 pub use snapshot::{ConnectionInfo, Snapshot};
 pub use stoq_adapt::{Mode, PolicyDocument};

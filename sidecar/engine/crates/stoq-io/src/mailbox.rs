@@ -11,20 +11,28 @@ use crossbeam_queue::{ArrayQueue, SegQueue};
 use mio::Waker;
 use quinn_proto::EcnCodepoint;
 use stoq_adapt::Policy;
+use stoq_core::udp::Pair;
 
 use crate::api::Request;
 use crate::snapshot::ConnectionInfo;
-use crate::worker::Captured;
+use crate::worker::{Captured, Passed};
 
 /// Misrouted datagrams that may wait for a worker: about two full GRO batches of
 /// each other worker. More are dropped, as a full socket buffer would.
 const FORWARDED: usize = 1024;
+
+/// Captured datagrams that may wait for the worker that has their flow.
+const PASSED: usize = 1024;
 
 /// Something a worker is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Relay a captured connection whose peer this worker serves.
     Relay(Box<Captured>),
+    /// Another worker has a flow of captured UDP.
+    UdpFlow { pairs: [Pair; 2], worker: usize },
+    /// It no longer has.
+    UdpGone { pairs: [Pair; 2], worker: usize },
     /// Something about an API stream.
     Api(Request),
     /// The routing table was replaced.
@@ -60,6 +68,7 @@ pub(crate) struct Forwarded {
 pub(crate) struct Mailbox {
     commands: SegQueue<Command>,
     datagrams: ArrayQueue<Forwarded>,
+    passed: ArrayQueue<Passed>,
     waker: Waker,
     /// Set while a wake-up is under way: further ones would only cost a system call.
     woken: AtomicBool,
@@ -70,6 +79,7 @@ impl Mailbox {
         Self {
             commands: SegQueue::new(),
             datagrams: ArrayQueue::new(FORWARDED),
+            passed: ArrayQueue::new(PASSED),
             waker,
             woken: AtomicBool::new(false),
         }
@@ -88,6 +98,13 @@ impl Mailbox {
         taken
     }
 
+    /// Passes a captured datagram on; `false` when the queue was full and it was dropped.
+    pub(crate) fn pass(&self, datagram: Passed) -> bool {
+        let taken = self.passed.push(datagram).is_ok();
+        self.wake();
+        taken
+    }
+
     /// To be called by the worker before it empties the queues, so that whatever
     /// comes later wakes it again.
     pub(crate) fn opened(&self) {
@@ -100,6 +117,10 @@ impl Mailbox {
 
     pub(crate) fn next_datagram(&self) -> Option<Forwarded> {
         self.datagrams.pop()
+    }
+
+    pub(crate) fn next_passed(&self) -> Option<Passed> {
+        self.passed.pop()
     }
 
     fn wake(&self) {

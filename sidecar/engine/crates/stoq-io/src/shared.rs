@@ -15,6 +15,7 @@ use crate::log::Log;
 use crate::mailbox::Mailbox;
 use crate::qlog::Qlog;
 use crate::settings::EngineSettings;
+use crate::socket::raw::RawSockets;
 use crate::socket::source::Sources;
 
 pub(crate) struct Shared {
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) qlog: Option<Qlog>,
     /// Sockets for clients' addresses.
     pub(crate) sources: Sources,
+    /// By which captured UDP enters the pod and leaves it; none: UDP is not captured.
+    pub(crate) raw: Option<RawSockets>,
     /// What the capture probe is answered.
     pub(crate) nonce: Option<[u8; 16]>,
     /// Tells this process's connection IDs from its predecessor's.

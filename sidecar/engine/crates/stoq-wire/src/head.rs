@@ -49,6 +49,8 @@ pub enum StreamKind {
     Reserved,
     /// Control of the connection itself.
     Control,
+    /// A flow of captured UDP.
+    Udp,
 }
 
 impl StreamKind {
@@ -58,6 +60,7 @@ impl StreamKind {
             Self::Api => 2,
             Self::Reserved => 3,
             Self::Control => 4,
+            Self::Udp => 5,
         }
     }
 
@@ -67,6 +70,7 @@ impl StreamKind {
             2 => Some(Self::Api),
             3 => Some(Self::Reserved),
             4 => Some(Self::Control),
+            5 => Some(Self::Udp),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ pub mod frame;
 pub mod head;
 pub mod packet;
 pub mod parameters;
+pub mod udp;
 pub mod varint;
 
 /// The TLS application protocol (RFC 7301) that STOQ peers negotiate.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use super::access::{Access, RuleDocument};
 use super::{
     Endpoint, InboundMode, Network, OutboundMode, Own, Service, ServicePort, Table, TableError,
-    Workload, index,
+    Transport, Workload, index,
 };
 use crate::spiffe::SpiffeId;
 
@@ -98,6 +98,8 @@ struct ServiceDocument {
 struct PortDocument {
     port: Port,
     target: Option<Port>,
+    #[serde(default)]
+    protocol: Transport,
 }
 
 #[derive(Deserialize)]
@@ -206,9 +208,10 @@ impl From<WorkloadDocument> for Workload {
 
 impl From<ServiceDocument> for Service {
     fn from(document: ServiceDocument) -> Self {
-        let port = |PortDocument { port, target }: PortDocument| ServicePort {
-            port: port.0,
-            target: target.map_or(port.0, |target| target.0),
+        let port = |document: PortDocument| ServicePort {
+            port: document.port.0,
+            target: document.target.map_or(document.port.0, |target| target.0),
+            transport: document.protocol,
         };
         let endpoint = |document: EndpointDocument| Endpoint {
             address: document.address.0,

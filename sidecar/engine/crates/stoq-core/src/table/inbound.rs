@@ -72,7 +72,7 @@ pub fn decide_inbound_plaintext(
     }
 }
 
-/// Decides where a stream of kind [`StreamKind::Tcp`] that `peer` opened goes
+/// Decides where a stream of kind [`StreamKind::Tcp`] or [`StreamKind::Udp`] that `peer` opened goes
 /// (`docs/wire-format.md`, S2). Streams of another kind carry no flow and are
 /// refused here.
 ///
@@ -82,7 +82,7 @@ pub fn decide_inbound_plaintext(
 #[must_use]
 pub fn decide_inbound_stream(table: &Table, head: &StreamHead, peer: &SpiffeId) -> InboundStream {
     let destination = canonical(head.destination);
-    if head.kind != StreamKind::Tcp {
+    if !matches!(head.kind, StreamKind::Tcp | StreamKind::Udp) {
         return InboundStream::Refuse(StreamCode::Denied);
     }
     if !table.is_own(destination.ip()) {

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::balance::{self, Candidate, Standing};
-use super::{Endpoint, OutboundMode, Reason, Service, Table, Workload, canonical, is_own_port};
+use super::{
+    Endpoint, OutboundMode, Reason, Service, Table, Transport, Workload, canonical, is_own_port,
+};
 use crate::spiffe::SpiffeId;
 
 /// What the choice among a service's endpoints depends on besides the table.
@@ -17,6 +19,8 @@ pub struct Draw<'d> {
     pub tried: &'d [SocketAddr],
     /// Whether it has been on its way over the mesh: then it stays there.
     pub meshed: bool,
+    /// The protocol: ports of services are of one or the other.
+    pub transport: Transport,
 }
 
 /// What to do with an outbound connection.
@@ -67,7 +71,7 @@ pub fn decide_outbound<'t>(
         return route(table, destination, None);
     };
     let mut ports = service.ports.iter();
-    let Some(position) = ports.position(|p| p.port == destination.port()) else {
+    let Some(position) = ports.position(|p| p.port == destination.port() && p.transport == draw.transport) else {
         return Outbound::Refuse(Reason::NoSuchPort);
     };
     match choose(table, service, position, draw) {

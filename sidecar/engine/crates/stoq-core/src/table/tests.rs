@@ -24,6 +24,7 @@ fn table() -> Table {
 /// Decides for a first attempt, when no endpoint has been used yet.
 fn decide(table: &Table, destination: SocketAddr, pick: u64) -> Outbound<'_> {
     let draw = Draw {
+        transport: Transport::Tcp,
         pick,
         standing: &|_| Standing::default(),
         tried: &[],

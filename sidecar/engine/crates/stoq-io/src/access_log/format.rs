@@ -42,6 +42,9 @@ impl Line<'_> {
 
     fn parties(&mut self, record: &AccessRecord) {
         let labels = &record.labels;
+        if record.udp {
+            self.text("protocol", "udp");
+        }
         self.text("src.addr", record.source);
         self.party(
             ["src.workload", "src.namespace", "src.identity"],

@@ -12,6 +12,7 @@ fn record(outcome: Outcome) -> AccessRecord {
         principal: Some(format!("spiffe://td/ns/shop/sa/{name}").into()),
     };
     AccessRecord {
+        udp: false,
         time: UNIX_EPOCH + Duration::from_secs(1),
         labels: Arc::new(FlowLabels {
             reporter: Reporter::Source,

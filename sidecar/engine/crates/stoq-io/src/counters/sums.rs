@@ -10,7 +10,7 @@ use stoq_wire::code::{ConnectionCode, StreamCode};
 
 use super::access::{AccessSample, samples};
 use super::flows::{FlowSample, Merge};
-use super::{CounterValues, Counters, Gauges, HistogramSample};
+use super::{CounterValues, Counters, Gauges, HistogramSample, UdpDrop};
 
 /// Every worker's counters, added up.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub(crate) struct Sums {
     pub(crate) refused: Vec<(&'static str, u64)>,
     pub(crate) streams_refused: Vec<(&'static str, u64)>,
     pub(crate) connections_closed: Vec<(&'static str, u64)>,
+    pub(crate) udp_dropped: Vec<(&'static str, u64)>,
     pub(crate) gauges: Gauges,
     pub(crate) handshake_seconds: HistogramSample,
     pub(crate) adapt_changes: Vec<(&'static str, u64)>,
@@ -39,6 +40,7 @@ impl Sums {
             sums.gauges.connections += more.connections;
             sums.gauges.handshakes += more.handshakes;
             sums.gauges.relays += more.relays;
+            sums.gauges.udp_flows += more.udp_flows;
             sums.gauges.api_streams += more.api_streams;
             sums.gauges.buffer_bytes += more.buffer_bytes;
             sums.handshake_seconds.add(&worker.handshake_seconds);
@@ -55,6 +57,9 @@ impl Sums {
         });
         sums.connections_closed = named(ConnectionCode::ALL.iter().map(|c| c.name()), |index| {
             total(&|worker| worker.connections_closed[index].load(Relaxed))
+        });
+        sums.udp_dropped = named(UdpDrop::ALL.iter().map(|why| why.name()), |index| {
+            total(&|worker| worker.udp_dropped[index].load(Relaxed))
         });
         let tiers = || Tier::ALL.into_iter().map(Tier::name);
         sums.adapt_changes = named(tiers(), |index| {

@@ -126,6 +126,7 @@ fn refusals_and_closes_are_counted_by_name() {
 fn gauges_of_all_workers_are_added_up() {
     let workers = workers();
     let held = Gauges {
+        udp_flows: 6,
         connections: 1,
         handshakes: 2,
         relays: 3,
@@ -135,6 +136,7 @@ fn gauges_of_all_workers_are_added_up() {
     workers[0].set_gauges(held);
     workers[1].set_gauges(held);
     let twice = Gauges {
+        udp_flows: 12,
         connections: 2,
         handshakes: 4,
         relays: 6,

@@ -1,5 +1,7 @@
 //! Sockets: opening, adopting and tuning them. No worker logic.
 
+pub(crate) mod capture;
+pub(crate) mod raw;
 pub(crate) mod source;
 pub(crate) mod tcp;
 pub(crate) mod udp;
@@ -87,8 +89,15 @@ fn bind(address: SocketAddr, kind: Type, ipv6_only: bool) -> io::Result<Socket> 
     Ok(socket)
 }
 
-/// Takes over a socket that somebody else opened.
+/// Takes over a socket that somebody else opened and bound.
 pub(crate) fn adopt(field: &'static str, fd: RawFd) -> Result<Socket, EngineError> {
+    let socket = adopt_raw(field, fd)?;
+    local_address(&socket).map_err(|source| EngineError::Adopt { field, fd, source })?;
+    Ok(socket)
+}
+
+/// Takes over a socket that somebody else opened.
+pub(crate) fn adopt_raw(field: &'static str, fd: RawFd) -> Result<Socket, EngineError> {
     let wrong = |source| EngineError::Adopt { field, fd, source };
     if fd < 0 {
         return Err(wrong(io::ErrorKind::InvalidInput.into()));
@@ -97,6 +106,5 @@ pub(crate) fn adopt(field: &'static str, fd: RawFd) -> Result<Socket, EngineErro
     // uses it. That it is open and a socket is checked by the calls below.
     let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(fd) });
     socket.set_nonblocking(true).map_err(wrong)?;
-    local_address(&socket).map_err(wrong)?;
     Ok(socket)
 }

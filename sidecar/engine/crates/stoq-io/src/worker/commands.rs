@@ -22,11 +22,14 @@ impl Worker {
         while let Some(command) = mailbox.next_command() {
             self.run_command(command, now);
         }
+        self.take_passed(now);
     }
 
     fn run_command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Relay(captured) => self.begin_relay(*captured, now),
+            Command::UdpFlow { pairs, worker } => self.udp_elsewhere(pairs, worker, false),
+            Command::UdpGone { pairs, worker } => self.udp_elsewhere(pairs, worker, true),
             Command::Api(request) => self.api_request(request, now),
             Command::Table => self.table_changed(now),
             Command::Reauthorise => {
@@ -40,6 +43,7 @@ impl Worker {
             Command::Drain(until) => {
                 self.draining = true;
                 self.listeners.clear();
+                self.finish_all_udp(now);
                 self.timers.set(until, Timer::Drain);
             }
             Command::Shutdown => self.stop = true,

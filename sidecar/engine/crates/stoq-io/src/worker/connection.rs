@@ -1,9 +1,10 @@
 //! One QUIC connection of a worker.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use quinn_proto::{Connection, Dir, StreamId, VarInt};
 use stoq_core::session::{Evidence, Packets};
 use stoq_frames::token::TokenKeys;
@@ -86,6 +87,10 @@ pub(crate) struct Link {
     pub(crate) suspect: bool,
     /// Whether the peer allows no further stream for now.
     pub(crate) exhausted: bool,
+    /// Streams of the peer's taken so far: the index of the next.
+    pub(crate) accepted_streams: u64,
+    /// Datagrams of captured UDP whose flow has not come yet.
+    pub(crate) early_udp: VecDeque<(StreamId, Bytes)>,
     /// Streams opened or accepted so far.
     pub(crate) total_streams: u64,
 }
@@ -128,6 +133,8 @@ impl Link {
             silence_watched: false,
             suspect: false,
             exhausted: false,
+            accepted_streams: 0,
+            early_udp: VecDeque::new(),
             total_streams: 0,
         }
     }

@@ -61,6 +61,7 @@ impl Worker {
             return;
         }
         self.apply_access(now);
+        self.recheck_udp(now);
         for early in std::mem::take(&mut self.early) {
             self.accepted(early.kind, early.stream, early.source, now);
         }

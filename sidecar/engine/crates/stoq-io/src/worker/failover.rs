@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use stoq_core::table::{Draw, Failure, Outbound, Table, decide_outbound};
+use stoq_core::table::{Draw, Failure, Outbound, Table, Transport, decide_outbound};
 use stoq_wire::code::StreamCode;
 
 use super::inbound::CONNECT_TIMEOUT;
@@ -62,6 +62,7 @@ impl Worker {
             standing: &|address| self.shared.endpoints.standing(address, now),
             tried: trial.map_or(&[], |trial| &trial.tried),
             meshed: trial.is_some_and(|trial| trial.meshed),
+            transport: Transport::Tcp,
         };
         decide_outbound(table, dialled, &draw)
     }

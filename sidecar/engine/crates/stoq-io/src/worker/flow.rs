@@ -11,6 +11,7 @@ use stoq_wire::head::FlowId;
 
 use super::failover::Trial;
 use super::peers::PeerKey;
+use super::udp::UdpFlow;
 use crate::api::Link;
 use crate::counters::{FlowCounters, Party, SecurityPolicy, Suite};
 use crate::relay::pipe::Pipe;
@@ -90,6 +91,8 @@ pub(crate) enum Flow {
     Relay(Box<StreamRelay>),
     /// Plaintext: two TCP connections.
     Pipe(Box<Pipe>),
+    /// Captured UDP.
+    Udp(Box<UdpFlow>),
     /// An API stream that waits for a connection to its peer.
     ApiWaiting { link: Arc<Link>, peer: PeerKey },
     /// An API stream at work.
@@ -138,6 +141,7 @@ impl Slot {
             | Flow::Control { stream, .. } => Some(*stream),
             Flow::Connecting(relay) | Flow::Relay(relay) => Some(relay.stream),
             Flow::Api(api) => Some(api.stream),
+            Flow::Udp(flow) => flow.stream(),
             Flow::Waiting(_) | Flow::Pipe(_) | Flow::ApiWaiting { .. } => None,
         }
     }

@@ -7,6 +7,7 @@ use quinn_proto::{StreamId, VarInt};
 use stoq_wire::code::StreamCode;
 
 use super::observe::{Outcome, count_moved};
+use super::udp::Way;
 use super::{Flow, FlowInfo, Slot, Timer, Worker};
 use crate::counters::ResponseFlag;
 use crate::relay::pipe::Side;
@@ -57,6 +58,9 @@ impl Worker {
 
     /// The peer does not want what we send: its side of the flow is gone.
     pub(super) fn flow_stopped(&mut self, key: usize, code: Option<StreamCode>, now: Instant) {
+        if matches!(self.flows.get(key).map(|slot| &slot.flow), Some(Flow::Udp(_))) {
+            return self.finish_udp(key, now);
+        }
         if !self.api_stopped(key, code) && !self.proof_refused(key, code, now) {
             self.fail_flow(key, Fault::Peer(code), now);
         }
@@ -86,6 +90,7 @@ impl Worker {
             Flow::Head { .. } => self.read_head(key, now),
             Flow::Pipe(_) => self.run_pipe(key, now),
             Flow::Api(_) => self.run_api(key, now),
+            Flow::Udp(_) => self.run_udp(key, now),
             Flow::Proof { .. } => self.run_proof(key, now),
             Flow::Control { .. } => self.run_control(key, now),
             Flow::Connecting(_) | Flow::Waiting(_) | Flow::ApiWaiting { .. } => {}
@@ -268,6 +273,14 @@ impl Worker {
                 reset_on_close(pipe.socket(Side::Client));
                 reset_on_close(pipe.socket(Side::Server));
             }
+            Flow::Udp(flow) => {
+                if let Way::Opening(peer) = &flow.way {
+                    self.peers.forget(peer, key);
+                }
+                if let Some(info) = &slot.info {
+                    self.udp_ended(key, &flow, info);
+                }
+            }
             Flow::ApiWaiting { link, peer } => {
                 self.peers.forget(&peer, key);
                 self.api_ended(&link, &outcome);
@@ -326,7 +339,9 @@ impl Worker {
     pub(super) fn flow_due(&mut self, key: usize, serial: u64, now: Instant) {
         let slot = self.flows.get(key).filter(|slot| slot.serial == serial);
         let Some(slot) = slot else { return };
-        if matches!(slot.flow, Flow::Relay(_)) {
+        if matches!(slot.flow, Flow::Udp(_)) {
+            self.udp_due(key, now);
+        } else if matches!(slot.flow, Flow::Relay(_)) {
             // Its peer has had time enough to say that it does not take it.
             self.settle(key);
         } else if !self.tried_elsewhere(key, &Outcome::TimedOut, now) {

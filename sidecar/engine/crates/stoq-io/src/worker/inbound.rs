@@ -49,6 +49,7 @@ impl Worker {
                 link.grow_stream_limit(most);
                 return;
             };
+            link.accepted_streams = stream.index() + 1;
             if self.draining || self.flows.len() >= self.shared.settings.limits.relays as usize {
                 let code = if self.draining {
                     StreamCode::Draining
@@ -114,6 +115,9 @@ impl Worker {
             .is_some_and(|l| l.origin == Origin::Bootstrap);
         match head.kind {
             StreamKind::Api if bootstrap => self.accept_api(key, index, stream, first, now),
+            StreamKind::Udp if !bootstrap => {
+                self.accept_udp(key, index, stream, head, &first, now);
+            }
             StreamKind::Control => self.accept_control(key, stream, &first, now),
             StreamKind::Tcp if !bootstrap => {
                 self.connect_application(key, index, stream, head, first, now);

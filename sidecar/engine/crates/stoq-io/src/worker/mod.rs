@@ -32,6 +32,7 @@ mod start;
 mod timers;
 mod tokens;
 mod transmit;
+mod udp;
 mod watches;
 mod window;
 
@@ -48,6 +49,7 @@ pub(crate) use connection::{Link, Origin, Phase};
 pub(crate) use failover::Trial;
 pub(crate) use flow::{Captured, Client, Direction, Flow, FlowInfo, Slot};
 pub(crate) use peers::PeerKey;
+pub(crate) use udp::Passed;
 pub(crate) use start::{Listener, ListenerKind, Plan, Port, PortKind};
 
 use crate::api::StreamToken;
@@ -74,6 +76,9 @@ const PORTS: usize = 1;
 
 /// Tokens of TCP listeners begin here.
 const LISTENERS: usize = 8;
+
+/// The token of the socket at which captured UDP arrives.
+const CAPTURE: Token = Token(FLOWS - 1);
 
 /// Tokens of flows begin here, two for each: a pipe has two sockets.
 const FLOWS: usize = 16;
@@ -105,6 +110,8 @@ pub(crate) struct Worker {
     links: Vec<Option<Box<Link>>>,
     flows: Slab<Slot>,
     peers: Peers,
+    /// Captured UDP; none: it is not captured.
+    udp: Option<udp::Udp>,
     flow_table: FlowTable,
     api_flows: HashMap<StreamToken, usize>,
     handshakes: Handshakes,
@@ -161,7 +168,7 @@ impl Worker {
         for event in events {
             self.note(event, now);
         }
-        let received = self.receive(now);
+        let received = self.receive(now) | self.receive_captured(now);
         self.fire_timers(now);
         self.advance_handshakes(now);
         self.advance_proofs(now);
@@ -184,6 +191,11 @@ impl Worker {
                 self.ports[index].readable |= event.is_readable();
                 if event.is_writable() {
                     self.unblock(index);
+                }
+            }
+            token if token == CAPTURE.0 => {
+                if let Some(udp) = &mut self.udp {
+                    udp.readable = true;
                 }
             }
             token if token < FLOWS => {
@@ -211,6 +223,7 @@ impl Worker {
                 }
             }
             Flow::Waiting(_)
+            | Flow::Udp(_)
             | Flow::Head { .. }
             | Flow::ApiWaiting { .. }
             | Flow::Api(_)
@@ -228,7 +241,8 @@ impl Worker {
             || self.handshakes.waiting()
             || self.proofs.waiting()
             || self.ports.iter().any(|port| port.readable)
-            || self.listeners.iter().any(|listener| listener.ready);
+            || self.listeners.iter().any(|listener| listener.ready)
+            || self.udp.as_ref().is_some_and(|udp| udp.readable);
         if work {
             return Some(Duration::ZERO);
         }
@@ -263,6 +277,9 @@ impl Worker {
         self.blocks.trim();
         self.outgoing = Vec::new();
         self.scratch = Scratch::new();
+        if let Some(udp) = &mut self.udp {
+            udp.socket.trim();
+        }
         // Never emptied: a connection that became active in this very turn would be marked as
         // queued for ever, and neither send nor time out.
         self.active.shrink_to_fit();

@@ -116,18 +116,21 @@ impl Worker {
         count_moved(slot);
         let Some(info) = &slot.info else { return };
         let flag = outcome.flag();
-        let counters = match &info.counters {
-            Some(counters) => {
-                counters.closed();
-                Arc::clone(counters)
+        // Metrics of their own count flows of captured UDP.
+        if !matches!(slot.flow, Flow::Udp(_)) {
+            let counters = match &info.counters {
+                Some(counters) => {
+                    counters.closed();
+                    Arc::clone(counters)
+                }
+                None => {
+                    let labels = self.labels(info);
+                    self.flow_table.resolve(labels)
+                }
+            };
+            if let Some(flag) = flag {
+                counters.failed(flag);
             }
-            None => {
-                let labels = self.labels(info);
-                self.flow_table.resolve(labels)
-            }
-        };
-        if let Some(flag) = flag {
-            counters.failed(flag);
         }
         if self.shared.access_log.is_on() {
             let record = self.record(slot, info, outcome, now);
@@ -149,6 +152,7 @@ impl Worker {
             time: SystemTime::now(),
             labels: Arc::new(self.labels(info)),
             flow: (info.policy == SecurityPolicy::MutualTls).then_some(info.flow),
+            udp: matches!(slot.flow, Flow::Udp(_)),
             source: info.source,
             destination: info.destination,
             stoq: link.map(|link| link.quic.remote_address()),
@@ -191,10 +195,12 @@ impl Worker {
     /// What this worker holds, for whoever reads the counters.
     pub(super) fn set_gauges(&self) {
         let api_streams = self.api_flows.len() as u64;
+        let udp_flows = self.udp.as_ref().map_or(0, |udp| udp.flows.count() as u64);
         self.counters().set_gauges(Gauges {
             connections: self.endpoint.open_connections() as u64,
             handshakes: self.handshakes.pressure() as u64,
-            relays: (self.flows.len() as u64).saturating_sub(api_streams),
+            relays: (self.flows.len() as u64).saturating_sub(api_streams + udp_flows),
+            udp_flows,
             api_streams,
             buffer_bytes: self.blocks.held() as u64,
         });
@@ -206,6 +212,13 @@ pub(super) fn count_moved(slot: &mut Slot) {
     let (to_peer, from_peer) = match &slot.flow {
         Flow::Relay(relay) | Flow::Connecting(relay) => relay.bytes(),
         Flow::Pipe(pipe) => pipe.bytes(),
+        Flow::Udp(flow) => {
+            // Metrics of their own count its datagrams.
+            if let Some(info) = &mut slot.info {
+                info.moved = flow.moved;
+            }
+            return;
+        }
         _ => return,
     };
     let Some(info) = &mut slot.info else { return };

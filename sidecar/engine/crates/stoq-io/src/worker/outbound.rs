@@ -16,6 +16,7 @@ use stoq_wire::head::{FlowId, StreamHead, StreamKind};
 use super::failover::ANSWER_TIMEOUT;
 use super::observe::{Outcome, suite};
 use super::peers::{Load, Placement, PoolLimits};
+use super::udp::Way;
 use super::{
     Captured, Client, Direction, FLOWS, Flow, FlowInfo, ListenerKind, PeerKey, Phase, Trial, Worker,
 };
@@ -277,6 +278,10 @@ impl Worker {
         match &self.flows.get(key)?.flow {
             Flow::Waiting(captured) => Some(captured.peer.clone()),
             Flow::ApiWaiting { peer, .. } => Some(peer.clone()),
+            Flow::Udp(flow) => match &flow.way {
+                Way::Opening(peer) => Some(peer.clone()),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -298,6 +303,9 @@ impl Worker {
 
     /// Opens a stream for a waiting flow.
     fn open(&mut self, key: usize, index: usize, now: Instant) {
+        if !self.udp_possible(key, index, now) {
+            return;
+        }
         let Some(link) = self.links[index].as_mut() else {
             return;
         };
@@ -315,6 +323,9 @@ impl Worker {
         });
         let slot = &mut self.flows[key];
         slot.connection = Some(index);
+        if matches!(slot.flow, Flow::Udp(_)) {
+            return self.begin_udp_stream(key, index, stream, now);
+        }
         let placeholder = Flow::Head {
             stream,
             seen: Vec::new(),

@@ -16,12 +16,14 @@ use stoq_core::tls::ServerRole;
 use super::handshakes::Handshakes;
 use super::peers::Peers;
 use super::timers::Timers;
-use super::{LISTENERS, PORTS, Worker};
+use super::udp::Udp;
+use super::{CAPTURE, LISTENERS, PORTS, Worker};
 use crate::adaptation;
 use crate::counters::FlowTable;
 use crate::pool::BlockPool;
 use crate::relay::down::Scratch;
 use crate::shared::Shared;
+use crate::socket::capture::CaptureSocket;
 use crate::socket::udp::Datagrams;
 use crate::transport;
 
@@ -76,6 +78,7 @@ pub(crate) struct Plan {
     pub(crate) poll: Poll,
     pub(crate) ports: Vec<(PortKind, Datagrams)>,
     pub(crate) listeners: Vec<(ListenerKind, TcpListener)>,
+    pub(crate) capture: Option<CaptureSocket>,
 }
 
 impl Worker {
@@ -85,6 +88,7 @@ impl Worker {
             poll,
             ports,
             listeners,
+            capture,
         } = plan;
         let registry = poll.registry();
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -111,7 +115,12 @@ impl Worker {
                 ready: true,
             });
         }
+        if let Some(socket) = &capture {
+            registry.register(&mut SourceFd(&socket.raw_fd()), CAPTURE, Interest::READABLE)?;
+        }
         let settings = &shared.settings;
+        let udp = capture.zip(settings.udp.as_ref());
+        let udp = udp.map(|(socket, settings)| Udp::new(socket, settings));
         let policy =
             adaptation::policy(&settings.adapt, &settings.transport).map_err(io::Error::other)?;
         let controllers = transport::controllers(settings);
@@ -158,6 +167,7 @@ impl Worker {
             links: Vec::new(),
             flows: slab::Slab::new(),
             peers: Peers::default(),
+            udp,
             flow_table: FlowTable::new(Arc::clone(&shared.counters[index])),
             api_flows: std::collections::HashMap::new(),
             handshakes: Handshakes::default(),

@@ -44,6 +44,7 @@ fn chosen(
     pick: u64,
 ) -> Option<SocketAddr> {
     let draw = Draw {
+        transport: Transport::Tcp,
         pick,
         standing: &|address| standings.get(&address).copied().unwrap_or_default(),
         tried,
@@ -171,6 +172,7 @@ fn a_connection_that_was_on_its_way_over_the_mesh_does_not_leave_it() {
     let tried = [at("[fd00::3]:80")];
     let next = |meshed| {
         let draw = |pick| Draw {
+        transport: Transport::Tcp,
             pick,
             standing: &|_| Standing::default(),
             tried: &tried,
@@ -193,6 +195,7 @@ fn a_connection_that_was_on_its_way_over_the_mesh_does_not_leave_it() {
 #[test]
 fn an_address_that_is_not_virtual_is_dialled_however_it_stands() {
     let draw = Draw {
+        transport: Transport::Tcp,
         pick: 1,
         standing: &|_| Standing {
             open: 9,

@@ -1,0 +1,158 @@
+//! UDP datagrams as whole IP packets, for sockets that take the header too.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::BufMut;
+
+const UDP: u8 = 17;
+const FRAGMENT: u8 = 44;
+const HOPS: u8 = 64;
+const V4_HEADER: usize = 20;
+const V6_HEADER: usize = 40;
+const UDP_HEADER: usize = 8;
+
+/// Most bytes of an IP packet's length field.
+const LARGEST: usize = 65_535;
+
+/// The packets that carry `payload` from `source` to `destination` over a link of `mtu` bytes:
+/// one, or fragments of it numbered `id`. None when the addresses are of two families or the
+/// payload is longer than UDP allows.
+#[must_use]
+pub fn packets(
+    source: SocketAddr,
+    destination: SocketAddr,
+    payload: &[u8],
+    mtu: usize,
+    id: u32,
+) -> Option<Vec<Vec<u8>>> {
+    match (source, destination) {
+        (SocketAddr::V4(from), SocketAddr::V4(to)) => {
+            let udp = datagram(&pseudo_v4(*from.ip(), *to.ip()), source, destination, payload)?;
+            if udp.len() > LARGEST - V4_HEADER {
+                return None;
+            }
+            Some(fragments_v4(*from.ip(), *to.ip(), &udp, mtu, id as u16))
+        }
+        (SocketAddr::V6(from), SocketAddr::V6(to)) => {
+            let udp = datagram(&pseudo_v6(*from.ip(), *to.ip()), source, destination, payload)?;
+            Some(fragments_v6(*from.ip(), *to.ip(), &udp, mtu, id))
+        }
+        _ => None,
+    }
+}
+
+/// Header and payload of UDP; `pseudo` is the sum of the pseudo-header less the length.
+fn datagram(
+    pseudo: &[u8],
+    source: SocketAddr,
+    destination: SocketAddr,
+    payload: &[u8],
+) -> Option<Vec<u8>> {
+    let length = u16::try_from(payload.len() + UDP_HEADER).ok()?;
+    let mut udp = Vec::with_capacity(length.into());
+    udp.put_u16(source.port());
+    udp.put_u16(destination.port());
+    udp.put_u16(length);
+    udp.put_u16(0);
+    udp.put_slice(payload);
+    let total = sum(&udp) + sum(pseudo) + u64::from(UDP) + u64::from(length);
+    // Zero says that there is no checksum (RFC 768).
+    let checksum = match !folded(total) {
+        0 => 0xffff,
+        checksum => checksum,
+    };
+    udp[6..8].copy_from_slice(&checksum.to_be_bytes());
+    Some(udp)
+}
+
+fn pseudo_v4(from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
+    [from.octets(), to.octets()].concat()
+}
+
+fn pseudo_v6(from: Ipv6Addr, to: Ipv6Addr) -> Vec<u8> {
+    [from.octets(), to.octets()].concat()
+}
+
+/// Bytes of each fragment's part: a multiple of eight but for the last.
+fn part(room: usize) -> usize {
+    (room & !7).max(8)
+}
+
+fn fragments_v4(from: Ipv4Addr, to: Ipv4Addr, udp: &[u8], mtu: usize, id: u16) -> Vec<Vec<u8>> {
+    const MORE: u16 = 0x2000;
+    let size = if V4_HEADER + udp.len() <= mtu {
+        udp.len()
+    } else {
+        part(mtu.saturating_sub(V4_HEADER))
+    };
+    let mut made = Vec::new();
+    for (number, piece) in udp.chunks(size).enumerate() {
+        let offset = number * size;
+        let more = if offset + piece.len() < udp.len() { MORE } else { 0 };
+        let mut packet = Vec::with_capacity(V4_HEADER + piece.len());
+        packet.put_slice(&[0x45, 0]);
+        packet.put_u16((V4_HEADER + piece.len()) as u16);
+        packet.put_u16(id);
+        packet.put_u16((offset / 8) as u16 | more);
+        packet.put_slice(&[HOPS, UDP, 0, 0]);
+        packet.put_slice(&from.octets());
+        packet.put_slice(&to.octets());
+        let checksum = !folded(sum(&packet));
+        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        packet.put_slice(piece);
+        made.push(packet);
+    }
+    made
+}
+
+fn fragments_v6(from: Ipv6Addr, to: Ipv6Addr, udp: &[u8], mtu: usize, id: u32) -> Vec<Vec<u8>> {
+    const HEADER: usize = 8;
+    let head = |length: usize, next: u8| {
+        let mut packet = Vec::with_capacity(V6_HEADER + length);
+        packet.put_slice(&[0x60, 0, 0, 0]);
+        packet.put_u16(length as u16);
+        packet.put_slice(&[next, HOPS]);
+        packet.put_slice(&from.octets());
+        packet.put_slice(&to.octets());
+        packet
+    };
+    if V6_HEADER + udp.len() <= mtu {
+        let mut packet = head(udp.len(), UDP);
+        packet.put_slice(udp);
+        return vec![packet];
+    }
+    let size = part(mtu.saturating_sub(V6_HEADER + HEADER));
+    let mut made = Vec::new();
+    for (number, piece) in udp.chunks(size).enumerate() {
+        let offset = number * size;
+        let more = u16::from(offset + piece.len() < udp.len());
+        let mut packet = head(HEADER + piece.len(), FRAGMENT);
+        packet.put_slice(&[UDP, 0]);
+        packet.put_u16(offset as u16 | more);
+        packet.put_u32(id);
+        packet.put_slice(piece);
+        made.push(packet);
+    }
+    made
+}
+
+/// The sum of big-endian words (RFC 1071), not folded yet.
+fn sum(bytes: &[u8]) -> u64 {
+    let mut words = bytes.chunks_exact(2);
+    let whole: u64 = words
+        .by_ref()
+        .map(|word| u64::from(u16::from_be_bytes([word[0], word[1]])))
+        .sum();
+    let last = words.remainder().first();
+    whole + last.map_or(0, |byte| u64::from(*byte) << 8)
+}
+
+fn folded(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+#[cfg(test)]
+mod tests;

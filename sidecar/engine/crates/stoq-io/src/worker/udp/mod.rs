@@ -1,0 +1,122 @@
+//! Captured UDP: datagrams of the pod's applications and for them.
+//!
+//! A flow is a pair of addresses. Towards a workload of the mesh it is a stream, which announces it
+//! and ends with it, and QUIC datagrams; towards anybody else its datagrams leave as the
+//! application sent them, if that is allowed. Everything enters the pod as a whole packet on its
+//! loopback device, so the application sees the addresses it expects.
+
+mod captured;
+mod opened;
+mod plain;
+mod received;
+mod sent;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::StreamId;
+use stoq_core::udp::{Flows, Idle, Pair, Patience};
+
+use super::peers::PeerKey;
+use crate::settings::UdpSettings;
+use crate::socket::capture::CaptureSocket;
+
+/// Datagrams that one flow may have waiting for its connection.
+const WAITING: usize = 64;
+
+/// Bytes that one flow may have waiting on its stream.
+const UNSENT: usize = 256 * 1024;
+
+/// Datagrams per connection that wait for the head of their flow, which another packet has.
+const EARLY: usize = 64;
+
+/// A worker's part of captured UDP.
+pub(crate) struct Udp {
+    pub(crate) socket: CaptureSocket,
+    pub(crate) flows: Flows,
+    pub(crate) patience: Patience,
+    /// Whether the socket may have datagrams.
+    pub(crate) readable: bool,
+}
+
+impl Udp {
+    pub(crate) fn new(socket: CaptureSocket, settings: &UdpSettings) -> Self {
+        Self {
+            socket,
+            flows: Flows::new(settings.limits()),
+            patience: settings.patience(),
+            readable: true,
+        }
+    }
+}
+
+/// How a flow's datagrams go on.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// It waits for a connection to its peer.
+    Opening(PeerKey),
+    /// By this stream and its connection.
+    Mesh(StreamId),
+    /// In plaintext to this address, which is not the one dialled when that is a service's.
+    Plain(SocketAddr),
+}
+
+/// A flow of captured UDP.
+#[derive(Debug)]
+pub(crate) struct UdpFlow {
+    pub(crate) pair: Pair,
+    pub(crate) way: Way,
+    idle: Idle,
+    /// Waits for a connection.
+    waiting: VecDeque<Bytes>,
+    /// Waits until the stream takes it.
+    unsent: VecDeque<Bytes>,
+    unsent_bytes: usize,
+    /// The beginning of a message from the stream.
+    partial: BytesMut,
+    /// Bytes of payload to the other end and from it.
+    pub(crate) moved: (u64, u64),
+}
+
+impl UdpFlow {
+    fn new(pair: Pair, way: Way, now: std::time::Instant) -> Self {
+        Self {
+            pair,
+            way,
+            idle: Idle::new(now),
+            waiting: VecDeque::new(),
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+            partial: BytesMut::new(),
+            moved: (0, 0),
+        }
+    }
+
+    /// Its stream, if it has one.
+    pub(crate) fn stream(&self) -> Option<StreamId> {
+        match self.way {
+            Way::Mesh(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// The pairs by which datagrams find it: that of the application, and that of the network
+    /// where a service's address stands between.
+    fn pairs(&self) -> [Pair; 2] {
+        let remote = match self.way {
+            Way::Plain(to) => to,
+            _ => self.pair.remote,
+        };
+        [self.pair, Pair { remote, ..self.pair }]
+    }
+}
+
+/// A datagram on its way to the worker that has its flow.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) pair: Pair,
+    pub(crate) payload: Bytes,
+    /// Whether the application sent it.
+    pub(crate) from_app: bool,
+}

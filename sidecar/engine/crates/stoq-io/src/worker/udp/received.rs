@@ -1,0 +1,147 @@
+//! Datagrams from peers, on their way to the application.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_proto::{Dir, ReadError, StreamId, VarInt};
+use stoq_wire::code::ConnectionCode;
+use stoq_wire::udp;
+
+use super::super::{Flow, Worker};
+use super::EARLY;
+use crate::counters::UdpDrop;
+
+/// Bytes read from a stream at once.
+const CHUNK: usize = 64 * 1024;
+
+impl Worker {
+    /// A QUIC datagram of captured UDP.
+    pub(in super::super) fn udp_datagram(&mut self, index: usize, datagram: Bytes, now: Instant) {
+        let (flow, payload) = match udp::split(datagram) {
+            Ok(found) => found,
+            Err(error) => {
+                return self.close(index, ConnectionCode::Protocol, &error.to_string(), now);
+            }
+        };
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        let stream = StreamId::from(VarInt::from_u64(flow).unwrap_or(VarInt::MAX));
+        let key = link.flow_of(stream);
+        match key.map(|key| (key, &self.flows[key].flow)) {
+            Some((key, Flow::Udp(_))) => self.deliver(key, &payload, now),
+            Some((_, Flow::Head { .. })) => self.keep_datagram(index, stream, payload),
+            None => self.keep_datagram(index, stream, payload),
+            Some(_) => self.counters().udp_dropped(UdpDrop::NoFlow),
+        }
+    }
+
+    /// Keeps a datagram that came before its flow; one that came after it is dropped.
+    fn keep_datagram(&mut self, index: usize, stream: StreamId, payload: Bytes) {
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        let theirs = stream.initiator() != link.quic.side() && stream.dir() == Dir::Bi;
+        let undecided = link.flow_of(stream).is_some();
+        let to_come = stream.index() >= link.accepted_streams;
+        if theirs && (undecided || to_come) && link.early_udp.len() < EARLY {
+            link.early_udp.push_back((stream, payload));
+        } else {
+            self.counters().udp_dropped(UdpDrop::NoFlow);
+        }
+    }
+
+    /// Delivers what came before the head of a flow.
+    pub(super) fn take_early(&mut self, key: usize, stream: StreamId, now: Instant) {
+        let index = self.flows[key].connection;
+        let Some(link) = index.and_then(|index| self.links[index].as_mut()) else {
+            return;
+        };
+        let early = std::mem::take(&mut link.early_udp);
+        let accepted = link.accepted_streams;
+        let mut mine = Vec::new();
+        for (other, payload) in early {
+            if other == stream {
+                mine.push(payload);
+            } else if other.index() + EARLY as u64 >= accepted {
+                link.early_udp.push_back((other, payload));
+            }
+        }
+        for payload in mine {
+            self.deliver(key, &payload, now);
+        }
+    }
+
+    /// Hands a datagram to the application.
+    pub(super) fn deliver(&mut self, key: usize, payload: &[u8], now: Instant) {
+        let Flow::Udp(flow) = &mut self.flows[key].flow else {
+            return;
+        };
+        flow.idle.received(now);
+        let raw = self.shared.raw.as_ref();
+        let (remote, app) = (flow.pair.remote, flow.pair.app);
+        match raw.map(|raw| raw.inject(remote, app, payload)) {
+            Some(Ok(())) => {
+                flow.moved.1 += payload.len() as u64;
+                self.counters().udp_moved_in(payload.len() as u64);
+            }
+            Some(Err(error)) => {
+                self.counters().udp_dropped(UdpDrop::Kernel);
+                self.shared
+                    .log
+                    .debug(format_args!("cannot deliver UDP to {app}: {error}"));
+            }
+            None => self.counters().udp_dropped(UdpDrop::Kernel),
+        }
+    }
+
+    /// Takes messages from a flow's stream; `false` when it has ended, or is wrong.
+    pub(super) fn read_udp(&mut self, key: usize, now: Instant) -> bool {
+        let slot = &mut self.flows[key];
+        let (Flow::Udp(flow), Some(index)) = (&mut slot.flow, slot.connection) else {
+            return false;
+        };
+        let (Some(stream), Some(link)) = (flow.stream(), self.links[index].as_mut()) else {
+            return false;
+        };
+        let mut open = true;
+        let mut found = Vec::new();
+        let mut wrong = None;
+        let mut receive = link.quic.recv_stream(stream);
+        match receive.read(true) {
+            Ok(mut chunks) => {
+                loop {
+                    match chunks.next(CHUNK) {
+                        Ok(Some(chunk)) => flow.partial.extend_from_slice(&chunk.bytes),
+                        Ok(None) | Err(ReadError::Reset(_)) => open = false,
+                        Err(ReadError::Blocked) => break,
+                    }
+                    loop {
+                        match udp::take(&mut flow.partial) {
+                            Ok(Some(payload)) => found.push(payload),
+                            Ok(None) => break,
+                            Err(error) => {
+                                wrong = Some(error.to_string());
+                                break;
+                            }
+                        }
+                    }
+                    if !open || wrong.is_some() {
+                        break;
+                    }
+                }
+                let _ = chunks.finalize();
+            }
+            Err(_) => open = false,
+        }
+        self.activate(index);
+        for payload in found {
+            self.deliver(key, &payload, now);
+        }
+        if let Some(why) = wrong {
+            self.close(index, ConnectionCode::Protocol, &why, now);
+            return true;
+        }
+        open
+    }
+}

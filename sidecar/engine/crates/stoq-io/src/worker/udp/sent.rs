@@ -1,0 +1,147 @@
+//! Datagrams of the application, on their way to the other end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_proto::SendDatagramError;
+use stoq_core::table::Outbound;
+use stoq_core::udp::Pair;
+use stoq_wire::udp;
+
+use super::super::outbound::{named, party};
+use super::super::{Direction, Flow, PeerKey, Worker};
+use super::{UNSENT, WAITING, Way};
+use crate::counters::{SecurityPolicy, UdpDrop};
+
+impl Worker {
+    /// The first datagram of a flow that an application begins.
+    pub(super) fn open_outbound(&mut self, pair: Pair, payload: Bytes, now: Instant) {
+        let table = Arc::clone(&self.table);
+        let mut info = self.info(Direction::Outbound, pair.app, pair.remote, now);
+        info.service = table.service_at(pair.remote.ip()).map(named);
+        let way = match self.decide_udp(&table, pair.remote, now) {
+            Outbound::Mesh {
+                peer,
+                stoq,
+                expect,
+                destination,
+                ..
+            } => {
+                info.destination = destination;
+                info.peer = party(peer);
+                info.policy = SecurityPolicy::MutualTls;
+                Way::Opening(PeerKey {
+                    address: stoq,
+                    expect: Some(expect),
+                })
+            }
+            Outbound::Passthrough { destination, .. } => {
+                info.destination = destination;
+                Way::Plain(destination)
+            }
+            // A service that leads back to this pod: its answers would come from another address.
+            Outbound::Own { .. } | Outbound::Refuse(_) => {
+                self.counters().udp_dropped(UdpDrop::Refused);
+                return;
+            }
+        };
+        let opening = matches!(way, Way::Opening(_));
+        let Some(key) = self.begin_udp(pair, way, info, now) else {
+            return;
+        };
+        self.send_udp(key, payload, now);
+        if opening {
+            self.place(key, now);
+        }
+    }
+
+    /// A datagram for the other end of a flow.
+    pub(super) fn send_udp(&mut self, key: usize, payload: Bytes, now: Instant) {
+        let Some(slot) = self.flows.get_mut(key) else {
+            return;
+        };
+        let Flow::Udp(flow) = &mut slot.flow else {
+            return;
+        };
+        flow.idle.sent(now);
+        let bytes = payload.len() as u64;
+        let dropped = match flow.way {
+            Way::Opening(_) if flow.waiting.len() < WAITING => {
+                flow.waiting.push_back(payload);
+                return;
+            }
+            Way::Opening(_) => Some(UdpDrop::QueueFull),
+            Way::Plain(to) => {
+                let raw = self.shared.raw.as_ref();
+                let sent = raw.map(|raw| raw.emit(flow.pair.app, to, &payload));
+                match sent {
+                    Some(Ok(())) => None,
+                    _ => Some(UdpDrop::Kernel),
+                }
+            }
+            Way::Mesh(stream) => {
+                let Some(index) = slot.connection else { return };
+                let Some(link) = self.links[index].as_mut() else {
+                    return;
+                };
+                let id = u64::from(stream);
+                let mut datagrams = link.quic.datagrams();
+                let room = datagrams.max_size().unwrap_or(0);
+                let fits = id < udp::FLOWS_BELOW && udp::overhead(id) + payload.len() <= room;
+                let sent = fits.then(|| datagrams.send(udp::datagram(id, &payload), false));
+                match sent {
+                    Some(Ok(())) => {
+                        self.activate(index);
+                        None
+                    }
+                    Some(Err(SendDatagramError::Blocked(_))) => Some(UdpDrop::QueueFull),
+                    _ if flow.unsent_bytes + payload.len() > UNSENT => Some(UdpDrop::QueueFull),
+                    _ => {
+                        let message = udp::message(&payload);
+                        flow.unsent_bytes += message.len();
+                        flow.unsent.push_back(message);
+                        self.counters().udp_streamed();
+                        self.queue(key);
+                        None
+                    }
+                }
+            }
+        };
+        match dropped {
+            Some(why) => self.counters().udp_dropped(why),
+            None => {
+                if let Some(Flow::Udp(flow)) = self.flows.get_mut(key).map(|slot| &mut slot.flow) {
+                    flow.moved.0 += bytes;
+                }
+                self.counters().udp_moved_out(bytes);
+            }
+        }
+    }
+
+    /// Hands the stream what waits for it. `false` when the stream is gone.
+    pub(super) fn write_udp(&mut self, key: usize) -> bool {
+        let slot = &mut self.flows[key];
+        let (Flow::Udp(flow), Some(index)) = (&mut slot.flow, slot.connection) else {
+            return false;
+        };
+        let (Some(stream), Some(link)) = (flow.stream(), self.links[index].as_mut()) else {
+            return false;
+        };
+        while let Some(front) = flow.unsent.front_mut() {
+            match link.quic.send_stream(stream).write(front) {
+                Ok(written) => {
+                    flow.unsent_bytes -= written;
+                    let _ = front.split_to(written);
+                    if front.is_empty() {
+                        flow.unsent.pop_front();
+                    }
+                }
+                Err(quinn_proto::WriteError::Blocked) => break,
+                Err(_) => return false,
+            }
+        }
+        self.activate(index);
+        true
+    }
+}
