@@ -56,5 +56,6 @@ def _pod(workload: Workload, uid: int) -> Pod:
             nameservers=parse_addresses(capture.nameservers),
             ipv6_only=capture.ipv6_only,
             client_address=True,
+            udp=capture.udp,
         ),
     )

@@ -170,6 +170,7 @@ class TlsContext:
         reset_secret: bytes | None = None,
         tokens: str = "off",
         packet_reserve: int = 0,
+        captured_udp: bool = False,
     ) -> TlsContext:
         """A context without identity and trust, which refuses everybody.
 
@@ -181,6 +182,7 @@ class TlsContext:
         `tokens`: `packet` offers peers a token in every packet, `stream` before what is relayed,
         `off` none; `packet_reserve`: bytes at the end of each packet that are asked for, 0 to 256,
         and at least what a token takes.
+        `captured_udp`: offer peers that extension; the engine must have its sockets.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:

@@ -232,6 +232,7 @@ class App:
                     count,
                     capture.broker_uid,
                     transparent=capture.client_address != "off",
+                    udp=True,
                 )
             except broker.BrokerError as error:
                 failures += 1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from stoq import constants
 from stoq.broker.client import Sockets
@@ -14,6 +14,7 @@ from stoq.engine.settings import (
     LogLevel,
     Pool,
     Transport,
+    Udp,
 )
 from stoq_sidecar import adaptation
 from stoq_sidecar.settings import Settings
@@ -55,6 +56,7 @@ def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
         probe_nonce=around.nonce.hex(),
         transparent=around.client_address,
         transparent_fd=UNSET if transparent is None else transparent,
+        udp=_udp(settings, passed),
         ipv6_only=settings.link.ipv6_only,
         transport=Transport(
             mtu=settings.link.mtu or around.mtu,
@@ -69,4 +71,20 @@ def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
         access_log=cast("AccessLog", settings.log.access),
         log_level=cast("LogLevel", settings.log.level),
         qlog_dir=settings.data.qlog_dir or None,
+    )
+
+
+def _udp(settings: Settings, passed: Sockets | None) -> Udp | UnsetType:
+    """UDP is captured where the broker has passed sockets for it."""
+    if passed is None or not passed.udp:
+        return UNSET
+    return Udp(
+        capture=passed.udp,
+        inject=passed.inject,
+        emit=passed.emit,
+        idle_ms=round(settings.data.udp_idle_seconds * 1000),
+        # Nobody has answered: half the time is enough, as it is for connection tracking.
+        unanswered_ms=round(settings.data.udp_idle_seconds * 500),
+        flows=settings.data.udp_flows,
+        flows_per_peer=max(1, settings.data.udp_flows // 8),
     )

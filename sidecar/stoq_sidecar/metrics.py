@@ -94,6 +94,26 @@ COUNTERS: Final = {
         "Plaintext connections let in because inbound is permissive",
     ),
     "passthrough": ("stoq_passthrough", "Outbound connections that left the mesh"),
+    "captured_udp_outbound": (
+        "stoq_captured_udp_outbound_flows",
+        "UDP flows that applications of this pod began towards the mesh",
+    ),
+    "captured_udp_inbound": ("stoq_captured_udp_inbound_flows", "UDP flows that peers began"),
+    "captured_udp_plain": (
+        "stoq_captured_udp_plaintext_flows",
+        "UDP flows with ends outside the mesh, either way",
+    ),
+    "captured_udp_sent": ("stoq_captured_udp_sent_datagrams", "Applications' datagrams sent on"),
+    "captured_udp_sent_bytes": ("stoq_captured_udp_sent_bytes", "Payload of those"),
+    "captured_udp_received": (
+        "stoq_captured_udp_received_datagrams",
+        "Datagrams handed to applications",
+    ),
+    "captured_udp_received_bytes": ("stoq_captured_udp_received_bytes", "Payload of those"),
+    "captured_udp_streamed": (
+        "stoq_captured_udp_streamed_datagrams",
+        "Datagrams sent on that were too large for a QUIC datagram",
+    ),
     "adapt_measurements": (
         "stoq_adapt_measurements",
         "Measurements of paths that adaptation has judged",
@@ -105,11 +125,17 @@ GAUGES: Final = {
     "connections": ("stoq_connections", "STOQ connections established now"),
     "handshakes": ("stoq_handshakes_in_flight", "Handshakes in flight now"),
     "relays": ("stoq_tcp_sockets_open", "Application connections relayed now"),
+    "udp_flows": ("stoq_captured_udp_flows", "UDP flows open now"),
     "api_streams": ("stoq_api_streams", "API streams open now"),
     "buffer_bytes": ("stoq_buffer_bytes", "Pooled receive buffers"),
 }
 
 NAMED: Final = {
+    "udp_dropped": (
+        "stoq_captured_udp_dropped_datagrams",
+        "reason",
+        "Applications' datagrams dropped",
+    ),
     "refused": ("stoq_refused", "reason", "Captured connections refused by the routing table"),
     "streams_refused": ("stoq_streams_refused", "code", "Streams refused, by stream code"),
     "connections_closed": (

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -25,11 +25,12 @@ class Peer(msgspec.Struct, frozen=True):
     port: int
 
 
-class Port(msgspec.Struct, frozen=True):
-    """A TCP port of a virtual address and where it leads to."""
+class Port(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A port of a virtual address and where it leads to."""
 
     port: int
     target: int
+    protocol: Literal["tcp", "udp"] = "tcp"
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -168,17 +169,14 @@ def _may_serve(entry: ServiceEntry, owner: Mapping[str, WorkloadEntry], endpoint
 
 
 def _service(entry: ServiceEntry, vips: tuple[str, ...], endpoints: Sequence[Endpoint]) -> Service:
-    tcp = [position for position, port in enumerate(entry.ports) if port.protocol == "TCP"]
     return Service(
         name=entry.name,
         namespace=entry.namespace,
         vips=vips,
-        ports=tuple(Port(entry.ports[p].port, entry.ports[p].target) for p in tcp),
-        endpoints=tuple(_target(endpoint, tcp) for endpoint in endpoints),
+        ports=tuple(
+            Port(port.port, port.target, "udp" if port.protocol == "UDP" else "tcp")
+            for port in entry.ports
+        ),
+        endpoints=tuple(Target(one.address, one.weight, one.targets) for one in endpoints),
         spiffe_ids=entry.spiffe_ids,
     )
-
-
-def _target(endpoint: Endpoint, tcp: list[int]) -> Target:
-    targets = tuple(endpoint.targets[position] for position in tcp) if endpoint.targets else ()
-    return Target(endpoint.address, endpoint.weight, targets)

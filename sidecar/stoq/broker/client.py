@@ -36,17 +36,22 @@ class BrokerError(Exception):
 @dataclass(frozen=True, slots=True)
 class Sockets:
     """Descriptors received from the broker, owned by the receiver. `stoq` is in the order of the
-    workers. With `transparent` the application may be dialled from the client's address.
+    workers. With `transparent` the application may be dialled from the client's address; with
+    `udp`, `inject` and `emit`, which come together, UDP is captured.
     """
 
     outbound: int
     inbound: int
     stoq: tuple[int, ...]
     transparent: int | None = None
+    udp: tuple[int, ...] = ()
+    inject: tuple[int, ...] = ()
+    emit: tuple[int, ...] = ()
 
     def close(self) -> None:
         """Closes all of them."""
-        passed = [self.outbound, self.inbound, *self.stoq]
+        udp = [*self.udp, *self.inject, *self.emit]
+        passed = [self.outbound, self.inbound, *self.stoq, *udp]
         channel.close(passed + ([] if self.transparent is None else [self.transparent]))
 
 
@@ -66,15 +71,20 @@ def sockets(
     timeout: float = TIMEOUT,
     *,
     transparent: bool = False,
+    udp: bool = False,
 ) -> Sockets:
-    """The pod's sockets, one STOQ socket per worker, and the transparent one if that is wanted and
-    the broker has it.
+    """The pod's sockets, one STOQ socket per worker, and the transparent one and those of captured
+    UDP if they are wanted and the broker has them.
 
     `server_uid` is the only user the broker may run as: an application that got hold of the name
     first must not be able to pass us sockets of its own. Raises BrokerError.
     """
-    asked = True if transparent else msgspec.UNSET
-    request = Request(op=Operation.SOCKETS, workers=workers, transparent=asked)
+    request = Request(
+        op=Operation.SOCKETS,
+        workers=workers,
+        transparent=True if transparent else msgspec.UNSET,
+        udp=True if udp else msgspec.UNSET,
+    )
     reply, descriptors = _ask(request, server_uid, name, timeout)
     try:
         return _sorted(reply.sockets, descriptors, workers)
@@ -97,17 +107,30 @@ def _sorted(infos: tuple[SocketInfo, ...], descriptors: list[int], workers: int)
         or len(by_role[Role.INBOUND]) != 1
         or numbers != list(range(workers))
         or len(by_role[Role.TRANSPARENT]) > 1
+        or not _complete_udp(by_role, workers)
     ):
         found = {str(role): len(items) for role, items in by_role.items()}
         raise BrokerError(
-            f"the broker passed {found}; needed are one outbound, one inbound and {workers} stoq"
+            f"the broker passed {found}; needed are one outbound, one inbound and {workers} stoq, "
+            "and of udp none or as many, with inject and emit"
         )
     return Sockets(
         outbound=by_role[Role.OUTBOUND][0][1],
         inbound=by_role[Role.INBOUND][0][1],
         stoq=tuple(descriptor for _, descriptor in sorted(by_role[Role.STOQ])),
         transparent=next((descriptor for _, descriptor in by_role[Role.TRANSPARENT]), None),
+        udp=tuple(descriptor for _, descriptor in sorted(by_role[Role.UDP])),
+        inject=tuple(descriptor for _, descriptor in by_role[Role.INJECT]),
+        emit=tuple(descriptor for _, descriptor in by_role[Role.EMIT]),
     )
+
+
+def _complete_udp(by_role: dict[Role, list[tuple[int, int]]], workers: int) -> bool:
+    numbers = sorted(worker for worker, _ in by_role[Role.UDP])
+    raw = (len(by_role[Role.INJECT]), len(by_role[Role.EMIT]))
+    if not numbers:
+        return raw == (0, 0)
+    return numbers == list(range(workers)) and min(raw) > 0
 
 
 def _ask(request: Request, server_uid: int, name: str, timeout: float) -> tuple[Reply, list[int]]:

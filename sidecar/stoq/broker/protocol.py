@@ -39,6 +39,9 @@ class Role(StrEnum):
     INBOUND = "inbound"
     STOQ = "stoq"
     TRANSPARENT = "transparent"
+    UDP = "udp"
+    INJECT = "inject"
+    EMIT = "emit"
 
 
 class Code(StrEnum):
@@ -61,19 +64,20 @@ class ProtocolError(Exception):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """`workers` counts the engine's workers, `transparent` asks for that socket too; both are about
-    `sockets` only.
+    """`workers` counts the engine's workers, `transparent` and `udp` ask for those sockets too; all
+    are about `sockets` only.
     """
 
     v: int = VERSION
     op: Operation
     workers: Annotated[int, msgspec.Meta(ge=1, le=MAX_WORKERS)] = 1
     transparent: bool | msgspec.UnsetType = msgspec.UNSET
+    udp: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class SocketInfo(msgspec.Struct, frozen=True):
     """One passed socket: what it is for, the port it is bound to, the worker that shall read it
-    (STOQ sockets only, else 0), and whether it is transparent (may use foreign addresses).
+    (those of roles `stoq` and `udp`, else 0), and whether it is transparent (may use foreign addresses).
     """
 
     role: Role

@@ -69,6 +69,8 @@ class Broker:
         self._listeners: list[sockets.OpenSocket] = []
         self._stoq: list[sockets.OpenSocket] = []
         self._transparent: list[sockets.OpenSocket] = []
+        self._udp: list[sockets.OpenSocket] = []
+        self._udp_workers = 0
 
     async def serve(self, ready: asyncio.Event | None = None) -> None:
         """Programs capture, listens and answers until cancelled; then closes its sockets and
@@ -97,7 +99,7 @@ class Broker:
                     await self._answer(connection)
         finally:
             listener.close()
-            sockets.close_all([*self._listeners, *self._stoq, *self._transparent])
+            sockets.close_all([*self._listeners, *self._stoq, *self._transparent, *self._udp])
 
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
@@ -167,6 +169,8 @@ class Broker:
                 opened = await self._open(request.workers)
                 if request.transparent is True:
                     opened += await self._open_transparent()
+                if request.udp is True:
+                    opened += await self._open_udp(request.workers)
                 infos = tuple(item.info for item in opened)
                 return Reply(v=VERSION, sockets=infos), [item.socket.fileno() for item in opened]
             case Operation.HANDOVER:
@@ -211,6 +215,21 @@ class Broker:
             except OSError as error:
                 raise ProtocolError(Code.FAILED, str(error)) from error
         return self._transparent
+
+    async def _open_udp(self, workers: int) -> list[sockets.OpenSocket]:
+        """None where UDP is not captured."""
+        if self._pod.plan is None or not self._pod.plan.udp:
+            return []
+        if self._udp_workers != workers:
+            sockets.close_all(self._udp)
+            self._udp, self._udp_workers = [], 0
+            try:
+                opening = partial(sockets.open_udp, workers)
+                self._udp = await asyncio.to_thread(run_in, self._pod.netns, opening)
+            except OSError as error:
+                raise ProtocolError(Code.FAILED, str(error)) from error
+            self._udp_workers = workers
+        return self._udp
 
 
 def _refused(error: ProtocolError) -> Reply:

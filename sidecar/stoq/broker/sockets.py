@@ -6,9 +6,17 @@ from typing import Final
 
 from stoq import constants
 from stoq.broker.protocol import Role, SocketInfo
+from stoq.capture.udp import UDP_EMIT_MARK, UDP_INJECT_MARK
 
 IPV6_TRANSPARENT: Final = 75  # <linux/in6.h>; Python's socket module does not name it
 IP_TRANSPARENT: Final = 19  # <linux/in.h>
+IPV6_RECVORIGDSTADDR: Final = 74  # <linux/in6.h>
+IP_RECVORIGDSTADDR: Final = 20  # <linux/in.h>
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # <asm-generic/socket.h>
+
+UDP_BUFFER: Final = 4 << 20
+"""Bytes that captured datagrams may take while the sidecar is busy: more than the kernel's default,
+since all applications share it."""
 
 BACKLOG: Final = 4096
 """Connections that may wait while the sidecar restarts; the kernel caps it at
@@ -70,6 +78,25 @@ def open_transparent() -> list[OpenSocket]:
     return [OpenSocket(SocketInfo(Role.TRANSPARENT, port, transparent=True), listener)]
 
 
+def open_udp(workers: int) -> list[OpenSocket]:
+    """What captured UDP takes: a transparent socket per worker, at which datagrams arrive with their
+    original destination, and raw sockets to put whole packets into the pod and out of it.
+
+    Raises OSError; a kernel without IPv6 gives those of IPv4 only.
+    """
+    opened: list[OpenSocket] = []
+    try:
+        for worker in range(workers):
+            opened += [_capture(worker)]
+        for role, mark in ((Role.INJECT, UDP_INJECT_MARK), (Role.EMIT, UDP_EMIT_MARK)):
+            for family in (socket.AF_INET6, socket.AF_INET):
+                opened += [_raw(role, family, mark)]
+    except OSError:
+        close_all(opened)
+        raise
+    return opened
+
+
 def close_all(sockets: list[OpenSocket]) -> None:
     """Closes our copies; those that were passed on stay open."""
     for item in sockets:
@@ -98,6 +125,38 @@ def _stoq(worker: int) -> OpenSocket:
         opened.close()
         raise
     return OpenSocket(SocketInfo(Role.STOQ, constants.STOQ_PORT, worker), opened)
+
+
+def _capture(worker: int) -> OpenSocket:
+    opened = _dual_stack(socket.SOCK_DGRAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.setsockopt(socket.IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
+        opened.setsockopt(socket.IPPROTO_IP, IP_TRANSPARENT, 1)
+        opened.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 1)
+        opened.setsockopt(socket.IPPROTO_IP, IP_RECVORIGDSTADDR, 1)
+        opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, UDP_BUFFER)
+        _bind(opened, constants.OUTBOUND_PORT, "udp")
+    except OSError:
+        opened.close()
+        raise
+    return OpenSocket(SocketInfo(Role.UDP, constants.OUTBOUND_PORT, worker, True), opened)
+
+
+def _raw(role: Role, family: int, mark: int) -> OpenSocket:
+    """With IPPROTO_RAW the header is part of what is sent, in both families. Neither the device nor
+    the mark can be changed without a capability, so the sidecar can use it for its purpose only.
+    """
+    opened = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_RAW)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        opened.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, UDP_BUFFER)
+        if role is Role.INJECT:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    except OSError:
+        opened.close()
+        raise
+    return OpenSocket(SocketInfo(role, 0), opened)
 
 
 def _dual_stack(kind: int) -> socket.socket:

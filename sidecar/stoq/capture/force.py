@@ -23,7 +23,7 @@ def apply(plan: Plan) -> bool:
     # Rules before routes: what is marked and finds no route is dropped, not sent to the client. And
     # the sidecar, which may read routes but no rules, knows by the ones that the others are there.
     ruled = nft.apply(plan)
-    routed = routes.apply() if plan.client_address else routes.undo()
+    routed = routes.apply(routes.marks(plan))
     return ruled or routed
 
 
@@ -42,7 +42,8 @@ def settle(plan: Plan) -> Settled:
 
 def verify(plan: Plan) -> list[str]:
     """What is not in force as planned, one sentence each. Raises CaptureError."""
-    return nft.verify(plan) + (routes.verify() if plan.client_address else [])
+    wanted = routes.marks(plan)
+    return nft.verify(plan) + (routes.verify(wanted) if wanted else [])
 
 
 def undo() -> bool:

@@ -25,8 +25,8 @@ does it""",
 CONFIG_NF_TABLES_INET""",
     "Operation not supported": """this kernel lacks a part of nf_tables: it needs \
 NF_TABLES_INET, NFT_NAT, NFT_REDIR, NFT_CT and NFT_REJECT""",
-    NO_TABLE: """a kernel module is missing: load nft_chain_nat, nft_redir, nft_ct and \
-nft_reject_inet on the node""",
+    NO_TABLE: """a kernel module is missing: load nft_chain_nat, nft_redir, nft_ct, nft_fib_inet, \
+nft_tproxy and nft_reject_inet on the node""",
 }
 
 

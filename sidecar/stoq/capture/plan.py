@@ -56,7 +56,8 @@ class Plan:
     from `probe_sources` to `probe_ports` reach the application itself, so that a probe sees whether
     it listens.
     With `client_address` the sidecar may dial the application from the client's address: what the
-    application answers comes back to it.
+    application answers comes back to it. With `udp` the applications' UDP is captured, which takes
+    sockets of the broker; exclusions are of both protocols.
     """
 
     sidecar_uids: tuple[int, ...] = (constants.SIDECAR_UID,)
@@ -69,6 +70,7 @@ class Plan:
     probe_ports: tuple[PortRange, ...] = ()
     ipv6_only: bool = False
     client_address: bool = False
+    udp: bool = False
 
     def __post_init__(self) -> None:
         if not self.sidecar_uids:

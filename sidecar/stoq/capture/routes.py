@@ -1,8 +1,9 @@
-"""Routes the application's answers to the sidecar, where `Plan.client_address` is on.
+"""Routes what nftables has marked to the sidecar.
 
-The sidecar dials the application from the client's address, so the answers are addressed to the
-client. nftables marks them (`rules.CLIENT_MARK`); here the marked ones get a routing table that
-says that every address is local, so that they end at the sidecar's socket instead of the link.
+Where `Plan.client_address` is on, the sidecar dials the application from the client's address, so
+the answers are addressed to the client (`rules.CLIENT_MARK`); where `Plan.udp` is on, datagrams are
+addressed to whoever the application speaks to (`udp.UDP_MARK`). The marked ones get a routing table
+that says that every address is local, so that they end at the sidecar's socket instead of the link.
 
 All functions work on the network namespace of the calling thread, as those of `nft` do.
 """
@@ -15,7 +16,9 @@ from typing import Final
 from stoq.capture import rtnetlink
 from stoq.capture.nft import CaptureError
 from stoq.capture.rtnetlink import Entry
+from stoq.capture.plan import Plan
 from stoq.capture.rules import CLIENT_MARK
+from stoq.capture.udp import UDP_INJECT_MARK, UDP_MARK
 
 TABLE: Final = 14008
 """Number of our routing table, and priority of the rule that leads there: after the kernel's own
@@ -37,48 +40,56 @@ _WORDS: Final = {
 }
 
 
-def apply() -> bool:
-    """Puts rule and route in force for both families; returns False when they were already.
+_MARKS: Final = (CLIENT_MARK, UDP_MARK, UDP_INJECT_MARK)
 
-    Raises CaptureError.
+
+def marks(plan: Plan) -> tuple[int, ...]:
+    """The packet marks that `plan` wants routed to the sidecar."""
+    client = (CLIENT_MARK,) if plan.client_address else ()
+    return (*client, *((UDP_MARK, UDP_INJECT_MARK) if plan.udp else ()))
+
+
+def apply(wanted: tuple[int, ...] = (CLIENT_MARK,)) -> bool:
+    """Puts the rules of the marks `wanted` and the route in force for both families, and those of
+    other marks out of it; returns False when it was so already. Raises CaptureError.
     """
     changed = False
     for family in _families():
-        rule, route = _found(family)
-        if not route:
+        ruled, route = _found(family)
+        if wanted and not route:
             _change(rtnetlink.NEW_ROUTE, _route(family))
-        if not rule:
-            _change(rtnetlink.NEW_RULE, _rule(family))
-        changed = changed or not (rule and route)
+        for mark in _MARKS:
+            if mark in wanted and mark not in ruled:
+                _change(rtnetlink.NEW_RULE, _rule(family, mark))
+            elif mark not in wanted and mark in ruled:
+                _change(rtnetlink.DELETE_RULE, _rule(family, mark))
+        if route and not wanted:
+            _change(rtnetlink.DELETE_ROUTE, _route(family))
+        changed = changed or ruled != set(wanted) or route != bool(wanted)
     return changed
 
 
-def verify() -> list[str]:
+def verify(wanted: tuple[int, ...] = (CLIENT_MARK,)) -> list[str]:
     """What is missing, one sentence each; takes no capability. Raises CaptureError when the kernel
     does not tell.
     """
     problems: list[str] = []
     for family in _families():
-        rule, route = _found(family)
+        ruled, route = _found(family)
         name = _NAMES[family]
-        if not rule:
-            problems.append(f"no {name} rule leads mark {CLIENT_MARK:#x} to table {TABLE}")
+        problems += [
+            f"no {name} rule leads mark {mark:#x} to table {TABLE}"
+            for mark in wanted
+            if mark not in ruled
+        ]
         if not route:
             problems.append(f"{name} table {TABLE} has no local route for everything")
     return problems
 
 
 def undo() -> bool:
-    """Removes both; returns False when there was neither. Raises CaptureError."""
-    changed = False
-    for family in _families():
-        rule, route = _found(family)
-        if rule:
-            _change(rtnetlink.DELETE_RULE, _rule(family))
-        if route:
-            _change(rtnetlink.DELETE_ROUTE, _route(family))
-        changed = changed or rule or route
-    return changed
+    """Removes them all; returns False when there were none. Raises CaptureError."""
+    return apply(())
 
 
 def _families() -> list[int]:
@@ -94,10 +105,10 @@ def _families() -> list[int]:
     return [socket.AF_INET6, socket.AF_INET] if ipv6 else [socket.AF_INET]
 
 
-def _rule(family: int) -> Entry:
+def _rule(family: int, mark: int) -> Entry:
     attributes = {
         _RULE_PRIORITY: TABLE,
-        _RULE_MARK: CLIENT_MARK,
+        _RULE_MARK: mark,
         _RULE_MASK: _WHOLE,
         _RULE_TABLE: TABLE,
     }
@@ -111,11 +122,13 @@ def _route(family: int) -> Entry:
     )
 
 
-def _found(family: int) -> tuple[bool, bool]:
-    """Whether our rule and our route are there."""
-    rule, route = _rule(family), _route(family)
+def _found(family: int) -> tuple[set[int], bool]:
+    """The marks that have our rule, and whether our route is there."""
     rules, routes = (_listed(kind, family) for kind in (rtnetlink.GET_RULE, rtnetlink.GET_ROUTE))
-    return any(_same(item, rule) for item in rules), any(_same(item, route) for item in routes)
+    ruled = {
+        mark for mark in _MARKS if any(_same(item, _rule(family, mark)) for item in rules)
+    }
+    return ruled, any(_same(item, _route(family)) for item in routes)
 
 
 def _same(found: Entry, ours: Entry) -> bool:

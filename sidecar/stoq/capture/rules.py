@@ -21,72 +21,57 @@ Why each chain exists:
   `stay` drops it should that table be missing: otherwise it would leave for the client, in the
   clear.
 
-Of UDP only DNS towards the pod's name servers is captured, to the sidecar's resolver: it answers
-from the loopback addresses that a redirect leads to, so the kernel can translate its replies back.
-Chains for the rest stand beside these and change none of them.
+DNS towards the pod's name servers goes to the sidecar's resolver: it answers from the loopback
+addresses that a redirect leads to, so the kernel can translate its replies back. The chains of all
+other UDP (`stoq.capture.udp`) stand beside these.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from stoq import constants
-from stoq.capture.plan import DNS_PORT, Address, Plan, merged_networks, merged_ports
+from stoq.capture.chains import (
+    AFTER_NAT,
+    BEFORE_NAT,
+    BYPASS_MARK,
+    LAST,
+    NAT,
+    RAW,
+    Chain,
+    Rule,
+    listed,
+    protocol,
+)
+from stoq.capture.plan import DNS_PORT, Plan, merged_networks, merged_ports
+from stoq.capture.udp import udp_chains
 
 FAMILY: Final = "inet"
 TABLE: Final = "stoq"
-
-BYPASS_MARK: Final = 0x36B8
-"""Connection mark (14008) of flows that were let out on purpose. Needed because packets that the
-kernel sends for a closed or TIME_WAIT socket have no owner whose uid could be matched."""
 
 CLIENT_MARK: Final = 0x36B9
 """Connection mark (14009) of what the sidecar dials from a client's address, and packet mark of the
 answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule; `name` becomes its comment and is unique within its chain."""
-
-    name: str
-    expression: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """One base chain with the hook and priority it is registered at."""
-
-    name: str
-    type: str
-    hook: str
-    priority: int
-    rules: tuple[Rule, ...]
-
-
-RAW: Final = -300  # before connection tracking
-BEFORE_NAT: Final = -150
-NAT: Final = -100
-AFTER_NAT: Final = 0
-LAST: Final = 300
-
-
 def chains(plan: Plan) -> tuple[Chain, ...]:
     """The chains of `plan`, in the order in which they are written."""
     family = (_family_out(), _family_in()) if plan.ipv6_only else ()
     client = (_answers(), _stay()) if plan.client_address else ()
-    return (*_steering(), *family, *client, _outbound(plan), _inbound(plan), _guard(plan))
+    udp = udp_chains(plan) if plan.udp else ()
+    steering = _steering(tracked=plan.udp)
+    return (*steering, *family, *client, *udp, _outbound(plan), _inbound(plan), _guard(plan))
 
 
-def _steering() -> tuple[Chain, Chain]:
-    rules = (
-        Rule("stoq-to-peer", f"udp dport {constants.STOQ_PORT} notrack"),
-        Rule("stoq-from-peer", f"udp sport {constants.STOQ_PORT} notrack"),
-    )
+def _steering(*, tracked: bool) -> tuple[Chain, Chain]:
+    """Where UDP is captured, connections that the sidecar dials are `tracked`: nothing else tells
+    their answers from plaintext that comes from the same port.
+    """
+    to_port = Rule("stoq-to-peer", f"udp dport {constants.STOQ_PORT} notrack")
+    from_port = Rule("stoq-from-peer", f"udp sport {constants.STOQ_PORT} notrack")
+    out, back = ((from_port,), (to_port,)) if tracked else ((to_port, from_port),) * 2
     return (
-        Chain("steer", "filter", "output", RAW, rules),
-        Chain("steer_back", "filter", "prerouting", RAW, rules),
+        Chain("steer", "filter", "output", RAW, out),
+        Chain("steer_back", "filter", "prerouting", RAW, back),
     )
 
 
@@ -127,7 +112,7 @@ def _outbound(plan: Plan) -> Chain:
         Rule("probe-ipv6", f"ip6 daddr ::1 tcp dport {constants.PROBE_PORT} {to_sidecar}"),
         Rule("probe-ipv4", f"ip daddr 127.0.0.1 tcp dport {constants.PROBE_PORT} {to_sidecar}"),
         *_client_address(plan),
-        Rule("sidecar", f"meta skuid {_set(plan.sidecar_uids)} {bypass}"),
+        Rule("sidecar", f"meta skuid {listed(plan.sidecar_uids)} {bypass}"),
         # Before the loopback rule: a resolver on the node may be known to the pod as 127.0.0.53.
         *(rule for rule in dns if rule.name.endswith("tcp")),
         # The route of the pod's own addresses goes through lo as well.
@@ -137,21 +122,21 @@ def _outbound(plan: Plan) -> Chain:
         rules.append(
             Rule(
                 f"direct-{address}-{port}",
-                f"{_protocol(address)} daddr {address} tcp dport {port} {bypass}",
+                f"{protocol(address)} daddr {address} tcp dport {port} {bypass}",
             )
         )
     if plan.exclude_outbound_ports:
-        ports = _set(merged_ports(plan.exclude_outbound_ports))
+        ports = listed(merged_ports(plan.exclude_outbound_ports))
         rules.append(Rule("excluded-ports", f"tcp dport {ports} counter {bypass}"))
     excluded = merged_networks(plan.exclude_outbound_networks)
     for version in (6, 4):
         networks = [n for n in excluded if n.version == version]
         if networks:
-            protocol = _protocol(networks[0].network_address)
+            protocol = protocol(networks[0].network_address)
             rules.append(
                 Rule(
                     f"excluded-ipv{version}",
-                    f"{protocol} daddr {_set(networks)} counter {bypass}",
+                    f"{protocol} daddr {listed(networks)} counter {bypass}",
                 )
             )
     rules.append(Rule("capture", f"meta l4proto tcp {to_sidecar}"))
@@ -166,8 +151,8 @@ def _dns(plan: Plan) -> list[Rule]:
         rules += [
             Rule(
                 f"dns-ipv{version}-{protocol}",
-                f"{_protocol(servers[0])} daddr {_set(servers)} {protocol} dport {DNS_PORT} "
-                f"meta skuid != {_set(plan.sidecar_uids)} "
+                f"{protocol(servers[0])} daddr {listed(servers)} {protocol} dport {DNS_PORT} "
+                f"meta skuid != {listed(plan.sidecar_uids)} "
                 f"counter redirect to :{constants.DNS_PORT}",
             )
             for protocol in ("udp", "tcp")
@@ -179,7 +164,7 @@ def _dns(plan: Plan) -> list[Rule]:
 def _client_address(plan: Plan) -> tuple[Rule, ...]:
     if not plan.client_address:
         return ()
-    foreign = f'meta skuid {_set(plan.sidecar_uids)} oif "lo" fib saddr type != local'
+    foreign = f'meta skuid {listed(plan.sidecar_uids)} oif "lo" fib saddr type != local'
     mark = f"ct mark set {CLIENT_MARK:#x} return"
     return (Rule("client-address", f"{foreign} counter {mark}"),)
 
@@ -208,7 +193,7 @@ def _inbound(plan: Plan) -> Chain:
         Rule("metrics", f"tcp dport {constants.METRICS_PORT} return"),
     ]
     if plan.exclude_inbound_ports:
-        ports = _set(merged_ports(plan.exclude_inbound_ports))
+        ports = listed(merged_ports(plan.exclude_inbound_ports))
         rules.append(Rule("excluded-ports", f"tcp dport {ports} counter return"))
     rules += _probes(plan)
     # Connections to our own capture ports come this way too: redirected, their original
@@ -223,8 +208,8 @@ def _probes(plan: Plan) -> list[Rule]:
     for version in (6, 4):
         sources = [one for one in dict.fromkeys(plan.probe_sources) if one.version == version]
         if sources and plan.probe_ports:
-            ports = _set(merged_ports(plan.probe_ports))
-            origin = f"{_protocol(sources[0])} saddr {_set(sources)}"
+            ports = listed(merged_ports(plan.probe_ports))
+            origin = f"{protocol(sources[0])} saddr {listed(sources)}"
             rule = f"{origin} tcp dport {ports} counter return"
             rules.append(Rule(f"probes-ipv{version}", rule))
     return rules
@@ -239,7 +224,7 @@ def _guard(plan: Plan) -> Chain:
         (
             Rule("only-tcp", "meta l4proto != tcp accept"),
             Rule("loopback", 'oif "lo" accept'),
-            Rule("sidecar", f"meta skuid {_set(plan.sidecar_uids)} accept"),
+            Rule("sidecar", f"meta skuid {listed(plan.sidecar_uids)} accept"),
             Rule("answer", "ct direction reply accept"),
             Rule("redirected", "ct status dnat accept"),
             Rule("let-out", f"ct mark {BYPASS_MARK:#x} accept"),
@@ -247,14 +232,6 @@ def _guard(plan: Plan) -> Chain:
             Rule("escaped", "counter reject with tcp reset"),
         ),
     )
-
-
-def _protocol(address: Address) -> str:
-    return "ip6" if address.version == 6 else "ip"
-
-
-def _set(items: Sequence[object]) -> str:
-    return "{ " + ", ".join(str(item) for item in items) + " }"
 
 
 def revision(plan: Plan) -> str:

@@ -18,7 +18,7 @@ from stoq._engine import (
     parse_certificate,
 )
 from stoq.engine.facade import Engine
-from stoq.engine.settings import Adapt, EngineSettings, Limits, Listener, Pool, Transport
+from stoq.engine.settings import Adapt, EngineSettings, Limits, Listener, Pool, Transport, Udp
 from stoq.engine.snapshot import (
     Access,
     Adaptation,
@@ -54,5 +54,6 @@ __all__ = [
     "Snapshot",
     "TlsContext",
     "Transport",
+    "Udp",
     "parse_certificate",
 ]

@@ -95,6 +95,25 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """Connections to one peer at most."""
 
 
+class Udp(msgspec.Struct, frozen=True, kw_only=True):
+    """Captured UDP, by sockets of the broker; the engine owns them from now on."""
+
+    capture: tuple[int, ...]
+    """Transparent sockets at which datagrams arrive, one per worker."""
+    inject: tuple[int, ...]
+    """Raw sockets, one per IP family, bound to loopback: what enters the pod."""
+    emit: tuple[int, ...]
+    """The same, not bound: what leaves the pod for destinations outside the mesh."""
+    idle_ms: int = 60_000
+    """A flow that is silent for so long has ended."""
+    unanswered_ms: int = 30_000
+    """The same, for one that nobody has answered."""
+    flows: int = 16_384
+    """Flows per worker; the datagrams of further ones are dropped."""
+    flows_per_peer: int = 2048
+    """Of those, flows with one address."""
+
+
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an engine needs to know, in groups."""
 
@@ -119,6 +138,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     transparent_fd: int | msgspec.UnsetType = msgspec.UNSET
     """A transparent IPv4 listener on loopback, which the engine then owns; without it `transparent`
     takes CAP_NET_RAW for IPv4 clients."""
+    udp: Udp | msgspec.UnsetType = msgspec.UNSET
+    """Sockets for captured UDP; without it UDP is not captured."""
     ipv6_only: bool = False
     """Refuse IPv4 everywhere."""
     transport: Transport = Transport()

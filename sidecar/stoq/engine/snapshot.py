@@ -53,6 +53,19 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Plaintext connections let in because `inbound` is `permissive`."""
     passthrough: int
     """Outbound connections that left the mesh."""
+    captured_udp_outbound: int
+    """Flows of captured UDP that applications of this pod began, towards the mesh."""
+    captured_udp_inbound: int
+    """Those that peers began."""
+    captured_udp_plain: int
+    """Those with ends outside the mesh, either way, in plaintext."""
+    captured_udp_sent: int
+    captured_udp_sent_bytes: int
+    captured_udp_received: int
+    """Datagrams handed to applications."""
+    captured_udp_received_bytes: int
+    captured_udp_streamed: int
+    """Of those sent, the ones too large for a QUIC datagram."""
     adapt_measurements: int
     """Measurements of paths that adaptation has judged."""
 
@@ -66,6 +79,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """Handshakes in flight."""
     relays: int
     """Relayed application connections."""
+    udp_flows: int
+    """Flows of captured UDP."""
     api_streams: int
     buffer_bytes: int
     """Bytes of pooled receive buffers."""
@@ -148,6 +163,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Streams refused, by stream code."""
     connections_closed: dict[str, int]
     """Established connections closed, by connection code."""
+    udp_dropped: dict[str, int]
+    """Captured datagrams dropped, by reason."""
     access: tuple[Access, ...]
     adapt_changes: dict[str, int]
     """Decisions of adaptation, by the tier decided on; also those of dry runs."""

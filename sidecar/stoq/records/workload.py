@@ -18,13 +18,15 @@ class CaptureSpec(
     """What capture leaves alone in this pod; the texts are those of a pod's annotations."""
 
     exclude_outbound_ports: str = ""
-    """TCP ports and ranges, `443,8000-8010`."""
+    """Ports and ranges, `443,8000-8010`."""
     exclude_outbound_networks: str = ""
     """Networks, `10.0.0.0/8,fd00::/64`."""
     exclude_inbound_ports: str = ""
-    """TCP ports and ranges."""
+    """Ports and ranges."""
     ipv6_only: bool = False
     """Refuse IPv4 altogether."""
+    udp: bool = True
+    """Whether UDP is captured; otherwise it passes as it is, in plaintext."""
     nameservers: str = ""
     """Name servers of the pod, `fd00::a,10.96.0.10`: DNS towards them goes to the sidecar."""
 

@@ -429,8 +429,14 @@ impl Counters {
     }
 
     fn gauges(&self) -> Gauges {
-        let [connections, handshakes, relays, udp_flows, api_streams, buffer_bytes] =
-            std::array::from_fn(|index| self.gauges[index].load(Relaxed));
+        let [
+            connections,
+            handshakes,
+            relays,
+            udp_flows,
+            api_streams,
+            buffer_bytes,
+        ] = std::array::from_fn(|index| self.gauges[index].load(Relaxed));
         Gauges {
             connections,
             handshakes,

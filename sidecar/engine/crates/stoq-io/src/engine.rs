@@ -270,7 +270,9 @@ impl Sockets {
             inbound: open("inbound.listen", &settings.inbound, Type::STREAM)?,
             capture: settings.udp.as_ref().map_or(Ok(Vec::new()), |udp| {
                 let adopted = udp.capture.iter();
-                adopted.map(|fd| socket::adopt("udp.capture", *fd)).collect()
+                adopted
+                    .map(|fd| socket::adopt("udp.capture", *fd))
+                    .collect()
             })?,
         })
     }

@@ -10,7 +10,7 @@ use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
-use stoq_wire::extension::{PACKET_TOKENS, STREAM_TOKENS};
+use stoq_wire::extension::{CAPTURED_UDP, PACKET_TOKENS, STREAM_TOKENS};
 use stoq_wire::frame::token::PACKET_TOKEN_LEN;
 use stoq_wire::parameters::{MAX_PACKET_RESERVE, StoqParameters};
 
@@ -36,6 +36,7 @@ impl TlsContext {
         reset_secret = None,
         tokens = "off",
         packet_reserve = 0,
+        captured_udp = false,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -48,6 +49,7 @@ impl TlsContext {
         reset_secret: Option<[u8; 32]>,
         tokens: &str,
         packet_reserve: u64,
+        captured_udp: bool,
     ) -> PyResult<Self> {
         let profile: CryptoProfile = if allow_classical {
             crate::key::profile(profile)?
@@ -64,13 +66,17 @@ impl TlsContext {
                 return Err(mistakes::argument("aead", text));
             }
         };
+        let mut parameters = offer(tokens, packet_reserve)?;
+        if captured_udp {
+            parameters.extensions |= CAPTURED_UDP;
+        }
         let settings = TlsSettings {
             profile,
             accept_other_degree,
             aead,
             tickets,
             max_tickets,
-            parameters: offer(tokens, packet_reserve)?,
+            parameters,
             reset_secret: reset_secret.map(|bytes| ResetSecret(bytes.into())),
         };
         Ok(Self(stoq_core::tls::TlsContext::new(

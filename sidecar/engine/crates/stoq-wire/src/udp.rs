@@ -112,10 +112,7 @@ mod tests {
     fn what_begins_with_a_frame_is_no_captured_udp() {
         let mut datagram = BytesMut::new();
         varint::write(FLOWS_BELOW, &mut datagram);
-        assert_eq!(
-            split(datagram.freeze()),
-            Err(UdpError::NoFlow(FLOWS_BELOW))
-        );
+        assert_eq!(split(datagram.freeze()), Err(UdpError::NoFlow(FLOWS_BELOW)));
         assert_eq!(split(Bytes::new()), Err(UdpError::Truncated));
     }
 

@@ -71,7 +71,9 @@ pub fn decide_outbound<'t>(
         return route(table, destination, None);
     };
     let mut ports = service.ports.iter();
-    let Some(position) = ports.position(|p| p.port == destination.port() && p.transport == draw.transport) else {
+    let Some(position) =
+        ports.position(|p| p.port == destination.port() && p.transport == draw.transport)
+    else {
         return Outbound::Refuse(Reason::NoSuchPort);
     };
     match choose(table, service, position, draw) {

@@ -27,14 +27,24 @@ pub fn packets(
 ) -> Option<Vec<Vec<u8>>> {
     match (source, destination) {
         (SocketAddr::V4(from), SocketAddr::V4(to)) => {
-            let udp = datagram(&pseudo_v4(*from.ip(), *to.ip()), source, destination, payload)?;
+            let udp = datagram(
+                &pseudo_v4(*from.ip(), *to.ip()),
+                source,
+                destination,
+                payload,
+            )?;
             if udp.len() > LARGEST - V4_HEADER {
                 return None;
             }
             Some(fragments_v4(*from.ip(), *to.ip(), &udp, mtu, id as u16))
         }
         (SocketAddr::V6(from), SocketAddr::V6(to)) => {
-            let udp = datagram(&pseudo_v6(*from.ip(), *to.ip()), source, destination, payload)?;
+            let udp = datagram(
+                &pseudo_v6(*from.ip(), *to.ip()),
+                source,
+                destination,
+                payload,
+            )?;
             Some(fragments_v6(*from.ip(), *to.ip(), &udp, mtu, id))
         }
         _ => None,
@@ -88,7 +98,11 @@ fn fragments_v4(from: Ipv4Addr, to: Ipv4Addr, udp: &[u8], mtu: usize, id: u16) -
     let mut made = Vec::new();
     for (number, piece) in udp.chunks(size).enumerate() {
         let offset = number * size;
-        let more = if offset + piece.len() < udp.len() { MORE } else { 0 };
+        let more = if offset + piece.len() < udp.len() {
+            MORE
+        } else {
+            0
+        };
         let mut packet = Vec::with_capacity(V4_HEADER + piece.len());
         packet.put_slice(&[0x45, 0]);
         packet.put_u16((V4_HEADER + piece.len()) as u16);

@@ -1,9 +1,10 @@
-//! Datagrams on a connection (`docs/wire-format.md`, section 11).
+//! Datagrams on a connection (`docs/wire-format.md`, sections 11 and 12).
 
 use std::time::Instant;
 
 use stoq_wire::code::ConnectionCode;
 use stoq_wire::packet::StoqPacket;
+use stoq_wire::udp::is_flow;
 
 use super::Worker;
 
@@ -15,6 +16,13 @@ impl Worker {
                 return;
             };
             let Some(datagram) = link.quic.datagrams().recv() else {
+                return;
+            };
+            if is_flow(&datagram) && self.has_udp(index) {
+                self.udp_datagram(index, datagram, now);
+                continue;
+            }
+            let Some(link) = self.links[index].as_ref() else {
                 return;
             };
             let agreed = link.evidence.as_ref().map(|evidence| evidence.agreed);

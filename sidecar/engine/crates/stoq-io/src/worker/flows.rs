@@ -58,7 +58,10 @@ impl Worker {
 
     /// The peer does not want what we send: its side of the flow is gone.
     pub(super) fn flow_stopped(&mut self, key: usize, code: Option<StreamCode>, now: Instant) {
-        if matches!(self.flows.get(key).map(|slot| &slot.flow), Some(Flow::Udp(_))) {
+        if matches!(
+            self.flows.get(key).map(|slot| &slot.flow),
+            Some(Flow::Udp(_))
+        ) {
             return self.finish_udp(key, now);
         }
         if !self.api_stopped(key, code) && !self.proof_refused(key, code, now) {

@@ -49,8 +49,8 @@ pub(crate) use connection::{Link, Origin, Phase};
 pub(crate) use failover::Trial;
 pub(crate) use flow::{Captured, Client, Direction, Flow, FlowInfo, Slot};
 pub(crate) use peers::PeerKey;
-pub(crate) use udp::Passed;
 pub(crate) use start::{Listener, ListenerKind, Plan, Port, PortKind};
+pub(crate) use udp::Passed;
 
 use crate::api::StreamToken;
 use crate::counters::FlowTable;

@@ -172,7 +172,7 @@ fn a_connection_that_was_on_its_way_over_the_mesh_does_not_leave_it() {
     let tried = [at("[fd00::3]:80")];
     let next = |meshed| {
         let draw = |pick| Draw {
-        transport: Transport::Tcp,
+            transport: Transport::Tcp,
             pick,
             standing: &|_| Standing::default(),
             tried: &tried,

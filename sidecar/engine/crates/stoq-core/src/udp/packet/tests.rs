@@ -22,7 +22,10 @@ fn an_ipv6_datagram_is_as_another_program_made_it() {
 
 #[test]
 fn two_families_make_no_packet_and_neither_does_too_much() {
-    assert_eq!(packets(v6("[fd00::1]:1"), v6("10.0.0.1:1"), b"", 1500, 0), None);
+    assert_eq!(
+        packets(v6("[fd00::1]:1"), v6("10.0.0.1:1"), b"", 1500, 0),
+        None
+    );
     let whole = vec![0; 65_527];
     let to = (v6("[fd00::1]:1"), v6("[fd00::2]:2"));
     assert_eq!(packets(to.0, to.1, &whole, LOOPBACK, 0).unwrap().len(), 1);

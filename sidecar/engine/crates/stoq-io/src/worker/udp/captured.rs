@@ -70,7 +70,10 @@ impl Worker {
     }
 
     fn dispatch(&mut self, passed: Passed, now: Instant) {
-        let place = self.udp.as_ref().and_then(|udp| udp.flows.find(&passed.pair));
+        let place = self
+            .udp
+            .as_ref()
+            .and_then(|udp| udp.flows.find(&passed.pair));
         match place {
             Some(Place::Here(key)) if passed.from_app => self.send_udp(key, passed.payload, now),
             Some(Place::Here(key)) => self.plain_received(key, passed.payload, now),
@@ -88,7 +91,10 @@ impl Worker {
     pub(in super::super) fn take_passed(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
         while let Some(passed) = shared.mailboxes[self.index].next_passed() {
-            let place = self.udp.as_ref().and_then(|udp| udp.flows.find(&passed.pair));
+            let place = self
+                .udp
+                .as_ref()
+                .and_then(|udp| udp.flows.find(&passed.pair));
             match place {
                 Some(Place::Here(key)) if passed.from_app => {
                     self.send_udp(key, passed.payload, now);

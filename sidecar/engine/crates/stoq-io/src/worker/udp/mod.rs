@@ -108,7 +108,13 @@ impl UdpFlow {
             Way::Plain(to) => to,
             _ => self.pair.remote,
         };
-        [self.pair, Pair { remote, ..self.pair }]
+        [
+            self.pair,
+            Pair {
+                remote,
+                ..self.pair
+            },
+        ]
     }
 }
 

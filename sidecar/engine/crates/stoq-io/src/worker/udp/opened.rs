@@ -26,7 +26,12 @@ impl Worker {
 
     /// Whether a connection's peer takes captured UDP. A flow whose peer does not is refused, and
     /// never in plaintext.
-    pub(in super::super) fn udp_possible(&mut self, key: usize, index: usize, now: Instant) -> bool {
+    pub(in super::super) fn udp_possible(
+        &mut self,
+        key: usize,
+        index: usize,
+        now: Instant,
+    ) -> bool {
         if carries_udp(self.links[index].as_deref()) {
             return true;
         }
@@ -37,7 +42,9 @@ impl Worker {
         for _ in 0..dropped {
             self.counters().udp_dropped(UdpDrop::NoExtension);
         }
-        let remote = self.links[index].as_ref().map(|link| link.quic.remote_address());
+        let remote = self.links[index]
+            .as_ref()
+            .map(|link| link.quic.remote_address());
         let why = format!(
             "{} does not take captured UDP: its sidecar is older, or has none captured (capture \
              mode init)",
@@ -49,8 +56,16 @@ impl Worker {
     }
 
     /// A stream for a waiting flow is open: sends its head and what has waited.
-    pub(in super::super) fn begin_udp_stream(&mut self, key: usize, index: usize, stream: StreamId, now: Instant) {
-        let evidence = self.links[index].as_ref().and_then(|link| link.evidence.clone());
+    pub(in super::super) fn begin_udp_stream(
+        &mut self,
+        key: usize,
+        index: usize,
+        stream: StreamId,
+        now: Instant,
+    ) {
+        let evidence = self.links[index]
+            .as_ref()
+            .and_then(|link| link.evidence.clone());
         let slot = &mut self.flows[key];
         let (Flow::Udp(flow), Some(info)) = (&mut slot.flow, &mut slot.info) else {
             return;
@@ -85,8 +100,12 @@ impl Worker {
         now: Instant,
     ) {
         let table = Arc::clone(&self.table);
-        let evidence = self.links[index].as_ref().and_then(|link| link.evidence.clone());
-        let proven = evidence.as_ref().and_then(|evidence| evidence.peer.as_ref());
+        let evidence = self.links[index]
+            .as_ref()
+            .and_then(|link| link.evidence.clone());
+        let proven = evidence
+            .as_ref()
+            .and_then(|evidence| evidence.peer.as_ref());
         let (Some(peer), true, Some(_)) = (
             proven,
             carries_udp(self.links[index].as_deref()),
@@ -98,7 +117,10 @@ impl Worker {
         let (source, destination) = (canonical(head.source), canonical(head.destination));
         let mut info = self.info(Direction::Inbound, source, destination, now);
         info.flow = head.flow;
-        info.peer = table.workload_at(source.ip()).map(party).unwrap_or_default();
+        info.peer = table
+            .workload_at(source.ip())
+            .map(party)
+            .unwrap_or_default();
         info.peer.principal = Some(Arc::from(peer.spiffe.as_str()));
         info.policy = SecurityPolicy::MutualTls;
         info.suite = evidence.as_deref().map(suite);
@@ -129,7 +151,14 @@ impl Worker {
         self.take_inbound(key, pair, stream, first, now);
     }
 
-    fn take_inbound(&mut self, key: usize, pair: Pair, stream: StreamId, first: &Bytes, now: Instant) {
+    fn take_inbound(
+        &mut self,
+        key: usize,
+        pair: Pair,
+        stream: StreamId,
+        first: &Bytes,
+        now: Instant,
+    ) {
         let peer = pair.remote.ip();
         let admitted = self.udp.as_ref().is_some_and(|udp| udp.flows.admits(peer));
         if !admitted {
