@@ -22,6 +22,7 @@ class Kind(IntEnum):
     API = 2
     RESERVED = 3
     CONTROL = 4
+    UDP = 5
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,9 @@ class Data:
         60.0, number(1, 3600, "seconds"), "silence after which a flow of captured UDP ends"
     )
     udp_flows: int = option(
-        16_384, integer(8, 1_000_000), "flows of captured UDP per worker; an eighth with one address"
+        16_384,
+        integer(8, 1_000_000),
+        "flows of captured UDP per worker; an eighth with one address",
     )
     qlog_dir: str = option("", text(), "folder for qlog files of each connection; empty: none")
 

@@ -49,9 +49,14 @@ async def served(
 
 
 async def ask(
-    app: LabPod, workers: int, uid: int = SIDECAR_UID, *, transparent: bool = False
+    app: LabPod,
+    workers: int,
+    uid: int = SIDECAR_UID,
+    *,
+    transparent: bool = False,
+    udp: bool = False,
 ) -> client.Sockets:
-    asked = partial(client.sockets, workers, timeout=2.0, transparent=transparent)
+    asked = partial(client.sockets, workers, timeout=2.0, transparent=transparent, udp=udp)
     return await asyncio.to_thread(in_pod, app.netns, asked, uid)
 
 
@@ -108,6 +113,29 @@ async def test_no_transparent_listener_is_passed_where_answers_would_not_come_ba
         passed.close()
 
     await served(lab, body)
+
+
+async def test_who_injects_datagrams_can_not_leave_the_pod_with_them(lab: Lab) -> None:
+    async def body(app: LabPod) -> None:
+        passed = await ask(app, workers=2, udp=True)
+        assert (len(passed.udp), len(passed.inject), len(passed.emit)) == (2, 2, 2)
+
+        def rebound(descriptor: int) -> None:
+            with socket.socket(fileno=os.dup(descriptor)) as raw:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"")
+
+        def marked(descriptor: int) -> None:
+            with socket.socket(fileno=os.dup(descriptor)) as raw:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 0)
+
+        for attempt, descriptors in ((rebound, passed.inject), (marked, passed.emit)):
+            for descriptor in descriptors:
+                trying = partial(attempt, descriptor)
+                with pytest.raises(PermissionError):
+                    await asyncio.to_thread(in_pod, app.netns, trying, SIDECAR_UID)
+        passed.close()
+
+    await served(lab, body, plan=Plan(udp=True))
 
 
 async def test_one_udp_socket_per_worker_shares_the_stoq_port(lab: Lab) -> None:

@@ -1,5 +1,6 @@
 """The applications' UDP between meshed pods, in capture mode `node`."""
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,3 +120,24 @@ def test_an_unmeshed_client_is_let_in_where_that_is_permitted(mesh: Running) -> 
         assert answered(asking, server.ipv6, PORT, tries=3)
         assert echo.peers[0] == (str(outside.ipv6), asking.getsockname()[1])
         assert answered(asking, server.ipv6, PORT, b"large" * 1000)
+
+
+def test_a_peer_that_does_not_capture_udp_is_never_reached_in_plaintext() -> None:
+    settings = MeshSettings(capture="node")
+    with running("client", "server", settings=settings) as made:
+        client, server = made.pod("client"), made.pod("server")
+        made.mesh.sidecars["server"].stop()
+        manifest = json.loads((made.mesh.store / "workload-server.yaml").read_text())
+        made.mesh.write("Workload", "server", manifest["spec"] | {"capture": {"udp": False}})
+        family = "stoq_captured_udp_dropped_datagrams_total"
+        made.mesh.start_sidecar(server)
+        made.mesh.wait_ready([server])
+        with (
+            watched(made, "older") as found,
+            UdpEcho(server.netns, PORT),
+            udp(client.netns) as asking,
+        ):
+            asking.settimeout(1)
+            assert not answered(asking, server.ipv6, PORT, SECRET, tries=3)
+            assert made.metric("client", family, reason="no_extension") > 0
+        assert found == [0]

@@ -77,7 +77,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 class SocketInfo(msgspec.Struct, frozen=True):
     """One passed socket: what it is for, the port it is bound to, the worker that shall read it
-    (those of roles `stoq` and `udp`, else 0), and whether it is transparent (may use foreign addresses).
+    (of roles `stoq` and `udp`, else 0), and whether it is transparent (may use foreign addresses).
     """
 
     role: Role

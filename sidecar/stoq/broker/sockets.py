@@ -79,10 +79,10 @@ def open_transparent() -> list[OpenSocket]:
 
 
 def open_udp(workers: int) -> list[OpenSocket]:
-    """What captured UDP takes: a transparent socket per worker, at which datagrams arrive with their
-    original destination, and raw sockets to put whole packets into the pod and out of it.
+    """What captured UDP takes: a transparent socket per worker, at which datagrams arrive with
+    their original destination, and raw sockets to put whole packets into the pod and out of it.
 
-    Raises OSError; a kernel without IPv6 gives those of IPv4 only.
+    Raises OSError.
     """
     opened: list[OpenSocket] = []
     try:
@@ -140,7 +140,9 @@ def _capture(worker: int) -> OpenSocket:
     except OSError:
         opened.close()
         raise
-    return OpenSocket(SocketInfo(Role.UDP, constants.OUTBOUND_PORT, worker, True), opened)
+    return OpenSocket(
+        SocketInfo(Role.UDP, constants.OUTBOUND_PORT, worker, transparent=True), opened
+    )
 
 
 def _raw(role: Role, family: int, mark: int) -> OpenSocket:

@@ -37,7 +37,7 @@ AFTER_NAT: Final = 0
 LAST: Final = 300
 
 
-def protocol(address: Address) -> str:
+def family_of(address: Address) -> str:
     """nft's word for the family of `address`."""
     return "ip6" if address.version == 6 else "ip"
 

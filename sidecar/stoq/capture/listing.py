@@ -11,8 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from stoq.capture.chains import Chain
 from stoq.capture.plan import Plan
-from stoq.capture.rules import FAMILY, TABLE, Chain, chains, marker
+from stoq.capture.rules import FAMILY, TABLE, chains, marker
 
 
 def differences(plan: Plan, listing: str) -> list[str]:

@@ -15,8 +15,8 @@ from typing import Final
 
 from stoq.capture import rtnetlink
 from stoq.capture.nft import CaptureError
-from stoq.capture.rtnetlink import Entry
 from stoq.capture.plan import Plan
+from stoq.capture.rtnetlink import Entry
 from stoq.capture.rules import CLIENT_MARK
 from stoq.capture.udp import UDP_INJECT_MARK, UDP_MARK
 
@@ -125,9 +125,7 @@ def _route(family: int) -> Entry:
 def _found(family: int) -> tuple[set[int], bool]:
     """The marks that have our rule, and whether our route is there."""
     rules, routes = (_listed(kind, family) for kind in (rtnetlink.GET_RULE, rtnetlink.GET_ROUTE))
-    ruled = {
-        mark for mark in _MARKS if any(_same(item, _rule(family, mark)) for item in rules)
-    }
+    ruled = {mark for mark in _MARKS if any(_same(item, _rule(family, mark)) for item in rules)}
     return ruled, any(_same(item, _route(family)) for item in routes)
 
 

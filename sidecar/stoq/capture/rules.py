@@ -39,8 +39,8 @@ from stoq.capture.chains import (
     RAW,
     Chain,
     Rule,
+    family_of,
     listed,
-    protocol,
 )
 from stoq.capture.plan import DNS_PORT, Plan, merged_networks, merged_ports
 from stoq.capture.udp import udp_chains
@@ -122,7 +122,7 @@ def _outbound(plan: Plan) -> Chain:
         rules.append(
             Rule(
                 f"direct-{address}-{port}",
-                f"{protocol(address)} daddr {address} tcp dport {port} {bypass}",
+                f"{family_of(address)} daddr {address} tcp dport {port} {bypass}",
             )
         )
     if plan.exclude_outbound_ports:
@@ -132,7 +132,7 @@ def _outbound(plan: Plan) -> Chain:
     for version in (6, 4):
         networks = [n for n in excluded if n.version == version]
         if networks:
-            protocol = protocol(networks[0].network_address)
+            protocol = family_of(networks[0].network_address)
             rules.append(
                 Rule(
                     f"excluded-ipv{version}",
@@ -151,7 +151,7 @@ def _dns(plan: Plan) -> list[Rule]:
         rules += [
             Rule(
                 f"dns-ipv{version}-{protocol}",
-                f"{protocol(servers[0])} daddr {listed(servers)} {protocol} dport {DNS_PORT} "
+                f"{family_of(servers[0])} daddr {listed(servers)} {protocol} dport {DNS_PORT} "
                 f"meta skuid != {listed(plan.sidecar_uids)} "
                 f"counter redirect to :{constants.DNS_PORT}",
             )
@@ -209,7 +209,7 @@ def _probes(plan: Plan) -> list[Rule]:
         sources = [one for one in dict.fromkeys(plan.probe_sources) if one.version == version]
         if sources and plan.probe_ports:
             ports = listed(merged_ports(plan.probe_ports))
-            origin = f"{protocol(sources[0])} saddr {listed(sources)}"
+            origin = f"{family_of(sources[0])} saddr {listed(sources)}"
             rule = f"{origin} tcp dport {ports} counter return"
             rules.append(Rule(f"probes-ipv{version}", rule))
     return rules

@@ -9,8 +9,8 @@ translated but led to a transparent socket (docs/decisions/0029-captured-udp.md)
   it, it is dropped.
 - What the sidecar puts into the pod (`UDP_INJECT_MARK`) is not tracked: the application's answers
   would be taken for answers, and not be captured.
-- What it sends out in the application's name (`UDP_EMIT_MARK`) is UDP from an address of the pod, or
-  it is dropped.
+- What it sends out in the application's name (`UDP_EMIT_MARK`) is UDP from an address of the pod,
+  or it is dropped.
 - `udp_errors` drops what the kernel says about a closed port: it quotes a datagram that came
   encrypted.
 - `udp_stay` drops what is marked should the routing table be missing.
@@ -19,7 +19,7 @@ translated but led to a transparent socket (docs/decisions/0029-captured-udp.md)
 from typing import Final
 
 from stoq import constants
-from stoq.capture.chains import BEFORE_NAT, BYPASS_MARK, LAST, RAW, Chain, Rule, listed, protocol
+from stoq.capture.chains import BEFORE_NAT, BYPASS_MARK, LAST, RAW, Chain, Rule, family_of, listed
 from stoq.capture.plan import DNS_PORT, Plan, merged_networks, merged_ports
 
 UDP_MARK: Final = 0x36BA
@@ -71,7 +71,7 @@ def _out(plan: Plan) -> list[Rule]:
     for version in (6, 4):
         servers = [one for one in plan.captured_nameservers if one.version == version]
         if servers:
-            towards = f"{protocol(servers[0])} daddr {listed(servers)} udp dport {DNS_PORT}"
+            towards = f"{family_of(servers[0])} daddr {listed(servers)} udp dport {DNS_PORT}"
             rules.append(Rule(f"dns-ipv{version}", f"{towards} return"))
     if plan.exclude_outbound_ports:
         ports = listed(merged_ports(plan.exclude_outbound_ports))
@@ -80,7 +80,7 @@ def _out(plan: Plan) -> list[Rule]:
     for version in (6, 4):
         networks = [n for n in excluded if n.version == version]
         if networks:
-            towards = f"{protocol(networks[0].network_address)} daddr {listed(networks)}"
+            towards = f"{family_of(networks[0].network_address)} daddr {listed(networks)}"
             rules.append(Rule(f"excluded-ipv{version}", f"{towards} counter {_BYPASS}"))
     rules.append(Rule("capture", f"counter meta mark set {UDP_MARK:#x}"))
     return rules

@@ -51,6 +51,7 @@ def _snapshot() -> snapshot.Snapshot:
         counters=_filled(snapshot.Counters),  # type: ignore[arg-type]
         gauges=_filled(snapshot.Gauges),  # type: ignore[arg-type]
         refused=one,
+        udp_dropped=one,
         streams_refused=one,
         connections_closed=one,
         adapt_changes=one,

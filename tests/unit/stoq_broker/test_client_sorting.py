@@ -9,6 +9,13 @@ OUTBOUND = SocketInfo(Role.OUTBOUND, 14001, transparent=True)
 INBOUND = SocketInfo(Role.INBOUND, 14006, transparent=True)
 TRANSPARENT = SocketInfo(Role.TRANSPARENT, 40000, transparent=True)
 
+INJECT = SocketInfo(Role.INJECT, 0)
+EMIT = SocketInfo(Role.EMIT, 0)
+
+
+def udp(worker: int) -> SocketInfo:
+    return SocketInfo(Role.UDP, 14001, worker, transparent=True)
+
 
 def stoq(worker: int) -> SocketInfo:
     return SocketInfo(Role.STOQ, 14008, worker)
@@ -25,6 +32,12 @@ def test_the_transparent_listener_may_be_there() -> None:
     assert (found.outbound, found.inbound, found.stoq, found.transparent) == (4, 6, (7,), 5)
 
 
+def test_the_sockets_of_captured_udp_come_together() -> None:
+    infos = (OUTBOUND, INBOUND, stoq(0), stoq(1), INJECT, EMIT, INJECT, EMIT, udp(1), udp(0))
+    found = _sorted(infos, list(range(20, 30)), 2)
+    assert (found.udp, found.inject, found.emit) == ((29, 28), (24, 26), (25, 27))
+
+
 @pytest.mark.parametrize(
     "infos",
     [
@@ -34,6 +47,9 @@ def test_the_transparent_listener_may_be_there() -> None:
         (OUTBOUND, OUTBOUND, INBOUND, stoq(0), stoq(1)),
         (OUTBOUND, INBOUND, stoq(0), stoq(7)),
         (OUTBOUND, INBOUND, stoq(0), stoq(1), TRANSPARENT, TRANSPARENT),
+        (OUTBOUND, INBOUND, stoq(0), stoq(1), udp(0), INJECT, EMIT),
+        (OUTBOUND, INBOUND, stoq(0), stoq(1), udp(0), udp(1), INJECT),
+        (OUTBOUND, INBOUND, stoq(0), stoq(1), EMIT),
     ],
 )
 def test_an_incomplete_set_is_refused(infos: tuple[SocketInfo, ...]) -> None:

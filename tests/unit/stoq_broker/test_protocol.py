@@ -45,8 +45,9 @@ def test_the_bytes_of_a_request_are_pinned() -> None:
     packed = encode_request(Request(op=Operation.SOCKETS, workers=2))
     assert msgspec.msgpack.decode(packed) == {"v": 1, "op": "sockets", "workers": 2}
     assert len(packed) < 32
-    wanting = encode_request(Request(op=Operation.SOCKETS, workers=2, transparent=True))
-    assert msgspec.msgpack.decode(wanting)["transparent"] is True
+    wanting = encode_request(Request(op=Operation.SOCKETS, workers=2, transparent=True, udp=True))
+    found = msgspec.msgpack.decode(wanting)
+    assert (found["transparent"], found["udp"]) == (True, True)
 
 
 def test_fields_of_a_later_broker_are_ignored() -> None:

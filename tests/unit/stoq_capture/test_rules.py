@@ -2,8 +2,9 @@
 
 from ipaddress import ip_address
 
+from stoq.capture.chains import Chain
 from stoq.capture.plan import Plan, parse_networks, parse_ports
-from stoq.capture.rules import Chain, chains, marker, render, render_undo, revision
+from stoq.capture.rules import chains, marker, render, render_undo, revision
 
 
 def chain(plan: Plan, name: str) -> Chain:

@@ -88,6 +88,6 @@ def test_the_outcome_is_said_and_the_status_fits(
 ) -> None:
     for name in ("apply", "undo", "verify"):
         monkeypatch.setattr(nft, name, lambda *_: answer)
-        monkeypatch.setattr(routes, name, lambda: [] if isinstance(answer, list) else False)
+        monkeypatch.setattr(routes, name, lambda *_: [] if isinstance(answer, list) else False)
     assert init.run(arguments, {}) == status
     assert words in capsys.readouterr().err

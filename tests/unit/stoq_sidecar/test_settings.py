@@ -60,6 +60,8 @@ def test_every_default_is_pinned() -> None:
             "connection_window": "8000000",
             "idle_seconds": "15.0",
             "pool_idle_seconds": "300.0",
+            "udp_idle_seconds": "60.0",
+            "udp_flows": "16384",
             "qlog_dir": "",
         },
         "frames": {"tokens": "off", "packet_reserve": "0"},

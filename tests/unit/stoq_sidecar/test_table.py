@@ -135,7 +135,7 @@ def test_a_virtual_address_names_one_service_and_no_workload() -> None:
     assert [entry["name"] for entry in found["services"]] == ["a"]  # type: ignore[index,attr-defined]
 
 
-def test_each_virtual_address_leads_to_the_tcp_ports_only() -> None:
+def test_each_virtual_address_leads_to_the_ports_of_both_protocols() -> None:
     entry = ServiceEntry(
         name="dns",
         namespace="shop",
@@ -145,10 +145,13 @@ def test_each_virtual_address_leads_to_the_tcp_ports_only() -> None:
     )
     (found,) = services([], [entry])
     assert found["vips"] == ["fd53::1", "10.96.0.10"]
-    assert found["ports"] == [{"port": 53, "target": 5354}]
+    assert found["ports"] == [
+        {"port": 53, "target": 5353, "protocol": "udp"},
+        {"port": 53, "target": 5354},
+    ]
 
 
-def test_target_ports_of_an_endpoint_are_those_of_the_tcp_ports() -> None:
+def test_target_ports_of_an_endpoint_are_in_the_order_of_the_ports() -> None:
     entry = ServiceEntry(
         name="dns",
         namespace="shop",
@@ -157,7 +160,7 @@ def test_target_ports_of_an_endpoint_are_those_of_the_tcp_ports() -> None:
         endpoints=(Endpoint("fd00::4", targets=(15353, 15354)),),
     )
     (found,) = services([], [entry])
-    assert found["endpoints"] == [{"address": "fd00::4", "weight": 1, "targets": [15354]}]
+    assert found["endpoints"] == [{"address": "fd00::4", "weight": 1, "targets": [15353, 15354]}]
 
 
 def test_a_headless_service_is_no_route() -> None:

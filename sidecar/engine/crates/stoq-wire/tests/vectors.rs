@@ -5,13 +5,14 @@ mod read;
 
 use std::net::SocketAddr;
 
+use bytes::BytesMut;
 use read::{bytes, cases, vectors};
 use serde_json::Value;
 use stoq_wire::code::{ConnectionCode, StreamCode};
 use stoq_wire::control::{Reauthentication, Role, signed_content};
 use stoq_wire::head::{FlowId, StreamHead, StreamKind};
 use stoq_wire::parameters::StoqParameters;
-use stoq_wire::varint;
+use stoq_wire::{udp, varint};
 
 fn optional(value: &Value) -> Option<Vec<u8>> {
     (!value.is_null()).then(|| bytes(value))
@@ -71,6 +72,7 @@ fn kind(value: &Value) -> StreamKind {
         2 => StreamKind::Api,
         3 => StreamKind::Reserved,
         4 => StreamKind::Control,
+        5 => StreamKind::Udp,
         other => panic!("kind {other}"),
     }
 }
@@ -164,5 +166,36 @@ fn error_codes() {
     assert_eq!(stream.len(), StreamCode::ALL.len());
     for code in StreamCode::ALL {
         assert_eq!(stream[code.name()], code.as_u64());
+    }
+}
+
+#[test]
+fn captured_udp() {
+    let document = vectors("udp.json");
+    for case in cases(&document, "datagrams") {
+        let (encoded, value) = (bytes(&case["hex"]), &case["value"]);
+        let (flow, payload) = (number(&value["flow"]), bytes(&value["payload"]));
+        assert_eq!(udp::datagram(flow, &payload), encoded);
+        assert_eq!(udp::split(encoded.into()), Ok((flow, payload.into())));
+    }
+    for case in cases(&document, "invalid_datagrams") {
+        let found = udp::split(bytes(&case["hex"]).into());
+        assert!(found.is_err(), "{}", case["name"]);
+    }
+    for case in cases(&document, "messages") {
+        let mut stream = BytesMut::from(&bytes(&case["hex"])[..]);
+        for payload in case["value"].as_array().unwrap() {
+            assert!(stream.starts_with(&udp::message(&bytes(payload))));
+            assert_eq!(udp::take(&mut stream), Ok(Some(bytes(payload).into())));
+        }
+        assert!(stream.is_empty(), "{}", case["name"]);
+    }
+    for case in cases(&document, "invalid_messages") {
+        let found = udp::take(&mut BytesMut::from(&bytes(&case["hex"])[..]));
+        assert!(found.is_err(), "{}", case["name"]);
+    }
+    for case in cases(&document, "incomplete_messages") {
+        let found = udp::take(&mut BytesMut::from(&bytes(&case["hex"])[..]));
+        assert_eq!(found, Ok(None), "{}", case["name"]);
     }
 }

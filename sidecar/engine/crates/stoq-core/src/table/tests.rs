@@ -23,8 +23,17 @@ fn table() -> Table {
 
 /// Decides for a first attempt, when no endpoint has been used yet.
 fn decide(table: &Table, destination: SocketAddr, pick: u64) -> Outbound<'_> {
+    decide_for(Transport::Tcp, table, destination, pick)
+}
+
+fn decide_for(
+    transport: Transport,
+    table: &Table,
+    destination: SocketAddr,
+    pick: u64,
+) -> Outbound<'_> {
     let draw = Draw {
-        transport: Transport::Tcp,
+        transport,
         pick,
         standing: &|_| Standing::default(),
         tried: &[],

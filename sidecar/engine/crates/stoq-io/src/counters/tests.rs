@@ -55,6 +55,14 @@ fn counters_of_all_workers_are_added_up() {
         worker.path_judged();
         worker.packet_refused();
         worker.stream_token_refused();
+        worker.udp_flow_opened(Direction::Outbound, false);
+        worker.udp_flow_opened(Direction::Inbound, false);
+        worker.udp_flow_opened(Direction::Outbound, true);
+        worker.udp_flow_opened(Direction::Inbound, true);
+        worker.udp_moved_out(100);
+        worker.udp_moved_in(50);
+        worker.udp_streamed();
+        worker.udp_dropped(UdpDrop::QueueFull);
     }
     let sums = Sums::of(&workers);
     let expected = CounterValues {
@@ -85,9 +93,18 @@ fn counters_of_all_workers_are_added_up() {
         plaintext_probes: 2,
         plaintext_permitted: 2,
         passthrough: 2,
+        captured_udp_outbound: 2,
+        captured_udp_inbound: 2,
+        captured_udp_plain: 4,
+        captured_udp_sent: 2,
+        captured_udp_sent_bytes: 200,
+        captured_udp_received: 2,
+        captured_udp_received_bytes: 100,
+        captured_udp_streamed: 2,
         adapt_measurements: 2,
     };
     assert_eq!(sums.values, expected);
+    assert!(sums.udp_dropped.contains(&("queue_full", 2)));
     assert_eq!(sums.handshake_seconds.counts.iter().sum::<u64>(), 4);
 }
 

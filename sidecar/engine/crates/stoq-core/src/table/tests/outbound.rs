@@ -247,3 +247,26 @@ fn before_the_first_table_everything_is_refused() {
         Outbound::Refuse(Reason::NotInMesh)
     );
 }
+
+#[test]
+fn a_port_of_a_service_is_of_one_protocol() {
+    let table = table_with(|t| {
+        t["services"][0]["ports"] = json!([
+            {"port": 53, "target": 5353, "protocol": "udp"},
+            {"port": 5432},
+        ]);
+        t["services"][0]["endpoints"] = json!([{"address": "fd00::4"}]);
+    });
+    let to = |transport, port| {
+        let vip = SocketAddr::new(table.services()[0].vips[0], port);
+        match decide_for(transport, &table, vip, 0) {
+            Outbound::Mesh { destination, .. } => Ok(destination.port()),
+            Outbound::Refuse(reason) => Err(reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(to(Transport::Udp, 53), Ok(5353));
+    assert_eq!(to(Transport::Tcp, 53), Err(Reason::NoSuchPort));
+    assert_eq!(to(Transport::Tcp, 5432), Ok(5432));
+    assert_eq!(to(Transport::Udp, 5432), Err(Reason::NoSuchPort));
+}

@@ -170,6 +170,7 @@ impl Worker {
         let pairs = flow.pairs();
         if let Some(udp) = self.udp.as_mut() {
             udp.flows.close(pairs, info_peer(info), key);
+            udp.held = udp.held.saturating_sub(flow.held);
         }
         if matches!(flow.way, Way::Plain(_)) || info.direction == Direction::Inbound {
             self.tell_others(|worker| Command::UdpGone { pairs, worker });

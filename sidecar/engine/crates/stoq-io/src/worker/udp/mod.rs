@@ -22,11 +22,14 @@ use super::peers::PeerKey;
 use crate::settings::UdpSettings;
 use crate::socket::capture::CaptureSocket;
 
-/// Datagrams that one flow may have waiting for its connection.
-const WAITING: usize = 64;
+/// Bytes that one flow may have waiting: for its connection, or on its stream.
+const WAITING: usize = 256 * 1024;
 
-/// Bytes that one flow may have waiting on its stream.
-const UNSENT: usize = 256 * 1024;
+/// The same, of all flows of a worker.
+const ALL_WAITING: usize = 16 << 20;
+
+/// What one waiting datagram counts for beside its payload.
+const ENTRY: usize = 64;
 
 /// Datagrams per connection that wait for the head of their flow, which another packet has.
 const EARLY: usize = 64;
@@ -38,6 +41,8 @@ pub(crate) struct Udp {
     pub(crate) patience: Patience,
     /// Whether the socket may have datagrams.
     pub(crate) readable: bool,
+    /// Bytes that flows have waiting.
+    held: usize,
 }
 
 impl Udp {
@@ -47,6 +52,7 @@ impl Udp {
             flows: Flows::new(settings.limits()),
             patience: settings.patience(),
             readable: true,
+            held: 0,
         }
     }
 }
@@ -72,7 +78,8 @@ pub(crate) struct UdpFlow {
     waiting: VecDeque<Bytes>,
     /// Waits until the stream takes it.
     unsent: VecDeque<Bytes>,
-    unsent_bytes: usize,
+    /// Bytes of both.
+    held: usize,
     /// The beginning of a message from the stream.
     partial: BytesMut,
     /// Bytes of payload to the other end and from it.
@@ -87,10 +94,26 @@ impl UdpFlow {
             idle: Idle::new(now),
             waiting: VecDeque::new(),
             unsent: VecDeque::new(),
-            unsent_bytes: 0,
+            held: 0,
             partial: BytesMut::new(),
             moved: (0, 0),
         }
+    }
+
+    /// Whether so many bytes more may wait, and counts them.
+    fn hold(&mut self, bytes: usize, udp: &mut Udp) -> bool {
+        let admitted = self.held + bytes <= WAITING && udp.held + bytes <= ALL_WAITING;
+        if admitted {
+            self.held += bytes;
+            udp.held += bytes;
+        }
+        admitted
+    }
+
+    /// So many bytes no longer wait.
+    fn release(&mut self, bytes: usize, udp: &mut Udp) {
+        self.held = self.held.saturating_sub(bytes);
+        udp.held = udp.held.saturating_sub(bytes);
     }
 
     /// Its stream, if it has one.

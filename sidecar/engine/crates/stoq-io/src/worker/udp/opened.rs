@@ -75,11 +75,13 @@ impl Worker {
             let peer = evidence.peer.as_ref();
             info.peer.principal = peer.map(|peer| peer.spiffe.as_str().into());
         }
-        let head = encode(StreamKind::Udp, info);
+        let head = encode(StreamKind::Udp, info, false);
         flow.way = Way::Mesh(stream);
-        flow.unsent_bytes += head.len();
         flow.unsent.push_back(head);
         let waiting = std::mem::take(&mut flow.waiting);
+        if let Some(udp) = self.udp.as_mut() {
+            flow.release(flow.held, udp);
+        }
         self.watch_udp(key);
         // The head goes first, so that no datagram has to wait for it there.
         self.write_udp(key);

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use quinn_proto::SendDatagramError;
 use stoq_core::table::Outbound;
 use stoq_core::udp::Pair;
-use stoq_wire::udp;
+use stoq_wire::udp as wire;
 
 use super::super::outbound::{named, party};
 use super::super::{Direction, Flow, PeerKey, Worker};
-use super::{UNSENT, WAITING, Way};
+use super::{ENTRY, Way};
 use crate::counters::{SecurityPolicy, UdpDrop};
 
 impl Worker {
@@ -58,7 +58,7 @@ impl Worker {
 
     /// A datagram for the other end of a flow.
     pub(super) fn send_udp(&mut self, key: usize, payload: Bytes, now: Instant) {
-        let Some(slot) = self.flows.get_mut(key) else {
+        let (Some(slot), Some(udp)) = (self.flows.get_mut(key), self.udp.as_mut()) else {
             return;
         };
         let Flow::Udp(flow) = &mut slot.flow else {
@@ -67,11 +67,13 @@ impl Worker {
         flow.idle.sent(now);
         let bytes = payload.len() as u64;
         let dropped = match flow.way {
-            Way::Opening(_) if flow.waiting.len() < WAITING => {
-                flow.waiting.push_back(payload);
-                return;
+            Way::Opening(_) => {
+                if flow.hold(payload.len() + ENTRY, udp) {
+                    flow.waiting.push_back(payload);
+                    return;
+                }
+                Some(UdpDrop::QueueFull)
             }
-            Way::Opening(_) => Some(UdpDrop::QueueFull),
             Way::Plain(to) => {
                 let raw = self.shared.raw.as_ref();
                 let sent = raw.map(|raw| raw.emit(flow.pair.app, to, &payload));
@@ -88,19 +90,17 @@ impl Worker {
                 let id = u64::from(stream);
                 let mut datagrams = link.quic.datagrams();
                 let room = datagrams.max_size().unwrap_or(0);
-                let fits = id < udp::FLOWS_BELOW && udp::overhead(id) + payload.len() <= room;
-                let sent = fits.then(|| datagrams.send(udp::datagram(id, &payload), false));
+                let fits = id < wire::FLOWS_BELOW && wire::overhead(id) + payload.len() <= room;
+                let sent = fits.then(|| datagrams.send(wire::datagram(id, &payload), false));
                 match sent {
                     Some(Ok(())) => {
                         self.activate(index);
                         None
                     }
                     Some(Err(SendDatagramError::Blocked(_))) => Some(UdpDrop::QueueFull),
-                    _ if flow.unsent_bytes + payload.len() > UNSENT => Some(UdpDrop::QueueFull),
+                    _ if !flow.hold(payload.len() + ENTRY, udp) => Some(UdpDrop::QueueFull),
                     _ => {
-                        let message = udp::message(&payload);
-                        flow.unsent_bytes += message.len();
-                        flow.unsent.push_back(message);
+                        flow.unsent.push_back(wire::message(&payload));
                         self.counters().udp_streamed();
                         self.queue(key);
                         None
@@ -122,7 +122,9 @@ impl Worker {
     /// Hands the stream what waits for it. `false` when the stream is gone.
     pub(super) fn write_udp(&mut self, key: usize) -> bool {
         let slot = &mut self.flows[key];
-        let (Flow::Udp(flow), Some(index)) = (&mut slot.flow, slot.connection) else {
+        let (Flow::Udp(flow), Some(index), Some(udp)) =
+            (&mut slot.flow, slot.connection, self.udp.as_mut())
+        else {
             return false;
         };
         let (Some(stream), Some(link)) = (flow.stream(), self.links[index].as_mut()) else {
@@ -131,7 +133,6 @@ impl Worker {
         while let Some(front) = flow.unsent.front_mut() {
             match link.quic.send_stream(stream).write(front) {
                 Ok(written) => {
-                    flow.unsent_bytes -= written;
                     let _ = front.split_to(written);
                     if front.is_empty() {
                         flow.unsent.pop_front();
@@ -140,6 +141,9 @@ impl Worker {
                 Err(quinn_proto::WriteError::Blocked) => break,
                 Err(_) => return false,
             }
+        }
+        if flow.unsent.is_empty() {
+            flow.release(flow.held, udp);
         }
         self.activate(index);
         true

@@ -1,0 +1,62 @@
+"""The rules of captured UDP."""
+
+from ipaddress import ip_address
+
+from stoq.capture import routes
+from stoq.capture.chains import Chain
+from stoq.capture.plan import Plan, parse_networks, parse_ports
+from stoq.capture.rules import chains
+
+
+def chain(plan: Plan, name: str) -> Chain:
+    return next(found for found in chains(plan) if found.name == name)
+
+
+def names(found: Chain) -> list[str]:
+    return [rule.name for rule in found.rules]
+
+
+def test_without_it_no_chain_is_about_udp() -> None:
+    assert not [found.name for found in chains(Plan()) if found.name.startswith("udp")]
+    assert names(chain(Plan(), "steer")) == ["stoq-to-peer", "stoq-from-peer"]
+
+
+def test_dialled_connections_are_tracked_so_that_answers_to_them_are_known() -> None:
+    plan = Plan(udp=True)
+    assert names(chain(plan, "steer")) == ["stoq-from-peer"]
+    assert names(chain(plan, "steer_back")) == ["stoq-to-peer"]
+
+
+def test_capture_is_the_last_word_about_what_goes_out() -> None:
+    plan = Plan(
+        udp=True,
+        nameservers=(ip_address("fd00::53"),),
+        exclude_outbound_ports=parse_ports("443"),
+        exclude_outbound_networks=parse_networks("10.0.0.0/8,fd00::/64"),
+    )
+    # The name server lies in an excluded network: exclusions hold for DNS too.
+    assert names(chain(plan, "udp_out"))[9:] == [
+        "link-ipv6", "link-ipv4", "excluded-ports", "excluded-ipv6", "excluded-ipv4", "capture",
+    ]  # fmt: skip
+    other = Plan(udp=True, nameservers=(ip_address("fd00::53"),))
+    assert names(chain(other, "udp_out"))[-2:] == ["dns-ipv6", "capture"]
+
+
+def test_whatever_nobody_takes_is_dropped() -> None:
+    found = chain(Plan(udp=True, exclude_inbound_ports=parse_ports("53")), "udp_in")
+    order = names(found)
+    assert order.index("captured") + 1 == order.index("nobody")
+    assert order[-4:] == ["excluded-ports", "plaintext", "let-out", "nobody-plaintext"]
+    assert found.rules[-1].expression == "counter drop"
+
+
+def test_the_sidecar_lets_out_nothing_but_udp_of_the_pod() -> None:
+    rules = {rule.name: rule.expression for rule in chain(Plan(udp=True), "udp_out").rules}
+    assert "fib saddr type local" in rules["emitted"]
+    assert rules["emitted-other"] == "meta mark 0x36bc counter drop"
+
+
+def test_marks_are_routed_for_what_the_plan_wants() -> None:
+    assert routes.marks(Plan()) == ()
+    assert routes.marks(Plan(client_address=True)) == (0x36B9,)
+    assert routes.marks(Plan(udp=True)) == (0x36BA, 0x36BB)
