@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use stoq_core::table::{Draw, Standing, Table, decide_outbound};
+use stoq_core::table::{Draw, Standing, Table, Transport, decide_outbound};
 
 fuzz_target!(|input: &str| {
     if let Ok(table) = Table::from_json(input) {
@@ -13,12 +13,17 @@ fuzz_target!(|input: &str| {
             "[::1]:14002",
         ] {
             let destination = destination.parse().expect("an address");
-            for pick in [0, 1, u64::MAX] {
+            for (pick, transport) in [
+                (0, Transport::Tcp),
+                (1, Transport::Udp),
+                (u64::MAX, Transport::Tcp),
+            ] {
                 let draw = Draw {
                     pick,
                     standing: &|_| Standing::default(),
                     tried: &[],
                     meshed: false,
+                    transport,
                 };
                 let _ = decide_outbound(&table, destination, &draw);
             }
