@@ -12,6 +12,7 @@ mod labels;
 mod services;
 mod sums;
 mod udp;
+mod values;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,8 +24,6 @@ use stoq_adapt::Tier;
 use stoq_core::table::{Admission, Reason, Ruling, Table};
 use stoq_wire::code::{ConnectionCode, StreamCode};
 
-use crate::worker::Direction;
-
 pub use access::AccessSample;
 pub use flows::{FlowCounters, FlowSample, FlowTable, MAX_FLOW_LABELS};
 pub use histogram::{BOUNDS, Histogram, HistogramSample};
@@ -32,105 +31,11 @@ pub use labels::{FlowLabels, Party, Reporter, ResponseFlag, SecurityPolicy, Suit
 pub use services::ServiceSample;
 pub(crate) use sums::Sums;
 pub use udp::UdpDrop;
+pub use values::CounterValues;
 
 /// Adds to a value that only this thread writes.
 fn add(value: &AtomicU64, more: u64) {
     value.store(value.load(Relaxed).wrapping_add(more), Relaxed);
-}
-
-/// Declares the plain counters once: the atomics and their sum over workers.
-macro_rules! values {
-    ($($(#[$doc:meta])* $name:ident,)+) => {
-        /// Atomics of the plain counters.
-        #[derive(Debug, Default)]
-        struct Values { $($name: AtomicU64,)+ }
-
-        /// Plain counters, summed over workers.
-        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-        pub struct CounterValues { $($(#[$doc])* pub $name: u64,)+ }
-
-        impl CounterValues {
-            fn add(&mut self, worker: &Values) {
-                $(self.$name = self.$name.wrapping_add(worker.$name.load(Relaxed));)+
-            }
-        }
-    };
-}
-
-values! {
-    /// UDP datagrams sent.
-    udp_datagrams_sent,
-    /// Bytes of UDP payload sent.
-    udp_bytes_sent,
-    /// Calls to the kernel that sent them; datagrams per call is the GSO batch.
-    udp_sends,
-    /// UDP datagrams received.
-    udp_datagrams_received,
-    /// Bytes of UDP payload received.
-    udp_bytes_received,
-    /// Buffers in which the kernel delivered them; datagrams per buffer is the GRO batch.
-    udp_receives,
-    /// Datagrams of another worker's connection, forwarded to it.
-    misrouted_forwarded,
-    /// The same, dropped because that worker's queue was full.
-    misrouted_dropped,
-    /// Connections dialled.
-    connections_dialled,
-    /// Dials without an answer in time.
-    dials_failed,
-    /// Handshakes that completed, dialled and accepted.
-    handshakes_completed,
-    /// Of those, resumed ones (PSK).
-    handshakes_resumed,
-    /// Handshakes that began and failed, whoever refused.
-    handshakes_failed,
-    /// First datagrams answered with a refusal: too many connections, or draining.
-    handshakes_refused,
-    /// First datagrams dropped: too many handshakes in flight.
-    handshakes_dropped,
-    /// Clients asked to prove their address first (RFC 9000, 8.1.2).
-    retries_sent,
-    /// Renewed identities proven to peers of live connections.
-    reauthentications_sent,
-    /// Peers' renewed certificates taken on live connections.
-    reauthentications_accepted,
-    /// The same, refused: the connection was closed.
-    reauthentications_refused,
-    /// Connections closed because of what was at the end of a packet: a token that is missing or
-    /// wrong, or what may not be there.
-    packets_refused,
-    /// Connections closed because of a token on a stream that does not verify.
-    stream_tokens_refused,
-    /// API streams opened here.
-    api_streams_opened,
-    /// API streams opened by peers.
-    api_streams_accepted,
-    /// Captured connections answered with the probe nonce.
-    capture_probes,
-    /// Plaintext connections let in as probes from exempt sources.
-    plaintext_probes,
-    /// Plaintext connections let in because `inbound` is `permissive`.
-    plaintext_permitted,
-    /// Outbound connections that left the mesh.
-    passthrough,
-    /// Flows of captured UDP that applications of this pod began, towards the mesh.
-    captured_udp_outbound,
-    /// Those that peers began.
-    captured_udp_inbound,
-    /// Those with ends outside the mesh, either way, in plaintext.
-    captured_udp_plain,
-    /// Captured datagrams sent on.
-    captured_udp_sent,
-    /// Their payload in bytes.
-    captured_udp_sent_bytes,
-    /// Datagrams handed to applications.
-    captured_udp_received,
-    /// Their payload in bytes.
-    captured_udp_received_bytes,
-    /// Of those sent, the ones too large for a QUIC datagram: they went by the flow's stream.
-    captured_udp_streamed,
-    /// Measurements that adaptation has judged.
-    adapt_measurements,
 }
 
 /// What an endpoint holds now.
@@ -154,7 +59,7 @@ pub struct Gauges {
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Counters {
-    values: Values,
+    values: values::Values,
     refused: [AtomicU64; Reason::ALL.len()],
     streams_refused: [AtomicU64; StreamCode::ALL.len()],
     connections_closed: [AtomicU64; ConnectionCode::ALL.len()],
@@ -173,7 +78,7 @@ impl Default for Counters {
     fn default() -> Self {
         let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
         Self {
-            values: Values::default(),
+            values: values::Values::default(),
             refused: std::array::from_fn(|_| AtomicU64::new(0)),
             streams_refused: std::array::from_fn(|_| AtomicU64::new(0)),
             connections_closed: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -340,38 +245,6 @@ impl Counters {
     /// An outbound connection left the mesh.
     pub fn passed_through(&self) {
         add(&self.values.passthrough, 1);
-    }
-
-    /// A flow of captured UDP has begun.
-    pub(crate) fn udp_flow_opened(&self, direction: Direction, plain: bool) {
-        let value = match (plain, direction) {
-            (true, _) => &self.values.captured_udp_plain,
-            (false, Direction::Outbound) => &self.values.captured_udp_outbound,
-            (false, Direction::Inbound) => &self.values.captured_udp_inbound,
-        };
-        add(value, 1);
-    }
-
-    /// A captured datagram went on.
-    pub fn udp_moved_out(&self, bytes: u64) {
-        add(&self.values.captured_udp_sent, 1);
-        add(&self.values.captured_udp_sent_bytes, bytes);
-    }
-
-    /// A datagram was handed to an application.
-    pub fn udp_moved_in(&self, bytes: u64) {
-        add(&self.values.captured_udp_received, 1);
-        add(&self.values.captured_udp_received_bytes, bytes);
-    }
-
-    /// A datagram goes by its flow's stream.
-    pub fn udp_streamed(&self) {
-        add(&self.values.captured_udp_streamed, 1);
-    }
-
-    /// A captured datagram was dropped.
-    pub fn udp_dropped(&self, why: UdpDrop) {
-        add(&self.udp_dropped[position(&UdpDrop::ALL, &why)], 1);
     }
 
     /// Adaptation has judged a measurement.

@@ -1,6 +1,8 @@
 //! What an engine is told at start. Nothing else configures it: no environment
 //! variable is read anywhere in this crate.
 
+mod udp;
+
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -8,10 +10,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stoq_adapt::PolicyDocument;
-use stoq_core::udp::{Limits, Patience};
 
 use crate::adaptation;
 use crate::error::EngineError;
+
+pub use udp::UdpSettings;
 
 /// Most workers an engine starts: beyond it, one pod would take the node.
 pub const MAX_WORKERS: u8 = 4;
@@ -80,62 +83,6 @@ pub struct ListenerSettings {
     /// Bound sockets from the broker, one per worker; the engine owns them from now on.
     #[serde(default)]
     pub fds: Vec<RawFd>,
-}
-
-/// Captured UDP. The engine owns all descriptors from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UdpSettings {
-    /// Transparent sockets at which datagrams arrive, one per worker, which tell their destination.
-    pub capture: Vec<RawFd>,
-    /// Raw IPv6 and IPv4 sockets bound to the loopback device: what enters the pod.
-    pub inject: Vec<RawFd>,
-    /// The same, not bound to a device: what leaves the pod for destinations outside the mesh.
-    pub emit: Vec<RawFd>,
-    /// A flow that is silent for so long has ended.
-    #[serde(default = "idle_ms")]
-    pub idle_ms: u32,
-    /// The same, for one that nobody has answered.
-    #[serde(default = "unanswered_ms")]
-    pub unanswered_ms: u32,
-    /// Flows per worker; the datagrams of further ones are dropped.
-    #[serde(default = "udp_flows")]
-    pub flows: u32,
-    /// Of those, flows with one address.
-    #[serde(default = "udp_flows_per_peer")]
-    pub flows_per_peer: u32,
-}
-
-fn idle_ms() -> u32 {
-    60_000
-}
-
-fn unanswered_ms() -> u32 {
-    30_000
-}
-
-fn udp_flows() -> u32 {
-    16_384
-}
-
-fn udp_flows_per_peer() -> u32 {
-    2048
-}
-
-impl UdpSettings {
-    pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            flows: self.flows as usize,
-            per_peer: self.flows_per_peer as usize,
-        }
-    }
-
-    pub(crate) fn patience(&self) -> Patience {
-        Patience {
-            answered: Duration::from_millis(self.idle_ms.into()),
-            unanswered: Duration::from_millis(self.unanswered_ms.into()),
-        }
-    }
 }
 
 /// QUIC parameters of every connection.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::worker::Direction;
 
 fn labels(reporter: Reporter, workload: &str) -> FlowLabels {
     FlowLabels {

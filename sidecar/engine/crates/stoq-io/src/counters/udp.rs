@@ -1,4 +1,7 @@
-//! What is counted of captured UDP beside plain counters.
+//! What is counted of captured UDP.
+
+use super::{Counters, add, position};
+use crate::worker::Direction;
 
 /// Why a captured datagram is dropped. Also the label of a counter, so the set is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,5 +46,39 @@ impl UdpDrop {
             Self::NoFlow => "no_flow",
             Self::Kernel => "kernel",
         }
+    }
+}
+
+impl Counters {
+    /// A flow of captured UDP has begun.
+    pub(crate) fn udp_flow_opened(&self, direction: Direction, plain: bool) {
+        let value = match (plain, direction) {
+            (true, _) => &self.values.captured_udp_plain,
+            (false, Direction::Outbound) => &self.values.captured_udp_outbound,
+            (false, Direction::Inbound) => &self.values.captured_udp_inbound,
+        };
+        add(value, 1);
+    }
+
+    /// A captured datagram went on.
+    pub fn udp_moved_out(&self, bytes: u64) {
+        add(&self.values.captured_udp_sent, 1);
+        add(&self.values.captured_udp_sent_bytes, bytes);
+    }
+
+    /// A datagram was handed to an application.
+    pub fn udp_moved_in(&self, bytes: u64) {
+        add(&self.values.captured_udp_received, 1);
+        add(&self.values.captured_udp_received_bytes, bytes);
+    }
+
+    /// A datagram goes by its flow's stream.
+    pub fn udp_streamed(&self) {
+        add(&self.values.captured_udp_streamed, 1);
+    }
+
+    /// A captured datagram was dropped.
+    pub fn udp_dropped(&self, why: UdpDrop) {
+        add(&self.udp_dropped[position(&UdpDrop::ALL, &why)], 1);
     }
 }

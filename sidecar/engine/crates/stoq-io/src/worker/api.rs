@@ -9,8 +9,8 @@ use stoq_wire::code::StreamCode;
 use stoq_wire::head::StreamKind;
 
 use super::flow::ApiStream;
+use super::labels::encode;
 use super::observe::Outcome;
-use super::outbound::encode;
 use super::{Direction, Flow, PeerKey, Worker};
 use crate::api::{ApiEvent, ApiPeer, Link, Request, StreamToken};
 use crate::relay::Fault;

@@ -16,8 +16,9 @@ use stoq_core::table::{
 use stoq_wire::code::StreamCode;
 use stoq_wire::head::{MAX_HEAD_LEN, StreamHead, StreamKind};
 
+use super::labels::party;
 use super::observe::{Outcome, suite};
-use super::outbound::{dialled_address, party};
+use super::outbound::dialled_address;
 use super::{Direction, FLOWS, Flow, ListenerKind, Origin, Worker};
 use crate::counters::SecurityPolicy;
 use crate::relay::stream::StreamRelay;

@@ -20,6 +20,7 @@ mod flows;
 mod handshakes;
 mod inbound;
 mod info;
+mod labels;
 mod observe;
 mod outbound;
 mod path;

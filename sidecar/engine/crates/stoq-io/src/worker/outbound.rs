@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
 use quinn_proto::Dir;
 use rand_core::{OsRng, RngCore};
-use stoq_core::table::{Outbound, Reason, Service, Workload};
-use stoq_wire::head::{FlowId, StreamHead, StreamKind};
+use stoq_core::table::{Outbound, Reason};
+use stoq_wire::head::{FlowId, StreamKind};
 
 use super::failover::ANSWER_TIMEOUT;
+use super::labels::{encode, named, party};
 use super::observe::{Outcome, suite};
 use super::peers::{Load, Placement, PoolLimits};
 use super::udp::Way;
@@ -375,37 +375,4 @@ pub(super) fn dialled_address(stream: &TcpStream) -> std::io::Result<SocketAddr>
         Some(destination) => Ok(destination),
         None => stream.local_addr().map(canonical),
     }
-}
-
-/// The first bytes of a stream that carries `info`'s flow, with tokens or without.
-pub(super) fn encode(kind: StreamKind, info: &FlowInfo, tokens: bool) -> Bytes {
-    let mut head = Vec::with_capacity(stoq_wire::head::MAX_HEAD_LEN);
-    StreamHead {
-        kind,
-        resume: false,
-        tokens,
-        flow: info.flow,
-        sent: 0,
-        received: 0,
-        source: info.source,
-        destination: info.destination,
-    }
-    .encode(&mut head);
-    head.into()
-}
-
-/// A workload as a label; its identity is not proven yet.
-pub(super) fn party(workload: &Workload) -> Party {
-    Party {
-        workload: Some(workload.name.as_str().into()),
-        namespace: Some(workload.namespace.as_str().into()),
-        principal: None,
-    }
-}
-
-pub(super) fn named(service: &Service) -> (Arc<str>, Arc<str>) {
-    (
-        service.name.as_str().into(),
-        service.namespace.as_str().into(),
-    )
 }

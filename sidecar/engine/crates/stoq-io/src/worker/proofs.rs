@@ -10,8 +10,8 @@ use stoq_wire::code::StreamCode;
 use stoq_wire::control::{EXPORTER_LABEL, EXPORTER_LEN};
 use stoq_wire::head::StreamKind;
 
+use super::labels::encode;
 use super::observe::Outcome;
-use super::outbound::encode;
 use super::{Direction, Flow, Link, Phase, Worker};
 
 /// Time for signatures in a turn without data: each takes a third of a millisecond.

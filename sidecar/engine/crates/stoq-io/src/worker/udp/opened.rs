@@ -11,8 +11,8 @@ use stoq_wire::code::StreamCode;
 use stoq_wire::extension::CAPTURED_UDP;
 use stoq_wire::head::{StreamHead, StreamKind};
 
+use super::super::labels::{encode, party};
 use super::super::observe::{Outcome, suite};
-use super::super::outbound::{encode, party};
 use super::super::{Direction, Flow, Link, Worker};
 use super::{UdpFlow, Way};
 use crate::counters::{ResponseFlag, SecurityPolicy, UdpDrop};

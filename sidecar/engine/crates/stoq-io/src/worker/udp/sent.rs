@@ -9,7 +9,7 @@ use stoq_core::table::Outbound;
 use stoq_core::udp::Pair;
 use stoq_wire::udp as wire;
 
-use super::super::outbound::{named, party};
+use super::super::labels::{named, party};
 use super::super::{Direction, Flow, PeerKey, Worker};
 use super::{ENTRY, Way};
 use crate::counters::{SecurityPolicy, UdpDrop};

@@ -1,0 +1,100 @@
+//! The plain counters, each declared once.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde::Serialize;
+
+/// Declares the plain counters once: the atomics and their sum over workers.
+macro_rules! values {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// Atomics of the plain counters.
+        #[derive(Debug, Default)]
+        pub(super) struct Values { $(pub(super) $name: AtomicU64,)+ }
+
+        /// Plain counters, summed over workers.
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+        pub struct CounterValues { $($(#[$doc])* pub $name: u64,)+ }
+
+        impl CounterValues {
+            pub(super) fn add(&mut self, worker: &Values) {
+                $(self.$name = self.$name.wrapping_add(worker.$name.load(Relaxed));)+
+            }
+        }
+    };
+}
+
+values! {
+    /// UDP datagrams sent.
+    udp_datagrams_sent,
+    /// Bytes of UDP payload sent.
+    udp_bytes_sent,
+    /// Calls to the kernel that sent them; datagrams per call is the GSO batch.
+    udp_sends,
+    /// UDP datagrams received.
+    udp_datagrams_received,
+    /// Bytes of UDP payload received.
+    udp_bytes_received,
+    /// Buffers in which the kernel delivered them; datagrams per buffer is the GRO batch.
+    udp_receives,
+    /// Datagrams of another worker's connection, forwarded to it.
+    misrouted_forwarded,
+    /// The same, dropped because that worker's queue was full.
+    misrouted_dropped,
+    /// Connections dialled.
+    connections_dialled,
+    /// Dials without an answer in time.
+    dials_failed,
+    /// Handshakes that completed, dialled and accepted.
+    handshakes_completed,
+    /// Of those, resumed ones (PSK).
+    handshakes_resumed,
+    /// Handshakes that began and failed, whoever refused.
+    handshakes_failed,
+    /// First datagrams answered with a refusal: too many connections, or draining.
+    handshakes_refused,
+    /// First datagrams dropped: too many handshakes in flight.
+    handshakes_dropped,
+    /// Clients asked to prove their address first (RFC 9000, 8.1.2).
+    retries_sent,
+    /// Renewed identities proven to peers of live connections.
+    reauthentications_sent,
+    /// Peers' renewed certificates taken on live connections.
+    reauthentications_accepted,
+    /// The same, refused: the connection was closed.
+    reauthentications_refused,
+    /// Connections closed because of what was at the end of a packet: a token that is missing or
+    /// wrong, or what may not be there.
+    packets_refused,
+    /// Connections closed because of a token on a stream that does not verify.
+    stream_tokens_refused,
+    /// API streams opened here.
+    api_streams_opened,
+    /// API streams opened by peers.
+    api_streams_accepted,
+    /// Captured connections answered with the probe nonce.
+    capture_probes,
+    /// Plaintext connections let in as probes from exempt sources.
+    plaintext_probes,
+    /// Plaintext connections let in because `inbound` is `permissive`.
+    plaintext_permitted,
+    /// Outbound connections that left the mesh.
+    passthrough,
+    /// Flows of captured UDP that applications of this pod began, towards the mesh.
+    captured_udp_outbound,
+    /// Those that peers began.
+    captured_udp_inbound,
+    /// Those with ends outside the mesh, either way, in plaintext.
+    captured_udp_plain,
+    /// Captured datagrams sent on.
+    captured_udp_sent,
+    /// Their payload in bytes.
+    captured_udp_sent_bytes,
+    /// Datagrams handed to applications.
+    captured_udp_received,
+    /// Their payload in bytes.
+    captured_udp_received_bytes,
+    /// Of those sent, the ones too large for a QUIC datagram: they went by the flow's stream.
+    captured_udp_streamed,
+    /// Measurements that adaptation has judged.
+    adapt_measurements,
+}

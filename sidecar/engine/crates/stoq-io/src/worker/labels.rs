@@ -1,0 +1,44 @@
+//! What a flow says of itself: to its peer in the stream head, and in labels.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stoq_core::table::{Service, Workload};
+use stoq_wire::head::{StreamHead, StreamKind};
+
+use super::FlowInfo;
+use crate::counters::Party;
+
+/// The first bytes of a stream that carries `info`'s flow, with tokens or without.
+pub(super) fn encode(kind: StreamKind, info: &FlowInfo, tokens: bool) -> Bytes {
+    let mut head = Vec::with_capacity(stoq_wire::head::MAX_HEAD_LEN);
+    StreamHead {
+        kind,
+        resume: false,
+        tokens,
+        flow: info.flow,
+        sent: 0,
+        received: 0,
+        source: info.source,
+        destination: info.destination,
+    }
+    .encode(&mut head);
+    head.into()
+}
+
+/// A workload as a label; its identity is not proven yet.
+pub(super) fn party(workload: &Workload) -> Party {
+    Party {
+        workload: Some(workload.name.as_str().into()),
+        namespace: Some(workload.namespace.as_str().into()),
+        principal: None,
+    }
+}
+
+/// The name and the namespace of a service.
+pub(super) fn named(service: &Service) -> (Arc<str>, Arc<str>) {
+    (
+        service.name.as_str().into(),
+        service.namespace.as_str().into(),
+    )
+}
