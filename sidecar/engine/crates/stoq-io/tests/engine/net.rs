@@ -43,6 +43,9 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
             ]);
         }
         ip(&["addr", "add", "10.0.0.1/32", "dev", "lo"]);
+        for address in [WEB, DB, OUTSIDE, VIP] {
+            await_route(&[], address);
+        }
         test();
     });
     if let Err(panic) = thread.join() {
@@ -54,6 +57,16 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
 pub(crate) fn ip(arguments: &[&str]) {
     let status = Command::new("ip").args(arguments).status();
     assert!(status.is_ok_and(|s| s.success()), "ip {arguments:?} failed");
+}
+
+/// Waits until an address can be dialled, in the namespace that `netns` names to `ip`: the kernel
+/// puts routes to new IPv6 addresses in place by and by, also to those on `lo`.
+fn await_route(netns: &[&str], address: &str) {
+    eventually("the route is there", || {
+        let mut route = Command::new("ip");
+        route.args(netns).args(["-6", "route", "get", address]);
+        route.output().is_ok_and(|answer| answer.status.success())
+    });
 }
 
 /// Two namespaces with a link between them whose rate is bounded both ways: the client's pod and
@@ -90,13 +103,8 @@ impl Link {
         let vip = format!("{VIP}/128");
         ip(&["-n", client, "addr", "add", &vip, "dev", "lo", "nodad"]);
         link.shape("add", mbit);
-        // The kernel puts routes to new addresses in place by and by.
         for (netns, address) in [(client, VIP), (client, DB), (server, WEB)] {
-            eventually("the route is there", || {
-                let mut route = Command::new("ip");
-                route.args(["-n", netns, "-6", "route", "get", address]);
-                route.output().is_ok_and(|answer| answer.status.success())
-            });
+            await_route(&["-n", netns], address);
         }
         link
     }
