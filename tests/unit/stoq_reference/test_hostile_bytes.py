@@ -54,7 +54,13 @@ def test_every_head_comes_back(
     kind, flow, source, destination, port, resume, sent, received, rest
 ) -> None:
     made = Head(
-        kind, flow, Address(source, port), Address(destination, port), resume, sent, received
+        kind=kind,
+        flow_id=flow,
+        source=Address(source, port),
+        destination=Address(destination, port),
+        resume=resume,
+        sent=sent,
+        received=received,
     )
     encoded = made.encode()
     assert head.decode(encoded + rest) == (made, len(encoded))
