@@ -182,10 +182,9 @@ fn a_strict_pod_is_probed_by_its_host_alone_and_stays_shut_without_an_agent() {
             [listen(8080), listen(9090)]
         });
         let forwarded = |to: &'static str| client.run(move || dial(to));
-        assert!(
-            dial("10.9.1.2:9090") && forwarded("10.9.1.2:8080"),
-            "open before"
-        );
+        // The links have just come up, and the first neighbour to be asked may not hear it.
+        let open = || dial("10.9.1.2:9090") && forwarded("10.9.1.2:8080");
+        assert!((0..20).any(|_| open()), "open before");
 
         let mut strict = Strict::load(Some(&bpffs.pins())).unwrap();
         strict.enrol(link, STRICT).unwrap();
