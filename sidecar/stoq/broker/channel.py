@@ -9,7 +9,8 @@ from typing import Final
 
 from stoq.broker.protocol import MAX_MESSAGE, MAX_WORKERS, Code, ProtocolError
 
-MAX_DESCRIPTORS: Final = MAX_WORKERS + 2
+MAX_DESCRIPTORS: Final = 2 * MAX_WORKERS + 7
+"""STOQ and UDP sockets of every worker, two listeners, the transparent one, four raw ones."""
 
 
 @dataclass(frozen=True, slots=True)
