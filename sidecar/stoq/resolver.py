@@ -104,6 +104,8 @@ class RegistryResolver:
         some = [e for e in service.endpoints if not e.terminating] or list(service.endpoints)
         targets = []
         for endpoint in some:
+            if not _target(service, endpoint, index):
+                continue  # it has no such port
             spiffe_id = _identity(service, owners.get(ip_address(endpoint.address), ""))
             if spiffe_id:
                 address = join_host_and_port(endpoint.address, _target(service, endpoint, index))

@@ -70,6 +70,12 @@ async def test_an_endpoint_may_have_a_port_of_its_own() -> None:
     assert found == (Target("[fd00::1]:2", WEB, 3),)
 
 
+async def test_an_endpoint_that_lacks_the_port_is_not_used_for_it() -> None:
+    entry = service(Endpoint("fd00::1", targets=(1, 0)), Endpoint("fd00::2"))
+    found = await resolved("shop/web:calls", entry, workload("fd00::1"), workload("fd00::2"))
+    assert [target.address for target in found] == ["[fd00::2]:14200"]
+
+
 async def test_the_only_port_needs_no_name_and_a_service_has_its_own_prefix() -> None:
     entry = service(Endpoint("fd00::1"), ports=(CALLS,), kind="service")
     found = await resolved("service/shop/web", entry, workload("fd00::1"))

@@ -115,7 +115,7 @@ pub struct Endpoint {
     /// Share of new connections, relative to the other endpoints; 0 drains it.
     pub weight: u32,
     /// Its own port for each port of the service, in their order; empty where they
-    /// are the service's [`ServicePort::target`].
+    /// are the service's [`ServicePort::target`]. 0 where it has none.
     pub targets: Vec<u16>,
 }
 
@@ -137,10 +137,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// Where `endpoint` of this service serves its port at `position`.
-    fn reached(&self, endpoint: &Endpoint, position: usize) -> SocketAddr {
+    /// Where `endpoint` of this service serves its port at `position`, if it does.
+    fn reached(&self, endpoint: &Endpoint, position: usize) -> Option<SocketAddr> {
         let own = endpoint.targets.get(position).copied();
-        SocketAddr::new(endpoint.address, own.unwrap_or(self.ports[position].target))
+        let port = own.unwrap_or(self.ports[position].target);
+        (port != 0).then(|| SocketAddr::new(endpoint.address, port))
     }
 
     /// Whether `address` is where one of its endpoints serves one of its ports.
@@ -149,7 +150,7 @@ impl Service {
         let at = |endpoint: &&Endpoint| endpoint.address == address.ip();
         self.endpoints.iter().filter(at).any(|endpoint| {
             let mut ports = 0..self.ports.len();
-            ports.any(|position| self.reached(endpoint, position) == address)
+            ports.any(|position| self.reached(endpoint, position) == Some(address))
         })
     }
 }

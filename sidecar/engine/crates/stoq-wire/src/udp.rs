@@ -1,4 +1,4 @@
-//! Captured UDP (wire format, section 12): what datagrams and the stream of a flow carry.
+//! Captured UDP (wire format, section 17): what datagrams and the stream of a flow carry.
 //!
 //! ```text
 //! datagram   flow varint, the id of the flow's stream; the payload

@@ -109,7 +109,7 @@ struct EndpointDocument {
     #[serde(default = "one")]
     weight: u32,
     #[serde(default)]
-    targets: Vec<Port>,
+    targets: Vec<u16>,
 }
 
 fn stoq_port() -> Port {
@@ -216,7 +216,7 @@ impl From<ServiceDocument> for Service {
         let endpoint = |document: EndpointDocument| Endpoint {
             address: document.address.0,
             weight: document.weight,
-            targets: document.targets.into_iter().map(|port| port.0).collect(),
+            targets: document.targets,
         };
         Self {
             name: document.name,

@@ -78,7 +78,7 @@ pub fn decide_outbound<'t>(
     };
     match choose(table, service, position, draw) {
         Some(endpoint) => route(table, endpoint, Some(service)),
-        None => Outbound::Refuse(why_none(service, table)),
+        None => Outbound::Refuse(why_none(service, position, table)),
     }
 }
 
@@ -127,7 +127,7 @@ fn choose(
         .endpoints
         .iter()
         .filter(|endpoint| endpoint.weight > 0 && may_serve(table, service, endpoint))
-        .map(|endpoint| (service.reached(endpoint, position), endpoint.weight))
+        .filter_map(|endpoint| Some((service.reached(endpoint, position)?, endpoint.weight)))
         .filter(|(address, _)| !draw.tried.contains(address) && !plain(&address.ip()))
         .map(|(address, weight)| Candidate {
             address,
@@ -149,11 +149,11 @@ fn may_serve(table: &Table, service: &Service, endpoint: &Endpoint) -> bool {
     }
 }
 
-fn why_none(service: &Service, table: &Table) -> Reason {
+fn why_none(service: &Service, position: usize, table: &Table) -> Reason {
     if service
         .endpoints
         .iter()
-        .all(|endpoint| endpoint.weight == 0)
+        .all(|endpoint| endpoint.weight == 0 || service.reached(endpoint, position).is_none())
     {
         Reason::NoEndpoint
     } else if service.spiffe_ids.is_empty() && table.outbound == OutboundMode::MeshOnly {

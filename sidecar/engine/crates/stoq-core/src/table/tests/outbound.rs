@@ -87,6 +87,22 @@ fn an_endpoint_s_own_target_ports_go_before_the_service_s() {
 }
 
 #[test]
+fn an_endpoint_that_lacks_a_port_is_not_chosen_for_it() {
+    let table = table_with(|t| {
+        t["services"][0]["endpoints"] = json!([{"address": "fd00::3", "targets": [15432, 0]}]);
+    });
+    assert!(matches!(
+        decide(&table, at("[fd53::10]:5432"), 0),
+        Outbound::Mesh { .. }
+    ));
+    assert_eq!(
+        decide(&table, at("[fd53::10]:80"), 0),
+        Outbound::Refuse(Reason::NoEndpoint)
+    );
+    assert!(!table.services()[0].leads_to(at("[fd00::3]:0")));
+}
+
+#[test]
 fn endpoints_are_chosen_in_proportion_to_their_weights() {
     let table = table();
     let chosen = |pick| match decide(&table, at("[fd53::10]:80"), pick) {
