@@ -43,6 +43,14 @@ class Mesh:
         except Failed as error:
             raise Failed(f"{error}\n{self.account()}") from None
         eventually(self.webhook_trusted)
+        eventually(self.settled, 2 * TRUST_SECONDS)
+
+    def settled(self) -> bool:
+        """Whether no replica from before is left: until it ends, its webhook answers the API server
+        over the connection that they have, with the settings of before.
+        """
+        pods = self.system.get("pods", f"--selector={OPERATOR}")["items"]
+        return all("deletionTimestamp" not in pod["metadata"] for pod in pods)
 
     def webhook_trusted(self) -> bool:
         """Whether the API server takes the webhook's certificate: a moment after the first replica
