@@ -14,6 +14,7 @@ from stoq_node.enrolment import Meshed, Surround, nameservers_of
 
 MODE: Final = "STOQ_CAPTURE_MODE"
 NODE: Final = "node"
+UDP: Final = "STOQ_CAPTURE_UDP"
 
 T = TypeVar("T")
 
@@ -40,11 +41,17 @@ def plan(pod: Meshed, around: Surround, gateways: tuple[Address, ...]) -> Plan:
             own, "STOQ_CAPTURE_EXCLUDE_OUTBOUND_NETWORKS", networks(), ()
         ),
         exclude_inbound_ports=_read(own, "STOQ_CAPTURE_EXCLUDE_INBOUND_PORTS", ports(), ()),
+        exclude_outbound_udp_ports=_read(
+            own, "STOQ_CAPTURE_EXCLUDE_OUTBOUND_UDP_PORTS", ports(), ()
+        ),
+        exclude_inbound_udp_ports=_read(own, "STOQ_CAPTURE_EXCLUDE_INBOUND_UDP_PORTS", ports(), ()),
         nameservers=nameservers_of(pod, around) if resolves else (),
         probe_sources=tuple(dict.fromkeys((*pod.host_addresses, *gateways))),
         probe_ports=_read(own, "STOQ_CAPTURE_PROBE_PORTS", ports(), ()),
         ipv6_only=_read(own, "STOQ_LINK_IPV6_ONLY", flag(), otherwise=False),
         client_address=shown != "off",
+        # A pod that says nothing is from before: its sidecar has no sockets for UDP.
+        udp=_read(own, UDP, choice(("on", "off")), "off") == "on",
     )
 
 

@@ -111,9 +111,13 @@ def enrolled(pod: Meshed, around: Surround, interface: str, obstacle: str = "") 
         obstacle=obstacle,
         inbound=read.one_of("STOQ_POD_INBOUND", held.inbound, "permissive", "strict"),
         outbound=read.one_of("STOQ_POD_OUTBOUND", held.outbound, "allow", "meshOnly"),
+        # What the sidecar does not capture passes as it is.
+        udp=read.one_of("STOQ_CAPTURE_UDP", "off", "off", "on") == "off",
         exclude_outbound_ports=read("STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS", parse_ports),
         exclude_outbound_networks=read("STOQ_CAPTURE_EXCLUDE_OUTBOUND_NETWORKS", parse_networks),
         exclude_inbound_ports=read("STOQ_CAPTURE_EXCLUDE_INBOUND_PORTS", parse_ports),
+        exclude_outbound_udp_ports=read("STOQ_CAPTURE_EXCLUDE_OUTBOUND_UDP_PORTS", parse_ports),
+        exclude_inbound_udp_ports=read("STOQ_CAPTURE_EXCLUDE_INBOUND_UDP_PORTS", parse_ports),
         # On all ports, also where the policy names some: the sidecar tells them apart.
         exclude_inbound_networks=parse_networks(",".join(held.exempt_sources)),
         probe_ports=(

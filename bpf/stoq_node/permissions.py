@@ -27,10 +27,15 @@ def _permissions(pod: Pod) -> Iterator[Permission]:
     ):
         for network in networks:
             yield Permission.network(str(network), direction)
-    for number in _numbers(pod.exclude_outbound_ports):
-        yield Permission.port(number, "tcp", FROM)
-    for number in _numbers(pod.exclude_inbound_ports):
-        yield Permission.port(number, "tcp", TO)
+    for direction, both, udp in (
+        (FROM, pod.exclude_outbound_ports, pod.exclude_outbound_udp_ports),
+        (TO, pod.exclude_inbound_ports, pod.exclude_inbound_udp_ports),
+    ):
+        for number in _numbers(both):
+            yield Permission.port(number, "tcp", direction)
+        # Where all of it passes there is no need to take the room of other pods.
+        for number in () if pod.udp else _numbers(both + udp):
+            yield Permission.port(number, "udp", direction)
     for number in _numbers(pod.probe_ports):
         yield Permission.probe(number)
     for address in pod.nameservers:

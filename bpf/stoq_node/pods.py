@@ -20,12 +20,17 @@ class Pod:
     inbound: Literal["permissive", "strict"] = "permissive"
     outbound: Literal["allow", "meshOnly"] = "allow"
     udp: bool = True
-    """Applications' UDP passes as it is: sidecars do not capture it (docs/traffic-matrix.md)."""
+    """Applications' UDP passes as it is: its sidecar does not capture it (docs/traffic-matrix.md).
+    Otherwise it is treated as TCP is."""
     echo: bool = True
     """Ping passes."""
     exclude_outbound_ports: tuple[PortRange, ...] = ()
+    exclude_outbound_udp_ports: tuple[PortRange, ...] = ()
+    """Of UDP alone, beside those of both protocols."""
     exclude_outbound_networks: tuple[Network, ...] = ()
     exclude_inbound_ports: tuple[PortRange, ...] = ()
+    exclude_inbound_udp_ports: tuple[PortRange, ...] = ()
+    """Of UDP alone."""
     exclude_inbound_networks: tuple[Network, ...] = ()
     probe_ports: tuple[PortRange, ...] = ()
     """The node itself may open TCP to these."""

@@ -53,6 +53,8 @@ def _pod(workload: Workload, uid: int) -> Pod:
             exclude_outbound_ports=parse_ports(capture.exclude_outbound_ports),
             exclude_outbound_networks=parse_networks(capture.exclude_outbound_networks),
             exclude_inbound_ports=parse_ports(capture.exclude_inbound_ports),
+            exclude_outbound_udp_ports=parse_ports(capture.exclude_outbound_udp_ports),
+            exclude_inbound_udp_ports=parse_ports(capture.exclude_inbound_udp_ports),
             nameservers=parse_addresses(capture.nameservers),
             ipv6_only=capture.ipv6_only,
             client_address=True,

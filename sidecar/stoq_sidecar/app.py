@@ -232,7 +232,8 @@ class App:
                     count,
                     capture.broker_uid,
                     transparent=capture.client_address != "off",
-                    udp=True,
+                    udp=capture.udp != "off",
+                    needs_udp=capture.udp == "on",
                 )
             except broker.BrokerError as error:
                 failures += 1

@@ -141,6 +141,18 @@ class Capture:
     exclude_inbound_ports: tuple[PortRange, ...] = option(
         (), ports(), "connections to these ports reach the application as they are"
     )
+    udp: str = option(
+        "auto",
+        choice(("auto", "on", "off")),
+        "captured UDP, in mode node alone. on: waits for a broker that captures it; auto: where it "
+        "does; off: is not asked for",
+    )
+    exclude_outbound_udp_ports: tuple[PortRange, ...] = option(
+        (), ports(), "UDP to these ports leaves as it is, as to those that are excluded for both"
+    )
+    exclude_inbound_udp_ports: tuple[PortRange, ...] = option(
+        (), ports(), "UDP to these ports reaches the application as it is"
+    )
     probe_ports: tuple[PortRange, ...] = option(
         (), ports(), "declared probe ports: the node reaches them in plaintext in any mode"
     )
@@ -304,6 +316,8 @@ class Settings:
             exclude_outbound_ports=self.capture.exclude_outbound_ports,
             exclude_outbound_networks=self.capture.exclude_outbound_networks,
             exclude_inbound_ports=self.capture.exclude_inbound_ports,
+            exclude_outbound_udp_ports=self.capture.exclude_outbound_udp_ports,
+            exclude_inbound_udp_ports=self.capture.exclude_inbound_udp_ports,
             nameservers=nameservers if self.dns.enabled else (),
             probe_sources=(*self.pod.host_addresses, *gateways),
             probe_ports=self.capture.probe_ports,

@@ -79,7 +79,7 @@ def test_it_has_three_capabilities_and_no_privilege() -> None:
 def test_to_capture_it_enters_namespaces_and_has_what_that_takes() -> None:
     capture = ("capture.mode=node", "node.namespaces=/var/run/netns")
     found = container(*capture)
-    assert found["securityContext"]["capabilities"]["add"] == [*THREE, "SYS_ADMIN"]
+    assert found["securityContext"]["capabilities"]["add"] == [*THREE, "SYS_ADMIN", "NET_RAW"]
     assert settings.read(environment(*capture)).capture.namespaces == "/var/run/netns"
     assert settings.read(environment()).capture.namespaces == ""
     (mount,) = [item for item in found["volumeMounts"] if item["name"] == "namespaces"]
@@ -88,6 +88,22 @@ def test_to_capture_it_enters_namespaces_and_has_what_that_takes() -> None:
     assert "hostPID" not in pod(*capture)
     assert all("events" not in rule["resources"] for rule in rights())
     assert {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]} in rights(*capture)
+
+
+def test_raw_sockets_are_for_captured_udp_alone() -> None:
+    def webhook(*values: str) -> str:
+        spec = rendered(ON, *values)["Deployment", "stoq-operator"]["spec"]["template"]["spec"]
+        given = {item["name"]: item.get("value") for item in spec["containers"][1]["env"]}
+        return str(given["STOQ_INJECT_CAPTURE_UDP"])
+
+    def capabilities(*values: str) -> list[str]:
+        return list(container(*values)["securityContext"]["capabilities"]["add"])
+
+    without = ("capture.mode=node", "capture.udp=false")
+    assert capabilities(*without) == [*THREE, "SYS_ADMIN"]
+    assert (webhook("capture.mode=node"), webhook(*without)) == ("true", "false")
+    # In mode init nobody could pass the sockets.
+    assert (capabilities("capture.udp=true"), webhook("capture.udp=true")) == (THREE, "false")
 
 
 def test_capture_by_agents_takes_agents() -> None:

@@ -19,11 +19,11 @@ from support.pods import CONFIG
 
 pytestmark = pytest.mark.timeout(240)
 
-IN_NODE_MODE = dataclasses.replace(CONFIG, capture="node")
+IN_NODE_MODE = dataclasses.replace(CONFIG, capture="node", capture_udp=True)
 EXCLUDED = 9000
 
-FOUR = "-all,+bpf,+perfmon,+net_admin,+sys_admin"
-UNDER = ("setpriv", f"--bounding-set={FOUR}", f"--inh-caps={FOUR}")
+FIVE = "-all,+bpf,+perfmon,+net_admin,+sys_admin,+net_raw"
+UNDER = ("setpriv", f"--bounding-set={FIVE}", f"--inh-caps={FIVE}")
 """The capabilities that the chart gives the agent with capture.mode=node, and no other."""
 
 

@@ -65,7 +65,10 @@ def _outbound(flow: Flow, pod: Pod) -> str:
         return "a name server of the pod"
     if flow.protocol == TCP and (flow.remote, flow.remote_port) in pod.api_servers:
         return "the API server"
-    return _excluded(flow, "outbound", pod.exclude_outbound_networks, pod.exclude_outbound_ports)
+    if found := _excluded_network(flow, "outbound", pod.exclude_outbound_networks):
+        return found
+    udp = pod.exclude_outbound_udp_ports
+    return _excluded_port(flow, "outbound", flow.remote_port, pod.exclude_outbound_ports, udp)
 
 
 def _inbound(flow: Flow, pod: Pod) -> str:
@@ -74,18 +77,28 @@ def _inbound(flow: Flow, pod: Pod) -> str:
             return "the sidecar's own pages"
         if _range(flow.local_port, pod.probe_ports):
             return "a port that the node probes"
-    return _excluded(flow, "inbound", pod.exclude_inbound_networks, pod.exclude_inbound_ports)
+    if found := _excluded_network(flow, "inbound", pod.exclude_inbound_networks):
+        return found
+    udp = pod.exclude_inbound_udp_ports
+    return _excluded_port(flow, "inbound", flow.local_port, pod.exclude_inbound_ports, udp)
 
 
-def _excluded(
-    flow: Flow, direction: str, networks: tuple[Network, ...], ports: tuple[PortRange, ...]
+def _excluded_network(flow: Flow, direction: str, networks: tuple[Network, ...]) -> str:
+    found = next((network for network in networks if flow.remote in network), None)
+    return f"exclude_{direction}_networks has {found}" if found else ""
+
+
+def _excluded_port(
+    flow: Flow,
+    direction: str,
+    port: int,
+    both: tuple[PortRange, ...],
+    udp: tuple[PortRange, ...],
 ) -> str:
-    for network in networks:
-        if flow.remote in network:
-            return f"exclude_{direction}_networks has {network}"
-    port = flow.remote_port if direction == "outbound" else flow.local_port
-    if flow.protocol == TCP and (found := _range(port, ports)):
+    if found := _range(port, both):
         return f"exclude_{direction}_ports has {found}"
+    if flow.protocol == UDP and (found := _range(port, udp)):
+        return f"exclude_{direction}_udp_ports has {found}"
     return ""
 
 

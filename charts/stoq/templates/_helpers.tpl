@@ -33,6 +33,11 @@ app.kubernetes.io/component: node
 {{- with $values.image.registry }}{{ . }}/{{ end }}{{ $repository }}:{{ $values.image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
+{{/* Not empty where agents capture the applications' UDP. */}}
+{{- define "stoq.capturesUdp" -}}
+{{- if and (eq .Values.capture.mode "node") .Values.capture.udp }}true{{ end }}
+{{- end }}
+
 {{/* What the Pod Security Standard restricted asks of a container. */}}
 {{- define "stoq.restricted" -}}
 allowPrivilegeEscalation: false

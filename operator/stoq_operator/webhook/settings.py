@@ -55,6 +55,9 @@ class Inject:
         capture_mode(),
         "node: the agents of the nodes program capture, and pods have no stoq-init",
     )
+    capture_udp: bool = option(
+        default=False, kind=flag(), why="true: the agents capture UDP too; they need NET_RAW for it"
+    )
     ipv6_only: bool = option(
         default=False, kind=flag(), why="true has stoq-init refuse IPv4 in every meshed pod"
     )

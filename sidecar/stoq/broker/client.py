@@ -72,9 +72,11 @@ def sockets(
     *,
     transparent: bool = False,
     udp: bool = False,
+    needs_udp: bool = False,
 ) -> Sockets:
     """The pod's sockets, one STOQ socket per worker, and the transparent one and those of captured
-    UDP if they are wanted and the broker has them.
+    UDP if they are wanted and the broker has them. With `needs_udp` nothing is taken from one that
+    has none of those.
 
     `server_uid` is the only user the broker may run as: an application that got hold of the name
     first must not be able to pass us sockets of its own. Raises BrokerError.
@@ -87,7 +89,14 @@ def sockets(
     )
     reply, descriptors = _ask(request, server_uid, name, timeout)
     try:
-        return _sorted(reply.sockets, descriptors, workers)
+        found = _sorted(reply.sockets, descriptors, workers)
+        if needs_udp and not found.udp:
+            raise BrokerError(
+                "the broker captures no UDP here, and STOQ_CAPTURE_UDP is on: the node agent is of "
+                "an earlier version, or read the pod otherwise; without the applications' UDP use "
+                "off (stoq.dev/capture-udp on the pod)"
+            )
+        return found
     except BrokerError:
         channel.close(descriptors)
         raise

@@ -149,7 +149,14 @@ def _raw(role: Role, family: int, mark: int) -> OpenSocket:
     """With IPPROTO_RAW the header is part of what is sent, in both families. Neither the device nor
     the mark can be changed without a capability, so the sidecar can use it for its purpose only.
     """
-    opened = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_RAW)
+    try:
+        opened = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_RAW)
+    except PermissionError as error:
+        raise OSError(
+            error.errno,
+            "captured UDP takes raw sockets, and so CAP_NET_RAW for the broker (in Kubernetes "
+            "capture.udp=true of the chart)",
+        ) from error
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
         opened.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, UDP_BUFFER)

@@ -25,7 +25,7 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class PortRange:
-    """TCP ports `first` to `last`, both included."""
+    """Ports `first` to `last`, both included."""
 
     first: int
     last: int
@@ -57,13 +57,15 @@ class Plan:
     it listens.
     With `client_address` the sidecar may dial the application from the client's address: what the
     application answers comes back to it. With `udp` the applications' UDP is captured, which takes
-    sockets of the broker; exclusions are of both protocols.
+    sockets of the broker; exclusions are of both protocols, but for ports of UDP alone.
     """
 
     sidecar_uids: tuple[int, ...] = (constants.SIDECAR_UID,)
     exclude_outbound_ports: tuple[PortRange, ...] = ()
     exclude_outbound_networks: tuple[Network, ...] = ()
     exclude_inbound_ports: tuple[PortRange, ...] = ()
+    exclude_outbound_udp_ports: tuple[PortRange, ...] = ()
+    exclude_inbound_udp_ports: tuple[PortRange, ...] = ()
     direct_endpoints: tuple[tuple[Address, int], ...] = ()
     nameservers: tuple[Address, ...] = ()
     probe_sources: tuple[Address, ...] = ()

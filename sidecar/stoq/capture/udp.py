@@ -20,7 +20,7 @@ from typing import Final
 
 from stoq import constants
 from stoq.capture.chains import BEFORE_NAT, BYPASS_MARK, LAST, RAW, Chain, Rule, family_of, listed
-from stoq.capture.plan import DNS_PORT, Plan, merged_networks, merged_ports
+from stoq.capture.plan import DNS_PORT, Plan, PortRange, merged_networks, merged_ports
 
 UDP_MARK: Final = 0x36BA
 """Packet mark (14010) of what an application sends."""
@@ -73,9 +73,7 @@ def _out(plan: Plan) -> list[Rule]:
         if servers:
             towards = f"{family_of(servers[0])} daddr {listed(servers)} udp dport {DNS_PORT}"
             rules.append(Rule(f"dns-ipv{version}", f"{towards} return"))
-    if plan.exclude_outbound_ports:
-        ports = listed(merged_ports(plan.exclude_outbound_ports))
-        rules.append(Rule("excluded-ports", f"udp dport {ports} counter {_BYPASS}"))
+    rules += _excluded(plan.exclude_outbound_ports + plan.exclude_outbound_udp_ports)
     excluded = merged_networks(plan.exclude_outbound_networks)
     for version in (6, 4):
         networks = [n for n in excluded if n.version == version]
@@ -99,17 +97,21 @@ def _in(plan: Plan) -> list[Rule]:
         Rule("groups", "fib daddr type != local return"),
         Rule("link-ipv6", "ip6 saddr fe80::/10 return"),
     ]
-    if plan.exclude_inbound_ports:
-        ports = listed(merged_ports(plan.exclude_inbound_ports))
-        rules.append(Rule("excluded-ports", f"udp dport {ports} counter {_BYPASS}"))
     return [
         *rules,
+        *_excluded(plan.exclude_inbound_ports + plan.exclude_inbound_udp_ports),
         Rule("plaintext", _TO_SOCKET),
         # A connected socket of the application's stands in the way of the transparent one; by now
         # the sidecar has let this flow out.
         Rule("let-out", f"ct mark {UDP_EMIT_MARK:#x} return"),
         Rule("nobody-plaintext", "counter drop"),
     ]
+
+
+def _excluded(ports: tuple[PortRange, ...]) -> list[Rule]:
+    if not ports:
+        return []
+    return [Rule("excluded-ports", f"udp dport {listed(merged_ports(ports))} counter {_BYPASS}")]
 
 
 def _errors() -> Chain:

@@ -32,6 +32,9 @@ class Wishes:
     exclude_outbound_ports: str = ""
     exclude_outbound_cidrs: str = ""
     exclude_inbound_ports: str = ""
+    capture_udp: str = ""
+    exclude_outbound_udp_ports: str = ""
+    exclude_inbound_udp_ports: str = ""
     client_address: str = ""
     cpu_request: str = ""
     memory_request: str = ""
@@ -98,13 +101,16 @@ def _choice(*values: str) -> tuple[str, Callable[[str], object]]:
     return " or ".join(values), check
 
 
-_PORTS: Final = ("TCP ports such as 443,8000-8010", parse_ports)
+_PORTS: Final = ("ports such as 443,8000-8010", parse_ports)
 _AMOUNT: Final = ("a quantity such as 100m, 0.5 or 64Mi", lambda text: quantity(text.strip()))
 
 _KINDS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "exclude_outbound_ports": _PORTS,
     "exclude_outbound_cidrs": ("networks such as 10.0.0.0/8,fd00::/64", parse_networks),
     "exclude_inbound_ports": _PORTS,
+    "capture_udp": _choice("on", "off"),
+    "exclude_outbound_udp_ports": _PORTS,
+    "exclude_inbound_udp_ports": _PORTS,
     "client_address": _choice("auto", "on", "off"),
     "cpu_request": _AMOUNT,
     "memory_request": _AMOUNT,

@@ -41,6 +41,8 @@ class Config:
     trust_domain: str = "cluster.local"
     control_address: str = CONTROL_ADDRESS
     capture: CaptureMode = "init"
+    capture_udp: bool = False
+    """Applications' UDP is captured too, where agents capture."""
     ipv6_only: bool = False
     log_level: str = "info"
     log_format: str = "json"

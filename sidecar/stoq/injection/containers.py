@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from stoq import constants
 from stoq.injection import names
-from stoq.injection.annotations import Wishes, check_limits
+from stoq.injection.annotations import AnnotationError, Wishes, check_limits
 from stoq.injection.config import Config
 
 Object = dict[str, Any]
@@ -35,6 +35,7 @@ def injected(config: Config, wishes: Wishes, probed: Sequence[int] = ()) -> tupl
     """The containers, in their order. `probed` are the ports that the kubelet dials. Raises
     `AnnotationError`.
     """
+    _captures_udp(config, wishes)
     sidecar = sidecar_container(config, wishes, probed)
     if config.capture == "node":
         return (sidecar,)
@@ -158,6 +159,10 @@ def _environment(config: Config, wishes: Wishes, probed: Sequence[int]) -> list[
             "STOQ_CAPTURE_MODE": "node",
             "STOQ_CAPTURE_BROKER_UID": str(AGENT_UID),
             "STOQ_CAPTURE_BROKER_SECONDS": str(STARTUP_SECONDS),
+            # Always said: a sidecar that is told `on` takes no sockets without those for UDP.
+            "STOQ_CAPTURE_UDP": "on" if _captures_udp(config, wishes) else "off",
+            "STOQ_CAPTURE_EXCLUDE_OUTBOUND_UDP_PORTS": wishes.exclude_outbound_udp_ports,
+            "STOQ_CAPTURE_EXCLUDE_INBOUND_UDP_PORTS": wishes.exclude_inbound_udp_ports,
         }
     given = {name: value for name, value in asked.items() if value}
     return [
@@ -167,6 +172,19 @@ def _environment(config: Config, wishes: Wishes, probed: Sequence[int]) -> list[
         ),
         *({"name": name, "value": value} for name, value in (fixed | given).items()),
     ]
+
+
+def _captures_udp(config: Config, wishes: Wishes) -> bool:
+    """Whether the pod's UDP is captured. Raises `AnnotationError` where it would have to be, and
+    nobody can.
+    """
+    possible = config.capture == "node" and config.capture_udp
+    if wishes.capture_udp == "on" and not possible:
+        raise AnnotationError(
+            f"annotation {names.PREFIX}capture-udp is 'on', but this mesh captures no UDP: that "
+            "takes capture.mode=node and capture.udp=true of the chart; or remove it"
+        )
+    return possible and wishes.capture_udp != "off"
 
 
 def _resources(config: Config, wishes: Wishes) -> Object:

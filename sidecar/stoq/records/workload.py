@@ -23,6 +23,10 @@ class CaptureSpec(
     """Networks, `10.0.0.0/8,fd00::/64`."""
     exclude_inbound_ports: str = ""
     """Ports and ranges."""
+    exclude_outbound_udp_ports: str = ""
+    """Ports and ranges of UDP alone, beside those of both protocols above."""
+    exclude_inbound_udp_ports: str = ""
+    """Ports and ranges of UDP alone."""
     ipv6_only: bool = False
     """Refuse IPv4 altogether."""
     udp: bool = True

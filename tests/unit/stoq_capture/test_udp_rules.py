@@ -42,6 +42,31 @@ def test_capture_is_the_last_word_about_what_goes_out() -> None:
     assert names(chain(other, "udp_out"))[-2:] == ["dns-ipv6", "capture"]
 
 
+def test_ports_of_udp_alone_are_excluded_beside_those_of_both_protocols() -> None:
+    plan = Plan(
+        udp=True,
+        exclude_outbound_ports=parse_ports("443"),
+        exclude_outbound_udp_ports=parse_ports("444,5060"),
+        exclude_inbound_udp_ports=parse_ports("5060"),
+    )
+    rules = {rule.name: rule.expression for rule in chain(plan, "udp_out").rules}
+    assert "udp dport { 443-444, 5060 }" in rules["excluded-ports"]
+    rules = {rule.name: rule.expression for rule in chain(plan, "udp_in").rules}
+    assert "udp dport { 5060 }" in rules["excluded-ports"]
+    assert "5060" not in str(chain(plan, "outbound")) + str(chain(plan, "inbound"))
+
+
+def test_dns_stays_with_the_resolver_where_udp_port_53_is_excluded() -> None:
+    server = (ip_address("fd00::53"),)
+    found = names(
+        chain(
+            Plan(udp=True, nameservers=server, exclude_outbound_udp_ports=parse_ports("53")),
+            "udp_out",
+        )
+    )
+    assert found.index("dns-ipv6") < found.index("excluded-ports")
+
+
 def test_whatever_nobody_takes_is_dropped() -> None:
     found = chain(Plan(udp=True, exclude_inbound_ports=parse_ports("53")), "udp_in")
     order = names(found)

@@ -8,7 +8,7 @@ import pytest
 
 from stoq.injection import names
 from stoq.injection.config import Config
-from stoq.injection.decide import Injected, decide
+from stoq.injection.decide import Injected, Refused, decide
 from stoq_sidecar.settings import read, required
 from support.pods import CONFIG, annotated, applied, pod
 
@@ -199,6 +199,41 @@ def test_in_capture_mode_node_the_sidecar_waits_for_the_agent_and_nothing_has_pr
         names.SIDECAR
     ]
     assert injected(made, config) == made
+
+
+WITH_UDP = dataclasses.replace(CONFIG, capture="node", capture_udp=True)
+
+
+def udp_of(manifest: Object, config: Config) -> str:
+    (sidecar,) = injected(manifest, config)["spec"]["initContainers"]
+    return read("", environment(sidecar)).capture.udp
+
+
+def test_a_sidecar_is_told_whether_to_insist_on_captured_udp() -> None:
+    assert udp_of(pod(), WITH_UDP) == "on"
+    assert udp_of(annotated(capture_udp="on"), WITH_UDP) == "on"
+    assert udp_of(annotated(capture_udp="off"), WITH_UDP) == "off"
+    assert udp_of(pod(), dataclasses.replace(WITH_UDP, capture_udp=False)) == "off"
+
+
+def test_exclusions_of_udp_alone_reach_capture() -> None:
+    made = injected(
+        annotated(exclude_outbound_udp_ports="123", exclude_inbound_udp_ports="5060"), WITH_UDP
+    )
+    plan = read("", environment(made["spec"]["initContainers"][0])).plan()
+    assert list(map(str, plan.exclude_outbound_udp_ports)) == ["123"]
+    assert list(map(str, plan.exclude_inbound_udp_ports)) == ["5060"]
+
+
+@pytest.mark.parametrize(
+    "config", [CONFIG, dataclasses.replace(CONFIG, capture_udp=True),
+               dataclasses.replace(CONFIG, capture="node")],
+)  # fmt: skip
+def test_a_pod_that_wants_udp_captured_is_refused_where_nobody_can(config: Config) -> None:
+    outcome = decide(annotated(capture_udp="on"), "shop", config)
+    assert isinstance(outcome, Refused)
+    assert "stoq.dev/capture-udp is 'on'" in outcome.why
+    assert "capture.udp=true" in outcome.why
 
 
 def test_a_pod_of_the_other_capture_mode_becomes_one_of_this() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from stoq.injection.config import Config
 from stoq.injection.decide import Injected, decide
 from stoq_kube.apiserver import ApiError, Changed, Deleted, Event, Kind, Listed
 from support.pods import CONFIG, annotated, pod
@@ -11,9 +12,15 @@ from support.pods import CONFIG, annotated, pod
 Object = dict[str, Any]
 
 
-def on_node(name: str, *addresses: str, made: Object | None = None, **metadata: Any) -> Object:
+def on_node(
+    name: str,
+    *addresses: str,
+    made: Object | None = None,
+    config: Config = CONFIG,
+    **metadata: Any,
+) -> Object:
     """A pod that runs, with a sidecar as the webhook puts it in."""
-    outcome = decide(made or pod(), "shop", CONFIG)
+    outcome = decide(made or pod(), "shop", config)
     assert isinstance(outcome, Injected)
     status = {"phase": "Running", "podIPs": [{"ip": address} for address in addresses]}
     about = {"name": name, "namespace": "shop", "uid": f"uid-{name}", "labels": {"app": "web"}}

@@ -47,11 +47,26 @@ def test_a_pod_is_captured_as_stoq_init_would_capture_it() -> None:
         "exclude_outbound_ports": "443,8000-8010",
         "exclude_outbound_cidrs": "10.0.0.0/8",
         "exclude_inbound_ports": "9000",
+        "exclude_outbound_udp_ports": "123",
+        "exclude_inbound_udp_ports": "5060",
     }
     raw = shown(**asked)
     (sidecar,) = raw["spec"]["initContainers"]
     own = settings.read("", {**environment(sidecar), "STOQ_POD_HOST_ADDRESSES": str(HOST)})
     assert plan(read(raw), AROUND, (GATEWAY,)) == own.plan((CLUSTER_DNS,), (GATEWAY,))
+
+
+def test_udp_is_captured_where_the_pod_was_made_so() -> None:
+    with_udp = dataclasses.replace(NODE, capture_udp=True)
+    assert plan(read(shown(with_udp)), AROUND, ()).udp
+    assert not plan(read(shown(with_udp, capture_udp="off")), AROUND, ()).udp
+    assert not plan(read(shown()), AROUND, ()).udp
+
+
+def test_the_udp_of_a_pod_from_before_stays_as_it_is() -> None:
+    pod = read(shown(dataclasses.replace(NODE, capture_udp=True)))
+    older = {name: text for name, text in pod.environment.items() if name != "STOQ_CAPTURE_UDP"}
+    assert not plan(dataclasses.replace(pod, environment=older), AROUND, ()).udp
 
 
 def test_only_pods_that_wait_for_the_agent_are_captured_by_it() -> None:
@@ -79,6 +94,9 @@ def test_nobody_but_the_sidecars_user_is_ever_let_out() -> None:
         ("STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS", "all"),
         ("STOQ_CAPTURE_EXCLUDE_OUTBOUND_NETWORKS", "10.0.0.1/8"),
         ("STOQ_CAPTURE_EXCLUDE_INBOUND_PORTS", "70000"),
+        ("STOQ_CAPTURE_EXCLUDE_OUTBOUND_UDP_PORTS", "quic"),
+        ("STOQ_CAPTURE_EXCLUDE_INBOUND_UDP_PORTS", "0"),
+        ("STOQ_CAPTURE_UDP", "auto"),
         ("STOQ_CAPTURE_PROBE_PORTS", "http"),
         ("STOQ_CAPTURE_CLIENT_ADDRESS", "maybe"),
         ("STOQ_LINK_IPV6_ONLY", "perhaps"),

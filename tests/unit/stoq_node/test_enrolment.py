@@ -1,5 +1,6 @@
 """What is enforced for a pod is what its sidecar enforces."""
 
+import dataclasses
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -11,7 +12,7 @@ from stoq.records.meta import Metadata, Selector
 from stoq.records.policy import TransportPolicy, TransportPolicySpec
 from stoq_node.enrolment import Meshed, Surround, claimed, enrolled, meshed, nameservers
 from stoq_node.pods import Pod
-from support.pods import pod
+from support.pods import CONFIG, annotated, pod
 from unit.stoq_node.cluster import Object, on_node, wishing
 
 MESH = MeshConfigSpec(trust_domain="cluster.local")
@@ -74,6 +75,17 @@ def test_what_capture_leaves_alone_passes() -> None:
     assert found.exclude_outbound_ports == (PortRange(443, 443), PortRange(8000, 8010))
     assert found.exclude_outbound_networks == (ip_network("10.0.0.0/8"),)
     assert found.exclude_inbound_ports == (PortRange(22, 22),)
+
+
+def test_udp_passes_as_it_is_unless_the_sidecar_captures_it() -> None:
+    assert enforced(on_node("web-0", "10.9.0.2")).udp
+    config = dataclasses.replace(CONFIG, capture="node", capture_udp=True)
+    captured = enforced(
+        on_node("web-0", made=annotated(exclude_outbound_udp_ports="123"), config=config)
+    )
+    assert not captured.udp
+    assert captured.exclude_outbound_udp_ports == (PortRange(123, 123),)
+    assert enforced(on_node("web-0", made=annotated(capture_udp="off"), config=config)).udp
 
 
 def test_probes_and_exempt_sources_pass() -> None:

@@ -76,6 +76,22 @@ def test_a_pod_may_be_scraped_and_say_what_its_list_says() -> None:
     }
 
 
+def test_where_udp_is_captured_excluded_ports_are_of_udp_too() -> None:
+    text = (
+        '[[pods]]\nnamespace = "a"\nname = "b"\ninterface = "c"\nudp = false\n'
+        'exclude_outbound_ports = "443"\nexclude_outbound_udp_ports = "123"\n'
+        'exclude_inbound_ports = "22"\nexclude_inbound_udp_ports = "5060"\n'
+    )
+    (captured,), (passes,) = parse(text), parse(text.replace("udp = false\n", ""))
+    assert permissions(captured) - permissions(passes) == {
+        Permission.port(443, "udp", "from_pod"),
+        Permission.port(123, "udp", "from_pod"),
+        Permission.port(22, "udp", "to_pod"),
+        Permission.port(5060, "udp", "to_pod"),
+    }
+    assert permissions(passes) < permissions(captured)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

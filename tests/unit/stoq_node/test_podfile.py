@@ -26,6 +26,7 @@ def test_every_key_is_read_and_what_is_common_holds_where_a_pod_says_nothing() -
         + ONE
         + 'inbound = "strict"\noutbound = "meshOnly"\nudp = false\necho = false\n'
         'exclude_outbound_ports = "443,8000-8002"\nexclude_outbound_networks = "10.0.0.0/8"\n'
+        'exclude_outbound_udp_ports = "123"\nexclude_inbound_udp_ports = "5060"\n'
         'exclude_inbound_ports = "22"\nexclude_inbound_networks = "fd00::/64"\n'
         'probe_ports = "8080"\nnameservers = "fd00::a"\n'
     )
@@ -41,6 +42,8 @@ def test_every_key_is_read_and_what_is_common_holds_where_a_pod_says_nothing() -
         exclude_outbound_ports=(PortRange(443, 443), PortRange(8000, 8002)),
         exclude_outbound_networks=(ip_network("10.0.0.0/8"),),
         exclude_inbound_ports=(PortRange(22, 22),),
+        exclude_outbound_udp_ports=(PortRange(123, 123),),
+        exclude_inbound_udp_ports=(PortRange(5060, 5060),),
         exclude_inbound_networks=(ip_network("fd00::/64"),),
         probe_ports=(PortRange(8080, 8080),),
         nameservers=(ip_address("fd00::a"),),

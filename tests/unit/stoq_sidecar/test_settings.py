@@ -49,6 +49,9 @@ def test_every_default_is_pinned() -> None:
             "exclude_outbound_ports": "",
             "exclude_outbound_networks": "",
             "exclude_inbound_ports": "",
+            "udp": "auto",
+            "exclude_outbound_udp_ports": "",
+            "exclude_inbound_udp_ports": "",
             "probe_ports": "",
             "client_address": "auto",
         },
@@ -124,12 +127,16 @@ def test_the_plan_takes_over_uid_and_exclusions() -> None:
             "STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS": "443",
             "STOQ_CAPTURE_EXCLUDE_OUTBOUND_NETWORKS": "10.0.0.0/8",
             "STOQ_CAPTURE_EXCLUDE_INBOUND_PORTS": "22",
+            "STOQ_CAPTURE_EXCLUDE_OUTBOUND_UDP_PORTS": "123",
+            "STOQ_CAPTURE_EXCLUDE_INBOUND_UDP_PORTS": "5060",
         },
     ).plan()
     assert plan.sidecar_uids == (2000,)
     assert [str(p) for p in plan.exclude_outbound_ports] == ["443"]
     assert [str(n) for n in plan.exclude_outbound_networks] == ["10.0.0.0/8"]
     assert [str(p) for p in plan.exclude_inbound_ports] == ["22"]
+    assert [str(p) for p in plan.exclude_outbound_udp_ports] == ["123"]
+    assert [str(p) for p in plan.exclude_inbound_udp_ports] == ["5060"]
 
 
 def test_the_identity_is_made_of_domain_namespace_and_account() -> None:

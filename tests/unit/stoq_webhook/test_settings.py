@@ -24,6 +24,7 @@ def test_the_defaults_stay_what_they_are() -> None:
             "trust_domain": "cluster.local",
             "control_address": "stoq-operator.stoq-system.svc:14012",
             "capture": "init",
+            "capture_udp": "false",
             "ipv6_only": "false",
             "log_level": "info",
             "log_format": "json",
