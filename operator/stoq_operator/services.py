@@ -100,7 +100,8 @@ def _of_record(
         namespace=place,
         vips=(vip,),
         ports=tuple(
-            ServicePort(item.port, item.target_port or item.port, item.name) for item in spec.ports
+            ServicePort(item.port, item.target_port or item.port, item.name, item.protocol)
+            for item in spec.ports
         ),
         endpoints=endpoints,
         spiffe_ids=spec.spiffe_ids,
@@ -117,19 +118,19 @@ def _of_reference(record: ServiceRecord, service: Known | None, vip: str) -> Ser
         return Problem(
             "ServiceNotFound", f"{record.key}: there is no {name}; make it, or mend spec.serviceRef"
         )
-    places = {port.port: at for at, port in enumerate(service.ports) if port.protocol == "TCP"}
-    wanted = [item.target_port or item.port for item in spec.ports]
-    for number in wanted:
-        if number not in places:
-            has = ", ".join(map(str, places)) or "none"
+    places = {(port.port, port.protocol): at for at, port in enumerate(service.ports)}
+    wanted = [(item.target_port or item.port, item.protocol) for item in spec.ports]
+    for number, protocol in wanted:
+        if (number, protocol) not in places:
+            has = ", ".join(str(port) for port, spoken in places if spoken == protocol) or "none"
             return Problem(
                 "PortNotFound",
-                f"{record.key}: {name} has no TCP port {number}, it has "
-                f"{has}; set targetPort to one of them",
+                f"{record.key}: {name} has no {protocol} port {number}, it has "
+                f"{has}; set targetPort to one of them, or protocol to that of the port",
             )
-    chosen = [places[number] for number in wanted]
+    chosen = [places[port] for port in wanted]
     ports = tuple(
-        ServicePort(item.port, service.ports[at].target, item.name)
+        ServicePort(item.port, service.ports[at].target, item.name, item.protocol)
         for item, at in zip(spec.ports, chosen, strict=True)
     )
     return ServiceEntry(

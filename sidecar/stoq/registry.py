@@ -53,7 +53,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Its pod is on its way out: used only while no other endpoint is left."""
     targets: tuple[int, ...] = ()
     """Its own port for each of the service's ports, in their order; empty: `ServicePort.target`.
-    A named target port may be another number in each pod."""
+    A named target port may be another number in each pod; 0: it has no such port."""
 
 
 class ServiceEntry(msgspec.Struct, frozen=True, kw_only=True):

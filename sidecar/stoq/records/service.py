@@ -1,6 +1,6 @@
 """ServiceRecord: a name, a virtual address and the workloads behind it."""
 
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 import msgspec
 
@@ -21,6 +21,8 @@ class RecordPort(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     target_port: int | None = None
     """Where its endpoints listen, and with `serviceRef` the Service's own port; left out: the same
     number."""
+    protocol: Literal["TCP", "UDP"] = "TCP"
+    """A number may be there once for each."""
     name: str = ""
     """Unique in the record; SRV records are asked for by it."""
 
@@ -65,7 +67,7 @@ class ServiceRecordSpec(Spec, frozen=True, kw_only=True):
         if not self.ports:
             raise RecordError("spec.ports", [], "name at least one port")
         checks.at_most("spec.ports", self.ports, MAX_PORTS)
-        seen: set[int] = set()
+        seen: set[tuple[int, str]] = set()
         names: set[str] = set()
         for index, item in enumerate(self.ports):
             field = f"spec.ports[{index}]"
@@ -77,9 +79,10 @@ class ServiceRecordSpec(Spec, frozen=True, kw_only=True):
                 if item.name in names:
                     raise RecordError(f"{field}.name", item.name, "another port has it; rename one")
                 names.add(item.name)
-            if item.port in seen:
-                raise RecordError(f"{field}.port", item.port, "it is listed twice; remove one")
-            seen.add(item.port)
+            if (item.port, item.protocol) in seen:
+                way_out = f"it is listed twice for {item.protocol}; remove one"
+                raise RecordError(f"{field}.port", item.port, way_out)
+            seen.add((item.port, item.protocol))
 
     def _check_source(self) -> None:
         sources = {

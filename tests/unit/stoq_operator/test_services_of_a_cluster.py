@@ -65,6 +65,25 @@ def test_a_record_for_a_port_that_the_service_lacks_names_those_it_has():
     assert "no TCP port 53, it has 80" in problem.text
 
 
+def test_a_record_leads_to_a_udp_port_where_it_says_so():
+    entry = derived(WEB, front(port=5353, targetPort=53, protocol="UDP")).services["shop/front"]
+    assert entry.ports == (ServicePort(5353, 5353, "", "UDP"),)
+    assert [end.targets for end in entry.endpoints] == [(), (5353,)]
+    problem = derived(WEB, front(port=80, protocol="UDP")).problems[
+        Key("ServiceRecord", "shop", "front")
+    ]
+    assert "no UDP port 80, it has 53" in problem.text
+
+
+def test_a_port_may_be_in_a_record_once_for_each_protocol():
+    both = [{"port": 53, "name": "dns"}, {"port": 53, "targetPort": 5353, "protocol": "UDP"}]
+    entry = derived(service("web", "fd00::9", ports=both), vips={"shop/web": "fd53::1"}).services
+    assert entry["shop/web"].ports == (
+        ServicePort(53, 53, "dns"),
+        ServicePort(53, 5353, "", "UDP"),
+    )
+
+
 def test_a_service_of_another_namespace_is_not_the_one_meant():
     elsewhere = msgspec.structs.replace(WEB, metadata=Metadata("web", "bank"))
     assert "shop/front" not in derived(elsewhere, front(port=80)).services

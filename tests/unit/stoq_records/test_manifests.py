@@ -53,6 +53,16 @@ MISTAKES = [
     ("ServiceRecord", SERVICE | {"ports": []}, "spec.ports is []: name at least one port"),
     ("ServiceRecord", SERVICE | {"ports": [{"port": 0}]}, "spec.ports[0].port is 0"),
     ("ServiceRecord", SERVICE | {"ports": [{"port": "x"}]}, "spec.ports[0].port is 'x'"),
+    (
+        "ServiceRecord",
+        SERVICE | {"ports": [{"port": 1, "protocol": "SCTP"}]},
+        "spec.ports[0].protocol",
+    ),
+    (
+        "ServiceRecord",
+        SERVICE | {"ports": [{"port": 1, "protocol": "UDP"}] * 2},
+        "spec.ports[1].port is 1: it is listed twice for UDP",
+    ),
     ("ServiceRecord", SERVICE | {"ports": [{"port": 1}] * 2}, "spec.ports[1].port is 1: it is lis"),
     ("ServiceRecord", SERVICE | {"ports": [{"port": 1}] * 65}, "65 entries"),
     (
