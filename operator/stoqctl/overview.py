@@ -23,6 +23,8 @@ def overview(facts: Facts) -> dict[str, Any]:
             "trust_domain": spec.get("trustDomain", "unknown"),
             "inbound": spec.get("inbound", "permissive"),
             "outbound": spec.get("outbound", "allow"),
+            "capture": facts.capture,
+            "captured_udp": facts.capture_udp,
         },
         "namespaces": [_namespace(facts, name(item)) for item in facts.enrolled],
         "nodes": {

@@ -138,15 +138,16 @@ def config_page(
     settings: Mapping[str, Mapping[str, str]],
     engine: str,
     own: Iterable[Address],
+    captured_udp: bool,
     svid: SvidStatus,
     discovery: DiscoveryStatus,
     state: RegistryState | None,
     failing: Iterable[Service],
     blocking: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What `/config` shows: settings, the engine's own (`engine`, JSON), identity, everything the
-    registry said, and services of which an endpoint has failed. There is no key and no token among
-    it.
+    """What `/config` shows: settings, the engine's own (`engine`, JSON), whether the broker passed
+    sockets for captured UDP, identity, everything the registry said, and services of which an
+    endpoint has failed. There is no key and no token among it.
     """
     registry = None if state is None else msgspec.to_builtins(state)
     if registry is not None:
@@ -154,6 +155,7 @@ def config_page(
     return {
         "settings": settings,
         "engine": json.loads(engine),
+        "captured_udp": captured_udp,
         "addresses": [str(address) for address in own],
         "identity": asdict(svid),
         "discovery": asdict(discovery),

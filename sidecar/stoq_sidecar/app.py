@@ -71,6 +71,7 @@ class App:
         self.readiness = Readiness(latches)
         self._own: tuple[Address, ...] = ()
         self._client_address: dict[str, bool] = {}
+        self._captured_udp = False
         self._plane: DataPlane | None = None
         self._resolver: Resolver | None = None
         self._keeper: SvidKeeper | None = None
@@ -117,6 +118,7 @@ class App:
         count = workers(settings.data.workers)
         pages = [*listeners.admin_listeners(ipv6=ipv6), *listeners.metrics_listeners(ipv6=ipv6)]
         passed = await self._passed_sockets(count, pages)
+        self._captured_udp = passed is not None and bool(passed.udp)
         self._client_address = await asyncio.to_thread(
             client_address.found, settings.capture, passed, ipv6=ipv6
         )
@@ -296,6 +298,7 @@ class App:
             settings=dump(self._settings),
             engine=plane.engine.settings(),
             own=self._own,
+            captured_udp=self._captured_udp,
             svid=self._keeper.status if self._keeper else svid.SvidStatus(),
             discovery=self._discovery_status(),
             state=self._follower.state if self._follower else None,

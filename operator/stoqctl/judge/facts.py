@@ -45,12 +45,20 @@ class Facts:
     @property
     def capture(self) -> CaptureMode:
         """What the webhook, as it is deployed, does to pods."""
+        return "node" if self._told("STOQ_INJECT_CAPTURE", "node") else "init"
+
+    @property
+    def capture_udp(self) -> bool:
+        """Whether it has the UDP of pods captured."""
+        return self.capture == "node" and self._told("STOQ_INJECT_CAPTURE_UDP", "true")
+
+    def _told(self, name: str, value: str) -> bool:
         spec = ((self.deployment or {}).get("spec") or {}).get("template", {}).get("spec") or {}
-        for container in spec.get("containers") or ():
-            for variable in container.get("env") or ():
-                if (variable["name"], variable.get("value")) == ("STOQ_INJECT_CAPTURE", "node"):
-                    return "node"
-        return "init"
+        return any(
+            (variable["name"], variable.get("value")) == (name, value)
+            for container in spec.get("containers") or ()
+            for variable in container.get("env") or ()
+        )
 
 
 def name(item: Object) -> str:

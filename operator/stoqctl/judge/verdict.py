@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stoqctl.finding import Finding
-from stoqctl.judge import agents, install, network, records, workloads
+from stoqctl.judge import agents, install, network, records, udp, workloads
 from stoqctl.judge.facts import Facts, Object
 
 
@@ -29,6 +29,7 @@ def after(facts: Facts, objects: Sequence[Object], now: float) -> list[Finding]:
         *workloads.namespaces(facts),
         *install.roots(facts, now),
         *workloads.pods(facts),
+        udp.findings(facts),
         *agents.findings(facts),
         *network.findings(facts),
         records.findings(objects),

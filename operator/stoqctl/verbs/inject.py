@@ -41,6 +41,10 @@ def run(
     capture: Annotated[
         CaptureMode, typer.Option("--capture", help="node: without stoq-init, by the node agents.")
     ] = "init",
+    capture_udp: Annotated[
+        bool,
+        typer.Option("--capture-udp", help="With --capture node, as capture.udp of the chart."),
+    ] = False,
     pull_policy: Annotated[
         str, typer.Option("--pull-policy", metavar="NAME", help="Of both containers.")
     ] = "IfNotPresent",
@@ -58,6 +62,7 @@ def run(
         trust_domain=trust_domain,
         control_address=control_address,
         capture=capture,
+        capture_udp=capture_udp,
     )
     documents = [
         inject(document, config, namespace, lambda text: print(text, file=sys.stderr))

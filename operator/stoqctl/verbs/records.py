@@ -90,14 +90,16 @@ def _record(item: dict[str, Any]) -> tuple[str, ...]:
     return (
         name(item),
         status.get("vip") or "none yet",
-        ", ".join(_port(port["port"], port.get("targetPort")) for port in spec["ports"]),
+        ", ".join(_port(port, port.get("targetPort")) for port in spec["ports"]),
         leads,
         "; ".join(refused) or ("accepted" if status.get("conditions") else "not seen yet"),
     )
 
 
-def _port(port: int, target: int | None) -> str:
-    return str(port) if target in {None, port} else f"{port}→{target}"
+def _port(port: dict[str, Any], target: int | None) -> str:
+    number = port["port"]
+    shown = str(number) if target in {None, number} else f"{number}→{target}"
+    return f"{shown}/udp" if port.get("protocol") == "UDP" else shown
 
 
 def _from_sidecar(sidecar: Pages, as_json: bool) -> None:
@@ -124,7 +126,7 @@ def _name(item: dict[str, Any]) -> str:
 
 
 def _service(item: dict[str, Any], out: Iterable[str]) -> tuple[str, ...]:
-    ports = (_port(port["port"], port["target"]) for port in item["ports"])
+    ports = (_port(port, port["target"]) for port in item["ports"])
     endpoints = (marked(end["address"], out) for end in item["endpoints"])
     cells = (item["vips"], ports, endpoints)
     return _name(item), *(", ".join(cell) or "none" for cell in cells)

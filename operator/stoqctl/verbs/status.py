@@ -53,6 +53,8 @@ def _mesh(found: dict[str, Any], *, as_json: bool) -> None:
         ("mesh", mesh["trust_domain"]),
         ("  inbound", mesh["inbound"]),
         ("  outbound", mesh["outbound"]),
+        ("  captured by", "stoq-init" if mesh["capture"] == "init" else "node agents"),
+        ("  UDP", _udp(captured=mesh["captured_udp"])),
         ("nodes", f"{nodes['ready']} of {nodes['all']} ready"),
     ]
     console().print(table(("", ""), rows))
@@ -70,6 +72,10 @@ def _mesh(found: dict[str, Any], *, as_json: bool) -> None:
     ]
     heads = ("namespace", "pods", "meshed", "ready", "without sidecar", "sidecar image")
     console().print(table(heads, lines))
+
+
+def _udp(*, captured: bool) -> str:
+    return "captured" if captured else "not captured: it passes as it is"
 
 
 def _one(sidecar: Pages, *, as_json: bool) -> None:
@@ -90,6 +96,7 @@ def _one(sidecar: Pages, *, as_json: bool) -> None:
         ("mesh", found["trust_domain"]),
         ("  inbound", found["inbound"]),
         ("  outbound", found["outbound"]),
+        ("  UDP", _udp(captured=found["captured_udp"])),
         ("workloads", str(found["workloads"])),
         ("services", str(found["services"])),
         ("connections", str(found["connections"])),
@@ -120,6 +127,7 @@ def summary(config: dict[str, Any], connections: list[dict[str, Any]]) -> dict[s
         "trust_domain": mesh.get("trust_domain", "unknown"),
         "inbound": mesh.get("inbound", "unknown"),
         "outbound": mesh.get("outbound", "unknown"),
+        "captured_udp": config.get("captured_udp", False),
         "workloads": len(registry.get("workloads", ())),
         "services": len(registry.get("services", ())),
         "connections": sum(item["state"] == "established" for item in connections),

@@ -65,6 +65,7 @@ def test_config_shows_the_state_without_certificates() -> None:
         settings={"pod": {"name": "web-0"}},
         engine='{"workers": 2}',
         own=[ip_address("fd00::2")],
+        captured_udp=True,
         svid=SvidStatus(spiffe_id="spiffe://td/ns/shop/sa/web"),
         discovery=DiscoveryStatus(version=7),
         state=state,
@@ -82,6 +83,7 @@ def test_config_shows_the_state_without_certificates() -> None:
     assert json.loads(json.dumps(page))["registry"]["trust"]["roots"] == 2
     assert page["engine"] == {"workers": 2}
     assert page["addresses"] == ["fd00::2"]
+    assert page["captured_udp"] is True
     assert page["failing"] == [
         {
             "namespace": "shop",
@@ -98,6 +100,7 @@ def test_config_before_the_registry_has_spoken() -> None:
         settings={},
         engine="{}",
         own=[],
+        captured_udp=False,
         svid=SvidStatus(),
         discovery=DiscoveryStatus(),
         state=None,

@@ -65,6 +65,7 @@ def config(**changes):
             "identity": {"profile": "hybrid-1024", "trust_domain": "example.org"},
             "control": {"address": "[fd00::1]:14012"},
         },
+        "captured_udp": True,
         "addresses": ["fd00::2"],
         "identity": {
             "spiffe_id": WORKLOAD["spiffe_id"], "obtained": NOW - 60, "expires": NOW + 86340,

@@ -87,3 +87,13 @@ def test_a_file_that_is_no_yaml_or_not_there_is_named(stoqctl, tmp_path):
 
 def test_the_image_must_be_given(stoqctl):
     assert stoqctl("inject")[0] == 2
+
+
+def test_udp_is_captured_where_agents_capture_it(inject):
+    def said(*options):
+        template = yaml.safe_load(inject(workload("Deployment"), options=options)[1])
+        (sidecar,) = template["spec"]["template"]["spec"]["initContainers"]
+        return {item["name"]: item.get("value") for item in sidecar["env"]}["STOQ_CAPTURE_UDP"]
+
+    assert said("--capture", "node") == "off"
+    assert said("--capture", "node", "--capture-udp") == "on"

@@ -139,7 +139,8 @@ def test_status_shows_the_mesh(ctl, server):
         }
     ]  # fmt: skip
     _, text = ctl("status")
-    for part in ("2 of 2 ready", "cluster.local", "permissive", IMAGE):
+    assert (found["mesh"]["capture"], found["mesh"]["captured_udp"]) == ("init", False)
+    for part in ("2 of 2 ready", "cluster.local", "permissive", "UDP", "not captured", IMAGE):
         assert part in text
 
 

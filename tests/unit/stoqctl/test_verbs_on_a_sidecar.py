@@ -15,6 +15,14 @@ def test_status_shows_who_the_sidecar_is_and_how_it_is(sidecar, stoqctl):
         assert part in text
 
 
+def test_status_says_whether_udp_is_captured(sidecar, stoqctl):
+    assert "not captured" not in stoqctl("status", "--admin", sidecar.url)[1]
+    older = {name: value for name, value in config().items() if name != "captured_udp"}
+    for page in (config(captured_udp=False), older):
+        sidecar.pages["/config"] = page
+        assert "not captured: it passes as it is" in stoqctl("status", "--admin", sidecar.url)[1]
+
+
 def test_status_names_what_a_sidecar_waits_for(sidecar, stoqctl):
     waiting = {"identity": "no [token]"}
     sidecar.pages["/config"] = config(blocking=waiting, registry=None)
@@ -36,6 +44,14 @@ def test_connections_show_what_was_negotiated(sidecar, stoqctl):
     assert json.loads(stoqctl("connections", "--admin", sidecar.url, "--json")[1]) == {
         "connections": [CONNECTION]
     }
+
+
+def test_records_show_which_ports_are_of_udp(sidecar, stoqctl):
+    ports = [{"port": 53, "target": 5353, "protocol": "UDP"}, {"port": 53, "target": 53}]
+    page = config()
+    page["registry"]["services"] = {"shop/db": SERVICE | {"ports": ports}}
+    sidecar.pages["/config"] = page
+    assert "53→5353/udp, 53 " in stoqctl("records", "--admin", sidecar.url)[1]
 
 
 def test_an_address_is_printed_as_it_is(sidecar, stoqctl):
