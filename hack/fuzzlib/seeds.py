@@ -12,6 +12,8 @@ from typing import Any, Final
 
 Document = dict[str, Any]
 
+_MESSAGES: Final = ("messages", "invalid_messages", "incomplete_messages")
+
 SERVER: Final = b"\0"
 """First byte of an input of the target `handshake` whose pieces a server is sent."""
 
@@ -41,6 +43,7 @@ def seeds(vectors: Path) -> dict[str, list[bytes]]:
         "spiffe_id": sorted(set(ids)),
         "stream_head": _bytes(document("stream-heads"), "valid", "invalid", "incomplete"),
         "token_stream": _bytes(document("tokens"), "streams", "invalid"),
+        "udp": _bytes(document("udp"), "datagrams", "invalid_datagrams", *_MESSAGES),
         "transport_parameters": _bytes(document("transport-parameters"), "valid", "invalid"),
     }
 
