@@ -147,10 +147,15 @@ impl Mesh {
 
     /// With engines that offer each other so much.
     pub(crate) fn offering(web: StoqParameters, db: StoqParameters) -> Self {
+        Self::offering_with([web, db], json!({}), json!({}))
+    }
+
+    /// The same, with settings on top of the usual ones.
+    pub(crate) fn offering_with([a, b]: [StoqParameters; 2], web: Value, db: Value) -> Self {
         let authority = Authority::new();
-        let tls = [authority.offering("web", web), authority.offering("db", db)];
+        let tls = [authority.offering("web", a), authority.offering("db", b)];
         let start = |_: Side, settings, tls| start(settings, tls);
-        Self::started(authority, tls, json!({}), json!({}), start)
+        Self::started(authority, tls, web, db, start)
     }
 
     /// The workloads on both sides of a link.
