@@ -1,6 +1,7 @@
 """From NetworkPolicies, which know addresses, to AccessPolicies, which know identities. Pure.
 
-Only incoming TCP is translated: an AccessPolicy holds where connections arrive. What can not be
+Only what comes in is translated: an AccessPolicy holds where connections arrive. Its ports are of
+TCP and UDP alike, so a port is translated that the NetworkPolicy opens for TCP. What can not be
 said in one is never widened to everyone; it is left out, and a note says so.
 """
 
@@ -18,6 +19,8 @@ Object = Mapping[str, Any]
 NOBODY: Final = {"namespaces": [constants.SYSTEM_NAMESPACE]}
 """Callers of a rule that lets nobody in: the control plane connects to no workload. An allow policy
 must have a rule, and a rule without callers would mean everyone."""
+
+BOTH: Final = "its TCP ports are open to the same callers by UDP too, in pods that capture UDP"
 
 NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 """Label that the API server puts on every namespace."""
@@ -140,10 +143,13 @@ def _ports(
     ports: Sequence[Object], targets: Sequence[Object], result: Translation
 ) -> list[dict[str, int]]:
     found: list[dict[str, int]] = []
+    both = _opened(ports, "TCP") & _opened(ports, "UDP")
     for item in ports:
         protocol, port = item.get("protocol", "TCP"), item.get("port")
         if protocol != "TCP":
-            result.notes.append(f"{protocol} port {port} is left out: policies are about TCP")
+            if protocol != "UDP" or (port, item.get("endPort")) not in both:
+                why = "a policy's ports are of TCP and UDP alike"
+                result.notes.append(f"{protocol} port {port} is left out: {why}")
         elif port is None:
             found.append({"port": 1, "endPort": 65535})
         elif isinstance(port, str):
@@ -155,7 +161,14 @@ def _ports(
             found.append(
                 {"port": port, **({"endPort": item["endPort"]} if "endPort" in item else {})}
             )
+    if found and _opened(ports, "TCP") - both and BOTH not in result.notes:
+        result.notes.append(BOTH)
     return found
+
+
+def _opened(ports: Sequence[Object], protocol: str) -> set[tuple[int | str | None, int | None]]:
+    wanted = (item for item in ports if item.get("protocol", "TCP") == protocol)
+    return {(item.get("port"), item.get("endPort")) for item in wanted}
 
 
 def _named(port: str, targets: Sequence[Object]) -> list[int]:

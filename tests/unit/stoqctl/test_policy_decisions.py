@@ -126,3 +126,15 @@ def test_outgoing_rules_and_expressions_are_not_translated():
     expressions = {"matchExpressions": [{"key": "app", "operator": "Exists"}]}
     assert imported([], podSelector=expressions).policy is None
     assert "UDP 14008" in imported([], policyTypes=["Ingress", "Egress"]).notes[0]
+
+
+def test_a_port_of_both_protocols_is_translated_without_a_word():
+    made = imported([{"ports": [{"port": 53}, {"port": 53, "protocol": "UDP"}]}])
+    assert made.policy["spec"]["rules"] == [{"ports": [{"port": 53}]}]
+    assert made.notes == []
+
+
+def test_where_only_tcp_was_open_it_is_said_that_captured_udp_is_too():
+    made = imported([{"ports": [{"port": 53}]}, {"ports": [{"port": 80}]}])
+    (note,) = made.notes
+    assert "by UDP too, in pods that capture UDP" in note
