@@ -8,28 +8,23 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.access import Cluster, Failed, stoqctl, url
+from cluster.capturing import ON, RESTRICTED, by_agents
 from cluster.mesh import CHART, SYSTEM, Mesh, eventually, sidecar_connections
 from cluster.pods import WAIT, pod, serve, service
-from cluster.test_node import agents, capabilities
+from cluster.test_node import agents
 from cluster.witness import Witness
 from stoq.injection.decide import Injected, decide
 from support.pods import CONFIG
 
 pytestmark = pytest.mark.timeout(600)
 
-ON = {"node.enabled": "true", "capture.mode": "node"}
-RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 CHURN = 8
 
 
 @pytest.fixture(scope="module")
 def capturing(mesh: Mesh) -> Iterator[Mesh]:
-    """The mesh with agents that capture; afterwards without, and without what agents leave."""
-    mesh.install(CHART, **ON)
-    yield mesh
-    mesh.install(CHART, **ON, **{"node.guard.mode": "off"})
-    eventually(lambda: all(item["status"]["guard"] == "off" for item in capabilities(mesh)), 60)
-    mesh.install()
+    with by_agents(mesh) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

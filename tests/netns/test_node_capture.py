@@ -12,6 +12,7 @@ from lab import command, netns, plan
 from lab.mesh import MeshSettings
 from lab.node import Node
 from lab.process import Process
+from netns.datagrams import UdpEcho, answered, udp
 from netns.meshes import PORT, Echo, Running, echoed, eventually, running
 from netns.sockets import connect
 from netns.test_node_cluster import Cluster, described
@@ -119,6 +120,28 @@ def test_sidecars_without_a_privilege_wait_for_the_agent_and_then_carry_traffic(
         mesh.mesh.start_sidecar(client)
         mesh.mesh.wait_ready([client])
         assert eventually(lambda: mesh.reaches("client", "server"), 20)
+
+
+def test_udp_is_captured_in_pods_that_were_made_so(laboratory: Laboratory) -> None:
+    mesh = laboratory.mesh
+    pods = client, server = mesh.pod("client"), mesh.pod("server")
+    laboratory.sandbox(*pods)
+    laboratory.cluster.runs(*pods, config=IN_NODE_MODE, exclude_outbound_udp_ports=str(EXCLUDED))
+    laboratory.agent()
+    for pod in pods:
+        mesh.mesh.enrol(pod)
+        mesh.mesh.start_sidecar(pod)
+    mesh.mesh.wait_ready(pods)
+    outside = mesh.pod("outside")
+    with UdpEcho(server.netns, PORT) as echo, udp(client.netns) as asking:
+        assert answered(asking, server.ipv6, PORT, tries=5)
+        assert echo.peers[0] == (str(client.ipv6), asking.getsockname()[1])
+        page = mesh.admin("client", "/config")
+        assert page["captured_udp"] is True
+        mesh.mesh.sidecars["client"].stop(number=SIGKILL)
+        assert not answered(asking, server.ipv6, PORT)
+    with UdpEcho(outside.netns, EXCLUDED), udp(client.netns) as asking:
+        assert answered(asking, outside.ipv6, EXCLUDED), "it passes without a sidecar"
 
 
 def test_a_pod_is_closed_before_its_sidecar_runs_but_for_what_it_excludes(
