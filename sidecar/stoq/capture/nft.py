@@ -24,9 +24,10 @@ does it""",
     "Protocol not supported": """this kernel has no nf_tables: it needs CONFIG_NF_TABLES and \
 CONFIG_NF_TABLES_INET""",
     "Operation not supported": """this kernel lacks a part of nf_tables: it needs \
-NF_TABLES_INET, NFT_NAT, NFT_REDIR, NFT_CT and NFT_REJECT""",
+NF_TABLES_INET, NFT_NAT, NFT_REDIR, NFT_CT and NFT_REJECT, and NFT_TPROXY for UDP""",
     NO_TABLE: """a kernel module is missing: load nft_chain_nat, nft_redir, nft_ct, nft_fib_inet, \
-nft_tproxy and nft_reject_inet on the node""",
+nft_tproxy and nft_reject_inet on the node. nft_tproxy is for captured UDP, which may be left out: \
+capture.udp=false of the chart, spec.capture.udp of a Workload""",
 }
 
 
