@@ -19,7 +19,7 @@ pub struct UdpSettings {
     /// A flow that is silent for so long has ended.
     #[serde(default = "idle_ms")]
     pub idle_ms: u32,
-    /// The same, for one that nobody has answered.
+    /// The same, for one that nobody has answered; never longer than `idle_ms`.
     #[serde(default = "unanswered_ms")]
     pub unanswered_ms: u32,
     /// Flows per worker; the datagrams of further ones are dropped.
@@ -57,7 +57,8 @@ impl UdpSettings {
     pub(crate) fn patience(&self) -> Patience {
         Patience {
             answered: Duration::from_millis(self.idle_ms.into()),
-            unanswered: Duration::from_millis(self.unanswered_ms.into()),
+            // A flow's timer is set when it begins, and only ever found to be early.
+            unanswered: Duration::from_millis(self.unanswered_ms.min(self.idle_ms).into()),
         }
     }
 }
