@@ -27,7 +27,7 @@ def findings(facts: Facts) -> Finding:
     elif not facts.capture_udp:
         detail = f"not captured ({why_not(facts)}): it passes as it is, in plaintext"
     else:
-        detail = f"captured in {len(pods) - len(unwanted)} pods"
+        detail = f"captured in {len(pods) - len(unwanted)} of {len(pods)} pods"
         detail += f"; not in {few(unwanted)}, which do not want it" if unwanted else ""
     places = sorted({item.partition("/")[0] for item in other})
     return Finding(

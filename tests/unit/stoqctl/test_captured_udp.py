@@ -41,13 +41,13 @@ def test_where_the_chart_has_it_off_it_says_that_too() -> None:
 
 def test_where_all_pods_capture_it_nothing_is_wrong() -> None:
     found = udp.findings(facts(made("web-0"), made("db-0")))
-    assert (found.ok, found.detail) == (True, "captured in 2 pods")
+    assert (found.ok, found.detail) == (True, "captured in 2 of 2 pods")
 
 
 def test_a_pod_that_does_not_want_it_is_named_and_is_no_failure() -> None:
     found = udp.findings(facts(made("web-0"), made("db-0", "off", capture_udp="off")))
     assert found.ok
-    assert found.detail == "captured in 1 pods; not in shop/db-0, which do not want it"
+    assert found.detail == "captured in 1 of 2 pods; not in shop/db-0, which do not want it"
 
 
 def test_pods_from_before_are_told_apart_with_what_mends_it() -> None:
