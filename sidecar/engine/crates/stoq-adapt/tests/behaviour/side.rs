@@ -23,6 +23,9 @@ const INITIAL_WINDOW: u64 = 10 * 1452;
 /// Bytes written and not yet acknowledged: more than any path here takes.
 pub(crate) const SEND_WINDOW: u64 = 4_000_000;
 
+/// Bytes unread that hold nobody back.
+pub(crate) const WIDE: u32 = 64_000_000;
+
 pub(crate) const CLIENT: &str = "192.0.2.1:1000";
 pub(crate) const SERVER: &str = "192.0.2.2:2000";
 
@@ -41,15 +44,14 @@ pub(crate) struct Side {
     armed: Option<Instant>,
 }
 
-fn transport(congestion: Congestion, seed: u64) -> Arc<TransportConfig> {
-    let window = VarInt::from_u32(64_000_000);
+fn transport(congestion: Congestion, seed: u64, stream_window: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
         .initial_mtu(MTU)
         .mtu_discovery_config(None::<MtuDiscoveryConfig>)
         .initial_rtt(Duration::from_millis(100))
-        .stream_receive_window(window)
-        .receive_window(window)
+        .stream_receive_window(VarInt::from_u32(stream_window))
+        .receive_window(VarInt::from_u32(WIDE))
         .send_window(SEND_WINDOW)
         .max_idle_timeout(None)
         .congestion_controller_factory(Arc::new(AdaptiveConfig::new(
@@ -71,7 +73,7 @@ impl Side {
     pub(crate) fn client(congestion: Congestion, now: Instant, seed: u64) -> Self {
         let mut endpoint = endpoint(None, seed);
         let mut config = ClientConfig::new(Arc::new(Plain));
-        config.transport_config(transport(congestion, seed));
+        config.transport_config(transport(congestion, seed, WIDE));
         let remote = SERVER.parse().expect("an address");
         let connection = endpoint.connect(now, config, remote, "server");
         Self {
@@ -80,9 +82,9 @@ impl Side {
         }
     }
 
-    pub(crate) fn server(seed: u64) -> Self {
+    pub(crate) fn server(seed: u64, stream_window: u32) -> Self {
         let mut config = ServerConfig::new(Arc::new(Plain), Arc::new(Plain));
-        config.transport_config(transport(Congestion::Cubic, seed));
+        config.transport_config(transport(Congestion::Cubic, seed, stream_window));
         let remote = CLIENT.parse().expect("an address");
         Self::new(endpoint(Some(config), seed ^ 1), remote)
     }

@@ -21,6 +21,8 @@ pub(crate) struct Path {
     pub(crate) late: f64,
     /// Bytes queued from which datagrams are marked; none: never.
     pub(crate) mark_above: Option<u64>,
+    /// What either way takes longer at most, at random; the order is kept.
+    pub(crate) jitter: Duration,
 }
 
 impl Path {
@@ -35,7 +37,13 @@ impl Path {
             loss: 0.0,
             late: 0.0,
             mark_above: None,
+            jitter: Duration::ZERO,
         }
+    }
+
+    /// A path whose buffer holds some milliseconds at its rate.
+    pub(crate) fn queued(mbit: f64, rtt_ms: u64, queue_ms: u64) -> Self {
+        Self::new(mbit, rtt_ms, queue_ms as f64 / rtt_ms as f64)
     }
 
     pub(crate) fn loss(self, loss: f64) -> Self {
@@ -56,6 +64,8 @@ pub(crate) struct Bottleneck {
     backlog: f64,
     looked: Instant,
     last_departure: Instant,
+    /// The last arrivals there and back.
+    last_arrivals: [Instant; 2],
     random: u64,
     /// Datagrams dropped because the queue was full.
     pub(crate) overflowed: u64,
@@ -70,6 +80,7 @@ impl Bottleneck {
             backlog: 0.0,
             looked: now,
             last_departure: now,
+            last_arrivals: [now; 2],
             random: seed,
             overflowed: 0,
             delays: (Duration::ZERO, 0),
@@ -102,15 +113,32 @@ impl Bottleneck {
             Duration::ZERO
         };
         Fate::Arrives {
-            at: self.last_departure + self.path.rtt / 2 + detour,
+            at: self.arrival(0, self.last_departure) + detour,
             marked,
         }
     }
 
-    /// Changes the rate, from now on.
-    pub(crate) fn set_rate(&mut self, now: Instant, mbit: f64) {
+    /// When an acknowledgement that is sent now arrives: the way back has no bottleneck.
+    pub(crate) fn back(&mut self, now: Instant) -> Instant {
+        self.arrival(1, now)
+    }
+
+    fn arrival(&mut self, way: usize, departure: Instant) -> Instant {
+        let jitter = if self.path.jitter.is_zero() {
+            Duration::ZERO
+        } else {
+            self.path.jitter.mul_f64(self.draw())
+        };
+        let last = &mut self.last_arrivals[way];
+        *last = (*last).max(departure + self.path.rtt / 2 + jitter);
+        *last
+    }
+
+    /// Changes the path, from now on. What waits in the queue leaves at the new rate, what is on
+    /// its way arrives as it would have.
+    pub(crate) fn set_path(&mut self, now: Instant, path: Path) {
         self.drain(now);
-        self.path.mbit = mbit;
+        self.path = path;
     }
 
     /// Mean time in the queue since this was last asked.

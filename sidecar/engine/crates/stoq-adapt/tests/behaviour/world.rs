@@ -10,7 +10,7 @@ use stoq_adapt::{Adapter, Congestion, Pacer, Parameters, Policy};
 
 pub(crate) use crate::flow::App;
 use crate::flow::Flow;
-use crate::side::{MTU, SEND_WINDOW, Side};
+use crate::side::{MTU, SEND_WINDOW, Side, WIDE};
 use crate::wire::{Bottleneck, Fate, Path};
 
 /// Interval at which goodput is noted and an adapter is asked.
@@ -39,6 +39,10 @@ pub(crate) struct World {
     outgoing: Vec<u8>,
     /// What timers are rounded up to, counted from the beginning.
     pub(crate) grain: Duration,
+    /// The same for everything that happens at an end: a machine too busy to look more often.
+    pub(crate) slice: Duration,
+    /// Bytes that flows added from now on may have unread.
+    pub(crate) stream_window: u32,
 }
 
 impl World {
@@ -54,6 +58,8 @@ impl World {
             seed: 7,
             outgoing: Vec::new(),
             grain: Duration::from_nanos(1),
+            slice: Duration::from_nanos(1),
+            stream_window: WIDE,
         };
         world.push(begun + TICK, What::Tick);
         world
@@ -70,11 +76,12 @@ impl World {
     pub(crate) fn add(&mut self, congestion: Congestion, app: App) -> usize {
         self.seed += 2;
         let ticks = (self.now - self.begun).as_millis() / TICK.as_millis();
+        let window = self.stream_window;
         let mut client = Side::client(congestion, self.now, self.seed);
         self.flows.push(Flow {
             path: client.path(),
             client,
-            server: Side::server(self.seed),
+            server: Side::server(self.seed, window),
             app,
             pacer: Pacer::default(),
             adapter: None,
@@ -106,7 +113,15 @@ impl World {
     }
 
     pub(crate) fn set_rate(&mut self, mbit: f64) {
-        self.wire.set_rate(self.now, mbit);
+        let path = Path {
+            mbit,
+            ..self.wire.path
+        };
+        self.set_path(path);
+    }
+
+    pub(crate) fn set_path(&mut self, path: Path) {
+        self.wire.set_path(self.now, path);
     }
 
     /// Lets so many seconds pass.
@@ -135,6 +150,10 @@ impl World {
     }
 
     fn push(&mut self, at: Instant, what: What) {
+        let at = match what {
+            What::Tick => at,
+            _ => round_up(at, self.begun, self.slice),
+        };
         self.serial += 1;
         self.queue.push(Reverse((at, self.serial, what)));
     }
@@ -220,11 +239,8 @@ impl World {
         };
         let client = &mut flow.client;
         let timer = client.quic().and_then(|quic| quic.poll_timeout());
-        let grain = self.grain.as_nanos();
-        let next = [timer, paced].into_iter().flatten().min().map(|at| {
-            let elapsed = (at - self.begun).as_nanos().div_ceil(grain) * grain;
-            self.begun + Duration::from_nanos(elapsed as u64)
-        });
+        let next = [timer, paced].into_iter().flatten().min();
+        let next = next.map(|at| round_up(at, self.begun, self.grain));
         let armed = client.arm(next, self.now);
         for (at, what) in sent {
             self.push(at, what);
@@ -237,7 +253,6 @@ impl World {
 
     fn drive_server(&mut self, index: usize) {
         let mut outgoing = std::mem::take(&mut self.outgoing);
-        let back = self.now + self.wire.path.rtt / 2;
         let server = &mut self.flows[index].server;
         server.settle();
         let mut sent = Vec::new();
@@ -252,6 +267,7 @@ impl World {
         }
         let armed = server.arm(next, self.now);
         for data in sent {
+            let back = self.wire.back(self.now);
             self.push(back, What::ToClient(index, data));
         }
         if let Some(at) = armed {
@@ -259,4 +275,11 @@ impl World {
         }
         self.outgoing = outgoing;
     }
+}
+
+/// The next multiple of `step` since `begun`.
+fn round_up(at: Instant, begun: Instant, step: Duration) -> Instant {
+    let step = step.as_nanos();
+    let elapsed = (at - begun).as_nanos().div_ceil(step) * step;
+    begun + Duration::from_nanos(elapsed as u64)
 }
