@@ -6,31 +6,60 @@
 
 use std::time::{Duration, Instant};
 
-/// Time that a late wake-up may make up for: epoll's timeouts are whole milliseconds, rounded up,
-/// and a busy worker comes later still. quinn-proto's burst interval is 2 ms for the same reason.
+/// Time that may always be made up for: epoll's timeouts are whole milliseconds, rounded up.
+/// quinn-proto's burst interval is 2 ms for the same reason.
 const CREDIT: Duration = Duration::from_millis(2);
+
+/// Time that may be made up for after a wake-up that came so much later than it was asked for:
+/// a worker that has to share its CPU. Without it such a flow would send a fraction of its rate,
+/// measure that as the bandwidth of its path, and send a fraction of that. Bounded, since all of it
+/// goes at once into the queue of the bottleneck; it also stays within the window.
+const MOST_CREDIT: Duration = Duration::from_millis(25);
 
 /// A schedule of departures for one connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Pacer {
     next_send: Option<Instant>,
+    /// Whether a departure has been held back.
+    held: bool,
+    /// When the last one that was held back could go, and how much too late that was.
+    late: Option<(Instant, Duration)>,
 }
 
 impl Pacer {
     /// When the next aggregate may go: `None` is at once, otherwise ask again then.
-    pub fn wait(&self, now: Instant) -> Option<Instant> {
-        self.next_send.filter(|at| *at > now)
+    pub fn wait(&mut self, now: Instant) -> Option<Instant> {
+        let next = self.next_send?;
+        if next > now {
+            self.held = true;
+            return Some(next);
+        }
+        if std::mem::take(&mut self.held) {
+            self.late = Some((now, now - next));
+        }
+        None
     }
 
     /// Notes what has been sent at `rate` bytes per second; `None` is unpaced.
     pub fn on_sent(&mut self, now: Instant, bytes: u64, rate: Option<u64>) {
         let Some(rate) = rate.filter(|rate| *rate > 0) else {
-            self.next_send = None;
+            *self = Self::default();
             return;
         };
-        let earliest = now.checked_sub(CREDIT).unwrap_or(now);
+        let earliest = now.checked_sub(self.credit(now)).unwrap_or(now);
         let from = self.next_send.map_or(now, |at| at.max(earliest));
         self.next_send = Some(from + Duration::from_secs_f64(bytes as f64 / rate as f64));
+    }
+
+    /// How far back a departure may be counted.
+    fn credit(&self, now: Instant) -> Duration {
+        match self.late {
+            // Of this wake-up, not of a pause after it.
+            Some((at, late)) if now.saturating_duration_since(at) <= CREDIT => {
+                late.clamp(CREDIT, MOST_CREDIT)
+            }
+            _ => CREDIT,
+        }
     }
 }
 
@@ -64,6 +93,39 @@ mod tests {
             pacer.wait(much_later),
             Some(much_later + Duration::from_millis(8))
         );
+    }
+
+    #[test]
+    fn what_a_late_worker_held_back_goes_at_once_up_to_a_bound() {
+        for (late, made_up) in [(10, 10), (100, 25)] {
+            let now = Instant::now();
+            let mut pacer = Pacer::default();
+            pacer.on_sent(now, 10_000, RATE);
+            let due = pacer.wait(now).expect("held back");
+            let woken = due + Duration::from_millis(late);
+            for _ in 0..made_up {
+                assert_eq!(pacer.wait(woken), None);
+                pacer.on_sent(woken, 1_000, RATE);
+            }
+            assert_eq!(pacer.wait(woken), None, "just now");
+            pacer.on_sent(woken, 1_000, RATE);
+            let next = woken + Duration::from_millis(1);
+            assert_eq!(pacer.wait(woken), Some(next));
+        }
+    }
+
+    #[test]
+    fn a_pause_after_a_late_wake_up_is_not_made_up_for() {
+        let now = Instant::now();
+        let mut pacer = Pacer::default();
+        pacer.on_sent(now, 10_000, RATE);
+        let due = pacer.wait(now).expect("held back");
+        // The worker came late, and had nothing to send.
+        assert_eq!(pacer.wait(due + Duration::from_millis(20)), None);
+        let later = due + Duration::from_secs(1);
+        assert_eq!(pacer.wait(later), None);
+        pacer.on_sent(later, 10_000, RATE);
+        assert_eq!(pacer.wait(later), Some(later + Duration::from_millis(8)));
     }
 
     #[test]
