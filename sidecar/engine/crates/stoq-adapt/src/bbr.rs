@@ -9,6 +9,7 @@
 //! | `startup` | 5.3.1 Startup, 5.3.2 Drain |
 //! | `probe_bw` | 5.3.3 ProbeBW |
 //! | `probe_rtt` | 5.3.4 ProbeRTT, 5.4 restart from idle, 5.5.7 `min_rtt` |
+//! | `doubt` | a path that has become longer: in place of the ten seconds of 2.14.1 |
 //! | `loss` | 5.5.10 the model upon loss, 3.6 ECN |
 //! | `control` | 5.6.2 pacing rate, 5.6.3 send quantum, 5.6.4 window |
 //!
@@ -28,6 +29,7 @@
 
 mod control;
 mod cycle;
+mod doubt;
 mod loss;
 mod model;
 mod params;
@@ -90,6 +92,7 @@ pub(crate) struct Bbr {
     probe_rtt_done_stamp: Option<Instant>,
     probe_rtt_round_done: bool,
     idle_restart: bool,
+    doubt: doubt::Doubt,
 
     // Aggregation.
     extra_acked: WindowedMax<u32, u64>,
@@ -162,6 +165,7 @@ impl Bbr {
             probe_rtt_done_stamp: None,
             probe_rtt_round_done: false,
             idle_restart: false,
+            doubt: doubt::Doubt::default(),
             extra_acked: WindowedMax::new(0, 0),
             extra_acked_interval_start: now,
             extra_acked_delivered: 0,

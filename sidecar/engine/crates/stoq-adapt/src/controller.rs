@@ -164,6 +164,9 @@ impl Controller for AdaptiveController {
             self.meter.on_ack(now, &sample, idle);
             if let Active::Bbr(bbr) = &mut self.active {
                 bbr.on_ack(now, &sample);
+                if let Some(rtt) = bbr.take_moved() {
+                    self.meter.on_moved(now, rtt);
+                }
                 if bbr.holds_back() {
                     self.sampler.mark_app_limited();
                 }

@@ -126,6 +126,13 @@ impl PathMeter {
         }
     }
 
+    /// The path has become longer: round trips before are of another one, and what was delivered
+    /// lately is what a window for the shorter one let through.
+    pub(crate) fn on_moved(&mut self, now: Instant, rtt: Duration) {
+        self.min_rtt = Some(WindowedMin::new(now, Reverse(rtt)));
+        self.rate = None;
+    }
+
     /// Takes in lost bytes.
     pub(crate) fn on_lost(&mut self, now: Instant, bytes: u64) {
         self.lost += bytes;

@@ -79,6 +79,7 @@ impl Bbr {
     /// 5.6.4.5, ProbeRTTCwnd.
     pub(super) fn probe_rtt_cwnd(&self) -> u64 {
         self.bdp_multiple(self.bw, State::ProbeRtt.cwnd_gain())
+            .min(self.doubt_cwnd())
             .max(self.min_pipe_cwnd())
     }
 

@@ -61,6 +61,16 @@ pub(super) const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(5);
 /// See [`PROBE_RTT_INTERVAL`].
 pub(super) const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
 
+/// Multiple of the smallest round trip from which it is doubted: the window's gain (5.6.1), so the
+/// window is too small for a path that is longer.
+pub(super) const FAR: u32 = 2;
+
+/// Whole rounds that must be so far: a probe for bandwidth and the draining after it are shorter.
+pub(super) const DOUBT_ROUNDS: u8 = 2;
+
+/// Time after a doubt without ground until the next.
+pub(super) const DOUBT_PAUSE: Duration = Duration::from_secs(1);
+
 /// Longest time between bandwidth probes: this and up to a second more (5.3.3.8).
 pub(super) const PROBE_WAIT: Duration = Duration::from_secs(2);
 

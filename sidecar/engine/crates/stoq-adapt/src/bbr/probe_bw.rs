@@ -174,7 +174,8 @@ impl Bbr {
         if self.ack_phase == AckPhase::ProbeStopping && self.round_start {
             self.is_bw_probe_sample = false;
             self.ack_phase = AckPhase::Init;
-            if self.state.is_probe_bw() && !rs.app_limited {
+            let limited = rs.app_limited || self.may_be_window_limited();
+            if self.state.is_probe_bw() && !limited {
                 self.advance_max_bw_filter();
             }
             if self.state.is_probe_bw()

@@ -1,4 +1,5 @@
-//! ProbeRTT, the smallest round trip, and the restart from idle (5.3.4, 5.5.7, 5.4).
+//! ProbeRTT, the smallest round trip, and the restart from idle (5.3.4, 5.5.7, 5.4). A ProbeRTT that
+//! begins sooner: `doubt`.
 
 use std::time::{Duration, Instant};
 
@@ -35,8 +36,13 @@ impl Bbr {
 
     /// 5.3.4.3, CheckProbeRTT.
     pub(super) fn check_probe_rtt(&mut self, now: Instant, rs: &RateSample) {
-        if self.state != State::ProbeRtt && self.probe_rtt_expired && !self.idle_restart {
+        let doubted = self.doubts_min_rtt(now, rs);
+        let due = self.state != State::ProbeRtt && self.probe_rtt_expired;
+        if (due || doubted) && !self.idle_restart {
             self.save_cwnd();
+            if doubted {
+                self.begin_doubt();
+            }
             self.state = State::ProbeRtt;
             self.probe_rtt_done_stamp = None;
             self.ack_phase = AckPhase::ProbeStopping;
@@ -52,6 +58,10 @@ impl Bbr {
 
     /// 5.3.4.3, HandleProbeRTT. The samples are marked by whoever samples: see `holds_back`.
     fn handle_probe_rtt(&mut self, now: Instant, rs: &RateSample) {
+        if self.resolve_doubt(now, rs) {
+            self.end_probe_rtt(now);
+            return;
+        }
         if self.probe_rtt_done_stamp.is_none() {
             if rs.in_flight <= self.probe_rtt_cwnd() {
                 self.probe_rtt_done_stamp = Some(now + PROBE_RTT_DURATION);
@@ -69,15 +79,21 @@ impl Bbr {
     /// 5.3.4.3, CheckProbeRTTDone.
     fn check_probe_rtt_done(&mut self, now: Instant) {
         if self.probe_rtt_done_stamp.is_some_and(|done| now > done) {
-            self.probe_rtt_min_stamp = now;
-            self.restore_cwnd();
-            self.exit_probe_rtt(now);
+            self.end_probe_rtt(now);
         }
+    }
+
+    /// The second half of CheckProbeRTTDone: a doubt may end earlier than the draft's 200 ms.
+    fn end_probe_rtt(&mut self, now: Instant) {
+        self.probe_rtt_min_stamp = now;
+        self.restore_cwnd();
+        self.exit_probe_rtt(now);
     }
 
     /// 5.3.4.4, ExitProbeRTT.
     fn exit_probe_rtt(&mut self, now: Instant) {
         self.reset_short_term_model();
+        self.end_doubt(now);
         if self.full_bw_reached {
             self.start_probe_bw_down(now);
             self.start_probe_bw_cruise();

@@ -1,3 +1,4 @@
+mod doubt;
 mod hostile;
 mod probing;
 mod startup;

@@ -136,3 +136,19 @@ fn what_was_sent_before_the_first_ack_is_no_measure_of_the_rate() {
     let later = metered.feed(10, 5, 2_000_000, false);
     assert_eq!(later.rate, Some(2_000_000));
 }
+
+#[test]
+fn a_path_that_has_become_longer_is_measured_anew() {
+    let mut metered = Metered::new();
+    metered.feed(100, 1, 20_000_000, false);
+    metered.feed(100, 40, 1_000_000, false);
+    let forty = Duration::from_millis(40);
+    metered.meter.on_moved(metered.now, forty);
+    let moved = metered.meter.measurement(metered.now);
+    assert_eq!((moved.min_rtt, moved.rate), (forty, None));
+    assert_eq!(
+        metered.feed(10, 40, 5_000_000, false).rate,
+        Some(5_000_000),
+        "a lower rate than before, but of this path"
+    );
+}

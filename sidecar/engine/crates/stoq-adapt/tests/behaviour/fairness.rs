@@ -41,3 +41,31 @@ fn bbr_leaves_cubic_and_newreno_their_share_whoever_was_first() {
         }
     }
 }
+
+/// The same for flows that have run for five seconds when their path becomes six times longer, over
+/// the seconds 15 to 30 after that.
+fn share_of_a_longer_path(products: f64, first: Congestion, second: Congestion) -> (f64, f64, f64) {
+    let mut world = World::new(Path::new(20.0, 10, 2.0));
+    world.add(first, App::Greedy);
+    world.add(second, App::Greedy);
+    world.run(5.0);
+    world.set_path(Path::new(20.0, 60, products));
+    world.run(30.0);
+    let (a, b) = (world.goodput(0, 20.0, 35.0), world.goodput(1, 20.0, 35.0));
+    ((a + b).powi(2) / (2.0 * (a * a + b * b)), a, b)
+}
+
+#[test]
+fn flows_share_alike_after_their_path_became_longer() {
+    for (first, second, least) in [(Bbr3, Bbr3, 0.95), (Bbr3, Cubic, 0.7), (Bbr3, NewReno, 0.7)] {
+        for products in [0.5, 1.0, 4.0] {
+            let (jain, a, b) = share_of_a_longer_path(products, first, second);
+            println!("{first}, {second}, {products}: {jain:.3}, {a:.1} and {b:.1} Mbit/s");
+            assert!(
+                jain > least,
+                "{products}: {jain:.3}, {first} {a:.1} and {second} {b:.1} Mbit/s"
+            );
+            assert!(a + b > 17.0, "{products}: {a:.1} and {b:.1} Mbit/s");
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod fairness;
 mod flow;
 mod loss;
 mod plain;
+mod schedules;
 mod side;
 mod steady;
 mod steps;
