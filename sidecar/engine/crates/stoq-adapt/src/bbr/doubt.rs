@@ -98,7 +98,7 @@ impl Bbr {
     }
 
     /// Takes in an ACK of a ProbeRTT out of doubt; whether it is over, because the queue was ours.
-    pub(super) fn resolve_doubt(&mut self, now: Instant, rs: &RateSample) -> bool {
+    pub(super) fn resolve_doubt(&mut self, rs: &RateSample) -> bool {
         // What this ACK names was sent after the flow had drained.
         let drained =
             self.probe_rtt_done_stamp.is_some() && (self.probe_rtt_round_done || self.round_start);
@@ -112,7 +112,6 @@ impl Bbr {
         if far {
             return false;
         }
-        self.doubt.pause_until = Some(now + DOUBT_PAUSE);
         // A queue of ours that stood for rounds: as much as a cycle tells, and there may be none
         // while doubts begin its wait anew.
         self.advance_max_bw_filter();
@@ -124,6 +123,7 @@ impl Bbr {
         let Some(probe) = self.doubt.probe.take() else {
             return;
         };
+        self.doubt.pause_until = Some(now + DOUBT_PAUSE);
         if probe.rtt == Duration::MAX || !self.is_far(probe.rtt) {
             return;
         }

@@ -68,7 +68,8 @@ pub(super) const FAR: u32 = 2;
 /// Whole rounds that must be so far: a probe for bandwidth and the draining after it are shorter.
 pub(super) const DOUBT_ROUNDS: u8 = 2;
 
-/// Time after a doubt without ground until the next.
+/// Time after a doubt until the next: each drains, and where round trips jitter one in a thousand may
+/// fit the model.
 pub(super) const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Longest time between bandwidth probes: this and up to a second more (5.3.3.8).

@@ -58,8 +58,10 @@ impl Bbr {
 
     /// 5.3.4.3, HandleProbeRTT. The samples are marked by whoever samples: see `holds_back`.
     fn handle_probe_rtt(&mut self, now: Instant, rs: &RateSample) {
-        if self.resolve_doubt(now, rs) {
-            self.end_probe_rtt(now);
+        if self.resolve_doubt(rs) {
+            // Too short for the draft's probe, which stays due when it was.
+            self.restore_cwnd();
+            self.exit_probe_rtt(now);
             return;
         }
         if self.probe_rtt_done_stamp.is_none() {
@@ -79,15 +81,10 @@ impl Bbr {
     /// 5.3.4.3, CheckProbeRTTDone.
     fn check_probe_rtt_done(&mut self, now: Instant) {
         if self.probe_rtt_done_stamp.is_some_and(|done| now > done) {
-            self.end_probe_rtt(now);
+            self.probe_rtt_min_stamp = now;
+            self.restore_cwnd();
+            self.exit_probe_rtt(now);
         }
-    }
-
-    /// The second half of CheckProbeRTTDone: a doubt may end earlier than the draft's 200 ms.
-    fn end_probe_rtt(&mut self, now: Instant) {
-        self.probe_rtt_min_stamp = now;
-        self.restore_cwnd();
-        self.exit_probe_rtt(now);
     }
 
     /// 5.3.4.4, ExitProbeRTT.

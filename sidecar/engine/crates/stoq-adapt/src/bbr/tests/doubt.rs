@@ -99,3 +99,33 @@ fn late_acknowledgements_of_an_application_that_asks_for_little_raise_no_doubt()
     assert_eq!(trace.bbr.min_rtt, Some(RTT));
     assert_ne!(trace.bbr.state, State::ProbeRtt);
 }
+
+#[test]
+fn a_longer_path_that_was_believed_is_not_doubted_again_for_a_second() {
+    let mut trace = longer();
+    trace.until(State::ProbeRtt);
+    trace.in_flight = Some(4 * MTU);
+    trace.until(State::ProbeBwCruise);
+    let ended = trace.now;
+    // A single round trip as short as before, as jitter gives now and then.
+    trace.rtt = RTT;
+    trace.round();
+    assert_eq!(trace.bbr.min_rtt, Some(RTT));
+    trace.rtt = RTT * 5;
+    trace.until(State::ProbeRtt);
+    assert!(trace.now - ended >= Duration::from_secs(1));
+}
+
+#[test]
+fn doubts_without_ground_do_not_put_off_the_probe_every_five_seconds() {
+    let mut trace = Trace::cruising();
+    let begun = trace.now;
+    while trace.now < begun + Duration::from_secs(16) {
+        // The path is a little longer than before, and a queue stands whenever nothing is probed.
+        let probing = trace.bbr.state == State::ProbeRtt;
+        trace.rtt = if probing { RTT * 9 / 5 } else { RTT * 5 };
+        trace.in_flight = probing.then_some(4 * MTU);
+        trace.round();
+    }
+    assert_eq!(trace.bbr.min_rtt, Some(RTT * 9 / 5));
+}
