@@ -30,6 +30,26 @@ fn two_bbr_flows_share_alike_whatever_the_buffer() {
 }
 
 #[test]
+fn two_newreno_flows_share_alike_and_two_cubic_flows_where_losses_are_frequent() {
+    let cases = [
+        (NewReno, 0.5, 0.95),
+        (NewReno, 1.0, 0.95),
+        (NewReno, 4.0, 0.95),
+        (Cubic, 0.5, 0.95),
+        // quinn-proto's CUBIC converges slowly over a deeper buffer: losses are seconds apart.
+        (Cubic, 1.0, 0.8),
+        (Cubic, 4.0, 0.6),
+    ];
+    for (both, products, least) in cases {
+        let (jain, a, b) = share(products, both, both);
+        assert!(
+            jain > least,
+            "{both}, {products}: {jain:.3}, {a:.1} and {b:.1} Mbit/s"
+        );
+    }
+}
+
+#[test]
 fn bbr_leaves_cubic_and_newreno_their_share_whoever_was_first() {
     for (first, second) in [(Bbr3, Cubic), (Cubic, Bbr3), (Bbr3, NewReno)] {
         for products in [0.5, 1.0, 4.0] {
