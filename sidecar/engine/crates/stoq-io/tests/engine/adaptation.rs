@@ -111,9 +111,9 @@ fn unsettle(engine: &Engine, times: u32) {
 }
 
 #[test]
-fn bytes_are_whole_while_parameters_change_thousands_of_times() {
+fn bytes_are_whole_while_parameters_change_ten_thousand_times() {
     in_namespace(|| {
-        const TIMES: u32 = 2500;
+        const TIMES: u32 = 5000;
         let mesh = adapting(json!({}));
         let listener = application();
         let client = mesh.dial();
