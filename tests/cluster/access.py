@@ -17,9 +17,14 @@ HACK = Path(__file__).resolve().parents[2] / "hack" / "cluster"
 
 UP_SECONDS = 600.0
 
+# How long a slow machine may take for what takes a moment: only failures last so long.
+COMMAND_SECONDS = 120.0
+READY_SECONDS = 180
+FETCH_SECONDS = 45
+
 
 class Failed(Exception):
-    """A command ended with another status than 0; the message is what it said."""
+    """A command ended with another status than 0, or not in time; the message is what it said."""
 
 
 def run(
@@ -27,17 +32,20 @@ def run(
     *,
     environment: dict[str, str] | None = None,
     stdin: str | None = None,
-    timeout: float = 60.0,
+    timeout: float = COMMAND_SECONDS,
 ) -> str:
-    done = subprocess.run(
-        argv,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **(environment or {})},
-        timeout=timeout,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            argv,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **(environment or {})},
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        raise Failed(str(expired)) from None
     if done.returncode != 0:
         raise Failed(f"{argv}: {done.stderr}{done.stdout}")
     return done.stdout
@@ -58,7 +66,9 @@ class Cluster:
         self.environment = {key: variables[key] for key in ("KUBECONFIG", "PATH", "NO_PROXY")}
         self.audit_log = Path(variables["STOQ_CLUSTER_AUDIT_LOG"])
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> str:
+    def kubectl(
+        self, *arguments: str, stdin: str | None = None, timeout: float = COMMAND_SECONDS
+    ) -> str:
         argv = ["kubectl", "--namespace", self.namespace, *arguments]
         return run(argv, environment=self.environment, stdin=stdin, timeout=timeout)
 
@@ -72,15 +82,19 @@ class Cluster:
     def ready(self, *pods: str) -> None:
         """Waits until the pods are ready."""
         names = [f"pod/{pod}" for pod in pods]
-        self.kubectl("wait", "--for=condition=Ready", *names, "--timeout=90s", timeout=100.0)
+        wait = ["wait", "--for=condition=Ready", f"--timeout={READY_SECONDS}s"]
+        self.kubectl(*wait, *names, timeout=READY_SECONDS + 10)
 
     def execute(self, pod: str, *command: str) -> str:
         return self.kubectl("exec", pod, "--", *command)
 
     def fetch(self, pod: str, url: str) -> str:
-        """What an HTTP request from inside `pod` is answered; tried again for 10 seconds."""
+        """What an HTTP request from inside `pod` is answered; tried again for a while."""
         # Not wget's own -T: with it, the busybox of Debian 12 ends with a segmentation fault.
-        tries = f"for i in $(seq 20); do timeout 3 wget -qO- {url} && exit; sleep 0.5; done; exit 1"
+        tries = (
+            f"end=$(($(date +%s) + {FETCH_SECONDS})); until timeout 5 wget -qO- {url}; do "
+            "[ $(date +%s) -lt $end ] || exit 1; sleep 0.5; done"
+        )
         try:
             return self.execute(pod, "sh", "-c", tries).strip()
         except Failed as failed:
@@ -106,7 +120,7 @@ def stoqctl(cluster: Cluster, *arguments: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
         env={**os.environ, **cluster.environment},
-        timeout=200,
+        timeout=600,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr

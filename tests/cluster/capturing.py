@@ -16,5 +16,5 @@ def by_agents(mesh: Mesh) -> Iterator[Mesh]:
     mesh.install(CHART, **ON)
     yield mesh
     mesh.install(CHART, **ON, **{"node.guard.mode": "off"})
-    eventually(lambda: all(item["status"]["guard"] == "off" for item in capabilities(mesh)), 60)
+    eventually(lambda: all(item["status"]["guard"] == "off" for item in capabilities(mesh)), 120)
     mesh.install()

@@ -7,6 +7,7 @@ cluster they fail: none is ever skipped.
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from hashlib import sha256
+from pathlib import Path
 from shutil import move
 from uuid import uuid4
 
@@ -17,6 +18,11 @@ from cluster.mesh import Mesh, sidecar_account
 from cluster.operators import CRDS, Operator
 from cluster.traffic import talking
 from cluster.witness import Witness
+
+HERE = Path(__file__).parent
+
+TEST_SECONDS = 400
+"""Of a test that does not name its own: pods alone may take half of it."""
 
 SERVERS = ("libfaketime", "postgresql", "python3-minimal", "redis-server", "redis-tools")
 """Debian packages of the servers that are run through the mesh, and of the clock that differs."""
@@ -111,6 +117,9 @@ def pair(shop: Cluster) -> Cluster:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the mesh installed comes last: there must be no second operator beside it."""
     items.sort(key=lambda item: "mesh" in getattr(item, "fixturenames", ()))
+    for item in items:
+        if item.path.parent == HERE and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
 
 
 @pytest.hookimpl(wrapper=True)

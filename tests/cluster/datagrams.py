@@ -59,7 +59,7 @@ def echo(name: str, node: str = "", **annotations: str) -> Object:
 
 def asked(cluster: Cluster, source: str, host: str, port: int = PORT, **how: Any) -> str:
     """As whom the other side heard `source`; empty when it did not answer."""
-    size, tries = how.get("size", 16), how.get("tries", 5)
+    size, tries = how.get("size", 16), how.get("tries", 15)
     words = (PYTHON, "-c", ASK, host, str(port), str(size), str(tries))
     try:
         return cluster.execute(source, *words).strip()

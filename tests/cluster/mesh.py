@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from cluster.access import HACK, Cluster, Failed, run
+from cluster.access import HACK, Cluster, Failed, run, stoqctl
 
 CHART = HACK.parents[1] / "charts" / "stoq"
 SYSTEM = "stoq-system"
@@ -16,8 +16,8 @@ RELEASE = "stoq"
 
 OPERATOR = "app.kubernetes.io/component=operator"
 
-INSTALL_SECONDS = 180.0
-TRUST_SECONDS = 30.0
+INSTALL_SECONDS = 300.0
+TRUST_SECONDS = 60.0
 
 VALUES = {"image.tag": "dev", "image.pullPolicy": "Never"}
 """The images that hack/images builds and hack/cluster load puts on every node."""
@@ -91,8 +91,22 @@ class Mesh:
 
 def rolled_out(cluster: Cluster, deployment: str) -> None:
     """Waits until all its pods are ready."""
-    rollout = ["rollout", "status", f"deployment/{deployment}", "--timeout=120s"]
-    cluster.kubectl(*rollout, timeout=130.0)
+    rollout = ["rollout", "status", f"deployment/{deployment}", "--timeout=240s"]
+    cluster.kubectl(*rollout, timeout=250.0)
+
+
+def checked(cluster: Cluster, *arguments: str) -> str:
+    """What `stoqctl check` says once it finds nothing wrong: agents say a moment later what they
+    do, and pods of another test may still be ending.
+    """
+
+    def found() -> str:
+        status, said = stoqctl(cluster, "check", *arguments)
+        if status != 0:
+            raise Failed(said)
+        return said
+
+    return str(eventually(found))
 
 
 def sidecar_account(cluster: Cluster) -> str:
@@ -133,7 +147,7 @@ def eventually(asked: Any, seconds: float = TRUST_SECONDS) -> Any:
             if time.monotonic() > deadline:
                 raise
         assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def _said(cluster: Cluster, *arguments: str) -> str:

@@ -82,8 +82,8 @@ class Operator:
 async def eventually(
     ask: Callable[[], Awaitable[object]], beside: asyncio.Task[None] | None = None
 ) -> Any:
-    """Waits for something true, 40 seconds at most, while `beside` runs; returns it."""
-    async with asyncio.timeout(40):
+    """Waits for something true, 90 seconds at most, while `beside` runs; returns it."""
+    async with asyncio.timeout(90):
         while not (found := await ask()):
             if beside is not None and beside.done():
                 beside.result()
@@ -170,7 +170,7 @@ async def token(cluster: Cluster, name: str) -> str:
 
 async def joined(member, held: str):
     """The pod may be ahead of the operator's watch."""
-    for _ in range(50):
+    for _ in range(300):
         try:
             return await member.join(held)
         except Unavailable:

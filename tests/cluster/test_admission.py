@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cluster.access import Cluster, Failed
+from cluster.mesh import eventually
 from cluster.pods import WAIT, pod
 
 
@@ -67,14 +68,14 @@ def _refused(cluster: Cluster, attempt: int) -> bool:
 def test_the_audit_log_has_who_did_what(cluster: Cluster) -> None:
     cluster.kubectl("create", "configmap", "audited")
     wanted = ("create", "configmaps", cluster.namespace, "audited")
+    assert eventually(lambda: wanted in requests(cluster))
+
+
+def requests(cluster: Cluster) -> set[tuple[str | None, ...]]:
+    """Verb, resource, namespace and name of each; the last line may be half written."""
     with cluster.audit_log.open() as log:
-        seen = [json.loads(line) for line in log]
-    assert wanted in {
-        (
-            event["verb"],
-            event.get("objectRef", {}).get("resource"),
-            event.get("objectRef", {}).get("namespace"),
-            event.get("objectRef", {}).get("name"),
-        )
-        for event in seen
+        events = [json.loads(line) for line in log if line.endswith("\n")]
+    about = ("resource", "namespace", "name")
+    return {
+        (event["verb"], *(event.get("objectRef", {}).get(key) for key in about)) for event in events
     }

@@ -13,7 +13,7 @@ from cluster.pods import WAIT, pod, serve
 from clusterlib import modules, record
 from clusterlib.plan import Plan
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 
 @contextmanager
@@ -61,7 +61,12 @@ def test_a_cluster_of_another_family_works_and_leaves_nothing(
 
 
 def test_up_again_changes_nothing(running: Cluster) -> None:
-    before = {pod["metadata"]["uid"] for pod in running.get("pods", "-A")["items"]}
+    # Those of another test may be ending.
+    before = {
+        pod["metadata"]["uid"]
+        for pod in running.get("pods", "-A")["items"]
+        if "deletionTimestamp" not in pod["metadata"]
+    }
     hack_cluster("up", "--name", running.name)
     after = {pod["metadata"]["uid"] for pod in running.get("pods", "-A")["items"]}
     assert before <= after
@@ -89,7 +94,7 @@ def test_a_node_that_failed_runs_its_pods_again_after_up(cluster: Cluster) -> No
     hack_cluster("stop", "--name", cluster.name, last)
     hack_cluster("up", "--name", cluster.name)
     again = "--for=jsonpath={.status.containerStatuses[0].restartCount}=1"
-    cluster.kubectl("wait", again, "pod/survivor", "--timeout=90s", timeout=100.0)
+    cluster.kubectl("wait", again, "pod/survivor", "--timeout=180s", timeout=190.0)
     cluster.ready("survivor")
     for address in cluster.addresses("survivor"):
         assert cluster.fetch("client", url(address)) == "back"

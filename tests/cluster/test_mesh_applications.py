@@ -47,7 +47,7 @@ def test_postgresql_answers_queries(shop: Cluster, applications: str) -> None:
         on_port("db", 5432),
         server("psql", applications, WAIT),
     )
-    shop.kubectl("wait", "--for=condition=Ready", "pod/db", "--timeout=120s", timeout=130.0)
+    shop.kubectl("wait", "--for=condition=Ready", "pod/db", "--timeout=240s", timeout=250.0)
     query = ["psql", "-h", "db", "-U", "app", "-d", "postgres", "-Atc"]
     ask = "SELECT count(*), length(string_agg(g::text, ',')) FROM generate_series(1, 200000) g"
     said = eventually(lambda: shop.execute("psql", *query, ask))
@@ -85,7 +85,7 @@ def test_pods_of_a_stateful_set_have_names_that_reach_each_of_them(shop: Cluster
         },
         pod("caller", WAIT),
     )
-    shop.kubectl("rollout", "status", "statefulset/set", "--timeout=120s", timeout=130.0)
+    shop.kubectl("rollout", "status", "statefulset/set", "--timeout=240s", timeout=250.0)
     shop.ready("caller")
     for name in ("set-0", "set-1"):
         assert shop.fetch("caller", f"http://{name}.set:8080/") == name
@@ -114,7 +114,7 @@ def test_a_job_that_uses_the_network_finishes(shop: Cluster) -> None:
             },
         }
     )
-    shop.kubectl("wait", "--for=condition=Complete", "job/once", "--timeout=90s", timeout=100.0)
+    shop.kubectl("wait", "--for=condition=Complete", "job/once", "--timeout=180s", timeout=190.0)
     assert shop.kubectl("logs", "job/once", "-c", "main").strip() == "input"
 
 
@@ -132,11 +132,11 @@ def test_an_init_container_has_the_network_of_the_mesh(shop: Cluster) -> None:
 def test_a_pod_that_ends_late_has_its_network_until_then(shop: Cluster) -> None:
     shop.apply(pod("sink", serve("still here")), service("sink"))
     late = (
-        "trap 'sleep 4; timeout 3 wget -qO- http://sink/ >/dev/null && echo reached; exit 0' TERM;"
+        "trap 'sleep 4; timeout 15 wget -qO- http://sink/ >/dev/null && echo reached; exit 0' TERM;"
         " while :; do sleep 0.1; done"
     )
     shop.apply(pod("late", ["sh", "-c", late]))
     shop.ready("sink", "late")
     shop.kubectl("delete", "pod", "late", "--wait=false")
     # Its log ends with the container: followed, it is read before the pod is gone.
-    assert "reached" in shop.kubectl("logs", "late", "-c", "main", "--follow", timeout=60.0)
+    assert "reached" in shop.kubectl("logs", "late", "-c", "main", "--follow")

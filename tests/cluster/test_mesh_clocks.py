@@ -15,7 +15,7 @@ from cluster.access import Cluster
 from cluster.pods import pod, serve, service
 from cluster.traffic import no_request_fails
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 APART = {"late": -240, "early": 240}
 """Seconds; certificates begin 300 s before they are made."""
@@ -55,7 +55,7 @@ def test_pods_whose_clocks_are_minutes_apart_join_and_talk(
             pair.apply(shifted(pair, name, applications, seconds), service(name))
         pair.ready(*APART)
         for name, seconds in APART.items():
-            assert clock(pair, name) - time.time() == pytest.approx(seconds, abs=10)
+            assert clock(pair, name) - time.time() == pytest.approx(seconds, abs=60)
             assert pair.fetch("client", f"http://{name}/") == name
             assert pair.fetch(name, "http://web/") == "hello"
         assert pair.fetch("late", "http://early/") == "early"

@@ -1,5 +1,6 @@
 """The control plane fails, and traffic between those who know each other goes on."""
 
+import json
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from cluster.mesh import Mesh, eventually, rolled_out
 from cluster.pods import WAIT, pod
 from cluster.traffic import no_request_fails
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 OUTAGE_SECONDS = 8.0
@@ -24,7 +25,7 @@ def test_a_part_of_the_control_plane_is_away_for_a_while(pair: Cluster, service:
             time.sleep(OUTAGE_SECONDS)
         finally:
             hack_cluster("up", "--name", pair.name)
-        pair.apply(pod(newcomer, WAIT))
+        admitted(pair, newcomer)
         pair.ready(newcomer)
         assert pair.fetch(newcomer, "http://web/") == "hello"
 
@@ -37,10 +38,15 @@ def test_both_replicas_of_the_operator_are_killed(pair: Cluster, mesh: Mesh) -> 
         mesh.system.kubectl("delete", "pods", *kill)
         assert pair.fetch("client", "http://web/") == "hello"
         # The status of the rollout is that of the killed ones for a moment.
-        eventually(lambda: len(ready(mesh.system) - killed) == len(killed), 120)
-    pair.apply(pod("newcomer", WAIT))
+        eventually(lambda: len(ready(mesh.system) - killed) == len(killed), 240)
+    admitted(pair, "newcomer")
     pair.ready("newcomer")
     assert pair.fetch("newcomer", "http://web/") == "hello"
+
+
+def admitted(cluster: Cluster, name: str) -> None:
+    """Makes a pod once it is let in: nodes learn a moment later than we whom to ask."""
+    eventually(lambda: cluster.kubectl("apply", "-f", "-", stdin=json.dumps(pod(name, WAIT))))
 
 
 def ready(cluster: Cluster) -> set[str]:
@@ -59,7 +65,7 @@ def test_without_the_webhook_no_pod_enters_the_namespace_uncaptured(
     scale = ["scale", "deployment/stoq-operator"]
     mesh.system.kubectl(*scale, "--replicas=0")
     try:
-        eventually(lambda: not mesh.system.get("pods")["items"], 60)
+        eventually(lambda: not mesh.system.get("pods")["items"], 120)
         with pytest.raises(Failed, match="stoq"):
             pair.apply(pod("uncaptured", WAIT))
         # The cluster's own pods do not wait for the webhook.
@@ -70,3 +76,4 @@ def test_without_the_webhook_no_pod_enters_the_namespace_uncaptured(
     finally:
         mesh.system.kubectl(*scale, "--replicas=2")
         rolled_out(mesh.system, "stoq-operator")
+    admitted(pair, "captured")

@@ -6,7 +6,7 @@ from cluster.access import Cluster, Failed, url
 from cluster.mesh import Mesh, eventually
 from cluster.pods import WAIT, pod, serve, service
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def policy(kind: str, name: str, **spec: object) -> dict[str, object]:

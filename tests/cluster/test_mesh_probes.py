@@ -8,7 +8,7 @@ from cluster.access import Cluster, Failed
 from cluster.mesh import Mesh, eventually
 from cluster.pods import WAIT, pod, serve
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from cluster.access import Cluster, Failed, answer_addresses, url
 from cluster.mesh import eventually
 from cluster.pods import WAIT, pod, serve
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def record(name: str, **spec: object) -> dict[str, object]:

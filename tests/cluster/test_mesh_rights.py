@@ -12,7 +12,7 @@ from cluster.mesh import Mesh, eventually
 from stoq.constants import ROTATE_ANNOTATION
 from support.helm import rendered
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 OPERATOR = "system:serviceaccount:stoq-system:stoq-operator"
 
@@ -75,7 +75,7 @@ def test_every_right_is_used_and_none_is_missing(shop: Cluster, mesh: Mesh) -> N
     mesh.system.kubectl("annotate", "--overwrite", "secret", "stoq-ca", rotate)
     try:
         # Watching, a list may be asked for in the form of a watch; both are one right.
-        eventually(lambda: not unused(shop), 60)
+        eventually(lambda: not unused(shop), 120)
     except AssertionError:
         assert unused(shop) == set()
     finally:

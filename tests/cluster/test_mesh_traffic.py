@@ -7,7 +7,7 @@ from cluster.mesh import RELEASE, Mesh, sidecar_connections
 from cluster.pods import WAIT, pod, serve, service
 from cluster.witness import Witness
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

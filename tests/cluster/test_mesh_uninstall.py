@@ -6,7 +6,7 @@ from cluster.access import Cluster, Failed
 from cluster.mesh import Mesh, eventually
 from cluster.pods import WAIT, pod, serve, service
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 def test_after_uninstall_and_a_restart_pods_talk_as_before_without_us(
@@ -19,7 +19,7 @@ def test_after_uninstall_and_a_restart_pods_talk_as_before_without_us(
     mesh.uninstall()
     try:
         shop.kubectl("label", "namespace", shop.namespace, "stoq.dev/inject-")
-        shop.kubectl("delete", "pod", "client", "web", timeout=90.0)
+        shop.kubectl("delete", "pod", "client", "web")
         shop.apply(pod("client", WAIT), pod("web", serve("hello")))
         shop.ready("client", "web")
         assert "initContainers" not in shop.get("pod", "client")["spec"]

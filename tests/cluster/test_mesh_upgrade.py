@@ -12,12 +12,12 @@ from cluster.mesh import CHART, RELEASE, Mesh, eventually
 from cluster.pods import WAIT, pod, serve, service
 from cluster.traffic import no_request_fails
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 NEXT = "next"
 """Tag of the images of the other version: they are the same, under another name."""
 
-AGAIN_SECONDS = 30.0
+AGAIN_SECONDS = 90.0
 """From the end of a sidecar to the next answer through its successor."""
 
 
@@ -74,7 +74,7 @@ def test_upgrade_and_rollback_lose_no_request_and_sidecars_of_both_ages_talk(
         newcomer(pair, "younger", NEXT)
         assert pair.fetch("client", "http://younger/") == "younger"
         assert pair.fetch("younger", "http://web/") == "hello"
-        mesh.helm("rollback", RELEASE, "--wait", "--timeout=180s")
+        mesh.helm("rollback", RELEASE, "--wait", "--timeout=300s", timeout=300.0)
         newcomer(pair, "as-before", "dev")
         assert pair.fetch("as-before", "http://younger/") == "younger"
         assert pair.fetch("younger", "http://as-before/") == "as-before"

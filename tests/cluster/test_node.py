@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from cluster.access import Cluster, Failed, answer_addresses, hack_cluster, stoqctl, url
-from cluster.mesh import CHART, SYSTEM, Mesh, eventually
+from cluster.access import Cluster, Failed, answer_addresses, hack_cluster, url
+from cluster.mesh import CHART, SYSTEM, Mesh, checked, eventually
 from cluster.pods import WAIT, pod, serve
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 AGENTS = "app.kubernetes.io/component=node"
 ON = {"node.enabled": "true"}
@@ -39,7 +39,7 @@ def armed(mesh: Mesh) -> Iterator[Mesh]:
     mesh.install(CHART, **ON)
     yield mesh
     mesh.install(CHART, **ON, **{"node.guard.mode": "off"})
-    eventually(lambda: all(item["status"]["guard"] == "off" for item in capabilities(mesh)), 60)
+    eventually(lambda: all(item["status"]["guard"] == "off" for item in capabilities(mesh)), 120)
     mesh.install()
 
 
@@ -150,10 +150,9 @@ def test_every_node_says_what_it_can_do(armed: Mesh) -> None:
     eventually(lambda: all(enforced(item)["status"] == "True" for item in capabilities(armed)))
     listed = armed.cluster.kubectl("get", "stoqnc")
     assert all(name in listed for name in found)
-    status, said = stoqctl(armed.cluster, "check")
+    said = checked(armed.cluster)
     assert "node agents" in said
     assert "enforcement by the kernel" in said
-    assert status == 0, said
 
 
 def test_nothing_leaks_from_a_strict_pod_with_its_sidecar_killed_and_the_agent_deleted(
@@ -167,17 +166,17 @@ def test_nothing_leaks_from_a_strict_pod_with_its_sidecar_killed_and_the_agent_d
 
     unmesh(strict, "vault")
     nothing_passes(strict, outside)
-    first = dropped(armed, strict, "vault")
-    assert first > 0
+    first = eventually(lambda: dropped(armed, strict, "vault"))
 
     armed.system.kubectl("delete", "daemonset", "stoq-node")
-    eventually(lambda: not agents(armed), 60)
+    eventually(lambda: not agents(armed), 120)
     unmesh(strict, "vault")
     nothing_passes(strict, outside)
 
     armed.install(CHART, **ON)
     nothing_passes(strict, outside)
-    assert dropped(armed, strict, "vault") > first, "the kernel went on counting"
+    # The kernel went on counting, and the new agent says so once it knows the pod.
+    eventually(lambda: dropped(armed, strict, "vault") > first)
 
 
 def test_strict_pods_talk_to_each_other_resolve_names_and_are_probed(
@@ -194,4 +193,4 @@ def test_strict_pods_talk_to_each_other_resolve_names_and_are_probed(
         assert strict.fetch("vault", url(address)) == "probed"
     name = "kubernetes.default.svc.cluster.local"
     assert answer_addresses(strict.execute("vault", "nslookup", name))
-    assert all(enforced(item)["status"] == "True" for item in capabilities(armed))
+    eventually(lambda: all(enforced(item)["status"] == "True" for item in capabilities(armed)))

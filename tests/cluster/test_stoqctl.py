@@ -7,7 +7,7 @@ import pytest
 from cluster.access import Cluster, stoqctl
 from cluster.pods import IMAGE, WAIT, container, pod
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 CONNECTION = {
     "state": "established", "spiffe_id": "spiffe://cluster.local/ns/shop/sa/db",
