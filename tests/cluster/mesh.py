@@ -124,16 +124,26 @@ def sidecar_account(cluster: Cluster) -> str:
     return "\n".join(parts)
 
 
-def sidecar_connections(cluster: Cluster, pod: str) -> list[dict[str, Any]]:
-    """What the pod's sidecar says of its connections to others."""
+def sidecar_page(cluster: Cluster, pod: str, page: str) -> Any:
+    """What the pod's sidecar says on one of its pages for people on the pod itself."""
     ask = (
         "import sys, urllib.request as u;"
-        "sys.stdout.write(u.urlopen('http://localhost:14000/connections').read().decode())"
+        f"sys.stdout.write(u.urlopen('http://localhost:14000/{page}').read().decode())"
     )
     said = cluster.kubectl(
         "exec", pod, "-c", "stoq-sidecar", "--", "/opt/stoq/bin/python", "-c", ask
     )
-    return list(json.loads(said))
+    return json.loads(said)
+
+
+def sidecar_connections(cluster: Cluster, pod: str) -> list[dict[str, Any]]:
+    """What the pod's sidecar says of its connections to others."""
+    return list(sidecar_page(cluster, pod, "connections"))
+
+
+def sidecar_roots(cluster: Cluster, pod: str) -> int:
+    """How many roots the registry has told the pod's sidecar to trust."""
+    return int(sidecar_page(cluster, pod, "config")["registry"]["trust"]["roots"])
 
 
 def eventually(asked: Any, seconds: float = TRUST_SECONDS) -> Any:

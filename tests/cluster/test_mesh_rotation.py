@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.access import Cluster, stoqctl
-from cluster.mesh import Mesh, eventually
+from cluster.mesh import Mesh, eventually, sidecar_roots
 from cluster.pods import WAIT, pod
 from cluster.traffic import no_request_fails, talking
 from stoq.pem import certificates
@@ -80,6 +80,9 @@ def test_a_root_is_rotated_and_no_request_is_lost(hasty: Cluster, mesh: Mesh) ->
         new = eventually(lambda: roots(mesh)["next"])
         both = {certificate(mesh, old), certificate(mesh, new)}
         eventually(lambda: trusted(hasty) == both)
+        # As all do long before a day is over.
+        for each in ("client", "web", "asks"):
+            eventually(lambda pod=each: sidecar_roots(hasty, pod) == len(both))
         a_day_passes(mesh)
         eventually(lambda: roots(mesh) == {"signing": new, "old": old})
         # Signed by the new root, it talks to those that still live on the old one.
