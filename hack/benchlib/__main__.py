@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs what the command line asks for; 0 when every candidate could be measured."""
     try:
         benchmarks, output = settings.parse(arguments)
-        found = tools.find()
+        found = tools.find(smoke=benchmarks[0].smoke)
         about = machine.describe(found.versions())
         objects = []
         for chosen in benchmarks:

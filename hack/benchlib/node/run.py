@@ -14,7 +14,7 @@ from benchlib.report import Json
 
 def measure(chosen: Settings) -> tuple[Json, str]:
     """All rounds: one JSON object, and the page. Raises what its parts raise."""
-    found = tools.find()
+    found = tools.find(smoke=chosen.smoke)
     about = {**machine.describe({}), "stoq": machine.revision(oncluster.REPOSITORY)}
     if about["cpus"] == 1:
         raise BenchError("one CPU: the generator and what drops need one each")
