@@ -6,7 +6,7 @@ import pytest
 
 from cluster.access import Cluster, stoqctl
 from cluster.capturing import RESTRICTED, by_agents
-from cluster.datagrams import PORT, asked, echo, speaking
+from cluster.datagrams import PORT, PYTHON, asked, echo, speaking
 from cluster.mesh import Mesh, checked, eventually
 from cluster.pods import service
 from cluster.test_mesh_records import record
@@ -65,9 +65,8 @@ def test_udp_ports_of_services_and_records_lead_to_their_endpoints(
 
 
 def test_names_are_still_resolved_by_the_sidecar(bank: Cluster) -> None:
-    assert "Address" in bank.execute("client", "/opt/stoq/bin/python", "-c", (
-        "import socket; print('Address', socket.getaddrinfo('kubernetes.default.svc', 443))"
-    ))  # fmt: skip
+    ask = "import socket; print('Address', socket.getaddrinfo('kubernetes.default.svc', 443))"
+    assert "Address" in eventually(lambda: bank.execute("client", PYTHON, "-c", ask))
 
 
 def test_a_meshed_pod_that_captures_no_udp_is_not_reached_in_the_clear(
