@@ -9,6 +9,7 @@ mod access;
 mod flows;
 mod histogram;
 mod labels;
+mod objects;
 mod services;
 mod sums;
 mod udp;
@@ -51,6 +52,8 @@ pub struct Gauges {
     pub udp_flows: u64,
     /// API streams.
     pub api_streams: u64,
+    /// Streams that carry shards.
+    pub shard_streams: u64,
     /// Bytes of pooled receive buffers.
     pub buffer_bytes: u64,
 }
@@ -66,7 +69,7 @@ pub struct Counters {
     udp_dropped: [AtomicU64; UdpDrop::ALL.len()],
     adapt_changes: [AtomicU64; Tier::ALL.len()],
     adapt_connections: [AtomicU64; Tier::ALL.len()],
-    gauges: [AtomicU64; 6],
+    gauges: [AtomicU64; 7],
     handshake_seconds: Histogram,
     access: access::AccessCounts,
     services: services::ServiceCounts,
@@ -275,6 +278,7 @@ impl Counters {
             relays,
             udp_flows,
             api_streams,
+            shard_streams,
             buffer_bytes,
         } = gauges;
         let values = [
@@ -283,6 +287,7 @@ impl Counters {
             relays,
             udp_flows,
             api_streams,
+            shard_streams,
             buffer_bytes,
         ];
         for (gauge, value) in self.gauges.iter().zip(values) {
@@ -308,6 +313,7 @@ impl Counters {
             relays,
             udp_flows,
             api_streams,
+            shard_streams,
             buffer_bytes,
         ] = std::array::from_fn(|index| self.gauges[index].load(Relaxed));
         Gauges {
@@ -316,6 +322,7 @@ impl Counters {
             relays,
             udp_flows,
             api_streams,
+            shard_streams,
             buffer_bytes,
         }
     }

@@ -22,6 +22,7 @@ use crate::endpoints::Endpoints;
 use crate::error::EngineError;
 use crate::log::Log;
 use crate::mailbox::{Command, Mailbox};
+use crate::objects::{ObjectHub, ObjectPort};
 use crate::qlog::Qlog;
 use crate::settings::{AccessLogFormat, EngineSettings, ListenerSettings, LogLevel, MAX_WORKERS};
 use crate::shared::Shared;
@@ -94,6 +95,7 @@ impl Engine {
             access_log: access_log(settings.access_log)?,
             mailboxes,
             api: ApiHub::new(limit).map_err(EngineError::Worker)?,
+            objects: ObjectHub::new(settings.limits.shards()),
             log: Log::new(settings.log_level),
             qlog: qlog(&settings)?,
             sources: sources(&settings)?,
@@ -233,6 +235,14 @@ impl Engine {
     #[must_use]
     pub fn api(&self) -> &ApiPort {
         &self.api
+    }
+
+    /// The objects of this engine.
+    #[must_use]
+    pub fn objects(&self) -> ObjectPort {
+        ObjectPort {
+            shared: Arc::clone(&self.api.shared),
+        }
     }
 
     /// What it was started with.

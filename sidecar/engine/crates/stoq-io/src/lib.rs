@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod log;
 mod mailbox;
+mod objects;
 pub mod original_destination;
 mod pool;
 mod qlog;
@@ -30,6 +31,7 @@ pub use adaptation::{Adaptation, AdaptationChange};
 pub use api::{ApiError, ApiEvent, ApiPeer, ApiPort, StreamToken};
 pub use engine::{Engine, LocalPort};
 pub use error::EngineError;
+pub use objects::{MAX_LANES, ObjectError, ObjectPort, ObjectTarget, ReceivedObject};
 pub use settings::{
     AccessLogFormat, EngineSettings, LimitSettings, ListenerSettings, LogLevel, MAX_WORKERS,
     MIN_MTU, PoolSettings, TransportSettings, UdpSettings,

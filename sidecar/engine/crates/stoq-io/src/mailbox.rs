@@ -14,6 +14,7 @@ use stoq_adapt::Policy;
 use stoq_core::udp::Pair;
 
 use crate::api::Request;
+use crate::objects::ObjectRequest;
 use crate::snapshot::ConnectionInfo;
 use crate::worker::{Captured, Passed};
 
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     UdpGone { pairs: [Pair; 2], worker: usize },
     /// Something about an API stream.
     Api(Request),
+    /// Something about objects.
+    Objects(ObjectRequest),
     /// The routing table was replaced.
     Table,
     /// Check every live connection against the current trust and time.

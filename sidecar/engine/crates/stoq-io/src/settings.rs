@@ -147,6 +147,8 @@ pub struct LimitSettings {
     pub relays: u32,
     /// API streams open at once; further ones are refused.
     pub api_streams: u32,
+    /// Bytes of the largest object that is taken from a peer, 8 MiB at most.
+    pub object_bytes: u32,
 }
 
 impl Default for LimitSettings {
@@ -157,6 +159,17 @@ impl Default for LimitSettings {
             handshakes: 1024,
             relays: 50_000,
             api_streams: 4096,
+            object_bytes: 8 << 20,
+        }
+    }
+}
+
+impl LimitSettings {
+    /// What transfers from peers may make the engine hold, all workers together.
+    pub(crate) fn shards(&self) -> stoq_frames::shard::Limits {
+        stoq_frames::shard::Limits {
+            object: self.object_bytes.into(),
+            ..Default::default()
         }
     }
 }
@@ -284,6 +297,7 @@ impl EngineSettings {
             1,
             1 << 20,
         )?;
+        within("limits.object_bytes", self.limits.object_bytes, 0, 8 << 20)?;
         self.nonce()?;
         adaptation::policy(&self.adapt, transport)?;
         self.check_family()

@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::endpoints::Endpoints;
 use crate::log::Log;
 use crate::mailbox::Mailbox;
+use crate::objects::ObjectHub;
 use crate::qlog::Qlog;
 use crate::settings::EngineSettings;
 use crate::socket::raw::RawSockets;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Vec<Arc<Counters>>,
     pub(crate) access_log: AccessLog,
     pub(crate) api: ApiHub,
+    /// Transfers that come, of all workers.
+    pub(crate) objects: ObjectHub,
     pub(crate) log: Log,
     /// Where connections are recorded; none: they are not.
     pub(crate) qlog: Option<Qlog>,

@@ -46,7 +46,7 @@ pub enum StreamKind {
     /// Calls of the API layer.
     Api,
     /// Frames of extensions: receivers that use none refuse it.
-    Reserved,
+    Frames,
     /// Control of the connection itself.
     Control,
     /// A flow of captured UDP.
@@ -58,7 +58,7 @@ impl StreamKind {
         match self {
             Self::Tcp => 1,
             Self::Api => 2,
-            Self::Reserved => 3,
+            Self::Frames => 3,
             Self::Control => 4,
             Self::Udp => 5,
         }
@@ -68,7 +68,7 @@ impl StreamKind {
         match value {
             1 => Some(Self::Tcp),
             2 => Some(Self::Api),
-            3 => Some(Self::Reserved),
+            3 => Some(Self::Frames),
             4 => Some(Self::Control),
             5 => Some(Self::Udp),
             _ => None,

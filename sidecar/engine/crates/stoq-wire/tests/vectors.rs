@@ -70,7 +70,7 @@ fn kind(value: &Value) -> StreamKind {
     match number(value) {
         1 => StreamKind::Tcp,
         2 => StreamKind::Api,
-        3 => StreamKind::Reserved,
+        3 => StreamKind::Frames,
         4 => StreamKind::Control,
         5 => StreamKind::Udp,
         other => panic!("kind {other}"),

@@ -47,6 +47,14 @@ impl<T: Clone + PartialEq> Lanes<T> {
         }
     }
 
+    /// The peer has everything but what `is_missing`, of what waits and of what is in flight.
+    pub fn keep(&mut self, is_missing: impl Fn(&T) -> bool) {
+        self.waiting.retain(&is_missing);
+        for flying in self.flying.values_mut() {
+            flying.retain(&is_missing);
+        }
+    }
+
     /// The connection is gone: what it had in flight goes first on the others.
     pub fn lost(&mut self, lane: u64) {
         for shard in self.flying.remove(&lane).into_iter().flatten().rev() {

@@ -101,6 +101,12 @@ impl Store {
         }
     }
 
+    /// Whether a transfer is under way, or is remembered to have ended.
+    #[must_use]
+    pub fn knows(&self, id: TransferId) -> bool {
+        self.open.contains_key(&id) || self.has_ended(id).is_some()
+    }
+
     /// What is missing of a transfer, for a want (D11); `None` if it is not known or has failed.
     #[must_use]
     pub fn missing(&self, id: TransferId) -> Option<Vec<Range>> {

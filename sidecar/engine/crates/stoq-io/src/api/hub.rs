@@ -48,10 +48,15 @@ impl ApiHub {
             self.open.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
-        let token = StreamToken(self.next.fetch_add(1, Ordering::Relaxed));
+        let token = self.token();
         let link = Arc::new(Link::new(token, worker));
         lock(&self.links).insert(token, Arc::clone(&link));
         Some(link)
+    }
+
+    /// A token for something that is no stream.
+    pub(crate) fn token(&self) -> StreamToken {
+        StreamToken(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The stream of this token, if the caller has not closed it.

@@ -42,7 +42,11 @@ pub enum ApiEvent {
     Writable(StreamToken),
     /// The peer has finished its direction; what arrived before can still be read.
     Finished(StreamToken),
-    /// The stream is of no use any more.
+    /// A peer has sent an object, which waits under this token.
+    Object(StreamToken),
+    /// The peer has all of the object that was sent under this token.
+    ObjectSent(StreamToken),
+    /// The stream is of no use any more, or the object will not arrive.
     Failed {
         /// The stream.
         token: StreamToken,

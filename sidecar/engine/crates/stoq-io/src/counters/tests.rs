@@ -149,6 +149,7 @@ fn gauges_of_all_workers_are_added_up() {
         handshakes: 2,
         relays: 3,
         api_streams: 4,
+        shard_streams: 7,
         buffer_bytes: 5,
     };
     workers[0].set_gauges(held);
@@ -159,6 +160,7 @@ fn gauges_of_all_workers_are_added_up() {
         handshakes: 4,
         relays: 6,
         api_streams: 8,
+        shard_streams: 14,
         buffer_bytes: 10,
     };
     assert_eq!(Sums::of(&workers).gauges, twice);

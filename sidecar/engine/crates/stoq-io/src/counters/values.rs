@@ -95,6 +95,18 @@ values! {
     captured_udp_received_bytes,
     /// Of those sent, the ones too large for a QUIC datagram: they went by the flow's stream.
     captured_udp_streamed,
+    /// Objects that peers have taken whole.
+    objects_sent,
+    /// Objects that came whole.
+    objects_received,
+    /// Transfers from peers that took too long.
+    objects_expired,
+    /// Manifests and shards taken.
+    shards_taken,
+    /// Those that were there already.
+    shards_repeated,
+    /// Shards in datagrams that could not be kept.
+    shards_dropped,
     /// Measurements that adaptation has judged.
     adapt_measurements,
 }

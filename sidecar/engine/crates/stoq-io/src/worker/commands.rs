@@ -31,6 +31,7 @@ impl Worker {
             Command::UdpFlow { pairs, worker } => self.udp_elsewhere(pairs, worker, false),
             Command::UdpGone { pairs, worker } => self.udp_elsewhere(pairs, worker, true),
             Command::Api(request) => self.api_request(request, now),
+            Command::Objects(request) => self.object_request(request, now),
             Command::Table => self.table_changed(now),
             Command::Reauthorise => {
                 for index in 0..self.links.len() {

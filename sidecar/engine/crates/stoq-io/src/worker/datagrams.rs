@@ -26,10 +26,17 @@ impl Worker {
                 return;
             };
             let agreed = link.evidence.as_ref().map(|evidence| evidence.agreed);
-            // No frame that a datagram carries is offered, so none may come (E1, E4).
-            if let Err(error) = StoqPacket::from_datagram(&datagram, &agreed.unwrap_or_default()) {
-                let why = format!("a datagram of {} bytes: {error}", datagram.len());
-                self.close(index, ConnectionCode::Protocol, &why, now);
+            match StoqPacket::from_datagram(&datagram, &agreed.unwrap_or_default()) {
+                // No other frame that a datagram carries is offered, so none may come (E1, E4).
+                Ok(packet) => {
+                    if let Some(shard) = packet.shard {
+                        self.shard_datagram(index, shard, now);
+                    }
+                }
+                Err(error) => {
+                    let why = format!("a datagram of {} bytes: {error}", datagram.len());
+                    self.close(index, ConnectionCode::Protocol, &why, now);
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ use quinn_proto::StreamId;
 use stoq_wire::head::FlowId;
 
 use super::failover::Trial;
+use super::objects::{FrameStream, Lane, LanePlace};
 use super::peers::PeerKey;
 use super::udp::UdpFlow;
 use crate::api::Link;
@@ -97,6 +98,12 @@ pub(crate) enum Flow {
     ApiWaiting { link: Arc<Link>, peer: PeerKey },
     /// An API stream at work.
     Api(ApiStream),
+    /// A stream from a peer that brings frames.
+    Frames(Box<FrameStream>),
+    /// A lane of an object waits for a connection to its peer.
+    LaneWaiting(LanePlace),
+    /// A lane of an object that is sent.
+    Lane(Box<Lane>),
     /// Our renewed identity on its way to a peer; `pending` is not sent yet.
     Proof { stream: StreamId, pending: Bytes },
     /// A peer's control message that has not arrived whole.
@@ -142,7 +149,11 @@ impl Slot {
             Flow::Connecting(relay) | Flow::Relay(relay) => Some(relay.stream),
             Flow::Api(api) => Some(api.stream),
             Flow::Udp(flow) => flow.stream(),
-            Flow::Waiting(_) | Flow::Pipe(_) | Flow::ApiWaiting { .. } => None,
+            Flow::Frames(frames) => Some(frames.stream),
+            Flow::Lane(lane) => Some(lane.stream),
+            Flow::Waiting(_) | Flow::Pipe(_) | Flow::ApiWaiting { .. } | Flow::LaneWaiting(_) => {
+                None
+            }
         }
     }
 }

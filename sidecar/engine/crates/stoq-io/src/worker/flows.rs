@@ -94,9 +94,14 @@ impl Worker {
             Flow::Pipe(_) => self.run_pipe(key, now),
             Flow::Api(_) => self.run_api(key, now),
             Flow::Udp(_) => self.run_udp(key, now),
+            Flow::Frames(_) => self.run_frames(key, now),
+            Flow::Lane(_) => self.run_lane(key, now),
             Flow::Proof { .. } => self.run_proof(key, now),
             Flow::Control { .. } => self.run_control(key, now),
-            Flow::Connecting(_) | Flow::Waiting(_) | Flow::ApiWaiting { .. } => {}
+            Flow::Connecting(_)
+            | Flow::Waiting(_)
+            | Flow::ApiWaiting { .. }
+            | Flow::LaneWaiting(_) => {}
         }
     }
 
@@ -206,6 +211,7 @@ impl Worker {
                 Flow::Relay(relay) => relay.sending_ended(),
                 Flow::Api(api) => api.send_ended,
                 Flow::Proof { pending, .. } => pending.is_empty(),
+                Flow::Lane(lane) => lane.finished,
                 _ => false,
             };
             self.reset_stream(index, stream, code, sent_all);
@@ -289,6 +295,12 @@ impl Worker {
                 self.api_ended(&link, &outcome);
             }
             Flow::Api(api) => self.api_ended(&api.link, &outcome),
+            Flow::Frames(_) => self.objects.forget(key),
+            Flow::LaneWaiting(place) => {
+                self.peers.forget(&place.peer, key);
+                self.lane_ended(key, place.token, false, &outcome, now);
+            }
+            Flow::Lane(lane) => self.lane_ended(key, lane.token, true, &outcome, now),
             Flow::Proof { .. } => {
                 if let Some(index) = slot.connection {
                     self.proof_over(index);
@@ -344,6 +356,8 @@ impl Worker {
         let Some(slot) = slot else { return };
         if matches!(slot.flow, Flow::Udp(_)) {
             self.udp_due(key, now);
+        } else if matches!(slot.flow, Flow::Frames(_)) {
+            self.end_flow(key, StreamCode::Incomplete, Outcome::TimedOut, now);
         } else if matches!(slot.flow, Flow::Relay(_)) {
             // Its peer has had time enough to say that it does not take it.
             self.settle(key);

@@ -119,6 +119,7 @@ impl Worker {
             StreamKind::Udp if !bootstrap => {
                 self.accept_udp(key, index, stream, head, &first, now);
             }
+            StreamKind::Frames if !bootstrap => self.accept_frames(key, index, stream, &first, now),
             StreamKind::Control => self.accept_control(key, stream, &first, now),
             StreamKind::Tcp if !bootstrap => {
                 self.connect_application(key, index, stream, head, first, now);

@@ -21,6 +21,7 @@ mod handshakes;
 mod inbound;
 mod info;
 mod labels;
+mod objects;
 mod observe;
 mod outbound;
 mod path;
@@ -115,6 +116,8 @@ pub(crate) struct Worker {
     udp: Option<udp::Udp>,
     flow_table: FlowTable,
     api_flows: HashMap<StreamToken, usize>,
+    /// Objects in shards, in both directions.
+    objects: objects::Objects,
     handshakes: Handshakes,
     proofs: ProofQueue,
     timers: Timers,
@@ -228,6 +231,9 @@ impl Worker {
             | Flow::Head { .. }
             | Flow::ApiWaiting { .. }
             | Flow::Api(_)
+            | Flow::Frames(_)
+            | Flow::LaneWaiting(_)
+            | Flow::Lane(_)
             | Flow::Proof { .. }
             | Flow::Control { .. } => {}
         }
@@ -262,6 +268,7 @@ impl Worker {
                 Timer::Flow { key, serial } => self.flow_due(key, serial, now),
                 Timer::Accept => self.listeners.iter_mut().for_each(|l| l.ready = true),
                 Timer::Early => self.early_due(now),
+                Timer::Transfers => self.transfers_due(now),
                 Timer::Trim => self.trim(now),
                 Timer::Drain => self.stop = true,
             }

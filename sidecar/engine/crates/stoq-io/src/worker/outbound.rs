@@ -248,6 +248,10 @@ impl Worker {
             streams: pool.streams_per_connection as usize,
             connections: pool.connections_per_peer as usize,
         };
+        let limits = match &self.flows[key].flow {
+            Flow::LaneWaiting(lane) => lane.limits(limits),
+            _ => limits,
+        };
         let placement = self.peers.place(&peer, limits, |index| self.load(index));
         match placement {
             Placement::Use(index) => self.open(key, index, now),
@@ -278,6 +282,7 @@ impl Worker {
         match &self.flows.get(key)?.flow {
             Flow::Waiting(captured) => Some(captured.peer.clone()),
             Flow::ApiWaiting { peer, .. } => Some(peer.clone()),
+            Flow::LaneWaiting(lane) => Some(lane.peer.clone()),
             Flow::Udp(flow) => match &flow.way {
                 Way::Opening(peer) => Some(peer.clone()),
                 _ => None,
@@ -303,7 +308,7 @@ impl Worker {
 
     /// Opens a stream for a waiting flow.
     fn open(&mut self, key: usize, index: usize, now: Instant) {
-        if !self.udp_possible(key, index, now) {
+        if !(self.udp_possible(key, index, now) && self.lane_possible(key, index, now)) {
             return;
         }
         let Some(link) = self.links[index].as_mut() else {
@@ -363,6 +368,7 @@ impl Worker {
                 }
             }
             Flow::ApiWaiting { link, .. } => self.open_api(key, index, stream, link, now),
+            Flow::LaneWaiting(lane) => self.open_lane(key, index, stream, &lane, now),
             other => slot.flow = other,
         }
     }

@@ -170,6 +170,7 @@ impl Worker {
             udp,
             flow_table: FlowTable::new(Arc::clone(&shared.counters[index])),
             api_flows: std::collections::HashMap::new(),
+            objects: super::objects::Objects::default(),
             handshakes: Handshakes::default(),
             proofs: super::proofs::ProofQueue::default(),
             timers: Timers::default(),

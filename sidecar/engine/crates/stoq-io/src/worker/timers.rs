@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     Accept,
     /// A connection may have waited long enough for the first routing table.
     Early,
+    /// A transfer may have taken too long.
+    Transfers,
     /// Give memory back after a busy time.
     Trim,
     /// Draining has taken long enough.

@@ -1,0 +1,177 @@
+//! The transfers that come to this engine, and the objects that wait for the caller.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use stoq_core::spiffe::SpiffeId;
+use stoq_frames::shard::{Limits, Outcome, Refusal, Store};
+use stoq_wire::code::StreamCode;
+use stoq_wire::frame::shard::{Range, Shard, ShardBody, TransferId};
+
+use super::ReceivedObject;
+use crate::api::StreamToken;
+
+/// What became of a shard or a manifest.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It was taken; of a manifest: the transfer has begun.
+    Kept,
+    /// It was there already.
+    Repeated,
+    /// The object is whole, and waits for the caller under the token.
+    Whole,
+    /// There is no room for it now.
+    NoRoom,
+    /// Its manifest has not come yet (D2).
+    Early,
+}
+
+/// Why a frame is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// What it says is wrong.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No caller has asked for objects.
+    #[error("nobody here takes objects")]
+    Unwanted,
+    /// A bulk transfer.
+    #[error("this endpoint takes objects, and no bulk transfers")]
+    Bulk,
+}
+
+impl NotTaken {
+    /// What the stream is reset with.
+    pub(crate) const fn code(&self) -> StreamCode {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::Unwanted | Self::Bulk => StreamCode::Denied,
+        }
+    }
+}
+
+/// How far a transfer is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// All is there.
+    Whole,
+    /// These ranges are missing, and perhaps more.
+    Missing(Vec<Range>),
+    /// It was dropped, or has failed.
+    Gone,
+}
+
+/// Shared by the workers of an engine, and by the caller.
+pub(crate) struct ObjectHub {
+    inner: Mutex<Inner>,
+    /// Bytes of objects that may wait for the caller before no further transfer begins.
+    most_waiting: usize,
+}
+
+struct Inner {
+    store: Store,
+    /// Whether somebody takes objects.
+    accepting: bool,
+    inbox: HashMap<StreamToken, ReceivedObject>,
+    inbox_bytes: usize,
+}
+
+impl ObjectHub {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let inner = Inner {
+            store: Store::new(limits),
+            accepting: false,
+            inbox: HashMap::new(),
+            inbox_bytes: 0,
+        };
+        Self {
+            inner: Mutex::new(inner),
+            most_waiting: limits.bytes,
+        }
+    }
+
+    /// Takes a manifest or a shard that came from `sender`. An object that it makes whole waits
+    /// under `token`.
+    pub(crate) fn take(
+        &self,
+        sender: &SpiffeId,
+        shard: Shard,
+        token: StreamToken,
+        now: Instant,
+    ) -> Result<Taken, NotTaken> {
+        let mut inner = self.lock();
+        let transfer = shard.transfer;
+        let data = match &shard.body {
+            ShardBody::Object { .. } => true,
+            ShardBody::Manifest(manifest) if manifest.shard_size > 0 => false,
+            _ => return Err(NotTaken::Bulk),
+        };
+        if !inner.store.knows(transfer) {
+            if !inner.accepting {
+                return Err(NotTaken::Unwanted);
+            }
+            if !data && inner.inbox_bytes >= self.most_waiting {
+                return Ok(Taken::NoRoom);
+            }
+        }
+        match inner.store.take(sender.as_str(), shard, now)? {
+            Outcome::Taken { ready, whole: true } => {
+                inner.inbox_bytes += ready.iter().map(|piece| piece.len()).sum::<usize>();
+                let object = ReceivedObject {
+                    transfer,
+                    sender: sender.clone(),
+                    data: ready,
+                };
+                inner.inbox.insert(token, object);
+                Ok(Taken::Whole)
+            }
+            Outcome::Taken { .. } => Ok(Taken::Kept),
+            Outcome::Repeated => Ok(Taken::Repeated),
+            Outcome::Wait if data => Ok(Taken::Early),
+            Outcome::Wait => Ok(Taken::NoRoom),
+        }
+    }
+
+    /// How far a transfer is that has begun here.
+    pub(crate) fn progress(&self, transfer: TransferId) -> Progress {
+        match self.lock().store.missing(transfer) {
+            Some(missing) if missing.is_empty() => Progress::Whole,
+            Some(missing) => Progress::Missing(missing),
+            None => Progress::Gone,
+        }
+    }
+
+    /// Drops the transfers that took too long (D10), and returns how many that were.
+    pub(crate) fn expire(&self, now: Instant) -> usize {
+        self.lock().store.expire(now).len()
+    }
+
+    /// When [`expire`](Self::expire) has something to do.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.lock().store.next_expiry()
+    }
+
+    /// From now on objects are taken, or no longer.
+    pub(crate) fn accept(&self, accepting: bool) {
+        self.lock().accepting = accepting;
+    }
+
+    /// The object that waits under `token`, and whether there is room again for others.
+    pub(crate) fn fetch(&self, token: StreamToken) -> Option<(ReceivedObject, bool)> {
+        let mut inner = self.lock();
+        let object = inner.inbox.remove(&token)?;
+        let full = inner.inbox_bytes >= self.most_waiting;
+        inner.inbox_bytes -= object.data.iter().map(|piece| piece.len()).sum::<usize>();
+        let room = full && inner.inbox_bytes < self.most_waiting;
+        Some((object, room))
+    }
+
+    /// No operation under this lock can panic half-way, so a poisoned one is whole.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

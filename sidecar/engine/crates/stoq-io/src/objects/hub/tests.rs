@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use stoq_frames::shard::{Share, cut, manifest};
+
+use super::*;
+
+const EACH: u64 = 1000;
+
+fn limits(bytes: usize) -> Limits {
+    let each = Share {
+        bytes,
+        transfers: 4,
+    };
+    Limits {
+        bytes,
+        each,
+        object: 100_000,
+        ..Limits::default()
+    }
+}
+
+fn sender() -> SpiffeId {
+    SpiffeId::parse("spiffe://mesh.test/ns/shop/sa/web").unwrap()
+}
+
+fn object(length: usize, seed: u8) -> Bytes {
+    (0..length)
+        .map(|n| (n as u8).wrapping_mul(7) ^ seed)
+        .collect()
+}
+
+/// The frames of an object, the manifest first.
+fn frames(number: u8, object: &Bytes) -> Vec<Shard> {
+    let transfer = TransferId([number; 16]);
+    let all = [Range {
+        offset: 0,
+        length: object.len() as u64,
+    }];
+    let body = ShardBody::Manifest(manifest(object, EACH).unwrap());
+    let shards = cut(transfer, object, EACH, &all);
+    std::iter::once(Shard { transfer, body })
+        .chain(shards)
+        .collect()
+}
+
+fn send(hub: &ObjectHub, frames: Vec<Shard>, token: u64, now: Instant) -> Vec<Taken> {
+    let taken = frames
+        .into_iter()
+        .map(|frame| hub.take(&sender(), frame, StreamToken(token), now).unwrap());
+    taken.collect()
+}
+
+#[test]
+fn an_object_waits_for_the_caller_once_it_is_whole() {
+    let (hub, now) = (ObjectHub::new(limits(50_000)), Instant::now());
+    hub.accept(true);
+    let sent = object(2500, 1);
+    let taken = send(&hub, frames(1, &sent), 9, now);
+    assert_eq!(taken, [Taken::Kept, Taken::Kept, Taken::Kept, Taken::Whole]);
+    assert_eq!(hub.progress(TransferId([1; 16])), Progress::Whole);
+    let (found, _) = hub.fetch(StreamToken(9)).unwrap();
+    assert_eq!(found.data.concat(), sent);
+    assert_eq!(found.sender, sender());
+    assert!(hub.fetch(StreamToken(9)).is_none());
+}
+
+#[test]
+fn nothing_is_taken_before_somebody_asks_for_objects() {
+    let (hub, now) = (ObjectHub::new(limits(50_000)), Instant::now());
+    let first = frames(1, &object(10, 1)).remove(0);
+    let refused = hub.take(&sender(), first, StreamToken(1), now).unwrap_err();
+    assert_eq!(refused.code(), StreamCode::Denied);
+}
+
+#[test]
+fn data_before_its_manifest_is_early_and_a_bulk_transfer_is_denied() {
+    let (hub, now) = (ObjectHub::new(limits(50_000)), Instant::now());
+    hub.accept(true);
+    let mut sent = frames(1, &object(10, 1));
+    assert_eq!(send(&hub, vec![sent.remove(1)], 1, now), [Taken::Early]);
+    let bulk = stoq_frames::shard::BulkWriter::new(TransferId([2; 16]), 10).finish();
+    let refused = hub.take(&sender(), bulk, StreamToken(1), now).unwrap_err();
+    assert_eq!(refused, NotTaken::Bulk);
+    assert_eq!(refused.code(), StreamCode::Denied);
+}
+
+#[test]
+fn a_caller_that_fetches_nothing_holds_new_transfers_back_and_not_those_under_way() {
+    let (hub, now) = (ObjectHub::new(limits(8_000)), Instant::now());
+    hub.accept(true);
+    let mut under_way = frames(2, &object(2000, 2));
+    let rest = under_way.split_off(1);
+    send(&hub, frames(1, &object(4000, 1)), 1, now);
+    send(&hub, under_way, 2, now);
+    send(&hub, frames(3, &object(4000, 3)), 3, now);
+    let more = frames(4, &object(10, 4)).remove(0);
+    assert_eq!(send(&hub, vec![more.clone()], 4, now), [Taken::NoRoom]);
+    assert_eq!(send(&hub, rest, 2, now), [Taken::Kept, Taken::Whole]);
+    let (_, room) = hub.fetch(StreamToken(2)).unwrap();
+    assert!(!room, "8,000 bytes wait still");
+    let (_, room) = hub.fetch(StreamToken(1)).unwrap();
+    assert!(room);
+    assert_eq!(send(&hub, vec![more], 4, now), [Taken::Kept]);
+}
+
+#[test]
+fn what_is_never_finished_is_dropped_and_its_room_is_free() {
+    let (hub, now) = (ObjectHub::new(limits(11_000)), Instant::now());
+    hub.accept(true);
+    send(
+        &hub,
+        frames(1, &object(9000, 1)).drain(..3).collect(),
+        1,
+        now,
+    );
+    let due = hub.next_expiry().unwrap();
+    assert_eq!(hub.expire(due - Duration::from_millis(1)), 0);
+    assert_eq!(hub.expire(due), 1);
+    assert_eq!(hub.progress(TransferId([1; 16])), Progress::Gone);
+    let again = frames(2, &object(9000, 2)).remove(0);
+    assert_eq!(send(&hub, vec![again], 2, due), [Taken::Kept]);
+}

@@ -1,0 +1,125 @@
+//! The caller's side of objects. No call here waits for the network.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand_core::{OsRng, RngCore};
+use stoq_frames::shard::{Lanes, manifest};
+use stoq_wire::frame::shard::{MAX_SHARDS, Shard, ShardBody, TransferId};
+use stoq_wire::frame::{Frame, FrameError};
+
+use super::{MAX_LANES, ObjectRequest, ObjectTarget, Outgoing, ReceivedObject};
+use crate::api::StreamToken;
+use crate::mailbox::Command;
+use crate::shared::Shared;
+use crate::worker::PeerKey;
+
+/// Why an object is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    /// A shard size that cannot be, or that makes too many shards.
+    #[error("{size} bytes in shards of {shard_size}: {reason}; take other shards")]
+    Shards {
+        /// Bytes of the object.
+        size: usize,
+        /// Bytes of each shard.
+        shard_size: u64,
+        /// What is wrong with that.
+        reason: FrameError,
+    },
+    /// No lanes, or too many.
+    #[error("{0} lanes: 1 to {MAX_LANES} are possible")]
+    Lanes(u8),
+    /// IPv4 with `ipv6_only` set.
+    #[error("ipv6_only is set, which refuses the IPv4 address {0}; use the peer's IPv6 address")]
+    Ipv4Refused(std::net::SocketAddr),
+}
+
+/// Objects of an engine. What happens to them is among the events of
+/// [`ApiPort::poll_events`](crate::ApiPort::poll_events).
+#[derive(Clone)]
+pub struct ObjectPort {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl ObjectPort {
+    /// Takes objects from peers from now on, or no longer. At first they are denied.
+    pub fn accept(&self, accepting: bool) {
+        self.shared.objects.accept(accepting);
+    }
+
+    /// The object that an event has announced; once.
+    #[must_use]
+    pub fn fetch(&self, token: StreamToken) -> Option<ReceivedObject> {
+        let (object, room) = self.shared.objects.fetch(token)?;
+        if room {
+            for mailbox in &self.shared.mailboxes {
+                mailbox.post(Command::Objects(ObjectRequest::Changed));
+            }
+        }
+        Some(object)
+    }
+
+    /// Sends an object, which stays in memory until then. `ObjectSent` or `Failed` follows under
+    /// the token. Hashes it twice before it returns, at some 1.5 GB/s.
+    ///
+    /// # Errors
+    /// [`ObjectError`] for what cannot be sent to anybody.
+    pub fn send(&self, object: Bytes, target: ObjectTarget) -> Result<StreamToken, ObjectError> {
+        let ObjectTarget {
+            remote,
+            expect,
+            shard_size,
+            lanes,
+        } = target;
+        if self.shared.settings.ipv6_only && remote.ip().to_canonical().is_ipv4() {
+            return Err(ObjectError::Ipv4Refused(remote));
+        }
+        if lanes == 0 || lanes > MAX_LANES {
+            return Err(ObjectError::Lanes(lanes));
+        }
+        let refused = |reason| ObjectError::Shards {
+            size: object.len(),
+            shard_size,
+            reason,
+        };
+        let mut id = [0; 16];
+        OsRng.fill_bytes(&mut id);
+        let transfer = TransferId(id);
+        let body = ShardBody::Manifest(manifest(&object, shard_size).map_err(refused)?);
+        let mut encoded = Vec::new();
+        Frame::Shard(Shard { transfer, body })
+            .encode(&mut encoded)
+            .map_err(refused)?;
+        let peer = PeerKey {
+            address: remote,
+            expect,
+        };
+        let worker = peer.owner(self.shared.mailboxes.len());
+        let token = self.shared.api.token();
+        let outgoing = Outgoing {
+            token,
+            peer,
+            transfer,
+            object,
+            shard_size,
+            manifest: encoded.into(),
+            // A lane is never held back: what QUIC takes is what is in flight.
+            shards: Lanes::new(MAX_SHARDS as usize),
+            lanes,
+        };
+        self.post(worker, ObjectRequest::Send(Box::new(outgoing)));
+        Ok(token)
+    }
+
+    /// Gives up on an object that is sent; no event follows. Harmless when it is over.
+    pub fn cancel(&self, token: StreamToken) {
+        for worker in 0..self.shared.mailboxes.len() {
+            self.post(worker, ObjectRequest::Cancel(token));
+        }
+    }
+
+    fn post(&self, worker: usize, request: ObjectRequest) {
+        self.shared.mailboxes[worker].post(Command::Objects(request));
+    }
+}

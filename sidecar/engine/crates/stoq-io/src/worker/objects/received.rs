@@ -1,0 +1,255 @@
+//! Streams that bring shards.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use quinn_proto::StreamId;
+use stoq_wire::code::{ConnectionCode, StreamCode};
+use stoq_wire::frame::Frame;
+use stoq_wire::frame::shard::{Shard, ShardBody, TransferId};
+
+use super::super::observe::Outcome;
+use super::super::{Flow, Worker};
+use super::{Frames, Next, agreed, write};
+use crate::api::ApiEvent;
+use crate::objects::{NotTaken, Taken};
+
+/// Streams with frames that a worker has at once. Each keeps a frame that is not whole.
+const MOST: usize = 256;
+
+/// Of those, streams of one connection.
+const MOST_OF_PEER: usize = 32;
+
+/// How long data waits for its manifest (D2), and a stream may bring nothing that begins anything.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A stream of kind 3 that a peer has opened.
+#[derive(Debug)]
+pub(crate) struct FrameStream {
+    pub(crate) stream: StreamId,
+    pub(super) frames: Frames,
+    /// A frame that has to wait, and whether that is for its manifest.
+    held: Option<(Shard, bool)>,
+    /// Transfers whose manifest came on it, and that have not been answered to the end.
+    pub(super) asked: Vec<TransferId>,
+    /// Answers that are not sent yet.
+    pub(super) pending: Bytes,
+    ended: bool,
+}
+
+/// What a turn of a stream came to.
+pub(super) enum Step {
+    Waiting,
+    Ended,
+    Refused(StreamCode, String),
+    Wrong(String),
+    Gone(Option<StreamCode>),
+}
+
+impl Worker {
+    /// A peer has opened a stream for frames; `first` followed its head.
+    pub(in super::super) fn accept_frames(
+        &mut self,
+        key: usize,
+        index: usize,
+        stream: StreamId,
+        first: &Bytes,
+        now: Instant,
+    ) {
+        let link = self.links[index].as_deref();
+        let theirs = |key: &&usize| {
+            let slot = self.flows.get(**key);
+            slot.is_some_and(|slot| slot.connection == Some(index))
+        };
+        let received = &self.objects.received;
+        let full = received.len() >= MOST || received.iter().filter(theirs).count() >= MOST_OF_PEER;
+        let why = match agreed(link) {
+            _ if full => "too many streams bring frames",
+            None => "no frames are in use on this connection",
+            Some(agreed) => {
+                self.flows[key].flow = Flow::Frames(Box::new(FrameStream {
+                    stream,
+                    frames: Frames::new(agreed, first),
+                    held: None,
+                    asked: Vec::new(),
+                    pending: Bytes::new(),
+                    ended: false,
+                }));
+                self.objects.received.insert(key);
+                return self.run_frames(key, now);
+            }
+        };
+        self.counters().stream_refused(StreamCode::Denied);
+        let outcome = Outcome::Refused(why.to_owned());
+        self.end_flow(key, StreamCode::Denied, outcome, now);
+    }
+
+    /// Takes what a stream has, as far as there is room for it.
+    pub(in super::super) fn run_frames(&mut self, key: usize, now: Instant) {
+        let Some(index) = self.flows[key].connection else {
+            return;
+        };
+        let step = self.read_frames(key, index, now);
+        self.activate(index);
+        match step {
+            Step::Waiting => self.watch_frames(key, now),
+            Step::Ended => self.finish_flow(key, now),
+            Step::Gone(code) => {
+                self.end_flow(key, StreamCode::Cancelled, Outcome::Peer(code), now);
+            }
+            Step::Refused(code, why) => {
+                self.counters().stream_refused(code);
+                self.shared
+                    .log
+                    .debug(format_args!("a stream of shards is refused: {why}"));
+                self.end_flow(key, code, Outcome::Refused(why), now);
+            }
+            Step::Wrong(why) => self.close(index, ConnectionCode::Protocol, &why, now),
+        }
+    }
+
+    fn read_frames(&mut self, key: usize, index: usize, now: Instant) -> Step {
+        loop {
+            let (Some(link), Flow::Frames(frames)) =
+                (self.links[index].as_mut(), &mut self.flows[key].flow)
+            else {
+                return Step::Waiting;
+            };
+            if !frames.pending.is_empty() {
+                // Who does not read our answers has to wait with further questions.
+                if !matches!(
+                    write(&mut link.quic, frames.stream, &mut frames.pending),
+                    Ok(())
+                ) {
+                    return Step::Gone(None);
+                }
+                if !frames.pending.is_empty() {
+                    return Step::Waiting;
+                }
+            }
+            let shard = match frames.held.take() {
+                Some((shard, _)) => shard,
+                None => match frames.frames.next(&mut link.quic, frames.stream) {
+                    Ok(Next::Frame(Frame::Shard(shard))) => shard,
+                    Ok(Next::Frame(other)) => {
+                        let why = format!("a {} frame is not taken here", other.kind().name());
+                        return Step::Refused(StreamCode::Denied, why);
+                    }
+                    Ok(Next::Blocked) => return self.answer(key, index),
+                    Ok(Next::Ended) => {
+                        frames.ended = true;
+                        return self.answer(key, index);
+                    }
+                    Ok(Next::Reset(code)) => return Step::Gone(code),
+                    Err(fault) => return Step::Wrong(fault.to_string()),
+                },
+            };
+            if let Some(step) = self.take_shard(key, index, shard, now) {
+                return step;
+            }
+        }
+    }
+
+    /// Puts a frame where it belongs; none when the next one may come.
+    fn take_shard(&mut self, key: usize, index: usize, shard: Shard, now: Instant) -> Option<Step> {
+        if matches!(shard.body, ShardBody::Want(_)) {
+            // Whoever sends an object answers wants on its own streams.
+            let why = "nothing is held here that could be asked for".to_owned();
+            return Some(Step::Refused(StreamCode::Denied, why));
+        }
+        let (transfer, begins) = (shard.transfer, matches!(shard.body, ShardBody::Manifest(_)));
+        let copy = shard.clone();
+        let taken = match self.put_shard(index, shard, now)? {
+            Ok(taken) => taken,
+            Err(refused) => return Some(Step::Refused(refused.code(), refused.to_string())),
+        };
+        if matches!(taken, Taken::Early | Taken::NoRoom) {
+            if let Flow::Frames(frames) = &mut self.flows[key].flow {
+                frames.held = Some((copy, taken == Taken::Early));
+            }
+            return Some(self.answer(key, index));
+        }
+        self.cancel_deadline(key);
+        if begins && let Flow::Frames(frames) = &mut self.flows[key].flow {
+            frames.ask(transfer);
+            self.tell_missing(key, transfer);
+        }
+        None
+    }
+
+    /// Hands a shard to the engine's transfers; none when the connection is not authenticated.
+    pub(super) fn put_shard(
+        &mut self,
+        index: usize,
+        shard: Shard,
+        now: Instant,
+    ) -> Option<Result<Taken, NotTaken>> {
+        let evidence = self.links[index].as_ref()?.evidence.clone()?;
+        let sender = &evidence.peer.as_ref()?.spiffe;
+        let begins = matches!(shard.body, ShardBody::Manifest(_));
+        let token = self.shared.api.token();
+        let taken = self.shared.objects.take(sender, shard, token, now);
+        match &taken {
+            Ok(Taken::Kept) => {
+                self.counters().shard_taken();
+                if begins {
+                    self.transfers_changed();
+                }
+            }
+            Ok(Taken::Whole) => {
+                self.counters().shard_taken();
+                self.counters().object_received();
+                self.shared.api.publish(ApiEvent::Object(token));
+                self.transfers_changed();
+            }
+            Ok(Taken::Repeated) => self.counters().shard_repeated(),
+            Ok(Taken::Early | Taken::NoRoom) => {}
+            // A transfer that has failed may have streams of other connections.
+            Err(_) => self.transfers_changed(),
+        }
+        Some(taken)
+    }
+
+    /// A stream that brings nothing that begins anything ends by itself; one that waits for room,
+    /// or for the rest of a transfer, does not (D9): the end of the transfer ends it.
+    fn watch_frames(&mut self, key: usize, now: Instant) {
+        let slot = &self.flows[key];
+        let Flow::Frames(frames) = &slot.flow else {
+            return;
+        };
+        let due = match &frames.held {
+            Some((_, early)) => *early,
+            None => frames.asked.is_empty(),
+        };
+        if !due {
+            self.cancel_deadline(key);
+        } else if slot.deadline.is_none() {
+            self.set_deadline(key, now + PATIENCE);
+        }
+    }
+
+    /// A shard in a datagram: dropped and counted unless it can be kept now (D2, D9, E6).
+    pub(in super::super) fn shard_datagram(&mut self, index: usize, shard: Shard, now: Instant) {
+        let taken = self.put_shard(index, shard, now);
+        if !matches!(
+            taken,
+            Some(Ok(Taken::Kept | Taken::Whole | Taken::Repeated))
+        ) {
+            self.counters().shard_dropped();
+        }
+    }
+}
+
+impl FrameStream {
+    /// The transfer's manifest has come on this stream: it is answered here.
+    fn ask(&mut self, transfer: TransferId) {
+        if !self.asked.contains(&transfer) {
+            self.asked.push(transfer);
+        }
+    }
+
+    /// Whether nothing more will come and nothing is to be said.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended && self.held.is_none() && self.asked.is_empty() && self.pending.is_empty()
+    }
+}

@@ -1,0 +1,292 @@
+//! Objects that are sent: their lanes are opened, and replaced when their connection is lost.
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+use quinn_proto::StreamId;
+use stoq_wire::code::{ConnectionCode, StreamCode};
+use stoq_wire::head::StreamKind;
+
+use super::super::observe::Outcome;
+use super::super::labels::encode;
+use super::super::peers::PoolLimits;
+use super::super::{Direction, Flow, PeerKey, Worker};
+use super::agreed;
+use super::lane::{Lane, LaneStep};
+use crate::api::{ApiEvent, StreamToken};
+use crate::objects::Outgoing;
+
+/// Lanes of an object that are opened again after their connection was lost.
+const AGAIN: u32 = 8;
+
+/// An object on its way.
+#[derive(Debug)]
+pub(super) struct Sending {
+    outgoing: Outgoing,
+    /// The flows of its lanes, and how many of them wait for a connection.
+    lanes: Vec<usize>,
+    waiting: usize,
+    /// How often a lane may be opened again.
+    again: u32,
+}
+
+/// A lane that waits for a connection.
+#[derive(Debug)]
+pub(crate) struct LanePlace {
+    pub(crate) token: StreamToken,
+    pub(crate) peer: PeerKey,
+    /// Connections that its object is to have.
+    pub(crate) connections: usize,
+    /// It takes the place of one that was lost.
+    again: bool,
+}
+
+impl LanePlace {
+    /// A connection of its own, as far as the pool allows.
+    pub(crate) fn limits(&self, pool: PoolLimits) -> PoolLimits {
+        PoolLimits {
+            streams: 1,
+            connections: self.connections.min(pool.connections),
+        }
+    }
+}
+
+impl Sending {
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// How many shards a lane may take: its share, until all lanes are open.
+    fn share(&self) -> u64 {
+        match self.waiting {
+            0 => u64::MAX,
+            _ => self.outgoing.count().div_ceil(self.outgoing.lanes.into()),
+        }
+    }
+}
+
+impl Worker {
+    /// Opens the lanes of an object.
+    pub(super) fn send_object(&mut self, mut outgoing: Outgoing, now: Instant) {
+        let (token, lanes) = (outgoing.token, outgoing.lanes);
+        (0..outgoing.count()).for_each(|index| outgoing.shards.push(index));
+        let sending = Sending {
+            outgoing,
+            lanes: Vec::new(),
+            waiting: 0,
+            again: AGAIN,
+        };
+        self.objects.sending.insert(token, sending);
+        if self.draining {
+            let why = "the engine is going away";
+            return self.sending_failed(token, why, Some(StreamCode::Draining), now);
+        }
+        let keys: Vec<_> = (0..lanes)
+            .map(|_| self.add_lane(token, false, now))
+            .collect();
+        for key in keys.into_iter().flatten() {
+            // The first may have shown that no lane will ever open.
+            if self.objects.sending.contains_key(&token) {
+                self.place(key, now);
+            }
+        }
+    }
+
+    fn add_lane(&mut self, token: StreamToken, again: bool, now: Instant) -> Option<usize> {
+        let sending = self.objects.sending.get(&token)?;
+        let place = LanePlace {
+            token,
+            peer: sending.outgoing.peer.clone(),
+            connections: sending.outgoing.lanes.into(),
+            again,
+        };
+        let key = self.insert_flow(Flow::LaneWaiting(place), None);
+        let sending = self.objects.sending.get_mut(&token)?;
+        sending.lanes.push(key);
+        sending.waiting += 1;
+        self.set_deadline(key, now + self.opening_timeout());
+        Some(key)
+    }
+
+    /// Whether a connection's peer takes the object's shards; if not, the object has failed.
+    pub(in super::super) fn lane_possible(
+        &mut self,
+        key: usize,
+        index: usize,
+        now: Instant,
+    ) -> bool {
+        let Flow::LaneWaiting(place) = &self.flows[key].flow else {
+            return true;
+        };
+        let token = place.token;
+        let size = self
+            .objects
+            .sending
+            .get(&token)
+            .map(|sending| sending.outgoing.shard_size);
+        let takes = agreed(self.links[index].as_deref()).map_or(0, |agreed| agreed.send_shard);
+        let why = match size {
+            Some(size) if size <= takes => return true,
+            _ if takes == 0 => "the peer takes no shards: it does not offer them, or we do not \
+                                (STOQ_FRAMES_MAX_SHARD)"
+                .to_owned(),
+            size => format!(
+                "the peer takes shards of at most {takes} bytes, and these have {}",
+                size.unwrap_or(0)
+            ),
+        };
+        self.sending_failed(token, &why, None, now);
+        false
+    }
+
+    /// A stream for a waiting lane is open.
+    pub(in super::super) fn open_lane(
+        &mut self,
+        key: usize,
+        index: usize,
+        stream: StreamId,
+        place: &LanePlace,
+        now: Instant,
+    ) {
+        let link = self.links[index].as_deref();
+        let remote = link.map(|link| link.quic.remote_address());
+        let agreed = agreed(link).unwrap_or_default();
+        let info = self.info(
+            Direction::Outbound,
+            remote.unwrap_or(place.peer.address),
+            place.peer.address,
+            now,
+        );
+        let Some(sending) = self.objects.sending.get_mut(&place.token) else {
+            return;
+        };
+        sending.waiting = sending.waiting.saturating_sub(1);
+        let mut first = BytesMut::from(&encode(StreamKind::Frames, &info, false)[..]);
+        first.extend_from_slice(&sending.outgoing.manifest);
+        let lane = Lane::new(place.token, stream, agreed, first.freeze(), place.again);
+        self.flows[key].flow = Flow::Lane(Box::new(lane));
+        self.queue_lanes(place.token);
+    }
+
+    pub(in super::super) fn run_lane(&mut self, key: usize, now: Instant) {
+        let slot = &mut self.flows[key];
+        let (Flow::Lane(lane), Some(index)) = (&mut slot.flow, slot.connection) else {
+            return;
+        };
+        let token = lane.token;
+        let (Some(sending), Some(link)) = (
+            self.objects.sending.get_mut(&token),
+            self.links[index].as_mut(),
+        ) else {
+            return;
+        };
+        let share = sending.share();
+        let step = lane.run(key as u64, &mut link.quic, &mut sending.outgoing, share);
+        self.activate(index);
+        match step {
+            LaneStep::Waiting => {}
+            LaneStep::Done => {
+                self.finish_lanes(token);
+                self.end_sending(token, StreamCode::Cancelled, now);
+                self.counters().object_sent();
+                self.shared.api.publish(ApiEvent::ObjectSent(token));
+            }
+            LaneStep::Refused(code, why) => self.sending_failed(token, why, code, now),
+            LaneStep::Wrong(why) => {
+                self.sending_failed(token, &why, None, now);
+                self.close(index, ConnectionCode::Protocol, &why, now);
+            }
+        }
+    }
+
+    /// A lane is gone. Another takes its place when only its connection was lost.
+    pub(in super::super) fn lane_ended(
+        &mut self,
+        key: usize,
+        token: StreamToken,
+        was_open: bool,
+        outcome: &Outcome,
+        now: Instant,
+    ) {
+        let Some(sending) = self.objects.sending.get_mut(&token) else {
+            return;
+        };
+        sending.lanes.retain(|lane| *lane != key);
+        sending.outgoing.shards.lost(key as u64);
+        if !was_open {
+            sending.waiting = sending.waiting.saturating_sub(1);
+        }
+        let lost = matches!(outcome, Outcome::Connection { .. } | Outcome::TimedOut);
+        let again = lost && was_open && sending.again > 0 && !self.stop;
+        if again {
+            sending.again -= 1;
+            if let Some(key) = self.add_lane(token, true, now) {
+                self.place(key, now);
+            }
+        } else if !lost || sending.lanes.is_empty() {
+            let why = outcome.to_string();
+            return self.sending_failed(token, &why, outcome.code(), now);
+        }
+        self.queue_lanes(token);
+    }
+
+    fn sending_failed(
+        &mut self,
+        token: StreamToken,
+        why: &str,
+        code: Option<StreamCode>,
+        now: Instant,
+    ) {
+        if self.end_sending(token, StreamCode::Cancelled, now) {
+            let reason = why.into();
+            self.shared.api.publish(ApiEvent::Failed {
+                token,
+                reason,
+                code,
+            });
+        }
+    }
+
+    /// Ends all lanes of an object; `false` when it was over already.
+    pub(super) fn end_sending(
+        &mut self,
+        token: StreamToken,
+        code: StreamCode,
+        now: Instant,
+    ) -> bool {
+        let Some(sending) = self.objects.sending.remove(&token) else {
+            return false;
+        };
+        for key in sending.lanes {
+            self.end_flow(key, code, Outcome::Finished, now);
+        }
+        true
+    }
+
+    /// The receiver has it all: lanes that are not within a shard end as streams should.
+    fn finish_lanes(&mut self, token: StreamToken) {
+        let Some(sending) = self.objects.sending.get(&token) else {
+            return;
+        };
+        for key in &sending.lanes {
+            let slot = &mut self.flows[*key];
+            if let (Flow::Lane(lane), Some(index)) = (&mut slot.flow, slot.connection)
+                && lane.pending.is_empty()
+                && let Some(link) = self.links[index].as_mut()
+            {
+                lane.finished = link.quic.send_stream(lane.stream).finish().is_ok();
+            }
+        }
+    }
+
+    fn queue_lanes(&mut self, token: StreamToken) {
+        let lanes = self
+            .objects
+            .sending
+            .get(&token)
+            .map(|sending| sending.lanes.clone());
+        for key in lanes.into_iter().flatten() {
+            self.queue(key);
+        }
+    }
+}
