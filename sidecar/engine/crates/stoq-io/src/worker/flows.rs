@@ -298,9 +298,10 @@ impl Worker {
             Flow::Frames(_) => self.objects.forget(key),
             Flow::LaneWaiting(place) => {
                 self.peers.forget(&place.peer, key);
-                self.lane_ended(key, place.token, false, &outcome, now);
+                let lane = place.ended();
+                self.lane_ended(key, lane, &outcome, now);
             }
-            Flow::Lane(lane) => self.lane_ended(key, lane.token, true, &outcome, now),
+            Flow::Lane(lane) => self.lane_ended(key, lane.ended(), &outcome, now),
             Flow::Proof { .. } => {
                 if let Some(index) = slot.connection {
                     self.proof_over(index);

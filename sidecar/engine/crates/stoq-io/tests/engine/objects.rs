@@ -244,7 +244,7 @@ fn an_object_that_was_given_up_leaves_nothing_behind() {
 #[test]
 fn after_a_lost_connection_only_what_is_missing_is_sent_again() {
     let settings = json!({"transport": {
-        "idle_timeout_ms": 600, "keep_alive_ms": 200, "dial_timeout_ms": 2000,
+        "idle_timeout_ms": 1000, "keep_alive_ms": 200, "dial_timeout_ms": 2000,
     }});
     let pair = Pair::with(offering(64 * KIB as u64), &settings);
     // Nothing passes after 2000 datagrams until both ends have given up.

@@ -33,10 +33,10 @@ pub(super) struct Sending {
 /// A lane that waits for a connection.
 #[derive(Debug)]
 pub(crate) struct LanePlace {
-    pub(crate) token: StreamToken,
+    token: StreamToken,
     pub(crate) peer: PeerKey,
     /// Connections that its object is to have.
-    pub(crate) connections: usize,
+    connections: usize,
     /// It takes the place of one that was lost.
     again: bool,
 }
@@ -47,6 +47,39 @@ impl LanePlace {
         PoolLimits {
             streams: 1,
             connections: self.connections.min(pool.connections),
+        }
+    }
+}
+
+/// A lane that is gone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndedLane {
+    pub(crate) token: StreamToken,
+    /// It had no connection yet.
+    pub(crate) waited: bool,
+    /// Its place is taken by another when its connection was lost. When the first dial fails,
+    /// nothing was lost yet, and the caller hears of it at once.
+    pub(crate) again: bool,
+}
+
+impl LanePlace {
+    /// What is to be known when it ends.
+    pub(crate) fn ended(&self) -> EndedLane {
+        EndedLane {
+            token: self.token,
+            waited: true,
+            again: self.again,
+        }
+    }
+}
+
+impl Lane {
+    /// What is to be known when it ends.
+    pub(crate) fn ended(&self) -> EndedLane {
+        EndedLane {
+            token: self.token,
+            waited: false,
+            again: true,
         }
     }
 }
@@ -203,22 +236,25 @@ impl Worker {
     pub(in super::super) fn lane_ended(
         &mut self,
         key: usize,
-        token: StreamToken,
-        was_open: bool,
+        lane: EndedLane,
         outcome: &Outcome,
         now: Instant,
     ) {
+        let EndedLane {
+            token,
+            waited,
+            again,
+        } = lane;
         let Some(sending) = self.objects.sending.get_mut(&token) else {
             return;
         };
         sending.lanes.retain(|lane| *lane != key);
         sending.outgoing.shards.lost(key as u64);
-        if !was_open {
+        if waited {
             sending.waiting = sending.waiting.saturating_sub(1);
         }
         let lost = matches!(outcome, Outcome::Connection { .. } | Outcome::TimedOut);
-        let again = lost && was_open && sending.again > 0 && !self.stop;
-        if again {
+        if lost && again && sending.again > 0 && !self.stop {
             sending.again -= 1;
             if let Some(key) = self.add_lane(token, true, now) {
                 self.place(key, now);
