@@ -171,6 +171,7 @@ class TlsContext:
         tokens: str = "off",
         packet_reserve: int = 0,
         captured_udp: bool = False,
+        max_shard: int | None = None,
     ) -> TlsContext:
         """A context without identity and trust, which refuses everybody.
 
@@ -183,6 +184,8 @@ class TlsContext:
         `off` none; `packet_reserve`: bytes at the end of each packet that are asked for, 0 to 256,
         and at least what a token takes.
         `captured_udp`: offer peers that extension; the engine must have its sockets.
+        `max_shard`: offer peers shards, and take as many bytes in one, 0 to 1048576; 0 only sends,
+        None does neither.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:
@@ -265,7 +268,8 @@ class ApiStreams:
 
         Kinds: `opened`, `accepted` (a peer opened it), `readable`, `writable`, `finished` (by the
         peer; what came before can still be read), `failed` (with the reason, and the stream code
-        if the peer reset it).
+        if the peer reset it). The number of `object` (one has come) and `sent` is an object's, and
+        that of `failed` may be.
         """
 
     def open(self, remote: str, expect: str | None = None) -> int:
@@ -298,6 +302,37 @@ class ApiStreams:
 
     def peer(self, stream: int) -> StreamPeer | None:
         """The other end; None before the handshake is complete."""
+
+@final
+class Objects:
+    """Objects in shards, named by numbers. No call waits for the network."""
+
+    def accept(self, accepting: bool) -> None:
+        """Takes objects from peers from now on, or no longer; at first they are denied."""
+
+    def fetch(self, token: int) -> tuple[bytes, str, bytes] | None:
+        """Transfer id, the sender's SPIFFE id and the bytes of an object that the event `object`
+        announced; None the second time.
+        """
+
+    def send(
+        self,
+        remote: str,
+        data: bytes,
+        expect: str | None = None,
+        shard_size: int = 65536,
+        lanes: int = 1,
+    ) -> int:
+        """Sends `data` to `remote`; `sent` or `failed` follows. Hashes and copies it first, which
+        takes about 2 ms per MB.
+
+        `shard_size`: bytes of each shard, at most what the peer takes and 1048576; 4096 shards at
+        most. `lanes`: streams, 1 to 16, each on a connection of its own as far as
+        `Pool.connections_per_peer` allows.
+        """
+
+    def cancel(self, token: int) -> None:
+        """Gives up on an object that is sent; no event follows. Idempotent."""
 
 @final
 class Engine:
@@ -354,3 +389,7 @@ class Engine:
     @property
     def streams(self) -> ApiStreams:
         """The engine's API streams."""
+
+    @property
+    def objects(self) -> Objects:
+        """The engine's objects."""

@@ -114,6 +114,12 @@ COUNTERS: Final = {
         "stoq_captured_udp_streamed_datagrams",
         "Datagrams sent on that were too large for a QUIC datagram",
     ),
+    "objects_sent": ("stoq_objects_sent", "Objects that peers have taken whole"),
+    "objects_received": ("stoq_objects_received", "Objects that came whole"),
+    "objects_expired": ("stoq_objects_expired", "Transfers from peers that took too long"),
+    "shards_taken": ("stoq_shards_taken", "Manifests and shards taken from peers"),
+    "shards_repeated": ("stoq_shards_repeated", "Manifests and shards that were there already"),
+    "shards_dropped": ("stoq_shards_dropped", "Shards in datagrams that could not be kept"),
     "adapt_measurements": (
         "stoq_adapt_measurements",
         "Measurements of paths that adaptation has judged",
@@ -127,6 +133,7 @@ GAUGES: Final = {
     "relays": ("stoq_tcp_sockets_open", "Application connections relayed now"),
     "udp_flows": ("stoq_captured_udp_flows", "UDP flows open now"),
     "api_streams": ("stoq_api_streams", "API streams open now"),
+    "shard_streams": ("stoq_shard_streams", "Streams that carry shards now"),
     "buffer_bytes": ("stoq_buffer_bytes", "Pooled receive buffers"),
 }
 

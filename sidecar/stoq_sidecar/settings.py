@@ -236,6 +236,11 @@ class Frames:
         integer(0, 256, "bytes"),
         "kept free in each packet; for tokens at least what one takes",
     )
+    max_shard: int = option(
+        0,
+        integer(0, 1_048_576, "bytes"),
+        "largest shard of an object that is taken from peers; 0: shards are not offered",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

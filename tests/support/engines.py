@@ -27,9 +27,15 @@ def authority(trust_domain: str = TRUST_DOMAIN) -> CertificateAuthority:
     return CertificateAuthority.create(trust_domain, now - HOUR, now + 24 * HOUR)
 
 
-def identity(ca: CertificateAuthority, spiffe_id: str, *, tokens: str = "off") -> TlsContext:
+def identity(
+    ca: CertificateAuthority,
+    spiffe_id: str,
+    *,
+    tokens: str = "off",
+    max_shard: int | None = None,
+) -> TlsContext:
     """A context with an SVID of an hour and trust in `ca`, which offers peers so much."""
-    tls = TlsContext(tokens=tokens)
+    tls = TlsContext(tokens=tokens, max_shard=max_shard)
     _trust(tls, ca)
     give_identity(tls, ca, spiffe_id)
     return tls

@@ -11,6 +11,7 @@ from stoq.api.deadline import Deadline
 from stoq.api.errors import TimedOut, Unavailable
 from stoq.api.framing import MAX_BODY
 from stoq.api.method import Bidirectional, ClientStream, Method, ServerStream, Unary
+from stoq.api.objects import ObjectSender, send_object
 from stoq.api.route import Direct, Leg, Named, Route
 from stoq.api.stream import Dialler, StreamError
 
@@ -19,6 +20,9 @@ Resp = TypeVar("Resp")
 
 DEFAULT_TIMEOUT: Final = 10.0
 """Seconds a unary call may take, dialling included, unless the caller says otherwise."""
+
+OBJECT_TIMEOUT: Final = 60.0
+"""Seconds in which an object must have arrived, unless the caller says otherwise."""
 
 
 class ApiClient:
@@ -30,12 +34,20 @@ class ApiClient:
     """
 
     def __init__(
-        self, to: Dialler | Named, *, codec: Codec = Codec.MSGPACK, limit: int = MAX_BODY
+        self,
+        to: Dialler | Named,
+        *,
+        codec: Codec = Codec.MSGPACK,
+        limit: int = MAX_BODY,
+        objects: ObjectSender | None = None,
     ) -> None:
-        """`to`: one endpoint, or those of a name. `limit`: longest response accepted, bytes."""
+        """`to`: one endpoint, or those of a name. `limit`: longest response accepted, bytes.
+        `objects`: how `send_object` reaches the service's workload.
+        """
         self._route: Route = to if isinstance(to, Named) else Direct(to)
         self._codec = codec
         self._limit = limit
+        self._objects = objects
 
     async def call(
         self, method: Unary[Req, Resp], request: Req, *, timeout: float = DEFAULT_TIMEOUT
@@ -104,6 +116,15 @@ class ApiClient:
         """
         async with self._opened(method, timeout) as call:
             yield call
+
+    async def send_object(self, data: bytes, *, timeout: float = OBJECT_TIMEOUT) -> None:
+        """Sends an object, and returns when the peer has all of it, verified.
+
+        Raises an `ApiError`, and ValueError for a client that was made without `objects`.
+        """
+        if self._objects is None:
+            raise ValueError("this client has no way for objects; give it `objects`")
+        await send_object(self._objects, data, timeout)
 
     async def _call(self, method: Unary[Req, Resp], request: Req, deadline: Deadline) -> Resp:
         """The answer of the first endpoint that the call reaches."""

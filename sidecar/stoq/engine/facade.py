@@ -8,6 +8,7 @@ import msgspec
 from stoq import _engine
 from stoq._engine import TlsContext
 from stoq.engine.hub import EngineAcceptor, EngineDialler, StreamHub
+from stoq.engine.objects import SHARD_SIZE, EngineObjectReceiver, EngineObjectSender, Objects
 from stoq.engine.settings import Adapt, EngineSettings, LogLevel
 from stoq.engine.snapshot import ConnectionInfo, Snapshot, connections, snapshot
 
@@ -20,7 +21,8 @@ class Engine:
 
     def __init__(self, settings: EngineSettings, tls: TlsContext) -> None:
         self._native = _engine.Engine(settings.to_json(), tls)
-        self._hub = StreamHub(self._native.streams)
+        self._objects = Objects(self._native.objects)
+        self._hub = StreamHub(self._native.streams, self._objects)
 
     async def __aenter__(self) -> "Engine":
         self._hub.attach()
@@ -94,6 +96,30 @@ class Engine:
         the first acceptor they are denied.
         """
         return EngineAcceptor(self._hub)
+
+    def object_sender(
+        self,
+        remote: str,
+        expect: str | None = None,
+        *,
+        shard_size: int = SHARD_SIZE,
+        lanes: int = 1,
+    ) -> EngineObjectSender:
+        """Sends objects to `remote` (address and port for STOQ between workloads), which must prove
+        to be the SPIFFE id `expect`, or any member of the mesh.
+
+        `shard_size`: bytes of each shard, at most what the peer takes. `lanes`: streams that share
+        them out, 1 to 16, each on a connection of its own as far as the pool allows.
+        """
+        self._hub.attach()
+        return EngineObjectSender(self._objects, remote, expect, shard_size, lanes)
+
+    def object_receiver(self) -> EngineObjectReceiver:
+        """Yields the objects that peers send, from now on; before the first receiver they are
+        denied.
+        """
+        self._hub.attach()
+        return EngineObjectReceiver(self._objects)
 
     async def drain(self, seconds: float) -> None:
         """Takes nothing new and returns when the last flow has ended, or after `seconds`.

@@ -8,14 +8,16 @@ import asyncio
 
 from stoq._engine import ApiStreams, StreamClosed
 from stoq.api.stream import CANCELLED, DENIED, ByteStream, ConnectionLost, StreamError
+from stoq.engine.objects import Objects
 from stoq.engine.streams import Office, Stream
 
 
 class StreamHub:
     """All API streams of one engine, and the reader that wakes their tasks."""
 
-    def __init__(self, native: ApiStreams) -> None:
+    def __init__(self, native: ApiStreams, objects: Objects) -> None:
         self._native = native
+        self._objects = objects
         self._office = Office(native, self.dispatch, self._forget)
         self._streams: dict[int, Stream] = {}
         self._accepted: asyncio.Queue[Stream | None] = asyncio.Queue()
@@ -37,6 +39,7 @@ class StreamHub:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.remove_reader(self._native.event_fd)
         self._accepted.put_nowait(None)
+        self._objects.end()
         for stream in tuple(self._streams.values()):
             stream.told("failed", "the engine has shut down", None)
 
@@ -85,6 +88,8 @@ class StreamHub:
                 self._welcome(token)
             elif (stream := self._streams.get(token)) is not None:
                 stream.told(kind, reason, code)
+            else:
+                self._objects.told(kind, token, reason, code)
 
     def _welcome(self, token: int) -> None:
         stream = self._streams[token] = Stream(self._office, token, "", reached=True)

@@ -82,6 +82,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Relayed TCP connections per worker."""
     api_streams: int = 4096
     """API streams open at once."""
+    object_bytes: int = 8 << 20
+    """Bytes of the largest object that is taken from a peer, 8 MiB at most."""
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,6 +66,18 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     captured_udp_received_bytes: int
     captured_udp_streamed: int
     """Of those sent, the ones too large for a QUIC datagram."""
+    objects_sent: int
+    """Objects that peers have taken whole."""
+    objects_received: int
+    """Objects that came whole."""
+    objects_expired: int
+    """Transfers from peers that took too long."""
+    shards_taken: int
+    """Manifests and shards taken."""
+    shards_repeated: int
+    """Those that were there already."""
+    shards_dropped: int
+    """Shards in datagrams that could not be kept."""
     adapt_measurements: int
     """Measurements of paths that adaptation has judged."""
 
@@ -82,6 +94,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     udp_flows: int
     """Flows of captured UDP."""
     api_streams: int
+    shard_streams: int
+    """Streams that carry shards."""
     buffer_bytes: int
     """Bytes of pooled receive buffers."""
 

@@ -67,7 +67,7 @@ def test_every_default_is_pinned() -> None:
             "udp_flows": "16384",
             "qlog_dir": "",
         },
-        "frames": {"tokens": "off", "packet_reserve": "0"},
+        "frames": {"tokens": "off", "packet_reserve": "0", "max_shard": "0"},
         "adapt": {
             "mode": "on",
             "tier": "",

@@ -8,6 +8,7 @@ use stoq_core::table::Table;
 use stoq_io::{EngineSettings, LocalPort, LogLevel, PolicyDocument};
 
 use crate::mistakes;
+use crate::objects::Objects;
 use crate::streams::ApiStreams;
 use crate::tls::TlsContext;
 
@@ -115,6 +116,11 @@ impl Engine {
     #[getter]
     fn streams(&self) -> ApiStreams {
         ApiStreams(self.0.api().clone())
+    }
+
+    #[getter]
+    fn objects(&self) -> Objects {
+        Objects(self.0.objects())
     }
 }
 

@@ -11,6 +11,7 @@ mod engine;
 mod falcon;
 mod key;
 mod mistakes;
+mod objects;
 mod streams;
 mod tls;
 
@@ -37,6 +38,8 @@ mod _engine {
     use crate::key::HybridKey;
     #[pymodule_export]
     use crate::mistakes::StreamClosed;
+    #[pymodule_export]
+    use crate::objects::Objects;
     #[pymodule_export]
     use crate::streams::{ApiStreams, StreamPeer};
     #[pymodule_export]

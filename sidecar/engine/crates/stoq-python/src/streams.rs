@@ -143,6 +143,8 @@ fn event(event: ApiEvent) -> Event {
         ApiEvent::Readable(token) => ("readable", token.0, None, None),
         ApiEvent::Writable(token) => ("writable", token.0, None, None),
         ApiEvent::Finished(token) => ("finished", token.0, None, None),
+        ApiEvent::Object(token) => ("object", token.0, None, None),
+        ApiEvent::ObjectSent(token) => ("sent", token.0, None, None),
         ApiEvent::Failed {
             token,
             reason,

@@ -10,7 +10,8 @@ use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
-use stoq_wire::extension::{CAPTURED_UDP, PACKET_TOKENS, STREAM_TOKENS};
+use stoq_wire::extension::{CAPTURED_UDP, PACKET_TOKENS, SHARDS, STREAM_TOKENS};
+use stoq_wire::frame::shard::MAX_SHARD_LEN;
 use stoq_wire::frame::token::PACKET_TOKEN_LEN;
 use stoq_wire::parameters::{MAX_PACKET_RESERVE, StoqParameters};
 
@@ -37,6 +38,7 @@ impl TlsContext {
         tokens = "off",
         packet_reserve = 0,
         captured_udp = false,
+        max_shard = None,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -50,6 +52,7 @@ impl TlsContext {
         tokens: &str,
         packet_reserve: u64,
         captured_udp: bool,
+        max_shard: Option<u64>,
     ) -> PyResult<Self> {
         let profile: CryptoProfile = if allow_classical {
             crate::key::profile(profile)?
@@ -69,6 +72,14 @@ impl TlsContext {
         let mut parameters = offer(tokens, packet_reserve)?;
         if captured_udp {
             parameters.extensions |= CAPTURED_UDP;
+        }
+        if let Some(most) = max_shard {
+            if most > MAX_SHARD_LEN {
+                let text = format!("{most} is more than {MAX_SHARD_LEN}");
+                return Err(mistakes::argument("max_shard", text));
+            }
+            parameters.extensions |= SHARDS;
+            parameters.max_shard = most;
         }
         let settings = TlsSettings {
             profile,

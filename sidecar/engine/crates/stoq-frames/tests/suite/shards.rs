@@ -505,3 +505,29 @@ fn a_first_frame_that_is_refused_begins_nothing() {
     assert_eq!(store.next_expiry(), None);
     ready(store.take(OTHER, bulk(0, b"x"), now));
 }
+
+#[test]
+fn what_the_peer_has_is_neither_sent_nor_sent_again() {
+    let mut lanes = Lanes::new(3);
+    (0..6).for_each(|shard| lanes.push(shard));
+    let first: Vec<_> = (0..3).filter_map(|_| lanes.next(1)).collect();
+    assert_eq!(first, [0, 1, 2]);
+    lanes.keep(|shard| [1, 4].contains(shard));
+    lanes.lost(1);
+    let rest: Vec<_> = std::iter::from_fn(|| lanes.next(2)).collect();
+    assert_eq!(rest, [1, 4]);
+    lanes.keep(|_| false);
+    assert!(lanes.is_done());
+}
+
+#[test]
+fn a_store_knows_what_is_under_way_and_what_has_ended() {
+    let (mut store, now) = (Store::new(small()), Instant::now());
+    assert!(!store.knows(ID));
+    let object = Bytes::from_static(b"object");
+    store.take(PEER, manifest_frame(&object, 6), now).unwrap();
+    assert!(store.knows(ID));
+    let shard = cut(ID, &object, 6, &whole(&object)).next().unwrap();
+    assert!(ready(store.take(PEER, shard, now)).1);
+    assert!(store.knows(ID));
+}

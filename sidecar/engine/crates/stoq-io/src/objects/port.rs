@@ -65,7 +65,12 @@ impl ObjectPort {
     ///
     /// # Errors
     /// [`ObjectError`] for what cannot be sent to anybody.
-    pub fn send(&self, object: Bytes, target: ObjectTarget) -> Result<StreamToken, ObjectError> {
+    pub fn send(
+        &self,
+        object: impl Into<Bytes>,
+        target: ObjectTarget,
+    ) -> Result<StreamToken, ObjectError> {
+        let object = object.into();
         let ObjectTarget {
             remote,
             expect,

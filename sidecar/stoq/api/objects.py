@@ -1,0 +1,98 @@
+"""Objects: byte strings that travel whole, in shards (docs/wire-format.md, section 13).
+
+Where a call would need one long message, an object goes over several connections at once, and goes
+on from where it was when one of them is lost.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from stoq.api.errors import ApiError, BadRequest, TimedOut, Unauthorised, Unavailable
+from stoq.api.stream import DENIED, StreamError, StreamReset
+
+log: Final = logging.getLogger(__name__)
+
+BAD_SHARD: Final = 0x1B
+"""Stream code `bad_shard`: a shard or manifest contradicts another, or its digest."""
+
+TOO_LARGE: Final = 0x1C
+"""Stream code `too_large`: the object is larger than the receiver takes."""
+
+INCOMPLETE: Final = 0x1D
+"""Stream code `incomplete`: the object was not whole in time."""
+
+_MEANING: Final[dict[int, tuple[type[ApiError], str]]] = {
+    DENIED: (Unauthorised, "the peer takes no objects, or none of ours"),
+    BAD_SHARD: (BadRequest, "the peer found other bytes than the digests say"),
+    TOO_LARGE: (BadRequest, "it is larger than the peer takes; send it in parts"),
+    INCOMPLETE: (TimedOut, "the peer had nothing new of it for too long"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedObject:
+    """An object that a peer has sent; its digests were verified."""
+
+    transfer: bytes
+    """16 bytes that name its transfer."""
+    sender: str
+    """The sender's SPIFFE id, as its handshake proved it."""
+    data: bytes
+
+
+class ObjectSender(Protocol):
+    """Sends objects to one endpoint."""
+
+    async def send(self, data: bytes) -> None:
+        """Returns when the peer has all of `data`. Raises StreamError, and ValueError where it
+        cannot be sent to anybody. Cancelling it gives up on the object.
+        """
+
+
+class ObjectReceiver(Protocol):
+    """Yields the objects that peers send to this endpoint."""
+
+    async def receive(self) -> ReceivedObject:
+        """Waits for the next object; raises StreamError when the endpoint has shut down."""
+
+
+async def send_object(sender: ObjectSender, data: bytes, timeout: float) -> None:
+    """Returns when the peer has all of `data`. Raises an `ApiError`: `TimedOut` after `timeout`
+    seconds.
+    """
+    scope = asyncio.timeout(timeout)
+    try:
+        async with scope:
+            await sender.send(data)
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        raise TimedOut(f"an object of {len(data)} bytes: not sent within {timeout:g} s") from None
+    except StreamReset as refused:
+        kind, why = _MEANING.get(refused.code, (Unavailable, str(refused)))
+        raise kind(f"an object of {len(data)} bytes: {why}") from refused
+    except StreamError as lost:
+        raise Unavailable(f"an object of {len(data)} bytes: {lost}") from lost
+
+
+async def serve_objects(
+    receiver: ObjectReceiver, handler: Callable[[ReceivedObject], Awaitable[None]]
+) -> None:
+    """Hands each object to `handler`, one after the other, until the endpoint ends: a slow one
+    holds the senders back. What it raises is logged, and the next object follows.
+    """
+    while True:
+        try:
+            received = await receiver.receive()
+        except StreamError as ended:
+            log.info("no more objects to take: %s", ended)
+            return
+        try:
+            await handler(received)
+        except Exception:
+            log.exception(
+                "the handler failed at %d bytes from %s", len(received.data), received.sender
+            )

@@ -1,0 +1,107 @@
+"""The objects of an engine on asyncio: `stoq.api.objects` over the engine."""
+
+import asyncio
+from typing import Final
+
+from stoq import _engine
+from stoq.api.objects import ReceivedObject
+from stoq.api.stream import ConnectionLost, StreamError, StreamReset
+
+SHARD_SIZE: Final = 65_536
+"""Bytes of each shard unless the caller says otherwise."""
+
+
+class Objects:
+    """What of an engine's events concerns objects, and who waits for it."""
+
+    def __init__(self, native: _engine.Objects) -> None:
+        self._native = native
+        self._sending: dict[int, asyncio.Future[None]] = {}
+        self._received: asyncio.Queue[int | None] = asyncio.Queue()
+        self._ended = False
+
+    async def send(
+        self, remote: str, data: bytes, expect: str | None, shard_size: int, lanes: int
+    ) -> None:
+        """Returns when the peer has all of `data`. Cancelling it gives up on the object.
+
+        Raises StreamError, and ValueError for arguments.
+        """
+        if self._ended:
+            raise ConnectionLost("the engine has shut down")
+        token = self._native.send(remote, data, expect, shard_size, lanes)
+        waiting = self._sending[token] = asyncio.get_running_loop().create_future()
+        try:
+            await waiting
+        finally:
+            del self._sending[token]
+            self._native.cancel(token)
+
+    async def receive(self) -> ReceivedObject:
+        """The next object that has come. Raises StreamError when the engine has shut down."""
+        while (token := await self._received.get()) is not None:
+            if (found := self._native.fetch(token)) is not None:
+                return ReceivedObject(*found)
+        self._received.put_nowait(None)
+        raise ConnectionLost("the engine has shut down")
+
+    def accept(self) -> None:
+        """Takes objects from peers from now on."""
+        self._native.accept(accepting=True)
+
+    def told(self, kind: str, token: int, reason: str | None, code: int | None) -> None:
+        """The engine has said something about an object."""
+        if kind == "object":
+            self._received.put_nowait(token)
+            return
+        waiting = self._sending.get(token)
+        if waiting is None or waiting.done():
+            return
+        if kind == "sent":
+            waiting.set_result(None)
+        elif kind == "failed":
+            waiting.set_exception(_failure(reason, code))
+
+    def end(self) -> None:
+        """The engine is about to end: whoever waits fails."""
+        self._ended = True
+        self._received.put_nowait(None)
+        for token in tuple(self._sending):
+            self.told("failed", token, "the engine has shut down", None)
+
+
+def _failure(reason: str | None, code: int | None) -> StreamError:
+    if code is not None:
+        return StreamReset(code)
+    return ConnectionLost(reason or "the connection is gone")
+
+
+class EngineObjectSender:
+    """Sends objects to one endpoint; an `ObjectSender`."""
+
+    def __init__(
+        self, objects: Objects, remote: str, expect: str | None, shard_size: int, lanes: int
+    ) -> None:
+        self._objects = objects
+        self._remote = remote
+        self._expect = expect
+        self._shard_size = shard_size
+        self._lanes = lanes
+
+    async def send(self, data: bytes) -> None:
+        """Returns when the peer has all of `data`. Raises StreamError with the reason, and
+        ValueError for one that makes more than 4096 shards.
+        """
+        await self._objects.send(self._remote, data, self._expect, self._shard_size, self._lanes)
+
+
+class EngineObjectReceiver:
+    """Yields the objects that peers send; an `ObjectReceiver`."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        objects.accept()
+
+    async def receive(self) -> ReceivedObject:
+        """Waits for the next object. Raises StreamError when the engine has shut down."""
+        return await self._objects.receive()

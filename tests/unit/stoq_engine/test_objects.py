@@ -1,0 +1,122 @@
+"""Objects between two real engines on loopback, by the API layer's doors."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from stoq.api.client import ApiClient
+from stoq.api.errors import BadRequest, TimedOut, Unauthorised, Unavailable
+from stoq.api.objects import ReceivedObject, serve_objects
+from stoq.engine import CertificateAuthority, Engine, EngineSettings, Limits, Listener
+from support import engines
+from support.interop import TABLE
+
+LARGEST = 3_000_000
+
+
+@dataclass(frozen=True)
+class Sending:
+    """An engine that sends, and one that receives."""
+
+    near: Engine
+    far: Engine
+
+    def client(self, *, lanes: int = 1, shard_size: int = 65_536) -> ApiClient:
+        remote = f"[::1]:{self.far.local_port('stoq')}"
+        sender = self.near.object_sender(remote, engines.SERVER, lanes=lanes, shard_size=shard_size)
+        return ApiClient(self.near.dialler(remote), objects=sender)
+
+
+@pytest.fixture
+async def sending(ca: CertificateAuthority) -> AsyncIterator[Sending]:
+    settings = EngineSettings(
+        workers=2,
+        stoq=Listener(listen="[::1]:0"),
+        limits=Limits(object_bytes=LARGEST),
+        log_level="error",
+    )
+    near_tls = engines.identity(ca, engines.CLIENT, max_shard=0)
+    far_tls = engines.identity(ca, engines.SERVER, max_shard=65_536)
+    async with (
+        Engine(engines.client_settings(), near_tls) as near,
+        Engine(settings, far_tls) as far,
+    ):
+        far.set_table(TABLE)
+        yield Sending(near, far)
+
+
+async def test_an_object_comes_to_the_handler_as_it_was_sent(sending: Sending) -> None:
+    data = secrets.token_bytes(LARGEST)
+    taken: asyncio.Queue[ReceivedObject] = asyncio.Queue()
+    serving = asyncio.create_task(serve_objects(sending.far.object_receiver(), taken.put))
+    await sending.client(lanes=3).send_object(data)
+    received = await asyncio.wait_for(taken.get(), 10)
+    assert received.data == data
+    assert received.sender == engines.CLIENT
+    assert len(received.transfer) == 16
+    assert len(sending.near.connections()) == 3
+    await sending.far.stop()
+    await asyncio.wait_for(serving, 10)
+
+
+async def test_a_handler_that_fails_gets_the_next_object(sending: Sending) -> None:
+    taken: list[bytes] = []
+
+    async def fail_first(received: ReceivedObject) -> None:
+        taken.append(received.data)
+        if len(taken) == 1:
+            raise RuntimeError("no room on the disk")
+
+    serving = asyncio.create_task(serve_objects(sending.far.object_receiver(), fail_first))
+    for data in (b"first", b"second"):
+        await sending.client().send_object(data)
+    await sending.far.drain(0.1)
+    await asyncio.wait_for(serving, 10)
+    assert taken[:2] == [b"first", b"second"]
+
+
+async def test_without_a_receiver_the_sender_is_unauthorised(sending: Sending) -> None:
+    with pytest.raises(Unauthorised, match="takes no objects"):
+        await sending.client().send_object(b"data")
+
+
+async def test_an_object_beyond_the_limit_is_a_bad_request(sending: Sending) -> None:
+    sending.far.object_receiver()
+    with pytest.raises(BadRequest, match="send it in parts"):
+        await sending.client().send_object(bytes(LARGEST + 1))
+
+
+async def test_shards_that_the_peer_does_not_take_are_named_with_their_size(
+    sending: Sending,
+) -> None:
+    sending.far.object_receiver()
+    with pytest.raises(Unavailable, match="at most 65536 bytes, and these have 100000"):
+        await sending.client(shard_size=100_000).send_object(b"data")
+
+
+async def test_an_object_that_nobody_answers_is_given_up(sending: Sending) -> None:
+    remote = "[::1]:9"
+    client = ApiClient(
+        sending.near.dialler(remote), objects=sending.near.object_sender(remote, engines.SERVER)
+    )
+    with pytest.raises((TimedOut, Unavailable)):
+        await client.send_object(b"data", timeout=0.3)
+
+
+async def test_what_cannot_be_sent_to_anybody_is_a_value_error(sending: Sending) -> None:
+    with pytest.raises(ValueError, match="take other shards"):
+        await sending.client(shard_size=1).send_object(bytes(5000))
+    with pytest.raises(ValueError, match="0 lanes"):
+        await sending.client(lanes=0).send_object(b"data")
+    with pytest.raises(ValueError, match="give it `objects`"):
+        await ApiClient(sending.near.dialler("[::1]:9")).send_object(b"data")
+
+
+def test_a_shard_larger_than_the_protocol_has_is_refused_by_its_name(
+    ca: CertificateAuthority,
+) -> None:
+    with pytest.raises(ValueError, match="max_shard: 1048577 is more than 1048576"):
+        engines.identity(ca, engines.CLIENT, max_shard=1_048_577)
