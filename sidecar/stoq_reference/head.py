@@ -20,7 +20,7 @@ class Kind(IntEnum):
 
     TCP = 1
     API = 2
-    RESERVED = 3
+    FRAMES = 3
     CONTROL = 4
     UDP = 5
 

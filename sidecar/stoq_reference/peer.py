@@ -9,6 +9,7 @@ from aioquic.quic import events
 
 from stoq_reference import control
 from stoq_reference import head as heads
+from stoq_reference.carriers import Agreed, Extension
 from stoq_reference.certificate import Certificate
 from stoq_reference.codes import ConnectionCode, StreamCode
 from stoq_reference.connection import HybridConnection
@@ -69,6 +70,11 @@ class Peer(QuicConnectionProtocol):
     def parameters(self) -> Parameters | None:
         """What the peer announced; None of a plain QUIC peer."""
         return self._connection.tls.peer_parameters
+
+    @property
+    def agreed(self) -> Agreed:
+        """What the connection may use."""
+        return Agreed.of(self._endpoint.parameters or Parameters(), self.parameters)
 
     @property
     def quic(self) -> HybridConnection:
@@ -202,7 +208,7 @@ class Peer(QuicConnectionProtocol):
             self._control[stream_id] = bytearray()
             self._control_received(stream_id, rest, end=end)
             return
-        if (code := refusal(head, self._endpoint)) is not None:
+        if (code := refusal(head, self._endpoint, self.agreed)) is not None:
             self._refuse(stream_id, code)
             return
         stream = Stream(stream_id, head, self._connection, self.transmit)
@@ -226,9 +232,11 @@ class Peer(QuicConnectionProtocol):
             self._connection.send_stream_data(stream_id, b"", end_stream=True)
 
 
-def refusal(head: Head, endpoint: Endpoint) -> StreamCode | None:
+def refusal(head: Head, endpoint: Endpoint, agreed: Agreed) -> StreamCode | None:
     """Why a stream is not taken, if it is not (S2, S5)."""
     if head.kind is Kind.API:
+        return None
+    if head.kind is Kind.FRAMES and Extension.SHARDS in agreed.extensions:
         return None
     if head.kind is not Kind.TCP:
         return StreamCode.DENIED

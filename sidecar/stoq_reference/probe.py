@@ -85,7 +85,7 @@ async def _try_rules(peer: Peer, findings: Findings) -> None:
 
 
 async def _code_of(peer: Peer, first: bytes) -> int | None:
-    head = Head(Kind.RESERVED, bytes(16))
+    head = Head(Kind.FRAMES, bytes(16))
     stream = peer.open_raw(first, head)
     try:
         await stream.recv()
@@ -99,7 +99,7 @@ async def _refuses_bad_heads(peer: Peer) -> bool:
 
 
 async def _denies_reserved_streams(peer: Peer) -> bool:
-    head = Head(Kind.RESERVED, bytes(16))
+    head = Head(Kind.FRAMES, bytes(16))
     return await _code_of(peer, head.encode()) == StreamCode.DENIED
 
 

@@ -57,7 +57,7 @@ async def test_a_head_that_cannot_be_read_ends_its_stream_and_no_other(
 async def test_reserved_streams_are_denied(
     engine: EngineServer, ca: CertificateAuthority, listener: str
 ) -> None:
-    reserved = replace(HEAD, kind=Kind.RESERVED).encode()
+    reserved = replace(HEAD, kind=Kind.FRAMES).encode()
     dialling = reference.endpoint(ca, engines.CLIENT)
     async with connect(LOOPBACK, getattr(engine, listener), dialling) as peer:
         assert await code_of(peer, reserved) == StreamCode.DENIED
