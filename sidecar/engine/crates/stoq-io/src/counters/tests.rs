@@ -56,6 +56,12 @@ fn counters_of_all_workers_are_added_up() {
         worker.path_judged();
         worker.packet_refused();
         worker.stream_token_refused();
+        worker.object_sent();
+        worker.object_received();
+        worker.objects_expired(3);
+        worker.shard_taken();
+        worker.shard_repeated();
+        worker.shard_dropped();
         worker.udp_flow_opened(Direction::Outbound, false);
         worker.udp_flow_opened(Direction::Inbound, false);
         worker.udp_flow_opened(Direction::Outbound, true);
@@ -102,6 +108,12 @@ fn counters_of_all_workers_are_added_up() {
         captured_udp_received: 2,
         captured_udp_received_bytes: 100,
         captured_udp_streamed: 2,
+        objects_sent: 2,
+        objects_received: 2,
+        objects_expired: 6,
+        shards_taken: 2,
+        shards_repeated: 2,
+        shards_dropped: 2,
         adapt_measurements: 2,
     };
     assert_eq!(sums.values, expected);

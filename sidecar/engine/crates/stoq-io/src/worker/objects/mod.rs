@@ -1,10 +1,12 @@
 //! Objects in shards: streams of kind 3, in both directions (`docs/wire-format.md`, section 13).
 //!
-//! What comes is read by [`received`] and put together by the engine's `ObjectHub`; what goes is
-//! shared out by [`sending`] over lanes, each a stream that begins with the manifest.
+//! What comes is read by [`received`], answered by [`answers`] and put together by the engine's
+//! `ObjectHub`; what goes is shared out by [`sending`] over lanes, each a stream that begins with the
+//! manifest.
 
 mod answers;
 mod lane;
+mod places;
 mod received;
 mod sending;
 
@@ -24,8 +26,9 @@ use crate::mailbox::Command;
 use crate::objects::ObjectRequest;
 
 pub(crate) use lane::Lane;
+pub(crate) use places::LanePlace;
 pub(crate) use received::FrameStream;
-pub(crate) use sending::LanePlace;
+
 use sending::Sending;
 
 /// Bytes read from a stream at once.
@@ -50,7 +53,11 @@ impl Objects {
 
     /// Streams of kind 3, of both directions.
     pub(super) fn streams(&self) -> usize {
-        let lanes: usize = self.sending.values().map(Sending::lanes).sum();
+        let lanes: usize = self
+            .sending
+            .values()
+            .map(|sending| sending.lanes.len())
+            .sum();
         self.received.len() + lanes
     }
 }
