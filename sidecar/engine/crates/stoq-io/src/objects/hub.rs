@@ -49,6 +49,14 @@ impl NotTaken {
             Self::Unwanted | Self::Bulk => StreamCode::Denied,
         }
     }
+
+    /// Whether the transfer has failed by it.
+    pub(crate) const fn is_fatal(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.is_fatal(),
+            Self::Unwanted | Self::Bulk => false,
+        }
+    }
 }
 
 /// How far a transfer is.

@@ -205,7 +205,8 @@ impl Worker {
             Ok(Taken::Repeated) => self.counters().shard_repeated(),
             Ok(Taken::Early | Taken::NoRoom) => {}
             // A transfer that has failed may have streams of other connections.
-            Err(_) => self.transfers_changed(),
+            Err(refused) if refused.is_fatal() => self.transfers_changed(),
+            Err(_) => {}
         }
         Some(taken)
     }
