@@ -22,7 +22,7 @@ use crate::endpoints::Endpoints;
 use crate::error::EngineError;
 use crate::log::Log;
 use crate::mailbox::{Command, Mailbox};
-use crate::objects::{ObjectHub, ObjectPort};
+use crate::objects::ObjectHub;
 use crate::qlog::Qlog;
 use crate::settings::{AccessLogFormat, EngineSettings, ListenerSettings, LogLevel, MAX_WORKERS};
 use crate::shared::Shared;
@@ -235,14 +235,6 @@ impl Engine {
     #[must_use]
     pub fn api(&self) -> &ApiPort {
         &self.api
-    }
-
-    /// The objects of this engine.
-    #[must_use]
-    pub fn objects(&self) -> ObjectPort {
-        ObjectPort {
-            shared: Arc::clone(&self.api.shared),
-        }
     }
 
     /// What it was started with.

@@ -10,6 +10,7 @@ use stoq_wire::frame::{Frame, FrameError};
 
 use super::{MAX_LANES, ObjectRequest, ObjectTarget, Outgoing, ReceivedObject};
 use crate::api::StreamToken;
+use crate::engine::Engine;
 use crate::mailbox::Command;
 use crate::shared::Shared;
 use crate::worker::PeerKey;
@@ -40,6 +41,16 @@ pub enum ObjectError {
 #[derive(Clone)]
 pub struct ObjectPort {
     pub(crate) shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// The objects of this engine.
+    #[must_use]
+    pub fn objects(&self) -> ObjectPort {
+        ObjectPort {
+            shared: Arc::clone(&self.api().shared),
+        }
+    }
 }
 
 impl ObjectPort {

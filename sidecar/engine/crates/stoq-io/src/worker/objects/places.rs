@@ -6,8 +6,8 @@ use bytes::BytesMut;
 use quinn_proto::StreamId;
 use stoq_wire::head::StreamKind;
 
-use super::super::observe::Outcome;
 use super::super::labels::encode;
+use super::super::observe::Outcome;
 use super::super::peers::PoolLimits;
 use super::super::{Direction, Flow, PeerKey, Worker};
 use super::agreed;
