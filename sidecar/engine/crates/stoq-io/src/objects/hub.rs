@@ -1,6 +1,5 @@
 //! The transfers that come to this engine, and the objects that wait for the caller.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -10,6 +9,7 @@ use stoq_wire::code::StreamCode;
 use stoq_wire::frame::shard::{Range, Shard, ShardBody, TransferId};
 
 use super::ReceivedObject;
+use super::inbox::Inbox;
 use crate::api::StreamToken;
 
 /// What became of a shard or a manifest.
@@ -73,29 +73,24 @@ pub(crate) enum Progress {
 /// Shared by the workers of an engine, and by the caller.
 pub(crate) struct ObjectHub {
     inner: Mutex<Inner>,
-    /// Bytes of objects that may wait for the caller before no further transfer begins.
-    most_waiting: usize,
 }
 
 struct Inner {
     store: Store,
     /// Whether somebody takes objects.
     accepting: bool,
-    inbox: HashMap<StreamToken, ReceivedObject>,
-    inbox_bytes: usize,
+    inbox: Inbox,
 }
 
 impl ObjectHub {
     pub(crate) fn new(limits: Limits) -> Self {
         let inner = Inner {
+            inbox: Inbox::new(&limits),
             store: Store::new(limits),
             accepting: false,
-            inbox: HashMap::new(),
-            inbox_bytes: 0,
         };
         Self {
             inner: Mutex::new(inner),
-            most_waiting: limits.bytes,
         }
     }
 
@@ -119,19 +114,18 @@ impl ObjectHub {
             if !inner.accepting {
                 return Err(NotTaken::Unwanted);
             }
-            if !data && inner.inbox_bytes >= self.most_waiting {
+            if !data && !inner.inbox.admits(sender) {
                 return Ok(Taken::NoRoom);
             }
         }
         match inner.store.take(sender.as_str(), shard, now)? {
             Outcome::Taken { ready, whole: true } => {
-                inner.inbox_bytes += ready.iter().map(|piece| piece.len()).sum::<usize>();
                 let object = ReceivedObject {
                     transfer,
                     sender: sender.clone(),
                     data: ready,
                 };
-                inner.inbox.insert(token, object);
+                inner.inbox.put(token, object);
                 Ok(Taken::Whole)
             }
             Outcome::Taken { .. } => Ok(Taken::Kept),
@@ -165,14 +159,9 @@ impl ObjectHub {
         self.lock().accepting = accepting;
     }
 
-    /// The object that waits under `token`, and whether there is room again for others.
+    /// The object that waits under `token`, and whether others that were held back may begin now.
     pub(crate) fn fetch(&self, token: StreamToken) -> Option<(ReceivedObject, bool)> {
-        let mut inner = self.lock();
-        let object = inner.inbox.remove(&token)?;
-        let full = inner.inbox_bytes >= self.most_waiting;
-        inner.inbox_bytes -= object.data.iter().map(|piece| piece.len()).sum::<usize>();
-        let room = full && inner.inbox_bytes < self.most_waiting;
-        Some((object, room))
+        self.lock().inbox.take(token)
     }
 
     /// No operation under this lock can panic half-way, so a poisoned one is whole.

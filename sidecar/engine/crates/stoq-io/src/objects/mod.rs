@@ -5,6 +5,7 @@
 //! is: objects are rare beside what is relayed, which never comes here.
 
 mod hub;
+mod inbox;
 mod port;
 
 pub(crate) use hub::{NotTaken, ObjectHub, Progress, Taken};

@@ -121,3 +121,39 @@ fn what_is_never_finished_is_dropped_and_its_room_is_free() {
     let again = frames(2, &object(9000, 2)).remove(0);
     assert_eq!(send(&hub, vec![again], 2, due), [Taken::Kept]);
 }
+
+#[test]
+fn objects_that_are_empty_or_small_do_not_wait_in_any_number() {
+    for length in [0, 1] {
+        let (hub, now) = (ObjectHub::new(limits(50_000)), Instant::now());
+        hub.accept(true);
+        let begun = (0..2000_u64).take_while(|number| {
+            let mut sent = frames(0, &object(length, 1));
+            let transfer = TransferId(u128::from(*number).to_be_bytes());
+            sent.iter_mut().for_each(|frame| frame.transfer = transfer);
+            send(&hub, sent, *number, now)[0] != Taken::NoRoom
+        });
+        let begun = begun.count();
+        assert!((100..400).contains(&begun), "{begun} of {length} bytes");
+    }
+}
+
+#[test]
+fn one_sender_does_not_take_all_the_room_of_others() {
+    let mut limits = limits(50_000);
+    limits.each.bytes = 10_000;
+    let (hub, now) = (ObjectHub::new(limits), Instant::now());
+    hub.accept(true);
+    for number in 0..3 {
+        send(&hub, frames(number, &object(4000, 1)), number.into(), now);
+    }
+    let more = frames(4, &object(10, 4)).remove(0);
+    assert_eq!(send(&hub, vec![more.clone()], 4, now), [Taken::NoRoom]);
+    let other = SpiffeId::parse("spiffe://mesh.test/ns/shop/sa/other").unwrap();
+    let theirs = frames(5, &object(10, 5)).remove(0);
+    let taken = hub.take(&other, theirs, StreamToken(5), now);
+    assert_eq!(taken, Ok(Taken::Kept));
+    let (_, room) = hub.fetch(StreamToken(0)).unwrap();
+    assert!(room);
+    assert_eq!(send(&hub, vec![more], 4, now), [Taken::Kept]);
+}

@@ -17,8 +17,11 @@ use crate::objects::{NotTaken, Taken};
 /// Streams with frames that a worker has at once. Each keeps a frame that is not whole.
 const MOST: usize = 256;
 
-/// Of those, streams of one connection.
-const MOST_OF_PEER: usize = 32;
+/// Of those, streams of one identity, which may have many connections: some stay for others.
+const MOST_OF_PEER: usize = 192;
+
+/// And streams of one connection.
+const MOST_OF_CONNECTION: usize = 32;
 
 /// How long data waits for its manifest (D2), and a stream may bring nothing that begins anything.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,13 +59,8 @@ impl Worker {
         first: &Bytes,
         now: Instant,
     ) {
+        let full = self.has_too_many(index);
         let link = self.links[index].as_deref();
-        let theirs = |key: &&usize| {
-            let slot = self.flows.get(**key);
-            slot.is_some_and(|slot| slot.connection == Some(index))
-        };
-        let received = &self.objects.received;
-        let full = received.len() >= MOST || received.iter().filter(theirs).count() >= MOST_OF_PEER;
         let why = match agreed(link) {
             _ if full => "too many streams bring frames",
             None => "no frames are in use on this connection",
@@ -82,6 +80,26 @@ impl Worker {
         self.counters().stream_refused(StreamCode::Denied);
         let outcome = Outcome::Refused(why.to_owned());
         self.end_flow(key, StreamCode::Denied, outcome, now);
+    }
+
+    /// Whether a connection, its peer or all of them have as many streams with frames as may be.
+    fn has_too_many(&self, index: usize) -> bool {
+        let identity = |index: usize| {
+            let evidence = self.links[index].as_ref()?.evidence.as_ref()?;
+            Some(evidence.peer.as_ref()?.spiffe.clone())
+        };
+        let peer = identity(index);
+        let (mut of_connection, mut of_peer) = (0, 0);
+        for key in &self.objects.received {
+            let slot = self.flows.get(*key);
+            if let Some(other) = slot.and_then(|slot| slot.connection) {
+                of_connection += usize::from(other == index);
+                of_peer += usize::from(other == index || identity(other) == peer);
+            }
+        }
+        self.objects.received.len() >= MOST
+            || of_peer >= MOST_OF_PEER
+            || of_connection >= MOST_OF_CONNECTION
     }
 
     /// Takes what a stream has, as far as there is room for it.
