@@ -71,6 +71,8 @@ pub(crate) enum ObjectRequest {
     Send(Box<Outgoing>),
     /// Nobody waits for this one any more.
     Cancel(StreamToken),
+    /// An object to this peer is over: the next that waits for its turn may begin.
+    Next(PeerKey),
     /// What transfers wait for, or have become, may have changed.
     Changed,
 }

@@ -231,6 +231,56 @@ fn a_receiver_that_fetches_nothing_holds_the_sender_back_and_loses_nothing() {
 }
 
 #[test]
+fn more_objects_than_there_is_room_for_wait_for_their_turn_and_all_arrive() {
+    let pair = Pair::start();
+    let sent = object(500_000);
+    for _ in 0..100 {
+        pair.send(&sent, 1);
+    }
+    // Those without room hold neither each other back nor what is under way.
+    eventually("as much waits as may", || {
+        pair.db.snapshot().counters.objects_received >= 26
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let (mut found, mut outcomes) = (0, 0);
+    let until = Instant::now() + PATIENCE;
+    while (found, outcomes) != (100, 100) {
+        assert!(Instant::now() < until, "{found} came, {outcomes} ended");
+        for event in pair.db.api().poll_events() {
+            if let ApiEvent::Object(token) = event {
+                found += usize::from(pair.db.objects().fetch(token).is_some());
+            }
+        }
+        for event in pair.web.api().poll_events() {
+            assert!(matches!(event, ApiEvent::ObjectSent(_)), "{event:?}");
+            outcomes += 1;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn an_object_that_waits_for_its_turn_can_be_given_up() {
+    let pair = Pair::start();
+    let lossy = Lossy::start(pair.address(), Loss::All);
+    let tokens: Vec<_> = (0..3)
+        .map(|_| pair.send_to(lossy.address(), &object(100_000), 16))
+        .collect();
+    eventually("the first has its lanes", || {
+        pair.web.snapshot().gauges.shard_streams == 16
+    });
+    for token in tokens.into_iter().rev() {
+        pair.web.objects().cancel(token);
+    }
+    eventually("nothing is under way", || {
+        pair.web.snapshot().gauges.shard_streams == 0
+    });
+    let sent = object(10);
+    let token = pair.send(&sent, 16);
+    assert!(matches!(pair.outcome(token), ApiEvent::ObjectSent(_)));
+}
+
+#[test]
 fn an_object_that_was_given_up_leaves_nothing_behind() {
     let pair = Pair::start();
     let lossy = Lossy::start(pair.address(), Loss::All);

@@ -21,7 +21,8 @@ pub(crate) struct Lane {
     pub(super) pending: Bytes,
     /// Whether our direction has ended as it should.
     pub(crate) finished: bool,
-    /// Another lane was lost: nothing is sent before the receiver has said what is missing.
+    /// Nothing but the manifest is sent before the receiver has said what is missing: it may have no
+    /// room yet, and data that it does not read would use up the window of all streams beside it.
     asks: bool,
     /// Shards that it has taken.
     taken: u64,
@@ -45,7 +46,6 @@ impl Lane {
         stream: StreamId,
         agreed: Negotiated,
         first: Bytes,
-        asks: bool,
     ) -> Self {
         Self {
             token,
@@ -53,7 +53,7 @@ impl Lane {
             frames: Frames::new(agreed, &[]),
             pending: first,
             finished: false,
-            asks,
+            asks: true,
             taken: 0,
         }
     }

@@ -10,7 +10,7 @@ mod places;
 mod received;
 mod sending;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use stoq_wire::frame::Frame;
 use super::{Link, Timer, Worker};
 use crate::api::StreamToken;
 use crate::mailbox::Command;
-use crate::objects::ObjectRequest;
+use crate::objects::{ObjectRequest, Outgoing};
 
 pub(crate) use lane::Lane;
 pub(crate) use places::LanePlace;
@@ -41,6 +41,8 @@ pub(super) struct Objects {
     received: BTreeSet<usize>,
     /// Objects that are sent.
     sending: HashMap<StreamToken, Sending>,
+    /// Objects that wait for their turn.
+    queued: VecDeque<Outgoing>,
     /// When a transfer may have taken too long.
     expiry: Option<Instant>,
 }
@@ -156,6 +158,7 @@ impl Worker {
             ObjectRequest::Cancel(token) => {
                 self.end_sending(token, StreamCode::Cancelled, now);
             }
+            ObjectRequest::Next(peer) => self.send_queued(&peer, now),
             ObjectRequest::Changed => {
                 let keys: Vec<usize> = self.objects.received.iter().copied().collect();
                 for key in keys {

@@ -145,7 +145,7 @@ impl Worker {
         sending.waiting = sending.waiting.saturating_sub(1);
         let mut first = BytesMut::from(&encode(StreamKind::Frames, &info, false)[..]);
         first.extend_from_slice(&sending.outgoing.manifest);
-        let lane = Lane::new(place.token, stream, agreed, first.freeze(), place.again);
+        let lane = Lane::new(place.token, stream, agreed, first.freeze());
         self.flows[key].flow = Flow::Lane(Box::new(lane));
         self.queue_lanes(place.token);
     }

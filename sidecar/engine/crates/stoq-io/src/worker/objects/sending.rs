@@ -5,13 +5,18 @@ use std::time::Instant;
 use stoq_wire::code::{ConnectionCode, StreamCode};
 
 use super::super::observe::Outcome;
-use super::super::{Flow, Worker};
+use super::super::{Flow, PeerKey, Worker};
 use super::lane::LaneStep;
 use crate::api::{ApiEvent, StreamToken};
-use crate::objects::Outgoing;
+use crate::mailbox::Command;
+use crate::objects::{ObjectRequest, Outgoing};
 
 /// Times that lanes of an object are opened again after their connection was lost.
 const AGAIN: u32 = 8;
+
+/// Lanes to one peer; further objects wait for their turn. Half of what a receiver takes of a
+/// connection: it may hear later than we that lanes have ended.
+const MOST_TO_PEER: usize = 16;
 
 /// An object on its way.
 #[derive(Debug)]
@@ -35,8 +40,42 @@ impl Sending {
 }
 
 impl Worker {
-    /// Opens the lanes of an object.
-    pub(super) fn send_object(&mut self, mut outgoing: Outgoing, now: Instant) {
+    /// Sends an object when it is its turn.
+    pub(super) fn send_object(&mut self, outgoing: Outgoing, now: Instant) {
+        let peer = outgoing.peer.clone();
+        self.objects.queued.push_back(outgoing);
+        self.send_queued(&peer, now);
+    }
+
+    /// Begins with the objects to a peer whose turn it is.
+    pub(super) fn send_queued(&mut self, peer: &PeerKey, now: Instant) {
+        let busy: usize = self
+            .objects
+            .sending
+            .values()
+            .filter(|sending| sending.outgoing.peer == *peer)
+            .map(|sending| usize::from(sending.outgoing.lanes))
+            .sum();
+        let queued = &mut self.objects.queued;
+        let next = queued.iter().position(|next| next.peer == *peer);
+        if let Some(at) = next
+            && busy + usize::from(queued[at].lanes) <= MOST_TO_PEER
+            && let Some(outgoing) = queued.remove(at)
+        {
+            self.next_object(peer.clone());
+            self.open_lanes(outgoing, now);
+        }
+    }
+
+    /// Looks in the next turn whether another object may begin: not at once, for it may fail at
+    /// once, and those behind it.
+    fn next_object(&self, peer: PeerKey) {
+        if self.objects.queued.iter().any(|queued| queued.peer == peer) {
+            self.shared.mailboxes[self.index].post(Command::Objects(ObjectRequest::Next(peer)));
+        }
+    }
+
+    fn open_lanes(&mut self, mut outgoing: Outgoing, now: Instant) {
         let (token, lanes) = (outgoing.token, outgoing.lanes);
         (0..outgoing.count()).for_each(|index| outgoing.shards.push(index));
         let sending = Sending {
@@ -118,11 +157,13 @@ impl Worker {
         now: Instant,
     ) -> bool {
         let Some(sending) = self.objects.sending.remove(&token) else {
+            self.objects.queued.retain(|queued| queued.token != token);
             return false;
         };
         for key in sending.lanes {
             self.end_flow(key, code, Outcome::Finished, now);
         }
+        self.next_object(sending.outgoing.peer);
         true
     }
 
