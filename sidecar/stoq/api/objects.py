@@ -25,7 +25,7 @@ INCOMPLETE: Final = 0x1D
 """Stream code `incomplete`: the object was not whole in time."""
 
 _MEANING: Final[dict[int, tuple[type[ApiError], str]]] = {
-    DENIED: (Unauthorised, "the peer takes no objects, or none of ours"),
+    DENIED: (Unauthorised, "the peer takes no objects, or no more of ours at once"),
     BAD_SHARD: (BadRequest, "the peer found other bytes than the digests say"),
     TOO_LARGE: (BadRequest, "it is larger than the peer takes; send it in parts"),
     INCOMPLETE: (TimedOut, "the peer had nothing new of it for too long"),

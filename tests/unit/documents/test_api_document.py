@@ -61,6 +61,28 @@ async def test_the_client_of_the_example_understands_its_server(tmp_path: Path) 
             await server.wait()
 
 
+async def test_the_example_of_objects_takes_what_it_sends(tmp_path: Path) -> None:
+    await program("identities.py", str(tmp_path))
+    taker = await asyncio.create_subprocess_exec(
+        sys.executable,
+        EXAMPLES / "objects.py",
+        *(tmp_path, "take", "[::1]:0"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert taker.stdout is not None
+        port = (await asyncio.wait_for(taker.stdout.readline(), 30)).split()[1].decode()
+        data = tmp_path / "data"
+        data.write_bytes(bytes(200_000))
+        said = await program("objects.py", str(tmp_path), "send", str(data), f"[::1]:{port}")
+        assert said == "200000 bytes sent\n"
+        taken = await asyncio.wait_for(taker.stdout.readline(), 30)
+        assert taken == b"200000 bytes from spiffe://example.org/ns/shop/sa/web\n"
+    finally:
+        taker.terminate()
+        await taker.wait()
+
+
 async def program(name: str, *arguments: str) -> str:
     """Runs one of the example's programs and returns what it prints."""
     process = await asyncio.create_subprocess_exec(
