@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -209,6 +209,30 @@ async def test_more_streams_than_a_connection_may_have_are_denied(
             objects.begin(peer, [])
         await until(lambda: engine.snapshot().gauges.shard_streams == 32)
         assert await refused(peer, pieces(b"data")) == StreamCode.DENIED
+
+
+async def test_one_identity_with_many_connections_leaves_streams_for_others(
+    ca: CertificateAuthority,
+) -> None:
+    async with receiving(ca) as (engine, _), AsyncExitStack() as connections:
+        engine.object_receiver()
+
+        async def dial(spiffe_id: str) -> Peer:
+            dialling = replace(reference.endpoint(ca, spiffe_id), parameters=OFFER)
+            to = connect(LOOPBACK, EngineServer(engine).mesh, dialling)
+            return await connections.enter_async_context(to)
+
+        peers = [await dial(engines.CLIENT) for _ in range(7)]
+        for peer in peers[:6]:
+            for _ in range(32):
+                objects.begin(peer, [])
+        await until(lambda: engine.snapshot().gauges.shard_streams == 192)
+        assert await refused(peers[6], pieces(b"data")) == StreamCode.DENIED
+        peers.append(await dial(engines.SERVER))
+        lane = objects.begin(peers[7], pieces(b"data"))
+        await asyncio.wait_for(objects.whole(lane, peers[7].agreed), PATIENCE)
+        for peer in peers:
+            peer.end()  # All at once: each end takes two seconds.
 
 
 @pytest.mark.parametrize("offer", [Parameters(), Parameters(extensions=Extension.HOPS)])
