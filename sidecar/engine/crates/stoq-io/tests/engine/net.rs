@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::{Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,7 +45,7 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
         }
         ip(&["addr", "add", "10.0.0.1/32", "dev", "lo"]);
         for address in [WEB, DB, OUTSIDE, VIP] {
-            await_route(&[], address);
+            eventually("the address can be dialled", || dialled(address));
         }
         test();
     });
@@ -59,8 +60,15 @@ pub(crate) fn ip(arguments: &[&str]) {
     assert!(status.is_ok_and(|s| s.success()), "ip {arguments:?} failed");
 }
 
-/// Waits until an address can be dialled, in the namespace that `netns` names to `ip`: the kernel
-/// puts routes to new IPv6 addresses in place by and by, also to those on `lo`.
+/// Whether an address can be dialled in this thread's namespace: the kernel puts routes to new IPv6
+/// addresses in place by and by, also to those on `lo`. It is asked as an application asks, which
+/// wants an address to dial from, too.
+fn dialled(address: &str) -> bool {
+    let port = (Ipv6Addr::UNSPECIFIED, 0);
+    UdpSocket::bind(port).is_ok_and(|socket| socket.connect((address, 9)).is_ok())
+}
+
+/// As `dialled`, waited for, and in the namespace that `netns` names to `ip`.
 fn await_route(netns: &[&str], address: &str) {
     eventually("the route is there", || {
         let mut route = Command::new("ip");
