@@ -16,6 +16,7 @@ from stoq.records.cluster import Namespace
 from stoq.records.errors import RecordError
 from stoq.records.manifest import KINDS, decode
 from stoq.records.meta import API_VERSION, Key, Status
+from stoq.records.workload import Workload
 from stoq_kube.apiserver import (
     NAMESPACES,
     PODS,
@@ -184,7 +185,8 @@ class ClusterStore:
             self._put(key, record)
 
     def _put(self, key: Key, record: Known | None) -> None:
-        if self._known.get(key) == record:
+        before = self._known.get(key)
+        if before == record:
             return
         if record is None:
             del self._known[key]
@@ -192,6 +194,11 @@ class ClusterStore:
             self._known[key] = record
         self._changed[key] = record
         self._news.set()
+        now = record.uid if isinstance(record, Workload) else None
+        if isinstance(before, Workload) and before.uid != now:
+            self._put_all(self._services.drop_pod(before.uid))
+        if isinstance(record, Workload):
+            self._put_all(self._services.put_pod(record.uid, record.spec.addresses))
 
     def _listed(self, kind: Kind) -> None:
         if str(kind) in self._pending:

@@ -35,6 +35,8 @@ class SliceEndpoint(NamedTuple):
     node: str
     zone: str
     terminating: bool
+    pod: str
+    """Uid of the pod that it is, if it is one."""
 
 
 class Slice(NamedTuple):
@@ -67,11 +69,16 @@ def reduce_slice(raw: Raw) -> Slice | None:
                 item.get("nodeName") or "",
                 item.get("zone") or "",
                 bool(conditions.get("terminating")),
+                _pod(item.get("targetRef") or {}),
             )
             for item in raw.get("endpoints") or ()
             if item.get("addresses") and _serves(conditions := item.get("conditions") or {})
         ),
     )
+
+
+def _pod(target: Raw) -> str:
+    return target.get("uid") or "" if target.get("kind") == "Pod" else ""
 
 
 def _serves(conditions: Raw) -> bool:
