@@ -1,7 +1,11 @@
-"""stoq-sidecar: the agent of one pod."""
+"""stoq-sidecar: the agent of one pod.
+
+Its pages listen before the larger part of the program is loaded: a kubelet that asks meanwhile
+waits for its answer, where one that was refused would ask again a second later and the application
+would start as much later.
+"""
 
 import argparse
-import asyncio
 import logging
 import os
 import signal
@@ -11,8 +15,9 @@ from functools import partial
 from typing import Final
 
 from stoq import logs
+from stoq.capture import addresses
 from stoq.settings.options import SettingsError, describe, dump
-from stoq_sidecar.app import App, StartError
+from stoq_sidecar import listeners
 from stoq_sidecar.settings import REFUSAL, Settings, read, required
 
 log = logging.getLogger("stoq.main")
@@ -69,11 +74,10 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     for line in lines(settings):
         log.info("setting %s", line)
     try:
-        asyncio.run(_run(settings, again))
-    except (StartError, OSError, ValueError) as failure:
-        log.error("cannot run: %s", failure)
-        return FAILURE
-    return 0
+        pages = listeners.pages(ipv6=addresses.ipv6_available())
+    except OSError as failure:
+        return _cannot_run(failure)
+    return _serve(settings, pages, again)
 
 
 def checked(config: str, environment: Mapping[str, str]) -> Settings:
@@ -95,13 +99,29 @@ def lines(settings: Settings) -> list[str]:
     ]
 
 
-async def _run(settings: Settings, again: partial[Settings]) -> None:
-    app = App(settings)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, app.stop)
-    loop.add_signal_handler(signal.SIGHUP, app.reload, again)
-    await app.run()
+def _serve(settings: Settings, pages: listeners.Pages, again: partial[Settings]) -> int:
+    import asyncio
+
+    from stoq_sidecar.app import App, StartError
+
+    async def serve() -> None:
+        app = App(settings, pages)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, app.stop)
+        loop.add_signal_handler(signal.SIGHUP, app.reload, again)
+        await app.run()
+
+    try:
+        asyncio.run(serve())
+    except (StartError, OSError, ValueError) as failure:
+        return _cannot_run(failure)
+    return 0
+
+
+def _cannot_run(why: Exception) -> int:
+    log.error("cannot run: %s", why)
+    return FAILURE
 
 
 def main() -> None:

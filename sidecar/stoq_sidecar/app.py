@@ -10,7 +10,6 @@ import logging
 import os
 import random
 import secrets
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -28,7 +27,6 @@ from stoq_sidecar import (
     client_address,
     discovery,
     health,
-    listeners,
     path,
     svid,
 )
@@ -40,6 +38,7 @@ from stoq_sidecar.discovery import Discovery
 from stoq_sidecar.dns.resolver import Resolver
 from stoq_sidecar.engine_settings import Surroundings
 from stoq_sidecar.identity import Renewal
+from stoq_sidecar.listeners import Pages
 from stoq_sidecar.metrics import Metrics, Sources
 from stoq_sidecar.path import PathReport
 from stoq_sidecar.readiness import Readiness
@@ -61,8 +60,10 @@ class StartError(Exception):
 class App:
     """One sidecar, made and run in one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pages: Pages) -> None:
+        """`pages` are closed when `run` ends."""
         self._settings = settings
+        self._listeners = pages
         self._level = settings.log.level
         self._stop = asyncio.Event()
         latches = [svid.LATCH, discovery.LATCH]
@@ -111,13 +112,18 @@ class App:
         """Runs until told to stop. Raises StartError, OSError (a port is taken), ValueError (the
         engine refuses a setting).
         """
+        try:
+            await self._run()
+        finally:
+            self._listeners.close()
+
+    async def _run(self) -> None:
         settings = self._settings
         _check_user(settings)
         ipv6 = addresses.ipv6_available()
         self._own = settings.pod.addresses or tuple(addresses.own_addresses())
         count = workers(settings.data.workers)
-        pages = [*listeners.admin_listeners(ipv6=ipv6), *listeners.metrics_listeners(ipv6=ipv6)]
-        passed = await self._passed_sockets(count, pages)
+        passed = await self._passed_sockets(count)
         self._captured_udp = passed is not None and bool(passed.udp)
         self._client_address = await asyncio.to_thread(
             client_address.found, settings.capture, passed, ipv6=ipv6
@@ -134,7 +140,7 @@ class App:
         if settings.dns.enabled:
             self._resolver = Resolver(settings, self._stale, ipv6=ipv6)
         async with self._plane.engine, asyncio.TaskGroup() as tasks:
-            served = [tasks.create_task(page) for page in self._pages(self._plane, pages)]
+            served = [tasks.create_task(page) for page in self._pages(self._plane)]
             if self._resolver is not None:
                 served.append(tasks.create_task(self._resolver.serve()))
             running = [
@@ -203,24 +209,17 @@ class App:
             else:
                 return
 
-    async def _passed_sockets(
-        self, count: int, pages: list[socket.socket]
-    ) -> broker.Sockets | None:
-        """Says on the last of `pages` what it waits for. They stay open, unless nothing comes."""
+    async def _passed_sockets(self, count: int) -> broker.Sockets | None:
+        """Says meanwhile on port 14020 what it waits for."""
         if self._settings.capture.mode != "node":
             return None
         server = HttpServer("stoq-sidecar", health.probes(self.readiness))
-        saying = asyncio.create_task(server.serve([pages[-1].dup()]))
-        passed: broker.Sockets | None = None
+        saying = asyncio.create_task(server.serve([self._listeners.everywhere.dup()]))
         try:
-            passed = await self._asked_for_sockets(count)
+            return await self._asked_for_sockets(count)
         finally:
             saying.cancel()
             await asyncio.wait([saying])
-            if passed is None:
-                for page in pages:
-                    page.close()
-        return passed
 
     async def _asked_for_sockets(self, count: int) -> broker.Sockets:
         capture = self._settings.capture
@@ -251,7 +250,7 @@ class App:
         patience = self._settings.capture.verify_seconds
         await capture_probe.verify(hosts, around.nonce, self.readiness, patience)
 
-    def _pages(self, plane: DataPlane, sockets: list[socket.socket]) -> list[Any]:
+    def _pages(self, plane: DataPlane) -> list[Any]:
         metrics = Metrics(
             Sources(
                 snapshot=plane.snapshot,
@@ -274,7 +273,7 @@ class App:
             set_level=self._set_level,
             drain=self._drain_requested,
         )
-        *loopback, everywhere = sockets
+        loopback, everywhere = self._listeners.administration, self._listeners.everywhere
         health_routes = health.routes(self.readiness, metrics.render, metrics.content_type)
         admin_routes: Routes = admin.routes(actions)
         return [

@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Final
 
 from stoq.http import Request, Response, Routes, plain
 from stoq_sidecar.readiness import Readiness
+
+LONGEST_WAIT: Final = 5.0
+"""Seconds for which an answer may be held back: less than the server gives one exchange."""
 
 
 def routes(readiness: Readiness, render: Callable[[], bytes], content_type: str) -> Routes:
@@ -17,9 +21,17 @@ def routes(readiness: Readiness, render: Callable[[], bytes], content_type: str)
 
 
 def probes(readiness: Readiness) -> Routes:
-    """`/healthz/ready` and `/healthz/live`: all that there is to say before there is an engine."""
+    """`/healthz/ready` and `/healthz/live`: all that there is to say before there is an engine.
 
-    async def ready(_: Request) -> Response:
+    Not ready yet, `/healthz/ready?wait=SECONDS` holds its answer back for as long, so that whoever
+    asks now and then knows at once.
+    """
+
+    async def ready(request: Request) -> Response:
+        wait = _seconds(request.query.get("wait", "0"))
+        if wait is None:
+            return plain(f"wait: use seconds from 0 to {LONGEST_WAIT:g}", HTTPStatus.BAD_REQUEST)
+        await readiness.wait(wait)
         if readiness.ready:
             return plain("ready")
         lines = "\n".join(f"{name}: {why}" for name, why in readiness.blocking().items())
@@ -32,3 +44,11 @@ def probes(readiness: Readiness) -> Routes:
         ("GET", "/healthz/ready"): ready,
         ("GET", "/healthz/live"): live,
     }
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if 0 <= found <= LONGEST_WAIT else None

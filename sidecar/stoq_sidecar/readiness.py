@@ -4,8 +4,10 @@ Each part that must work before the application may start holds one. What still 
 the answer of /healthz/ready and logged, so that nobody has to guess.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
 log = logging.getLogger("stoq.readiness")
 
@@ -16,6 +18,8 @@ class Readiness:
     def __init__(self, names: Iterable[str]) -> None:
         self._waiting = dict.fromkeys(names, "has not started")
         self._draining = False
+        self._settled = asyncio.Event()
+        """Ready, or never again."""
 
     @property
     def ready(self) -> bool:
@@ -39,7 +43,15 @@ class Readiness:
             log.info("%s works; still waiting for %s", name, ", ".join(self._waiting))
         else:
             log.info("%s works; ready", name)
+            self._settled.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Until it is ready, or can never be again, at most `seconds`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._settled.wait()
 
     def drain(self) -> None:
         """From now on never ready again."""
         self._draining = True
+        self._settled.set()

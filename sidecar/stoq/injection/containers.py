@@ -88,7 +88,9 @@ def sidecar_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()
         # Answers only after a connection has really come back through capture. There is no liveness
         # probe: the engine carries traffic also while the agent is busy.
         "startupProbe": {
-            "httpGet": {"path": "/healthz/ready", "port": constants.METRICS_PORT},
+            # Held back for most of the period, the answer comes when there is one: the application
+            # does not wait for the next time that the kubelet asks.
+            "httpGet": {"path": "/healthz/ready?wait=0.9", "port": constants.METRICS_PORT},
             "periodSeconds": 1,
             "timeoutSeconds": 2,
             "failureThreshold": STARTUP_SECONDS,

@@ -67,7 +67,10 @@ def test_only_the_sidecar_is_native_and_only_init_has_privileges() -> None:
 
 def test_the_application_starts_once_the_sidecar_is_ready() -> None:
     sidecar = injected(pod())["spec"]["initContainers"][1]
-    assert sidecar["startupProbe"]["httpGet"] == {"path": "/healthz/ready", "port": 14020}
+    probe = sidecar["startupProbe"]
+    assert probe["httpGet"] == {"path": "/healthz/ready?wait=0.9", "port": 14020}
+    # The answer is held back for less than the kubelet waits for it, and than it lets pass by.
+    assert probe["timeoutSeconds"] >= probe["periodSeconds"] >= 0.9
 
 
 def test_both_containers_get_settings_that_their_programs_accept() -> None:

@@ -13,6 +13,7 @@ import pytest
 from stoq import constants
 from stoq.settings.options import SettingsError
 from stoq_sidecar import app as module
+from stoq_sidecar import listeners
 from stoq_sidecar.app import App, StartError
 from stoq_sidecar.settings import Settings, read
 
@@ -43,9 +44,13 @@ def free_ports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logging.getLogger().setLevel(level)
 
 
+def app_of(wanted: Settings) -> App:
+    return App(wanted, listeners.pages(ipv6=True))
+
+
 @asynccontextmanager
 async def started(wanted: Settings) -> AsyncIterator[App]:
-    app = App(wanted)
+    app = app_of(wanted)
     task = asyncio.create_task(app.run())
     async with asyncio.timeout(10):
         while True:
@@ -101,7 +106,7 @@ async def test_a_reload_of_bad_settings_changes_nothing(caplog: pytest.LogCaptur
 
 
 async def test_drain_by_the_admin_page_ends_it() -> None:
-    app = App(settings())
+    app = app_of(settings())
     task = asyncio.create_task(app.run())
     async with asyncio.timeout(10):
         while True:
@@ -115,11 +120,11 @@ async def test_drain_by_the_admin_page_ends_it() -> None:
 
 async def test_as_the_wrong_user_it_does_not_start() -> None:
     with pytest.raises(StartError, match=r"but capture lets out uid 4711.*setpriv"):
-        await App(settings(STOQ_CAPTURE_MODE="init", STOQ_CAPTURE_SIDECAR_UID="4711")).run()
+        await app_of(settings(STOQ_CAPTURE_MODE="init", STOQ_CAPTURE_SIDECAR_UID="4711")).run()
 
 
 async def test_without_a_broker_node_mode_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_check_user", lambda _: None)
     wanted = settings(STOQ_CAPTURE_MODE="node", STOQ_CAPTURE_BROKER_SECONDS="1")
     with pytest.raises(StartError, match=r"no sockets from the node agent.*@stoq-broker"):
-        await App(wanted).run()
+        await app_of(wanted).run()

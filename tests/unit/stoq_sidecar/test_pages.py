@@ -1,5 +1,6 @@
 """Health pages, the listeners they stand on, and /config."""
 
+import asyncio
 import json
 import socket
 from ipaddress import ip_address
@@ -32,14 +33,42 @@ async def test_ready_says_what_blocks_until_nothing_does() -> None:
     assert (await pages["GET", "/metrics"](request)).body == b"metrics"
 
 
+async def test_ready_holds_its_answer_back_until_there_is_one() -> None:
+    readiness = Readiness(["identity"])
+    ready = health.probes(readiness)["GET", "/healthz/ready"]
+    asked = asyncio.ensure_future(ready(Request("GET", "/healthz/ready", {"wait": "5"}, "::1")))
+    await asyncio.sleep(0)
+    assert not asked.done()
+    readiness.drop("identity")
+    assert (await asked).status == 200
+
+
+async def test_ready_holds_its_answer_back_for_as_long_as_asked() -> None:
+    readiness = Readiness(["identity"])
+    ready = health.probes(readiness)["GET", "/healthz/ready"]
+    assert (await ready(Request("GET", "/healthz/ready", {"wait": "0.01"}, "::1"))).status == 503
+    asked = asyncio.ensure_future(ready(Request("GET", "/healthz/ready", {"wait": "5"}, "::1")))
+    await asyncio.sleep(0)
+    readiness.drain()
+    assert (await asked).body == b"drain: the sidecar is ending\n"
+
+
+@pytest.mark.parametrize("wait", ["soon", "-1", "5.1", "nan", "inf"])
+async def test_a_wait_that_is_none_is_refused(wait: str) -> None:
+    ready = health.probes(Readiness(["identity"]))["GET", "/healthz/ready"]
+    answer = await ready(Request("GET", "/healthz/ready", {"wait": wait}, "::1"))
+    assert answer.status == 400
+    assert answer.body == b"wait: use seconds from 0 to 5\n"
+
+
 def test_the_admin_listeners_are_bound_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ADMIN_PORT", 0)
     monkeypatch.setattr(constants, "METRICS_PORT", 0)
     admin = listeners.admin_listeners(ipv6=True)
-    everywhere = listeners.metrics_listeners(ipv6=True)
-    only_ipv4 = listeners.metrics_listeners(ipv6=False)
-    hosts = [one.getsockname()[0] for one in (*admin, *everywhere, *only_ipv4)]
-    for one in (*admin, *everywhere, *only_ipv4):
+    everywhere = listeners.metrics_listener(ipv6=True)
+    only_ipv4 = listeners.metrics_listener(ipv6=False)
+    hosts = [one.getsockname()[0] for one in (*admin, everywhere, only_ipv4)]
+    for one in (*admin, everywhere, only_ipv4):
         one.close()
     assert hosts == ["127.0.0.1", "::1", "::", "0.0.0.0"]
 
