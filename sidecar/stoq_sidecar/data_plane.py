@@ -18,6 +18,7 @@ from stoq_sidecar.adaptation import Adaptation
 from stoq_sidecar.ca_client import SigningError, read_token
 from stoq_sidecar.engine_settings import Surroundings, engine_settings
 from stoq_sidecar.identity import reset_secret
+from stoq_sidecar.retired import Retired
 from stoq_sidecar.settings import Settings
 from stoq_sidecar.table import Pod, table
 
@@ -35,6 +36,9 @@ class DataPlane:
         self._pod = pod
         self._next_key: HybridKey | None = None
         self._trust: TrustEntry | None = None
+        self._retired = Retired()
+        self._over: asyncio.TimerHandle | None = None
+        """When the first retired address is nobody's again."""
         self._tls = TlsContext(
             profile=settings.identity.profile,
             allow_classical=settings.identity.allow_classical,
@@ -97,8 +101,20 @@ class DataPlane:
             self._set_trust(state.trust)
             self._trust = state.trust
             self.engine.reauthorise()
-        self.engine.set_table(table(state, self._pod))
+        self._retired.follow(state.workloads, asyncio.get_running_loop().time())
+        self._program(state)
         self.adaptation.follow(state.mesh.adaptation)
+
+    def _program(self, state: RegistryState) -> None:
+        """The engine's table, now and once fewer addresses are retired."""
+        loop = asyncio.get_running_loop()
+        if self._over is not None:
+            self._over.cancel()
+            self._over = None
+        self.engine.set_table(table(state, self._pod, self._retired.entries(loop.time())))
+        over = self._retired.ends()
+        if over is not None:
+            self._over = loop.call_at(over, self._program, state)
 
     def _set_trust(self, trust: TrustEntry) -> None:
         self._tls.set_trust(

@@ -93,8 +93,10 @@ class Pod:
     outbound: str = ""
 
 
-def table(state: RegistryState, pod: Pod) -> str:
+def table(state: RegistryState, pod: Pod, retired: Sequence[WorkloadEntry] = ()) -> str:
     """The table document (JSON) for `pod`.
+
+    Addresses of `retired` workloads are still theirs, where they are nobody else's.
 
     The addresses are the pod's own knowledge, not the registry's: only what is really configured
     here may be forwarded to. Two pods that claim one address are a race in the registry (the
@@ -104,7 +106,10 @@ def table(state: RegistryState, pod: Pod) -> str:
     workloads = _without_conflicts(state.workloads.values())
     owner = {address: peer for peer in workloads for address in peer.addresses}
     here = _place(state, pod)
-    taken = set(owner)
+    own = tuple(str(address) for address in pod.addresses)
+    taken = {*owner, *own}
+    gone = tuple(entry for entry in retired if taken.isdisjoint(entry.addresses))
+    taken = {*owner, *(address for entry in gone for address in entry.addresses)}
     services = []
     for entry in sorted(state.services.values(), key=lambda s: s.key):
         vips = tuple(vip for vip in dict.fromkeys(entry.vips) if vip not in taken)
@@ -114,10 +119,10 @@ def table(state: RegistryState, pod: Pod) -> str:
             services.append(_service(entry, vips, endpoints))
     document = Table(
         version=state.version,
-        own=Own(pod.name, pod.namespace, tuple(str(address) for address in pod.addresses)),
+        own=Own(pod.name, pod.namespace, own),
         inbound=pod.inbound or state.mesh.inbound,
         outbound=pod.outbound or state.mesh.outbound,
-        workloads=tuple(map(_peer, workloads)),
+        workloads=tuple(map(_peer, (*workloads, *gone))),
         services=tuple(services),
         exempt_sources=_together(state.mesh.exempt_sources, map(_network, pod.probe_sources)),
         probe_ports=_together(state.mesh.probe_ports, pod.probe_ports),

@@ -1,20 +1,25 @@
 """The engine as the agent drives it: trust, identity, table, dialling. A real engine, no peers."""
 
+import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from stoq import constants
 from stoq.api.stream import ConnectionLost
 from stoq.engine import CertificateAuthority
 from stoq.registry import MeshEntry, RegistryState, TrustEntry, WorkloadEntry
+from stoq_sidecar import data_plane, retired
 from stoq_sidecar.data_plane import DataPlane
 from stoq_sidecar.engine_settings import Surroundings
 from stoq_sidecar.settings import Settings, read
-from stoq_sidecar.table import Pod
+from stoq_sidecar.table import Pod, table
 from unit.stoq_sidecar.pem import pem
 
 NOW = int(time.time())
@@ -161,3 +166,26 @@ async def test_an_unknown_name_of_the_control_plane_is_named(bundle: Path) -> No
 async def test_a_dead_control_plane_is_an_error_in_time(plane: DataPlane) -> None:
     with pytest.raises(ConnectionLost):
         await plane.dialler().open()
+
+
+async def test_an_address_is_retired_until_its_time_is_over(
+    plane: DataPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    over = asyncio.Event()
+
+    def recorded(*arguments: Any) -> str:
+        made.append(table(*arguments))
+        if len(made) == 3:
+            over.set()
+        return made[-1]
+
+    monkeypatch.setattr(data_plane, "table", recorded)
+    monkeypatch.setattr(retired, "RETIRED_SECONDS", 0.1)
+    there = state(1)
+    plane.use(there)
+    plane.use(msgspec.structs.replace(there, version=2, workloads={}))
+    async with asyncio.timeout(10):
+        await over.wait()
+    workloads = [json.loads(document)["workloads"] for document in made]
+    assert [[one["uid"] for one in each] for each in workloads] == [["db"], ["db@fd00::4"], []]

@@ -43,6 +43,7 @@ def made(
     services: list[ServiceEntry],
     own: WorkloadEntry | None = None,
     node: str = "",
+    retired: tuple[WorkloadEntry, ...] = (),
     **said: str,
 ) -> dict[str, object]:
     state = RegistryState(
@@ -69,7 +70,7 @@ def made(
         probe_ports=(8080, 8081),
         **said,
     )
-    document: dict[str, object] = json.loads(table(state, pod))
+    document: dict[str, object] = json.loads(table(state, pod, retired))
     return document
 
 
@@ -186,3 +187,14 @@ def test_affinity_chooses_among_those_with_an_identity_of_the_service() -> None:
     )
     (found,) = services([peer], [entry])
     assert found["endpoints"] == [{"address": "fd00::5", "weight": 1}]
+
+
+def test_an_address_that_was_a_pods_a_moment_ago_is_still_its_own() -> None:
+    retired = (workload("old@fd00::9", "fd00::9"), workload("old@fd00::4", "fd00::4"))
+    document: Any = made([workload("web", "fd00::4")], [service("db", "fd00::9")], retired=retired)
+    assert [found["uid"] for found in document["workloads"]] == ["web", "old@fd00::9"]
+    assert document["services"] == [], "an address of a pod is no service's"
+
+
+def test_the_pods_own_address_is_no_former_ones() -> None:
+    assert made([], [], retired=(workload("old@fd00::2", "fd00::2"),))["workloads"] == []
