@@ -2,16 +2,7 @@
 
 from stoq.registry import WorkloadEntry
 from stoq_sidecar.retired import RETIRED_SECONDS, Retired
-
-
-def workload(uid: str, *addresses: str) -> WorkloadEntry:
-    return WorkloadEntry(
-        uid=uid,
-        name=uid,
-        namespace="shop",
-        spiffe_id="spiffe://td/ns/shop/sa/web",
-        addresses=addresses,
-    )
+from unit.stoq_sidecar.entries import workload
 
 
 def by_uid(*entries: WorkloadEntry) -> dict[str, WorkloadEntry]:

@@ -16,16 +16,7 @@ from stoq.registry import (
     WorkloadEntry,
 )
 from stoq_sidecar.table import Pod, table
-
-
-def workload(uid: str, *addresses: str) -> WorkloadEntry:
-    return WorkloadEntry(
-        uid=uid,
-        name=uid,
-        namespace="shop",
-        spiffe_id="spiffe://td/ns/shop/sa/web",
-        addresses=addresses,
-    )
+from unit.stoq_sidecar.entries import workload
 
 
 def service(name: str, vip: str) -> ServiceEntry:
