@@ -7,6 +7,7 @@
 
 mod authority;
 mod certificate;
+mod dialled;
 mod engine;
 mod falcon;
 mod key;

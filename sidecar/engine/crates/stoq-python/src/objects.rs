@@ -1,13 +1,10 @@
 //! Objects in shards. They are named by numbers, which events of `ApiStreams` tell.
 
-use std::net::SocketAddr;
-
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use stoq_core::spiffe::SpiffeId;
 use stoq_io::{ObjectPort, ObjectTarget, StreamToken};
 
-use crate::mistakes;
+use crate::{dialled, mistakes};
 
 /// The objects of an engine.
 #[pyclass(frozen, module = "stoq._engine")]
@@ -50,14 +47,7 @@ impl Objects {
         shard_size: u64,
         lanes: u8,
     ) -> PyResult<u64> {
-        let remote: SocketAddr = remote.parse().map_err(|_| {
-            let text = format!("{remote:?} is no address and port, such as [fd00::1]:14008");
-            mistakes::argument("remote", text)
-        })?;
-        let expect = expect
-            .map(SpiffeId::parse)
-            .transpose()
-            .map_err(|error| mistakes::argument("expect", error))?;
+        let (remote, expect) = dialled::endpoint(remote, expect)?;
         let target = ObjectTarget {
             remote,
             expect,

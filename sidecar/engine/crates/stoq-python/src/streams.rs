@@ -1,17 +1,15 @@
 //! API streams. They are named by numbers; no call here waits for the network,
 //! but for `exporter`, which waits for the worker's next turn.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use stoq_core::spiffe::SpiffeId;
 use stoq_io::{ApiEvent, ApiPort, StreamToken};
 use stoq_wire::code::StreamCode;
 
 use crate::certificate::hex;
-use crate::mistakes;
+use crate::{dialled, mistakes};
 
 /// The API streams of an engine.
 #[pyclass(frozen, module = "stoq._engine")]
@@ -67,14 +65,7 @@ impl ApiStreams {
 
     #[pyo3(signature = (remote, expect = None))]
     fn open(&self, remote: &str, expect: Option<&str>) -> PyResult<u64> {
-        let address: SocketAddr = remote.parse().map_err(|_| {
-            let text = format!("{remote:?} is no address and port, such as [fd00::1]:14008");
-            mistakes::argument("remote", text)
-        })?;
-        let expect = expect
-            .map(SpiffeId::parse)
-            .transpose()
-            .map_err(|error| mistakes::argument("expect", error))?;
+        let (address, expect) = dialled::endpoint(remote, expect)?;
         self.0
             .open(address, expect)
             .map(|token| token.0)
