@@ -1,10 +1,8 @@
 //! Captured UDP between two engines in one namespace: the sockets that a broker passes, and rules that
 //! lead what each pod's applications send to its engine.
 
-use std::io::Write;
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +13,7 @@ use stoq_wire::extension::CAPTURED_UDP;
 use stoq_wire::parameters::StoqParameters;
 
 use crate::mesh::{APPLICATION, Mesh, PATIENCE, SERVICE, table_with};
-use crate::net::{DB, OUTSIDE, VIP, WEB};
+use crate::net::{DB, OUTSIDE, VIP, WEB, nft};
 
 /// How long nothing has to come for it to have been dropped.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -45,17 +43,7 @@ fn lead_to_engines() {
          }}
          }}"
     );
-    let mut nft = Command::new("nft")
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    nft.stdin
-        .take()
-        .unwrap()
-        .write_all(rules.as_bytes())
-        .unwrap();
-    assert!(nft.wait().unwrap().success());
+    nft(&rules);
 }
 
 fn switch_on(socket: &Socket, level: i32, option: i32) {

@@ -1,10 +1,10 @@
 //! A network namespace per test, with the addresses of some pods on its loopback.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::mesh::eventually;
@@ -58,6 +58,22 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
 pub(crate) fn ip(arguments: &[&str]) {
     let status = Command::new("ip").args(arguments).status();
     assert!(status.is_ok_and(|s| s.success()), "ip {arguments:?} failed");
+}
+
+/// Has `nft` read these rules, in this thread's namespace.
+pub(crate) fn nft(rules: &str) {
+    let mut reader = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    reader
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(rules.as_bytes())
+        .unwrap();
+    assert!(reader.wait().unwrap().success(), "nft refused {rules}");
 }
 
 /// Whether an address can be dialled in this thread's namespace: the kernel puts routes to new IPv6

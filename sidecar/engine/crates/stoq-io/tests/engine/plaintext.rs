@@ -2,12 +2,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
 
 use serde_json::json;
 
 use crate::mesh::{Mesh, PATIENCE, accept, application, table_with};
-use crate::net::{DB, OUTSIDE, in_namespace};
+use crate::net::{DB, OUTSIDE, in_namespace, nft};
 
 /// Sends what goes to the server's application to its engine instead, as capture does.
 fn capture_inbound() {
@@ -17,17 +16,7 @@ fn capture_inbound() {
          }}
          }}"
     );
-    let mut nft = Command::new("nft")
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    nft.stdin
-        .take()
-        .unwrap()
-        .write_all(rules.as_bytes())
-        .unwrap();
-    assert!(nft.wait().unwrap().success());
+    nft(&rules);
 }
 
 fn dial_from_outside() -> TcpStream {
