@@ -100,9 +100,12 @@ class Account:
 class Guard:
     """The guard of an uplink. With `pins`, over the maps of its predecessor."""
 
-    def __init__(self, pins: Pins | None = None) -> None: ...
+    def __init__(self, stage: str, pins: Pins | None = None) -> None:
+        """`stage` is `xdp` or `tc`."""
     def attach(self, ifindex: int, mode: str) -> bool:
-        """`mode` is `native` or `generic`; true if new. A link that is there keeps its mode."""
+        """`mode` is `native` or `generic` at the stage `xdp`, `tc` at the other; true if new. A
+        link that is there keeps its mode.
+        """
     def detach(self, ifindex: int) -> bool:
         """False if nothing was attached."""
     def sweep(self) -> None:

@@ -124,10 +124,10 @@ def _agent(
     if able and programs.strict is not None and programs.account is not None:
         enforcer = Enforcer(pins, programs.strict, programs.account)
     uplink = None
-    if programs.guard is not None:
+    if programs.guards:
         name = facts.uplink.name if facts.uplink else ""
         to_try = modes(settings.guard.mode, found)
-        uplink = Uplink(pins, programs.guard, name, to_try, settings.guard)
+        uplink = Uplink(pins, programs.guards, name, to_try, settings.guard)
     return Agent(source, enforcer, uplink, captures, settings.pods.verify_seconds)
 
 

@@ -13,6 +13,7 @@ BPF: Final = 39
 STRICT: Final = "tc_strict"
 ACCOUNT: Final = "tc_account"
 GUARD: Final = "xdp_guard"
+GUARD_TC: Final = "tc_guard"
 """The programs, as `bpf/programs` calls them."""
 
 BPFFS: Final = "bpf"
@@ -22,6 +23,7 @@ _NEEDS: Final = {
     STRICT: ((6, 6), "links of tc programs, which outlive the agent (tcx)"),
     ACCOUNT: ((6, 6), "links of tc programs, which outlive the agent (tcx)"),
     GUARD: ((5, 18), "XDP on frames of several buffers"),
+    GUARD_TC: ((6, 6), "links of tc programs, which outlive the agent (tcx)"),
 }
 
 
@@ -65,15 +67,19 @@ class Capability:
 def decide(facts: Facts) -> tuple[Capability, ...]:
     """Every capability, in the order in which they build on each other."""
     pins = _pins(facts)
-    strict, account, guard = (_program(facts, name) for name in (STRICT, ACCOUNT, GUARD))
+    strict, account, xdp, tc = (
+        _program(facts, name) for name in (STRICT, ACCOUNT, GUARD, GUARD_TC)
+    )
+    placed = pins or _uplink(facts)
     return tuple(
         Capability(name, not reason, reason)
         for name, reason in (
             ("pins", pins),
             ("strict", strict or pins),
             ("account", account or pins),
-            ("guard", guard or pins or _uplink(facts)),
-            ("guard-native", guard or pins or _uplink(facts) or _native(facts)),
+            ("guard", (tc and xdp) or placed),
+            ("guard-tc", tc or placed),
+            ("guard-native", xdp or placed or _native(facts)),
         )
     )
 
@@ -131,5 +137,5 @@ def _native(facts: Facts) -> str:
         return ""
     return (
         f"{uplink.name} is no network card but made of software ({uplink.driver or 'no driver'}): "
-        "native XDP would end segmentation offload there, and generic costs nothing"
+        "native XDP would end segmentation offload there"
     )

@@ -1,11 +1,12 @@
 """The kernel programs, each loaded once: what the verifier takes tells what the node can do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from stoq_node._kernel import Account, Guard, KernelError, Pins, Strict
-from stoq_node.capabilities import ACCOUNT, GUARD, STRICT
+from stoq_node.capabilities import ACCOUNT, GUARD, GUARD_TC, STRICT
 
 P = TypeVar("P", Strict, Account, Guard)
 
@@ -16,7 +17,8 @@ class Programs:
 
     strict: Strict | None
     account: Account | None
-    guard: Guard | None
+    guards: Mapping[str, Guard]
+    """By the names of their programs."""
     refused: dict[str, str] = field(default_factory=dict)
     """Why not the others, by their names in `capabilities`."""
 
@@ -35,4 +37,11 @@ def load(pins: Pins | None) -> Programs:
             refused[name] = str(error)
             return None
 
-    return Programs(tried(STRICT, Strict), tried(ACCOUNT, Account), tried(GUARD, Guard), refused)
+    stages = {GUARD: partial(Guard, "xdp"), GUARD_TC: partial(Guard, "tc")}
+    guards = {name: tried(name, stage) for name, stage in stages.items()}
+    return Programs(
+        tried(STRICT, Strict),
+        tried(ACCOUNT, Account),
+        {name: guard for name, guard in guards.items() if guard is not None},
+        refused,
+    )

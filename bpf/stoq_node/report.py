@@ -26,7 +26,7 @@ class Known:
 
     facts: Facts
     found: tuple[Capability, ...]
-    guard: Literal["native", "generic", "off"] = "off"
+    guard: Literal["native", "tc", "generic", "off"] = "off"
     guard_problem: str = ""
     """Why it is off although it should not be."""
     failed: Mapping[str, str] | None = None

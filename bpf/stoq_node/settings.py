@@ -72,8 +72,8 @@ class Guard:
 
     mode: str = option(
         "auto",
-        choice(("auto", "native", "generic", "off")),
-        "auto: in the driver of a network card, generic on other links",
+        choice(("auto", "native", "tc", "generic", "off")),
+        "auto: in the driver of a network card, tc on other links; generic: XDP without the driver",
     )
     interface: str = option("", text(), "empty: the one of the default route")
     source_per_second: int = option(

@@ -46,8 +46,10 @@ def test_the_probe_says_what_this_kernel_can_do(
     assert said["kernel"] == os.uname().release
     assert said["uplink"] == {"name": interface, "driver": "veth", "bus": ""}
     can = {one["name"]: one for one in said["capabilities"]}
-    assert list(can) == ["pins", "strict", "account", "guard", "guard-native"]
-    assert all(can[name]["supported"] for name in ("pins", "strict", "account", "guard")), can
+    assert list(can) == ["pins", "strict", "account", "guard", "guard-tc", "guard-native"]
+    assert all(
+        can[name]["supported"] for name in ("pins", "strict", "account", "guard", "guard-tc")
+    ), can
     assert not can["guard-native"]["supported"]
     assert f"{interface} is no network card" in can["guard-native"]["reason"]
     text = node.run("probe", STOQ_GUARD_INTERFACE=interface).stdout
@@ -81,7 +83,7 @@ def test_three_capabilities_are_enough(laboratory: tuple[plan.Plan, Node, State]
         {"STOQ_GUARD_INTERFACE": peer.port, "STOQ_GUARD_MODE": "auto"},
         under=["setpriv", f"--bounding-set={three}", f"--inh-caps={three}"],
     )
-    assert node.metric("stoq_node_guard", mode="generic") == 1
+    assert node.metric("stoq_node_guard", mode="tc") == 1
     with Echo(peer):
         assert not dials(pod.netns, peer.ipv6)
     assert node.dropped(pod) > 0

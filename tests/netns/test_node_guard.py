@@ -81,7 +81,7 @@ def test_a_spoofed_blast_is_dropped_and_a_meshed_flow_goes_on() -> None:
         node = Node(mesh.layout, mesh.state)
         node.list()
         node.start({"STOQ_GUARD_INTERFACE": client.port, **CEILING})
-        labels = {"interface": client.port, "mode": "generic"}
+        labels = {"interface": client.port, "mode": "tc"}
         assert node.metric("stoq_node_guard", **labels) == 1, "no native XDP on a veth"
         assert echoed(connection)
         with Witness(server.netns) as witness:
@@ -117,7 +117,7 @@ def test_the_guard_follows_its_interface_and_goes_when_it_is_off(
     assert eventually(lambda: node.metric("stoq_node_guard", mode="off") == 1)
     far_end = ["peer", "name", "eth0", "netns", outside.netns]
     netns.run_in(layout.fabric, ["ip", "link", "add", outside.port, "type", "veth", *far_end])
-    assert eventually(lambda: node.metric("stoq_node_guard", mode="generic") == 1)
+    assert eventually(lambda: node.metric("stoq_node_guard", mode="tc") == 1)
     links = node.bpffs / "stoq" / "links"
     agent.stop()
     assert len(list(links.iterdir())) == 1, "it outlives the agent"

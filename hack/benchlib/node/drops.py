@@ -38,10 +38,12 @@ class Way:
 
     name: str
     rules: str  # of nftables; empty: the guard
+    mode: str = "tc"  # of the guard
 
 
 WAYS: Final = (
     Way("guard", ""),
+    Way("guard-generic", "", "generic"),
     Way("prerouting", nft_rules(*PREROUTING)),
     Way("ingress", nft_rules(*INGRESS)),
     Way("prerouting-port", nft_port(*PREROUTING)),
@@ -86,7 +88,7 @@ def _dropping(way: Way, pods: network.Network, programs: Programs) -> Iterator[C
     """Puts a way in force; yields what says how many packets it has dropped."""
     where = pods.server.pod.netns
     if not way.rules:
-        with programs.guarding(where, DEVICE, NEXT_TO_NOTHING):
+        with programs.guarding(where, DEVICE, NEXT_TO_NOTHING, way.mode):
             yield programs.dropped
         return
     netns.run_in(where, ["nft", "-f", "-"], stdin=way.rules)

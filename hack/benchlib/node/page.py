@@ -31,7 +31,8 @@ def _drops(way: str, meaning: str) -> list[Row]:
 
 
 ROWS: Final = (
-    *_drops("guard", "dropped by a core: guard (generic XDP)"),
+    *_drops("guard", "dropped by a core: guard (tc)"),
+    *_drops("guard-generic", "guard (generic XDP)"),
     *_drops("prerouting", "nftables prerouting, like rules"),
     *_drops("ingress", "nftables netdev ingress, like rules"),
     *_drops("prerouting-port", "nftables prerouting, the whole port"),

@@ -24,22 +24,23 @@ class Programs:
     """What the agent would put in force, without its own work beside the measurement."""
 
     def __init__(self, pins: Pins) -> None:
-        self._guard = Guard(pins)
+        self._guards = {"generic": Guard("xdp", pins), "tc": Guard("tc", pins)}
         self._strict = Strict(pins)
         self._account = Account(pins)
 
     @contextlib.contextmanager
     def guarding(
-        self, namespace: str, device: str, ceiling: tuple[int, int] = CEILING
+        self, namespace: str, device: str, ceiling: tuple[int, int] = CEILING, mode: str = "tc"
     ) -> Iterator[None]:
-        """The guard on one device, generic."""
-        self._guard.configure(source=SOURCE, ceiling=ceiling)
+        """The guard on one device; `mode` is `tc` or `generic`."""
+        guard = self._guards[mode]
+        guard.configure(source=SOURCE, ceiling=ceiling)
         index = _inside(namespace, partial(socket.if_nametoindex, device))
-        _inside(namespace, partial(self._guard.attach, index, "generic"))
+        _inside(namespace, partial(guard.attach, index, mode))
         try:
             yield
         finally:
-            self._guard.detach(index)
+            guard.detach(index)
 
     @contextlib.contextmanager
     def strict(self, namespace: str, *pods: Pod) -> Iterator[None]:
@@ -58,8 +59,9 @@ class Programs:
                 self._strict.withdraw(index)
 
     def dropped(self) -> int:
-        """Packets that the guard has dropped."""
-        return sum(packets for verdict, packets, _ in self._guard.counts() if verdict in DROPPED)
+        """Packets that the guards have dropped."""
+        counts = (count for guard in self._guards.values() for count in guard.counts())
+        return sum(packets for verdict, packets, _ in counts if verdict in DROPPED)
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ class NodeCapabilityStatus(Status, frozen=True, kw_only=True):
     """Whether the guard can run in the driver."""
     strict: bool = False
     """Whether strict mode can be enforced in the kernel."""
-    guard: Literal["native", "generic", "off"] = "off"
+    guard: Literal["native", "tc", "generic", "off"] = "off"
     """How the guard runs."""
     reason: str = ""
     """Why not all of it; empty if all."""

@@ -16,7 +16,7 @@ GOOD = Facts(
     refused={},
     uplink=CARD,
 )
-ALL_REFUSED = dict.fromkeys(("tc_strict", "tc_account", "xdp_guard"), "EPERM")
+ALL_REFUSED = dict.fromkeys(("tc_strict", "tc_account", "xdp_guard", "tc_guard"), "EPERM")
 
 
 def reasons(**other: object) -> dict[str, str]:
@@ -25,7 +25,8 @@ def reasons(**other: object) -> dict[str, str]:
 
 def test_a_node_that_has_everything_can_do_everything() -> None:
     found = decide(GOOD)
-    assert [one.name for one in found] == ["pins", "strict", "account", "guard", "guard-native"]
+    guards = ["guard", "guard-tc", "guard-native"]
+    assert [one.name for one in found] == ["pins", "strict", "account", *guards]
     assert all(one.supported and not one.reason for one in found)
 
 
@@ -33,7 +34,14 @@ def test_an_older_kernel_has_the_guard_and_says_what_the_rest_needs() -> None:
     found = reasons(release="5.19.3")
     assert found["strict"] == found["account"]
     assert found["strict"].startswith("kernel 5.19.3 is older than Linux 6.6")
-    assert found["guard"] == ""
+    assert found["guard-tc"] == found["strict"]
+    assert found["guard"] == found["guard-native"] == ""
+
+
+def test_a_guard_that_the_kernel_refuses_leaves_the_other() -> None:
+    found = reasons(refused={"xdp_guard": "the verifier: no"})
+    assert found["guard"] == found["guard-tc"] == ""
+    assert found["guard-native"] == "the verifier: no"
 
 
 def test_the_guard_needs_frames_of_several_buffers() -> None:
@@ -76,10 +84,11 @@ def test_the_guard_needs_an_uplink_and_native_a_network_card() -> None:
 @pytest.mark.parametrize(
     ("wanted", "uplink", "tried"),
     [
-        ("auto", CARD, ("native", "generic")),
-        ("auto", Uplink("veth1", "veth", ""), ("generic",)),
+        ("auto", CARD, ("native", "tc")),
+        ("auto", Uplink("veth1", "veth", ""), ("tc",)),
         ("native", CARD, ("native",)),
         ("generic", CARD, ("generic",)),
+        ("tc", CARD, ("tc",)),
         ("off", CARD, ()),
         ("native", None, ()),
     ],
@@ -88,6 +97,11 @@ def test_the_mode_follows_the_wish_and_the_capability(
     wanted: str, uplink: Uplink | None, tried: tuple[str, ...]
 ) -> None:
     assert modes(wanted, decide(replace(GOOD, uplink=uplink))) == tried
+
+
+def test_without_links_for_tc_other_links_have_generic_xdp() -> None:
+    veth = Uplink("veth1", "veth", "")
+    assert modes("auto", decide(replace(GOOD, release="5.19.3", uplink=veth))) == ("generic",)
 
 
 def test_what_is_on_no_list_is_not_supported() -> None:

@@ -47,13 +47,14 @@ def test_a_node_that_can_do_everything_has_nothing_to_explain() -> None:
 def test_each_no_has_its_reason() -> None:
     old = status(about(release="6.1.0"))
     assert not old.strict
-    assert old.reason.startswith("strict, account: kernel 6.1.0 is older than Linux 6.6")
+    assert old.reason.startswith("strict, account, guard-tc: kernel 6.1.0 is older than Linux 6.6")
     assert old.reason.count("6.1.0") == 1
     assert {one.name: bool(one.reason) for one in old.features} == {
         "pins": False,
         "strict": True,
         "account": True,
         "guard": False,
+        "guard-tc": True,
         "guard-native": False,
     }
     assert condition(about(release="6.1.0"))[:2] == ("False", "NotSupported")

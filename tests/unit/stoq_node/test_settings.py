@@ -39,7 +39,7 @@ def test_a_rate_of_nothing_is_no_limit() -> None:
 def test_a_wrong_value_is_refused_with_what_would_be_right(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SettingsError, match="STOQ_GUARD_MODE is 'fast'.*auto, native, generic"):
+    with pytest.raises(SettingsError, match="STOQ_GUARD_MODE is 'fast'.*auto, native, tc, generic"):
         read({"STOQ_GUARD_MODE": "fast"})
     monkeypatch.setenv("STOQ_GUARD_MODE", "fast")
     assert main(["run"]) == 2

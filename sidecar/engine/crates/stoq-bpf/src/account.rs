@@ -12,7 +12,7 @@ use crate::maps::at;
 use crate::numbers::{Class, Direction};
 use crate::object::Object;
 use crate::pins::Pins;
-use crate::run::{Arrival, TcAction};
+use crate::run::{Arrival, Action};
 use crate::shared::{AccountCount, AccountEntry};
 
 const PEERS: &str = "account_peers";
@@ -105,7 +105,7 @@ impl Account {
         direction: Direction,
         frame: &[u8],
         arrival: Arrival,
-    ) -> Result<TcAction, Error> {
+    ) -> Result<Action, Error> {
         self.0.run_tc(program(direction), frame, arrival)
     }
 }

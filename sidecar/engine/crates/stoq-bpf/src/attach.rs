@@ -11,7 +11,7 @@ use aya::programs::tc::TcAttachOptions;
 use aya::programs::{Program, ProgramError, TcAttachType};
 use aya::util::KernelVersion;
 
-pub use aya::programs::xdp::XdpMode;
+use aya::programs::xdp::XdpMode;
 
 use crate::error::Error;
 use crate::load::Loaded;
@@ -37,9 +37,19 @@ pub enum Attached {
 pub(crate) enum Hook {
     /// XDP, in a mode. The mode of a link that is there already stays.
     Xdp(XdpMode),
-    /// tc at the host's end of a pod's link, in front of all programs that are there: none of them may
+    /// tc, of packets that come in or go out, in front of all programs that are there: none of them may
     /// let a packet go past it.
-    Tc(Direction),
+    Tc(TcAttachType),
+}
+
+impl Hook {
+    /// That of a direction at the host's end of a pod's link.
+    const fn of(direction: Direction) -> Self {
+        Self::Tc(match direction {
+            Direction::ToPod => TcAttachType::Egress,
+            Direction::FromPod => TcAttachType::Ingress,
+        })
+    }
 }
 
 /// Names the program of a direction.
@@ -99,8 +109,8 @@ impl Loaded {
         ifindex: u32,
     ) -> Result<Attached, Error> {
         let (to_pod, from_pod) = (Direction::ToPod, Direction::FromPod);
-        self.attach(program(to_pod), ifindex, Hook::Tc(to_pod))?;
-        self.attach(program(from_pod), ifindex, Hook::Tc(from_pod))
+        self.attach(program(to_pod), ifindex, Hook::of(to_pod))?;
+        self.attach(program(from_pod), ifindex, Hook::of(from_pod))
     }
 
     /// Detaches both; false if none was attached.
@@ -161,13 +171,9 @@ fn create(name: &str, program: &mut Program, ifindex: u32, hook: Hook) -> Result
                 .map_err(program_failed)?;
             link.try_into().map_err(|error| link_failed(name, error))
         }
-        (Program::SchedClassifier(tc), Hook::Tc(direction)) => {
-            let hook = match direction {
-                Direction::ToPod => TcAttachType::Egress,
-                Direction::FromPod => TcAttachType::Ingress,
-            };
+        (Program::SchedClassifier(tc), Hook::Tc(side)) => {
             let first = TcAttachOptions::TcxOrder(LinkOrder::first());
-            let id = tc.attach_with_options(&interface, hook, first);
+            let id = tc.attach_with_options(&interface, side, first);
             let link = id.and_then(|id| tc.take_link(id)).map_err(program_failed)?;
             link.try_into().map_err(|error| link_failed(name, error))
         }

@@ -1,4 +1,4 @@
-//! `xdp_guard`: what pretends to be STOQ is dropped at the node's uplink.
+//! `xdp_guard` and `tc_guard`: what pretends to be STOQ is dropped at the node's uplink.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,10 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, PerCpuArray};
 
 use crate::address::{Network, unmapped};
-use crate::attach::{Attached, Hook, XdpMode};
+use aya::programs::TcAttachType;
+use aya::programs::xdp::XdpMode;
+
+use crate::attach::{Attached, Hook};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::load::Loaded;
@@ -14,10 +17,9 @@ use crate::maps::{at, found, sum};
 use crate::numbers::numbers;
 use crate::object::Object;
 use crate::pins::Pins;
-use crate::run::XdpAction;
+use crate::run::{Action, Arrival};
 use crate::shared::{Bucket, Count, GuardConfig};
 
-const PROGRAM: &str = "xdp_guard";
 const CONFIG: &str = "guard_config";
 const COUNTS: &str = "guard_counts";
 const SOURCES: &str = "guard_sources";
@@ -61,26 +63,61 @@ pub enum Listing {
     Deny = 2,
 }
 
+/// At which of the kernel's hooks a guard looks: a program of its own each, with maps of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// XDP: `xdp_guard`.
+    Xdp,
+    /// tc, of what comes in: `tc_guard`.
+    Tc,
+}
+
+/// How a guard is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuardMode {
+    /// XDP in the driver. On a veth it ends GSO for the other end.
+    Native,
+    /// XDP in the kernel, which makes room in front of every packet first and copies it for that.
+    Generic,
+    /// tc.
+    Tc,
+}
+
 /// The guard, in the kernel.
 #[derive(Debug)]
-pub struct Guard(Loaded);
+pub struct Guard {
+    loaded: Loaded,
+    stage: Stage,
+}
 
 impl Guard {
-    /// Loads it; with `pins`, over the maps of its predecessor.
+    /// Loads that of a stage; with `pins`, over the maps of its predecessor.
     ///
     /// # Errors
     /// As the variants of [`Error`] say.
-    pub fn load(pins: Option<&Pins>) -> Result<Self, Error> {
-        Ok(Self(Loaded::load(Object::Guard, pins)?))
+    pub fn load(stage: Stage, pins: Option<&Pins>) -> Result<Self, Error> {
+        let loaded = Loaded::load(stage.object(), pins)?;
+        Ok(Self { loaded, stage })
     }
 
-    /// Attaches it to an interface, or takes the place of its predecessor there. Native mode on a veth
-    /// ends GSO for the other end; [`XdpMode::Skb`] costs nothing there.
+    /// Attaches it to an interface, or takes the place of its predecessor there, whose mode stays.
     ///
     /// # Errors
-    /// As the variants of [`Error`] say; the kernel refuses a mode that the driver does not know.
-    pub fn attach(&mut self, ifindex: u32, mode: XdpMode) -> Result<Attached, Error> {
-        self.0.attach(PROGRAM, ifindex, Hook::Xdp(mode))
+    /// [`Error::Value`] for a mode of the other stage, otherwise as the variants of [`Error`] say; the
+    /// kernel refuses a mode that the driver does not know.
+    pub fn attach(&mut self, ifindex: u32, mode: GuardMode) -> Result<Attached, Error> {
+        let (stage, hook) = match mode {
+            GuardMode::Native => (Stage::Xdp, Hook::Xdp(XdpMode::Driver)),
+            GuardMode::Generic => (Stage::Xdp, Hook::Xdp(XdpMode::Skb)),
+            GuardMode::Tc => (Stage::Tc, Hook::Tc(TcAttachType::Ingress)),
+        };
+        let program = self.program();
+        if stage != self.stage {
+            return Err(Error::Value(format!(
+                "mode {mode:?}: {program} cannot be attached so, the guard of the other stage can"
+            )));
+        }
+        self.loaded.attach(program, ifindex, hook)
     }
 
     /// Detaches it, within moments; false if it was not there.
@@ -88,7 +125,7 @@ impl Guard {
     /// # Errors
     /// [`Error::Pins`] if the pin cannot be removed.
     pub fn detach(&self, ifindex: u32) -> Result<bool, Error> {
-        self.0.detach(PROGRAM, ifindex)
+        self.loaded.detach(self.program(), ifindex)
     }
 
     /// Forgets the pinned maps of other versions, once all links run this one.
@@ -96,7 +133,7 @@ impl Guard {
     /// # Errors
     /// [`Error::Pins`].
     pub fn sweep(&self) -> Result<(), Error> {
-        self.0.sweep()
+        self.loaded.sweep()
     }
 
     /// Changes the settings, for the next packet.
@@ -105,7 +142,7 @@ impl Guard {
     /// [`Error::Value`] for a rate, burst or prefix out of bounds.
     pub fn configure(&mut self, limits: &Limits) -> Result<(), Error> {
         let config = limits.encode()?;
-        let mut map: Array<_, GuardConfig> = self.0.map_mut(CONFIG)?;
+        let mut map: Array<_, GuardConfig> = self.loaded.map_mut(CONFIG)?;
         map.set(0, config, 0).map_err(at(CONFIG))
     }
 
@@ -114,7 +151,7 @@ impl Guard {
     /// # Errors
     /// [`Error::Map`] if the list is full (16,384 networks).
     pub fn list(&mut self, source: Network, listing: Listing) -> Result<(), Error> {
-        let mut map: LpmTrie<_, [u8; 16], u32> = self.0.map_mut(SOURCES)?;
+        let mut map: LpmTrie<_, [u8; 16], u32> = self.loaded.map_mut(SOURCES)?;
         let key = Key::new(source.prefix_bits(), source.octets());
         map.insert(&key, listing as u32, 0).map_err(at(SOURCES))
     }
@@ -124,7 +161,7 @@ impl Guard {
     /// # Errors
     /// [`Error::Map`] as the kernel says.
     pub fn unlist(&mut self, source: Network) -> Result<bool, Error> {
-        let mut map: LpmTrie<_, [u8; 16], u32> = self.0.map_mut(SOURCES)?;
+        let mut map: LpmTrie<_, [u8; 16], u32> = self.loaded.map_mut(SOURCES)?;
         let removed = map.remove(&Key::new(source.prefix_bits(), source.octets()));
         found(removed).map_err(at(SOURCES))
     }
@@ -134,7 +171,7 @@ impl Guard {
     /// # Errors
     /// [`Error::Map`] as the kernel says.
     pub fn listed(&self) -> Result<Vec<(Network, Listing)>, Error> {
-        let map: LpmTrie<_, [u8; 16], u32> = self.0.map(SOURCES)?;
+        let map: LpmTrie<_, [u8; 16], u32> = self.loaded.map(SOURCES)?;
         let mut listed = Vec::new();
         for entry in map.iter() {
             let (key, listing) = entry.map_err(at(SOURCES))?;
@@ -153,7 +190,7 @@ impl Guard {
     /// # Errors
     /// [`Error::Map`] as the kernel says.
     pub fn counts(&self) -> Result<Vec<(Verdict, Count)>, Error> {
-        let map: PerCpuArray<_, Count> = self.0.map(COUNTS)?;
+        let map: PerCpuArray<_, Count> = self.loaded.map(COUNTS)?;
         let read = |&verdict: &Verdict| {
             let values = map.get(&(verdict as u32), 0).map_err(at(COUNTS))?;
             Ok((verdict, sum(values.iter().copied())))
@@ -166,7 +203,7 @@ impl Guard {
     /// # Errors
     /// [`Error::Map`] as the kernel says.
     pub fn dropped_by_source(&self) -> Result<Vec<(IpAddr, u64)>, Error> {
-        let map: HashMap<_, [u8; 16], Bucket> = self.0.map(BUCKETS)?;
+        let map: HashMap<_, [u8; 16], Bucket> = self.loaded.map(BUCKETS)?;
         let entries = map.iter().map(|entry| {
             let (source, bucket) = entry.map_err(at(BUCKETS))?;
             Ok((unmapped(source), bucket.dropped))
@@ -179,7 +216,7 @@ impl Guard {
     /// # Errors
     /// [`Error::Map`] as the kernel says.
     pub fn dropped_by_ceiling(&self) -> Result<u64, Error> {
-        let map: Array<_, Bucket> = self.0.map(CEILING)?;
+        let map: Array<_, Bucket> = self.loaded.map(CEILING)?;
         Ok(map.get(&0, 0).map_err(at(CEILING))?.dropped)
     }
 
@@ -188,10 +225,34 @@ impl Guard {
     /// # Errors
     /// [`Error::Program`] for a frame that the kernel cannot make: shorter than an Ethernet header, or
     /// longer than 64 KiB.
-    pub fn run(&mut self, frame: &[u8]) -> Result<XdpAction, Error> {
-        self.0.run_xdp(PROGRAM, frame)
+    pub fn run(&mut self, frame: &[u8]) -> Result<Action, Error> {
+        let program = self.program();
+        match self.stage {
+            Stage::Xdp => self.loaded.run_xdp(program, frame),
+            Stage::Tc => self.loaded.run_tc(program, frame, LOOPBACK),
+        }
+    }
+
+    fn program(&self) -> &'static str {
+        self.stage.object().programs()[0]
     }
 }
+
+impl Stage {
+    const fn object(self) -> Object {
+        match self {
+            Self::Xdp => Object::Guard,
+            Self::Tc => Object::TcGuard,
+        }
+    }
+}
+
+/// The interface that is always there, for a run without a network.
+const LOOPBACK: Arrival = Arrival {
+    ifindex: 1,
+    received_by: 1,
+    segments: 0,
+};
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 //! everything that is done with them from outside: load, pin, attach, replace, detach, and reading and
 //! writing their maps.
 //!
-//! - [`Guard`]: `xdp_guard`, on the node's uplink.
+//! - [`Guard`]: `xdp_guard` or `tc_guard`, on the node's uplink.
 //! - [`Strict`]: `tc_strict`, on the host's end of the link of every pod of the mesh.
 //! - [`Account`]: `tc_account`, there too.
 //!
@@ -36,14 +36,14 @@ mod strict;
 
 pub use account::{Account, AccountKey, Accounted};
 pub use address::{Network, mapped, unmapped};
-pub use attach::{Attached, XdpMode};
+pub use attach::Attached;
 pub use error::Error;
-pub use guard::{Guard, Listing, Verdict};
+pub use guard::{Guard, GuardMode, Listing, Stage, Verdict};
 pub use limits::{Limits, Rate};
 pub use numbers::{Class, Direction, Mode, Reason};
 pub use object::Object;
 pub use permission::Permission;
 pub use pins::Pins;
-pub use run::{Arrival, TcAction, XdpAction};
+pub use run::{Action, Arrival};
 pub use shared::Count;
 pub use strict::{Pod, Seen, Strict};

@@ -10,6 +10,8 @@ use crate::shared;
 pub enum Object {
     /// `xdp_guard.bpf.c`
     Guard,
+    /// `tc_guard.bpf.c`
+    TcGuard,
     /// `tc_strict.bpf.c`
     Strict,
     /// `tc_account.bpf.c`
@@ -24,12 +26,13 @@ macro_rules! compiled {
 
 impl Object {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Guard, Self::Strict, Self::Account];
+    pub const ALL: [Self; 4] = [Self::Guard, Self::TcGuard, Self::Strict, Self::Account];
 
     /// The file's name without its ending.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Guard => "xdp_guard",
+            Self::TcGuard => "tc_guard",
             Self::Strict => "tc_strict",
             Self::Account => "tc_account",
         }
@@ -39,6 +42,7 @@ impl Object {
     pub const fn programs(self) -> &'static [&'static str] {
         match self {
             Self::Guard => &["xdp_guard"],
+            Self::TcGuard => &["tc_guard"],
             Self::Strict => &["strict_to_pod", "strict_from_pod"],
             Self::Account => &["account_to_pod", "account_from_pod"],
         }
@@ -48,6 +52,7 @@ impl Object {
     pub(crate) fn bytes(self) -> &'static [u8] {
         match self {
             Self::Guard => compiled!("xdp_guard"),
+            Self::TcGuard => compiled!("tc_guard"),
             Self::Strict => compiled!("tc_strict"),
             Self::Account => compiled!("tc_account"),
         }
@@ -56,7 +61,7 @@ impl Object {
     /// The structures that its maps hold.
     pub(crate) const fn layouts(self) -> &'static [Layout] {
         match self {
-            Self::Guard => shared::GUARD,
+            Self::Guard | Self::TcGuard => shared::GUARD,
             Self::Strict => shared::STRICT,
             Self::Account => shared::ACCOUNT,
         }

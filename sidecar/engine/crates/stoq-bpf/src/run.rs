@@ -6,26 +6,15 @@ use aya::programs::{Program, TestRun, TestRunOptions};
 use crate::error::Error;
 use crate::load::Loaded;
 
-/// What an XDP program wants done with a frame.
+/// What a program wants done with a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum XdpAction {
-    /// Gone, nobody told.
-    Drop,
-    /// On to the stack.
+pub enum Action {
+    /// On, to the next program or to the stack.
     Pass,
-    /// Anything else, by its number in `enum xdp_action`.
-    Other(u32),
-}
-
-/// What a tc program wants done with a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TcAction {
-    /// The next program decides, or it passes.
-    Next,
     /// Gone, nobody told.
     Drop,
-    /// Anything else, by its number (`TC_ACT_*`).
-    Other(i32),
+    /// Anything else, by its number in `enum xdp_action` or of `TC_ACT_*`.
+    Other(u32),
 }
 
 /// How a packet came to a tc program.
@@ -46,6 +35,10 @@ const INGRESS_IFINDEX: usize = 36;
 const IFINDEX: usize = 40;
 const GSO_SEGS: usize = 164;
 
+/// `TC_ACT_UNSPEC` and `TC_ACT_SHOT` (linux/pkt_cls.h).
+const UNSPEC: u32 = u32::MAX;
+const SHOT: u32 = 2;
+
 impl Arrival {
     fn context(self) -> [u8; SK_BUFF] {
         let mut context = [0; SK_BUFF];
@@ -60,11 +53,11 @@ impl Arrival {
 
 impl Loaded {
     /// Runs an XDP program on a frame; it begins with the Ethernet header.
-    pub(crate) fn run_xdp(&mut self, name: &'static str, frame: &[u8]) -> Result<XdpAction, Error> {
+    pub(crate) fn run_xdp(&mut self, name: &'static str, frame: &[u8]) -> Result<Action, Error> {
         Ok(match self.run(name, frame, None)? {
-            1 => XdpAction::Drop,
-            2 => XdpAction::Pass,
-            other => XdpAction::Other(other),
+            1 => Action::Drop,
+            2 => Action::Pass,
+            other => Action::Other(other),
         })
     }
 
@@ -74,14 +67,12 @@ impl Loaded {
         name: &'static str,
         frame: &[u8],
         arrival: Arrival,
-    ) -> Result<TcAction, Error> {
-        Ok(
-            match self.run(name, frame, Some(&arrival.context()))? as i32 {
-                -1 => TcAction::Next,
-                2 => TcAction::Drop,
-                other => TcAction::Other(other),
-            },
-        )
+    ) -> Result<Action, Error> {
+        Ok(match self.run(name, frame, Some(&arrival.context()))? {
+            UNSPEC => Action::Pass,
+            SHOT => Action::Drop,
+            other => Action::Other(other),
+        })
     }
 
     fn run(

@@ -10,7 +10,7 @@ use crate::maps::{at, found, sum};
 use crate::numbers::{Direction, Mode, Reason};
 use crate::object::Object;
 use crate::pins::Pins;
-use crate::run::{Arrival, TcAction};
+use crate::run::{Arrival, Action};
 use crate::shared::{Count, FlowKey, FlowState, PodEntry, StrictCounts};
 
 const PODS: &str = "strict_pods";
@@ -165,7 +165,7 @@ impl Strict {
         direction: Direction,
         frame: &[u8],
         arrival: Arrival,
-    ) -> Result<TcAction, Error> {
+    ) -> Result<Action, Error> {
         self.0.run_tc(program(direction), frame, arrival)
     }
 

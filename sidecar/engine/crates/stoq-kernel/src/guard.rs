@@ -1,12 +1,11 @@
 //! The guard of an uplink.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use stoq_bpf::{Attached, Limits, Listing, Rate, XdpMode};
+use stoq_bpf::{Attached, Limits, Listing, Rate};
 
 use crate::mistakes::raised;
 use crate::pins::{self, Pins};
-use crate::words::word;
+use crate::words::{self, word};
 
 /// The guard, in the kernel.
 #[pyclass(module = "stoq_node._kernel")]
@@ -18,23 +17,16 @@ type Limit = Option<(u32, u32)>;
 #[pymethods]
 impl Guard {
     #[new]
-    #[pyo3(signature = (pins = None))]
-    fn new(py: Python<'_>, pins: Option<&Bound<'_, Pins>>) -> PyResult<Self> {
-        let pins = pins::of(pins);
-        py.detach(|| stoq_bpf::Guard::load(pins.as_ref()))
+    #[pyo3(signature = (stage, pins = None))]
+    fn new(py: Python<'_>, stage: &str, pins: Option<&Bound<'_, Pins>>) -> PyResult<Self> {
+        let (stage, pins) = (words::stage(stage)?, pins::of(pins));
+        py.detach(|| stoq_bpf::Guard::load(stage, pins.as_ref()))
             .map(Self)
             .map_err(raised)
     }
 
     fn attach(&mut self, ifindex: u32, mode: &str) -> PyResult<bool> {
-        let mode = match mode {
-            "native" => XdpMode::Driver,
-            "generic" => XdpMode::Skb,
-            _ => {
-                let text = format!("mode: {mode:?} is neither \"native\" nor \"generic\"");
-                return Err(PyValueError::new_err(text));
-            }
-        };
+        let mode = words::guard_mode(mode)?;
         let attached = self.0.attach(ifindex, mode).map_err(raised)?;
         Ok(attached == Attached::New)
     }

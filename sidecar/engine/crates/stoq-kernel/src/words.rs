@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use stoq_bpf::{Direction, Mode, Reason};
+use stoq_bpf::{Direction, GuardMode, Mode, Reason, Stage};
 
 /// The word for a name of the header.
 pub(crate) fn word(name: &str) -> String {
@@ -19,6 +19,27 @@ pub(crate) fn mode(text: &str) -> PyResult<Mode> {
 
 pub(crate) fn reason(text: &str) -> PyResult<Reason> {
     find("reason", text, Reason::ALL, Reason::name)
+}
+
+pub(crate) fn stage(text: &str) -> PyResult<Stage> {
+    match text {
+        "xdp" => Ok(Stage::Xdp),
+        "tc" => Ok(Stage::Tc),
+        _ => Err(PyValueError::new_err(format!(
+            "stage: {text:?} is neither \"xdp\" nor \"tc\""
+        ))),
+    }
+}
+
+pub(crate) fn guard_mode(text: &str) -> PyResult<GuardMode> {
+    match text {
+        "native" => Ok(GuardMode::Native),
+        "generic" => Ok(GuardMode::Generic),
+        "tc" => Ok(GuardMode::Tc),
+        _ => Err(PyValueError::new_err(format!(
+            "mode: {text:?} is not \"native\", \"generic\" or \"tc\""
+        ))),
+    }
 }
 
 /// IP protocol numbers.

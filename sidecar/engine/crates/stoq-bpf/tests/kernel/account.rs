@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use stoq_bpf::{Account, AccountKey, Accounted, Arrival, Class, Direction, TcAction};
+use stoq_bpf::{Account, AccountKey, Accounted, Arrival, Class, Direction, Action};
 
 use crate::frames::*;
 use Direction::{FromPod, ToPod};
@@ -22,7 +22,7 @@ fn accounted(
 ) -> (AccountKey, Accounted) {
     let before: HashMap<_, _> = account.read().unwrap().into_iter().collect();
     let action = account.run(direction, frame, arrival).unwrap();
-    assert_eq!(action, TcAction::Next);
+    assert_eq!(action, Action::Pass);
     let mut changed = account.read().unwrap();
     changed.retain(|(key, count)| before.get(key) != Some(count));
     let [(key, now)] = changed[..] else {

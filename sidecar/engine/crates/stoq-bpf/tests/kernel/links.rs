@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use stoq_bpf::{
-    Account, Attached, Class, Direction, Error, Guard, Permission, Reason, Strict, Verdict, XdpMode,
+    Account, Attached, Class, Direction, Error, Guard, GuardMode, Permission, Reason, Stage, Strict, Verdict,
 };
 
 use crate::frames::{STOQ, initial, short};
@@ -52,8 +52,8 @@ fn the_guard_outlives_its_loader_and_is_exchanged_without_a_gap() {
         let (bpffs, outside) = (Bpffs::mount(), Space::new());
         let uplink = outside.link("uplink", 1);
         let pins = bpffs.pins();
-        let mut guard = Guard::load(Some(&pins)).unwrap();
-        assert_eq!(guard.attach(uplink, XdpMode::Skb).unwrap(), Attached::New);
+        let mut guard = Guard::load(Stage::Tc, Some(&pins)).unwrap();
+        assert_eq!(guard.attach(uplink, GuardMode::Tc).unwrap(), Attached::New);
         drop(guard);
 
         let socket = receiver("10.9.1.1:14008");
@@ -77,11 +77,11 @@ fn the_guard_outlives_its_loader_and_is_exchanged_without_a_gap() {
             });
             (outside, sent)
         });
-        let mut guard = Guard::load(Some(&pins)).unwrap();
+        let mut guard = Guard::load(Stage::Tc, Some(&pins)).unwrap();
         for _ in 0..5 {
-            guard = Guard::load(Some(&pins)).unwrap();
+            guard = Guard::load(Stage::Tc, Some(&pins)).unwrap();
             assert_eq!(
-                guard.attach(uplink, XdpMode::Skb).unwrap(),
+                guard.attach(uplink, GuardMode::Tc).unwrap(),
                 Attached::Replaced
             );
         }
@@ -94,11 +94,11 @@ fn the_guard_outlives_its_loader_and_is_exchanged_without_a_gap() {
             "counters are taken over"
         );
 
-        assert_eq!(pins.attached("xdp_guard").unwrap(), [uplink]);
+        assert_eq!(pins.attached("tc_guard").unwrap(), [uplink]);
         guard.sweep().unwrap();
         assert!(guard.detach(uplink).unwrap());
         assert!(!guard.detach(uplink).unwrap());
-        assert_eq!(pins.attached("xdp_guard").unwrap(), []);
+        assert_eq!(pins.attached("tc_guard").unwrap(), []);
         // The kernel takes the program off when it has time.
         let arrived = (0..10).find_map(|_| {
             send(&outside, "10.9.1.1:14008", short(20));
@@ -114,18 +114,18 @@ fn a_link_whose_interface_is_gone_does_not_stand_in_the_way() {
     Space::new().run(|| {
         let bpffs = Bpffs::mount();
         let pins = bpffs.pins();
-        let mut guard = Guard::load(Some(&pins)).unwrap();
+        let mut guard = Guard::load(Stage::Tc, Some(&pins)).unwrap();
         let add = || call("ip link add gone index 77 type veth peer name peer");
         add();
-        assert_eq!(guard.attach(77, XdpMode::Skb).unwrap(), Attached::New);
+        assert_eq!(guard.attach(77, GuardMode::Tc).unwrap(), Attached::New);
         call("ip link delete gone");
         assert!(matches!(
-            guard.attach(77, XdpMode::Skb),
+            guard.attach(77, GuardMode::Tc),
             Err(Error::NoInterface(77))
         ));
         add();
-        assert_eq!(guard.attach(77, XdpMode::Skb).unwrap(), Attached::New);
-        assert_eq!(guard.attach(77, XdpMode::Skb).unwrap(), Attached::Replaced);
+        assert_eq!(guard.attach(77, GuardMode::Tc).unwrap(), Attached::New);
+        assert_eq!(guard.attach(77, GuardMode::Tc).unwrap(), Attached::Replaced);
     });
 }
 
@@ -135,12 +135,12 @@ fn a_pinned_map_of_another_shape_is_refused_by_name() {
     Space::new().run(|| {
         let bpffs = Bpffs::mount();
         let pins = bpffs.pins();
-        drop(Guard::load(Some(&pins)).unwrap());
+        drop(Guard::load(Stage::Tc, Some(&pins)).unwrap());
         let maps = std::fs::read_dir(bpffs.path().join("stoq/maps")).unwrap();
         let folder = maps.into_iter().next().unwrap().unwrap().path();
         std::fs::remove_file(folder.join("guard_counts")).unwrap();
         std::fs::rename(folder.join("guard_buckets"), folder.join("guard_counts")).unwrap();
-        let error = Guard::load(Some(&pins)).unwrap_err();
+        let error = Guard::load(Stage::Tc, Some(&pins)).unwrap_err();
         assert!(
             matches!(&error, Error::StalePin { path, .. } if path.ends_with("guard_counts")),
             "{error}"
@@ -154,11 +154,11 @@ fn without_a_bpffs_pinning_says_so_and_without_pins_nothing_is_attached() {
     Space::new().run(|| {
         let folder = std::env::temp_dir().join(format!("stoq-no-bpffs-{}", std::process::id()));
         let pins = stoq_bpf::Pins::open(&folder).unwrap();
-        let error = Guard::load(Some(&pins)).unwrap_err().to_string();
+        let error = Guard::load(Stage::Tc, Some(&pins)).unwrap_err().to_string();
         std::fs::remove_dir_all(&folder).unwrap();
         assert!(error.contains("guard_"), "{error}");
-        let mut tried = Guard::load(None).unwrap();
-        let error = tried.attach(1, XdpMode::Skb).unwrap_err().to_string();
+        let mut tried = Guard::load(Stage::Tc, None).unwrap();
+        let error = tried.attach(1, GuardMode::Tc).unwrap_err().to_string();
         assert!(error.contains("without pins"), "{error}");
         assert!(!tried.detach(1).unwrap());
     });

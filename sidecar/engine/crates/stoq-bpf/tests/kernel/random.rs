@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use stoq_bpf::{Account, Direction, Guard, Strict, TcAction, XdpAction};
+use stoq_bpf::{Account, Action, Direction, Guard, Stage, Strict};
 
 use crate::frames::*;
 use crate::strict::{FORWARDED, POD, STRICT};
@@ -53,19 +53,23 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
 #[test]
 #[ignore = "needs CAP_BPF; hack/test netns runs it"]
 fn every_program_decides_about_any_frame() {
-    let guard = RefCell::new(Guard::load(None).unwrap());
+    let guard = RefCell::new(Guard::load(Stage::Xdp, None).unwrap());
+    let at_tc = RefCell::new(Guard::load(Stage::Tc, None).unwrap());
     let account = RefCell::new(Account::load(None).unwrap());
     let strict = RefCell::new(Strict::load(None).unwrap());
     strict.borrow_mut().enrol(POD, STRICT).unwrap();
     proptest!(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() }, |(bytes in hostile())| {
         let action = guard.borrow_mut().run(&bytes).unwrap();
-        prop_assert!(matches!(action, XdpAction::Pass | XdpAction::Drop));
+        prop_assert!(matches!(action, Action::Pass | Action::Drop));
+        if let Ok(same) = at_tc.borrow_mut().run(&bytes) {
+            prop_assert_eq!(same, action);
+        }
         for direction in [Direction::ToPod, Direction::FromPod] {
             // The kernel itself refuses to make some of them into packets.
             if let Ok(action) = strict.borrow_mut().run(direction, &bytes, FORWARDED) {
-                prop_assert!(matches!(action, TcAction::Next | TcAction::Drop));
+                prop_assert!(matches!(action, Action::Pass | Action::Drop));
                 let accounted = account.borrow_mut().run(direction, &bytes, FORWARDED).unwrap();
-                prop_assert_eq!(accounted, TcAction::Next);
+                prop_assert_eq!(accounted, Action::Pass);
             }
         }
     });

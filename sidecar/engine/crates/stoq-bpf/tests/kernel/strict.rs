@@ -1,6 +1,6 @@
 //! Frames through `tc_strict`: what passes, with no rule at all and by rules.
 
-use stoq_bpf::{Arrival, Direction, Mode, Permission, Pod, Reason, Strict, TcAction};
+use stoq_bpf::{Arrival, Direction, Mode, Permission, Pod, Reason, Strict, Action};
 
 use crate::frames::*;
 use Direction::{FromPod, ToPod};
@@ -57,10 +57,10 @@ impl Judge {
         assert_eq!(packets, u64::from(arrival.segments.max(1)));
         assert_eq!(now.count.bytes - then.count.bytes, frame.len() as u64);
         assert!(
-            matches!(action, TcAction::Next | TcAction::Drop),
+            matches!(action, Action::Pass | Action::Drop),
             "{action:?}"
         );
-        (now.reason, action == TcAction::Next)
+        (now.reason, action == Action::Pass)
     }
 
     /// The reason in strict mode, where it alone decides.
@@ -304,18 +304,18 @@ fn a_link_without_a_pod_lets_nothing_through_and_says_so() {
     for direction in [ToPod, FromPod] {
         assert_eq!(
             strict.run(direction, &stoq, FORWARDED).unwrap(),
-            TcAction::Drop
+            Action::Drop
         );
         let count = strict.unenrolled(direction).unwrap();
         assert_eq!((count.packets, count.bytes), (1, stoq.len() as u64));
     }
     assert_eq!(strict.counts(POD).unwrap(), None);
     strict.enrol(POD, STRICT).unwrap();
-    assert_eq!(strict.run(ToPod, &stoq, FORWARDED).unwrap(), TcAction::Next);
+    assert_eq!(strict.run(ToPod, &stoq, FORWARDED).unwrap(), Action::Pass);
     assert_eq!(strict.enrolled().unwrap(), [POD]);
     assert!(strict.withdraw(POD).unwrap());
     assert!(!strict.withdraw(POD).unwrap());
-    assert_eq!(strict.run(ToPod, &stoq, FORWARDED).unwrap(), TcAction::Drop);
+    assert_eq!(strict.run(ToPod, &stoq, FORWARDED).unwrap(), Action::Drop);
 }
 
 #[test]
