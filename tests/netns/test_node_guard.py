@@ -125,6 +125,21 @@ def test_the_guard_follows_its_interface_and_goes_when_it_is_off(
     assert eventually(lambda: not list(links.iterdir()))
 
 
+def test_a_guard_moves_to_where_it_is_wanted(laboratory: tuple[plan.Plan, Node]) -> None:
+    layout, node = laboratory
+    uplink = {"STOQ_GUARD_INTERFACE": layout.pod("outside").port}
+    node.list()
+    links = node.bpffs / "stoq" / "links"
+
+    def only(program: str) -> bool:
+        return [link.name.partition("@")[0] for link in links.iterdir()] == [program]
+
+    for mode, program in (("generic", "xdp_guard"), ("auto", "tc_guard"), ("generic", "xdp_guard")):
+        agent = node.start({**uplink, "STOQ_GUARD_MODE": mode})
+        assert eventually(functools.partial(only, program))
+        agent.stop()
+
+
 def test_lists_of_sources_are_in_force_and_forgotten_when_they_change(
     laboratory: tuple[plan.Plan, Node],
 ) -> None:

@@ -12,7 +12,7 @@ use crate::maps::at;
 use crate::numbers::{Class, Direction};
 use crate::object::Object;
 use crate::pins::Pins;
-use crate::run::{Arrival, Action};
+use crate::run::{Action, Arrival};
 use crate::shared::{AccountCount, AccountEntry};
 
 const PEERS: &str = "account_peers";

@@ -10,7 +10,7 @@ use crate::maps::{at, found, sum};
 use crate::numbers::{Direction, Mode, Reason};
 use crate::object::Object;
 use crate::pins::Pins;
-use crate::run::{Arrival, Action};
+use crate::run::{Action, Arrival};
 use crate::shared::{Count, FlowKey, FlowState, PodEntry, StrictCounts};
 
 const PODS: &str = "strict_pods";

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use stoq_bpf::{Account, AccountKey, Accounted, Arrival, Class, Direction, Action};
+use stoq_bpf::{Account, AccountKey, Accounted, Action, Arrival, Class, Direction};
 
 use crate::frames::*;
 use Direction::{FromPod, ToPod};

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use stoq_bpf::{
-    Account, Attached, Class, Direction, Error, Guard, GuardMode, Permission, Reason, Stage, Strict, Verdict,
+    Account, Attached, Class, Direction, Error, Guard, GuardMode, Permission, Reason, Stage,
+    Strict, Verdict,
 };
 
 use crate::frames::{STOQ, initial, short};

@@ -1,6 +1,6 @@
 //! Frames through `tc_strict`: what passes, with no rule at all and by rules.
 
-use stoq_bpf::{Arrival, Direction, Mode, Permission, Pod, Reason, Strict, Action};
+use stoq_bpf::{Action, Arrival, Direction, Mode, Permission, Pod, Reason, Strict};
 
 use crate::frames::*;
 use Direction::{FromPod, ToPod};
@@ -56,10 +56,7 @@ impl Judge {
         let packets = now.count.packets - then.count.packets;
         assert_eq!(packets, u64::from(arrival.segments.max(1)));
         assert_eq!(now.count.bytes - then.count.bytes, frame.len() as u64);
-        assert!(
-            matches!(action, Action::Pass | Action::Drop),
-            "{action:?}"
-        );
+        assert!(matches!(action, Action::Pass | Action::Drop), "{action:?}");
         (now.reason, action == Action::Pass)
     }
 
