@@ -74,3 +74,18 @@ def test_down_without_anything_to_remove_says_so(lab_root: Path) -> None:
 
     assert done.returncode == 0
     assert "nothing is left" in done.stderr
+
+
+def _scenario(lab_root: Path, name: str) -> dict[str, Any]:
+    done = _demo(lab_root, "--scenario", name, "--json")
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert (told["scenario"], told["ok"], told["plaintext_packets"]) == (name, True, 0)
+    assert not lab_root.exists()
+    return told
+
+
+def test_programs_over_udp_are_captured(lab_root: Path) -> None:
+    told = _scenario(lab_root, "udp")
+    assert [row[0] for row in told["tables"][0]["rows"]] == ["1.2 kB", "8 kB"]
+    assert {check["name"] for check in told["checks"]} >= {"dig, AAAA", "source address"}

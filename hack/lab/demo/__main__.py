@@ -7,9 +7,10 @@ import sys
 from types import FrameType
 
 from lab.command import CommandError
+from lab.demo import programs, scenario
 from lab.demo.options import Options, parse
 from lab.demo.report import Report, render
-from lab.demo.run import PURPOSE, Demonstration, programs_missing
+from lab.demo.stage import PURPOSE, Stage
 from lab.netlab.schedule import ScheduleError
 from lab.process import ProcessError
 from lab.state import all_runs
@@ -17,57 +18,57 @@ from lab.state import all_runs
 
 def main() -> int:
     """Returns the exit status: 0 when every check held, 1 otherwise."""
-    options = parse(sys.argv[1:])
+    scenarios = scenario.find()
+    options = parse(sys.argv[1:], {name: each.summary for name, each in scenarios.items()})
     if options.down:
         return _down()
-    if missing := programs_missing():
+    try:
+        shown = scenarios[options.scenario] if options.scenario else programs.scenario(options)
+    except ScheduleError as error:
+        print(f"--path: {error}", file=sys.stderr)
+        return 2
+    if missing := shown.missing():
         print(f"missing: {', '.join(missing)}; run hack/setup as root", file=sys.stderr)
         return 1
     # A terminated demonstration cleans up as an interrupted one does.
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        demonstration = Demonstration(options)
-    except ScheduleError as error:
-        print(f"--path: {error}", file=sys.stderr)
-        return 2
+    stage = Stage(options, shown.pods)
     kept = False
     try:
-        report = demonstration.run()
+        shown.play(stage)
+        report = stage.report()
         kept = options.keep
     except (CommandError, ProcessError) as error:
-        print(f"{demonstration.logs()}\n\nerror: {error}", file=sys.stderr)
+        print(f"{stage.logs()}\n\nerror: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        demonstration.progress("interrupted; removing what was made")
+        stage.progress("interrupted; removing what was made")
         return 130
     finally:
         if not kept:
-            demonstration.state.remove()
-    _show(demonstration, report, options)
+            stage.state.remove()
+    _show(stage, report, options)
     return 0 if report.ok else 1
 
 
-def _show(demonstration: Demonstration, report: Report, options: Options) -> None:
+def _show(stage: Stage, report: Report, options: Options) -> None:
     if options.json:
         print(json.dumps(report.as_object(), indent=2))
     else:
         print(render(report))
     if not options.keep:
         return
-    demonstration.remember(report)
-    client, server = demonstration.client, demonstration.server
-    enter = "" if os.environ.get("STOQ_LAB_ROOT") is None else _rootless_prefix(demonstration)
-    print(
-        f"\nleft running; try:\n  {enter}ip netns exec {client.netns} "
-        f"curl -s 'http://[{server.ipv6}]:8080/1000'\nremove it with: hack/demo --down",
-        file=sys.stderr,
-    )
+    stage.remember(report)
+    enter = "" if os.environ.get("STOQ_LAB_ROOT") is None else _rootless_prefix(stage)
+    print("\nleft running; try:", file=sys.stderr)
+    for hint in stage.hints:
+        print(f"  {enter}{hint}", file=sys.stderr)
+    print("remove it with: hack/demo --down", file=sys.stderr)
 
 
-def _rootless_prefix(demonstration: Demonstration) -> str:
+def _rootless_prefix(stage: Stage) -> str:
     """What to put before a command to run it inside the user namespace."""
-    mesh = demonstration.mesh
-    pid = mesh.control.pid if mesh and mesh.control else 0
+    pid = next(iter(stage.state.processes), 0)
     return f"nsenter --preserve-credentials --user --mount --net --target {pid} "
 
 

@@ -1,7 +1,7 @@
 """The command line of the demonstration."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _EXAMPLES = """\
@@ -13,6 +13,7 @@ examples:
   hack/demo --mtu 9000 --pods 4
   hack/demo --path branch-office     the client sits behind a slow line (hack/netlab --help)
   hack/demo --ebpf                   and strict mode in the kernel, sidecar killed or not
+  hack/demo --scenario udp           one of these instead, to be had with --mtu, --json and --keep:
 """
 
 
@@ -29,6 +30,8 @@ class Options:
     ebpf: bool = False
     path: str = ""
     """A preset or file of hack/netlab."""
+    scenario: str = ""
+    """What to show instead; empty: programs over TCP."""
 
 
 def _bounded(low: int, high: int, unit: str) -> type[int]:
@@ -44,12 +47,16 @@ def _bounded(low: int, high: int, unit: str) -> type[int]:
     return parse  # type: ignore[return-value]
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    """Reads the command line; explains itself and exits with status 2 when it cannot be used."""
+def parse(arguments: Sequence[str], scenarios: Mapping[str, str]) -> Options:
+    """Reads the command line; explains itself and exits with status 2 when it cannot be used.
+
+    `scenarios` says of each what it shows.
+    """
+    listed = "".join(f"    {name:<8} {summary}\n" for name, summary in scenarios.items())
     parser = argparse.ArgumentParser(
         prog="hack/demo",
         description="A STOQ mesh on this machine: unmodified programs, and what crossed the wire.",
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES + listed,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -74,7 +81,21 @@ def parse(arguments: Sequence[str]) -> Options:
         metavar="SCHEDULE",
         help="the client's link is such a path of hack/netlab: a preset or a file",
     )
+    parser.add_argument(
+        "--scenario",
+        choices=scenarios,
+        default="",
+        metavar="NAME",
+        help=f"show something else: {', '.join(scenarios)}",
+    )
     chosen = parser.parse_args(arguments)
+    plain = Options()
+    for name in ("pods", "capture", "ebpf", "path"):
+        value = getattr(chosen, name)
+        if chosen.scenario and value != getattr(plain, name):
+            # A scenario has pods, capture and paths of its own.
+            said = f"--{name}" if value is True else f"--{name} {value}"
+            parser.error(f"--scenario {chosen.scenario} goes without {said}")
     if chosen.ebpf and chosen.capture == "node":
         # It removes capture to show what holds without, and stoq-init alone can put it back.
         parser.error("--ebpf needs --capture init")

@@ -23,6 +23,7 @@ class PodReport:
     address: str
     spiffe_id: str
     metrics_url: str
+    """Empty: there is no sidecar in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,15 @@ class ConnectionReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """What a scenario has to show beside its checks."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All of it."""
 
@@ -55,8 +65,12 @@ class Report:
     plaintext_packets: int = 0
     exempt_packets: dict[str, int] = field(default_factory=dict)
     """What the count let pass because it keeps the network going."""
-    throughput_bits_per_second: float = 0.0
+    throughput_bits_per_second: float | None = None
+    """None: it was not measured."""
     checks: Sequence[Check] = ()
+    tables: Sequence[Table] = ()
+    scenario: str = ""
+    """Which one was asked for; empty: the demonstration as it is without."""
 
     @property
     def ok(self) -> bool:
@@ -105,11 +119,14 @@ def render(report: Report) -> str:
             for c in report.connections
         ]
         parts.append(table(rows))
+    parts += [f"{told.title}\n\n{table([told.columns, *told.rows])}" for told in report.tables]
     listed = ", ".join(f"{label} {count}" for label, count in sorted(report.exempt_packets.items()))
-    rate = report.throughput_bits_per_second / 1e9
-    parts.append(
-        f"iperf3, one stream, MTU {report.mtu}: {rate:.2f} Gbit/s\n"
-        f"exempt packets on the wire: {listed or 'none'}\n"
-        f"plaintext packets seen on the wire: {report.plaintext_packets}"
-    )
+    lines = [
+        f"exempt packets on the wire: {listed or 'none'}",
+        f"plaintext packets seen on the wire: {report.plaintext_packets}",
+    ]
+    if report.throughput_bits_per_second is not None:
+        rate = report.throughput_bits_per_second / 1e9
+        lines.insert(0, f"iperf3, one stream, MTU {report.mtu}: {rate:.2f} Gbit/s")
+    parts.append("\n".join(lines))
     return "\n\n".join(parts)

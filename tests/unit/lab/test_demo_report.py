@@ -1,12 +1,11 @@
 """What the demonstration says, from what it saw."""
 
-from ipaddress import IPv6Address
 from typing import Any
 
 import pytest
 
 from lab import plan
-from lab.demo import connections, files, options, report
+from lab.demo import connections, files, report
 from lab.handshakes import Handshake
 
 PLAN = plan.make("r1", ["server", "client"])
@@ -122,6 +121,17 @@ def test_the_table_shows_who_talked_to_whom_and_the_count() -> None:
     assert "ARP 2" in text
 
 
+def test_what_a_scenario_shows_stands_in_table_and_object_and_nothing_is_measured_for_it() -> None:
+    shown = report.Table("Shards per connection", ("id", "shards"), [["00ff", "40"], ["01", "7"]])
+    whole = report.Report("r", 1500, 1.0, scenario="shard", tables=[shown])
+
+    text = report.render(whole)
+    assert "Shards per connection\n\nid    shards\n----  ------\n00ff  40\n01    7\n" in text
+    assert "iperf3" not in text
+    assert whole.as_object()["tables"][0]["rows"] == [["00ff", "40"], ["01", "7"]]
+    assert whole.as_object()["throughput_bits_per_second"] is None
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(1, "1 B"), (64_000, "64 kB"), (1_000_000_000, "1.0 GB")]
 )
@@ -144,22 +154,3 @@ def test_every_packet_sized_piece_of_a_marked_file_holds_the_marker(tmp_path: An
 
     assert len(content) == 10_000
     assert all(b"marker;" in content[at : at + 1200] for at in range(0, 10_000 - 1200, 1200))
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [["--mtu", "1000"], ["--pods", "1"], ["--mtu", "x"], ["--x"], ["--ebpf", "--capture", "node"]],
-)
-def test_options_out_of_range_are_refused_by_value(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        options.parse(arguments)
-    assert stopped.value.code == 2
-    assert arguments[-1] in capsys.readouterr().err
-
-
-def test_options_default_to_two_pods_at_the_common_mtu() -> None:
-    assert options.parse([]) == options.Options()
-    assert (options.Options().pods, options.Options().mtu) == (2, 1500)
-    assert IPv6Address("fd00::") < SERVER.ipv6

@@ -1,0 +1,1 @@
+"""The scenarios of `hack/demo --scenario`, a module each (`lab.demo.scenario`)."""
