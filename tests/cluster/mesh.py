@@ -19,8 +19,8 @@ OPERATOR = "app.kubernetes.io/component=operator"
 INSTALL_SECONDS = 300.0
 TRUST_SECONDS = 60.0
 
-VALUES = {"image.tag": "dev", "image.pullPolicy": "Never"}
-"""The images that hack/images builds and hack/cluster load puts on every node."""
+VALUES = {"image.tag": "dev", "image.pullPolicy": "Never", "node.enabled": "true"}
+"""The images that hack/images builds and hack/cluster load puts on every node; an agent on each."""
 
 
 class Mesh:

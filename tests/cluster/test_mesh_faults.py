@@ -6,7 +6,7 @@ import time
 import pytest
 
 from cluster.access import Cluster, Failed, hack_cluster
-from cluster.mesh import Mesh, eventually, rolled_out
+from cluster.mesh import OPERATOR, Mesh, eventually, rolled_out
 from cluster.pods import WAIT, pod
 from cluster.traffic import no_request_fails
 
@@ -30,7 +30,7 @@ def test_a_part_of_the_control_plane_is_away_for_a_while(pair: Cluster, service:
         assert pair.fetch(newcomer, "http://web/") == "hello"
 
 
-def test_both_replicas_of_the_operator_are_killed(pair: Cluster, mesh: Mesh) -> None:
+def test_both_replicas_of_the_operator_and_all_agents_are_killed(pair: Cluster, mesh: Mesh) -> None:
     with no_request_fails(pair):
         killed = ready(mesh.system)
         assert killed
@@ -65,7 +65,7 @@ def test_without_the_webhook_no_pod_enters_the_namespace_uncaptured(
     scale = ["scale", "deployment/stoq-operator"]
     mesh.system.kubectl(*scale, "--replicas=0")
     try:
-        eventually(lambda: not mesh.system.get("pods")["items"], 120)
+        eventually(lambda: not mesh.system.get("pods", f"--selector={OPERATOR}")["items"], 120)
         with pytest.raises(Failed, match="stoq"):
             pair.apply(pod("uncaptured", WAIT))
         # The cluster's own pods do not wait for the webhook.

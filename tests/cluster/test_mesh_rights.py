@@ -1,4 +1,4 @@
-"""The operator's rights are those it needs: the API server wrote down what it asked for."""
+"""Operator and node agents have the rights they use: the API server wrote down what they ask."""
 
 import json
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from cluster.access import Cluster
-from cluster.mesh import Mesh, eventually
+from cluster.mesh import SYSTEM, Mesh, eventually
 from stoq.constants import ROTATE_ANNOTATION
 from support.helm import rendered
 
 pytestmark = pytest.mark.timeout(600)
 
-OPERATOR = "system:serviceaccount:stoq-system:stoq-operator"
+ACCOUNTS = ("stoq-operator", "stoq-node")
 
 
 class Use(NamedTuple):
@@ -24,12 +24,12 @@ class Use(NamedTuple):
     """With its subresource, as rules have it: `servicerecords/status`."""
 
 
-def granted() -> set[Use]:
-    """What the chart's roles for the operator allow."""
+def granted(account: str) -> set[Use]:
+    """What the chart's roles for an account, which have its name, allow."""
     rules = [
         rule
-        for (kind, _), item in rendered().items()
-        if kind in ("ClusterRole", "Role")
+        for (kind, name), item in rendered("node.enabled=true").items()
+        if kind in ("ClusterRole", "Role") and name == account
         for rule in item["rules"]
     ]
     return {
@@ -41,12 +41,13 @@ def granted() -> set[Use]:
     }
 
 
-def requests(cluster: Cluster) -> Iterator[tuple[Use, dict[str, Any]]]:
-    """What the operator asked the API server for, with the audit log's entries."""
+def requests(cluster: Cluster, account: str) -> Iterator[tuple[Use, dict[str, Any]]]:
+    """What an account asked the API server for, with the audit log's entries."""
+    user = f"system:serviceaccount:{SYSTEM}:{account}"
     with cluster.audit_log.open() as log:
         for line in log:
             entry = json.loads(line) if line.endswith("\n") else {}
-            if entry.get("user", {}).get("username") == OPERATOR:
+            if entry.get("user", {}).get("username") == user:
                 target = entry.get("objectRef") or {}
                 parts = (target.get("resource", ""), target.get("subresource", ""))
                 resource = "/".join(part for part in parts if part)
@@ -75,28 +76,29 @@ def test_every_right_is_used_and_none_is_missing(shop: Cluster, mesh: Mesh) -> N
     mesh.system.kubectl("annotate", "--overwrite", "secret", "stoq-ca", rotate)
     try:
         # Watching, a list may be asked for in the form of a watch; both are one right.
-        eventually(lambda: not unused(shop), 120)
+        eventually(lambda: not any(unused(shop, account) for account in ACCOUNTS), 120)
     except AssertionError:
-        assert unused(shop) == set()
+        assert {one: unused(shop, one) for one in ACCOUNTS} == {one: set() for one in ACCOUNTS}
     finally:
         shop.kubectl("delete", "revocation", shop.namespace)
     refused = {
         use
-        for use, entry in requests(shop)
+        for account in ACCOUNTS
+        for use, entry in requests(shop, account)
         if entry["responseStatus"]["code"] == 403
         and datetime.fromisoformat(entry["requestReceivedTimestamp"]) > began
     }
     assert refused == set()
 
 
-def unused(cluster: Cluster) -> set[Use]:
+def unused(cluster: Cluster, account: str) -> set[Use]:
     # An apply of what is not there yet is a create that the log calls a patch.
     asked = {
         part
-        for use, entry in requests(cluster)
+        for use, entry in requests(cluster, account)
         for part in ([use, use._replace(verb="create")] if made(use, entry) else [use])
     }
-    return granted() - asked
+    return granted(account) - asked
 
 
 def made(use: Use, entry: dict[str, Any]) -> bool:

@@ -29,7 +29,7 @@ def next_chart(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Path:
     about = chart / "Chart.yaml"
     about.write_text(re.sub(r"(?m)^(version|appVersion): .*$", r"\1: 9.8.7", about.read_text()))
     for node in mesh.cluster.nodes():
-        for name in ("operator", "sidecar"):
+        for name in ("operator", "sidecar", "node"):
             image = f"localhost/stoq/{name}"
             tag = ["ctr", "--namespace", "k8s.io", "images", "tag", "--force"]
             enter = ["enter", "--name", mesh.cluster.name, node]

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 
 from cluster.access import Cluster, Failed, answer_addresses, hack_cluster, url
-from cluster.mesh import CHART, SYSTEM, Mesh, checked, eventually
+from cluster.mesh import SYSTEM, Mesh, checked, eventually
 from cluster.pods import WAIT, pod, serve
 
 pytestmark = pytest.mark.timeout(900)
 
 AGENTS = "app.kubernetes.io/component=node"
-ON = {"node.enabled": "true"}
 METRIC = "stoq_node_strict_packets_total{"
 
 # What an application that is root can do, done from its node, where the programs for it are: its
@@ -33,20 +32,10 @@ exit 1
 """
 
 
-@pytest.fixture(scope="module")
-def armed(mesh: Mesh) -> Iterator[Mesh]:
-    """The mesh with an agent on each node; afterwards without, and without what agents leave."""
-    mesh.install(CHART, **ON)
-    yield mesh
-    mesh.install(CHART, **ON, **{"node.guard.mode": "off"})
-    eventually(lambda: all(item["status"]["guard"] == "off" for item in capabilities(mesh)), 120)
-    mesh.install()
-
-
 @pytest.fixture
-def outside(armed: Mesh) -> Iterator[Cluster]:
+def outside(mesh: Mesh) -> Iterator[Cluster]:
     """A namespace without the mesh, with a server on the second node and a client on the first."""
-    with armed.namespace(enrolled=False) as found:
+    with mesh.namespace(enrolled=False) as found:
         first, second = found.nodes()[:2]
         found.apply(pod("server", serve("outside"), second), pod("client", WAIT, first))
         found.ready("server", "client")
@@ -54,9 +43,9 @@ def outside(armed: Mesh) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def strict(armed: Mesh) -> Iterator[Cluster]:
+def strict(mesh: Mesh) -> Iterator[Cluster]:
     """An enrolled namespace, strict both ways, with a pod on the first node."""
-    with armed.namespace() as found:
+    with mesh.namespace() as found:
         found.apply(
             {
                 "apiVersion": "stoq.dev/v1alpha1",
@@ -133,11 +122,11 @@ def nothing_passes(strict: Cluster, outside: Cluster) -> None:
     assert segments(outside, "server") == before
 
 
-def test_every_node_says_what_it_can_do(armed: Mesh) -> None:
-    nodes = {item["metadata"]["name"]: item for item in armed.cluster.get("nodes")["items"]}
-    eventually(lambda: len(capabilities(armed)) == len(agents(armed)))
-    found = {item["metadata"]["name"]: item for item in capabilities(armed)}
-    assert found.keys() == agents(armed).keys()
+def test_every_node_says_what_it_can_do(mesh: Mesh) -> None:
+    nodes = {item["metadata"]["name"]: item for item in mesh.cluster.get("nodes")["items"]}
+    eventually(lambda: len(capabilities(mesh)) == len(agents(mesh)))
+    found = {item["metadata"]["name"]: item for item in capabilities(mesh)}
+    assert found.keys() == agents(mesh).keys()
     for name, item in found.items():
         (owner,) = item["metadata"]["ownerReferences"]
         assert owner["uid"] == nodes[name]["metadata"]["uid"]
@@ -147,16 +136,16 @@ def test_every_node_says_what_it_can_do(armed: Mesh) -> None:
             "strict",
             "account",
         }
-    eventually(lambda: all(enforced(item)["status"] == "True" for item in capabilities(armed)))
-    listed = armed.cluster.kubectl("get", "stoqnc")
+    eventually(lambda: all(enforced(item)["status"] == "True" for item in capabilities(mesh)))
+    listed = mesh.cluster.kubectl("get", "stoqnc")
     assert all(name in listed for name in found)
-    said = checked(armed.cluster)
+    said = checked(mesh.cluster)
     assert "node agents" in said
     assert "enforcement by the kernel" in said
 
 
 def test_nothing_leaks_from_a_strict_pod_with_its_sidecar_killed_and_the_agent_deleted(
-    armed: Mesh, strict: Cluster, outside: Cluster
+    mesh: Mesh, strict: Cluster, outside: Cluster
 ) -> None:
     # The witness sees: without strict mode segments arrive and are counted.
     before = segments(outside, "server")
@@ -166,21 +155,21 @@ def test_nothing_leaks_from_a_strict_pod_with_its_sidecar_killed_and_the_agent_d
 
     unmesh(strict, "vault")
     nothing_passes(strict, outside)
-    first = eventually(lambda: dropped(armed, strict, "vault"))
+    first = eventually(lambda: dropped(mesh, strict, "vault"))
 
-    armed.system.kubectl("delete", "daemonset", "stoq-node")
-    eventually(lambda: not agents(armed), 120)
+    mesh.system.kubectl("delete", "daemonset", "stoq-node")
+    eventually(lambda: not agents(mesh), 120)
     unmesh(strict, "vault")
     nothing_passes(strict, outside)
 
-    armed.install(CHART, **ON)
+    mesh.install()
     nothing_passes(strict, outside)
     # The kernel went on counting, and the new agent says so once it knows the pod.
-    eventually(lambda: dropped(armed, strict, "vault") > first)
+    eventually(lambda: dropped(mesh, strict, "vault") > first)
 
 
 def test_strict_pods_talk_to_each_other_resolve_names_and_are_probed(
-    armed: Mesh, strict: Cluster
+    mesh: Mesh, strict: Cluster
 ) -> None:
     probed = pod("probed", serve("probed"), strict.nodes()[1])
     probed["spec"]["containers"][0]["readinessProbe"] = {
@@ -193,4 +182,4 @@ def test_strict_pods_talk_to_each_other_resolve_names_and_are_probed(
         assert strict.fetch("vault", url(address)) == "probed"
     name = "kubernetes.default.svc.cluster.local"
     assert answer_addresses(strict.execute("vault", "nslookup", name))
-    eventually(lambda: all(enforced(item)["status"] == "True" for item in capabilities(armed)))
+    eventually(lambda: all(enforced(item)["status"] == "True" for item in capabilities(mesh)))
