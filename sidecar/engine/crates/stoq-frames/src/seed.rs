@@ -1,6 +1,6 @@
 //! Seeds: what is copied, and when a copy is given up (wire format, section 15).
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,24 +22,38 @@ pub fn is_copied(id: &[u8; 16], share: u16) -> bool {
     u64::from_be_bytes(*first) % u64::from(WHOLE) < u64::from(share)
 }
 
-/// What waits to be sent to one shadow peer. Nobody ever waits for it (M4).
+/// What waits to be sent to one shadow peer. Nobody ever waits for it (M4), and no copy for another.
 #[derive(Debug)]
 pub struct SeedQueue {
     /// Most bytes that wait.
     bytes: usize,
     /// Most copies at once.
     copies: usize,
-    waiting: VecDeque<(u64, Bytes)>,
+    open: HashMap<u64, Copied>,
     kept: usize,
-    /// Copies that are whole so far.
-    open: HashSet<u64>,
     pause: Duration,
     /// Nothing is begun before.
     resume: Option<Instant>,
-    /// Copies that were given up because they did not fit.
-    pub dropped: u64,
-    /// Copies that were not begun, by a pause or for their number.
-    pub skipped: u64,
+}
+
+/// One copy.
+#[derive(Debug, Default)]
+struct Copied {
+    waiting: VecDeque<Bytes>,
+    kept: usize,
+    /// The original has ended.
+    finished: bool,
+}
+
+/// What a copy sends next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// These bytes.
+    Data(Bytes),
+    /// Nothing yet.
+    Nothing,
+    /// Its end: it is whole.
+    End,
 }
 
 impl SeedQueue {
@@ -49,74 +63,95 @@ impl SeedQueue {
         Self {
             bytes,
             copies,
-            waiting: VecDeque::new(),
+            open: HashMap::new(),
             kept: 0,
-            open: HashSet::new(),
             pause: Duration::ZERO,
             resume: None,
-            dropped: 0,
-            skipped: 0,
         }
     }
 
-    /// Begins a copy that the caller numbers. False if it is not to be made.
+    /// Begins a copy that the caller numbers. False if it is not to be made: by a pause, or for
+    /// their number.
     pub fn begin(&mut self, copy: u64, now: Instant) -> bool {
-        let paused = self.resume.is_some_and(|at| now < at);
-        if paused || self.open.len() >= self.copies {
-            self.skipped += 1;
+        if self.is_paused(now) || self.open.len() >= self.copies {
             return false;
         }
-        self.open.insert(copy)
+        self.open.insert(copy, Copied::default()).is_none()
     }
 
-    /// Adds to a copy. False if there is no such copy any more: one that does not fit is given up
-    /// as a whole; reset its stream with `cancelled`.
+    /// Adds to a copy. False if it does not fit, or there is no such copy any more: one that does
+    /// not fit is given up as a whole; reset its stream with `cancelled`.
     pub fn push(&mut self, copy: u64, data: Bytes) -> bool {
-        if !self.open.contains(&copy) {
-            return false;
-        }
         if self.kept + data.len() > self.bytes {
-            self.dropped += 1;
             self.end(copy);
             return false;
         }
+        let Some(found) = self.open.get_mut(&copy) else {
+            return false;
+        };
+        found.kept += data.len();
         self.kept += data.len();
-        self.waiting.push_back((copy, data));
+        found.waiting.push_back(data);
         true
     }
 
-    /// What is sent next, and for which copy.
-    pub fn pop(&mut self) -> Option<(u64, Bytes)> {
-        let next = self.waiting.pop_front()?;
-        self.kept -= next.1.len();
-        Some(next)
+    /// What a copy sends next; [`Next::End`] for one that is not there.
+    pub fn next(&mut self, copy: u64) -> Next {
+        let Some(found) = self.open.get_mut(&copy) else {
+            return Next::End;
+        };
+        match found.waiting.pop_front() {
+            Some(data) => {
+                found.kept -= data.len();
+                self.kept -= data.len();
+                Next::Data(data)
+            }
+            None if found.finished => Next::End,
+            None => Next::Nothing,
+        }
     }
 
     /// The original has ended. What waits is still sent.
     pub fn finish(&mut self, copy: u64) {
-        self.open.remove(&copy);
+        if let Some(found) = self.open.get_mut(&copy) {
+            found.finished = true;
+        }
     }
 
-    /// The copy is given up, and what waits of it.
-    pub fn end(&mut self, copy: u64) {
-        self.open.remove(&copy);
-        self.waiting.retain(|(of, _)| *of != copy);
-        self.kept = self.waiting.iter().map(|(_, data)| data.len()).sum();
+    /// The copy is over or given up, and what waits of it. False if there was no such copy.
+    pub fn end(&mut self, copy: u64) -> bool {
+        let ended = self.open.remove(&copy);
+        self.kept -= ended.as_ref().map_or(0, |ended| ended.kept);
+        ended.is_some()
     }
 
     /// The peer failed: all copies end, and none is begun for a while. Returns those that were open.
+    ///
+    /// What fails within the pause belongs to the same failure.
     pub fn failed(&mut self, now: Instant) -> Vec<u64> {
-        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        self.resume = Some(now + self.pause);
-        self.waiting.clear();
+        if !self.is_paused(now) {
+            self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            self.resume = Some(now + self.pause);
+        }
         self.kept = 0;
-        self.open.drain().collect()
+        self.open.drain().map(|(copy, _)| copy).collect()
     }
 
     /// The peer took a copy: the next failure is the first again.
     pub const fn succeeded(&mut self) {
         self.pause = Duration::ZERO;
         self.resume = None;
+    }
+
+    fn is_paused(&self, now: Instant) -> bool {
+        self.resume.is_some_and(|at| now < at)
+    }
+
+    /// Whether nothing is left to remember: no copy, and no failure or none for long.
+    #[must_use]
+    pub fn is_idle(&self, now: Instant) -> bool {
+        let remembered = self.resume.is_some_and(|at| now < at + LONGEST_PAUSE);
+        self.open.is_empty() && !remembered
     }
 
     /// Bytes that wait.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stoq_frames::seed::{SeedQueue, is_copied};
+use stoq_frames::seed::{Next, SeedQueue, is_copied};
 
 fn data(length: usize) -> Bytes {
     Bytes::from(vec![1; length])
@@ -29,22 +29,32 @@ fn what_does_not_fit_ends_its_copy_and_no_other() {
     assert!(queue.push(1, data(60)) && queue.push(2, data(30)));
     assert!(!queue.push(1, data(11)), "a copy with a hole is none");
     assert!(!queue.push(1, data(1)), "it is over");
-    assert_eq!((queue.dropped, queue.kept()), (1, 30));
+    assert!(!queue.end(1), "nor is it ended twice");
+    assert_eq!(queue.kept(), 30);
     assert!(queue.push(2, data(70)));
     queue.finish(2);
-    assert_eq!(queue.pop(), Some((2, data(30))));
-    assert_eq!(queue.pop(), Some((2, data(70))));
-    assert_eq!((queue.pop(), queue.kept()), (None, 0));
+    assert_eq!(queue.next(2), Next::Data(data(30)));
+    assert_eq!(queue.next(2), Next::Data(data(70)));
+    assert_eq!((queue.next(2), queue.kept()), (Next::End, 0));
 }
 
 #[test]
-fn copies_at_once_are_bounded() {
+fn a_copy_that_nobody_reads_does_not_hold_up_another() {
+    let (mut queue, now) = (SeedQueue::new(100, 4), Instant::now());
+    assert!(queue.begin(1, now) && queue.begin(2, now));
+    assert!(queue.push(1, data(10)) && queue.push(2, data(20)));
+    assert_eq!(queue.next(2), Next::Data(data(20)));
+    assert_eq!((queue.next(2), queue.kept()), (Next::Nothing, 10));
+}
+
+#[test]
+fn copies_at_once_are_bounded_until_they_are_over() {
     let (mut queue, now) = (SeedQueue::new(100, 1), Instant::now());
     assert!(queue.begin(1, now));
     assert!(!queue.begin(2, now));
     queue.finish(1);
-    assert!(queue.begin(2, now));
-    assert_eq!(queue.skipped, 1);
+    assert!(!queue.begin(2, now), "its end is not sent");
+    assert!(queue.end(1) && queue.begin(2, now));
 }
 
 #[test]
@@ -54,7 +64,7 @@ fn a_peer_that_fails_is_left_alone_for_longer_each_time() {
         assert!(queue.begin(1, now));
         assert!(queue.push(1, data(10)));
         assert_eq!(queue.failed(now), [1]);
-        assert_eq!((queue.pop(), queue.kept()), (None, 0));
+        assert_eq!((queue.next(1), queue.kept()), (Next::End, 0));
         let end = now + Duration::from_secs(pause);
         assert!(!queue.begin(1, end - Duration::from_millis(1)));
         now = end;
@@ -63,4 +73,24 @@ fn a_peer_that_fails_is_left_alone_for_longer_each_time() {
     assert!(queue.begin(1, now));
     queue.failed(now);
     assert!(queue.begin(1, now + Duration::from_secs(1)));
+}
+
+#[test]
+fn what_fails_together_is_one_failure() {
+    let (mut queue, now) = (SeedQueue::new(100, 9), Instant::now());
+    for _ in 0..5 {
+        queue.failed(now);
+    }
+    assert!(queue.begin(1, now + Duration::from_secs(1)));
+}
+
+#[test]
+fn a_failure_is_remembered_for_a_while_after_the_pause() {
+    let (mut queue, now) = (SeedQueue::new(100, 9), Instant::now());
+    assert!(queue.is_idle(now));
+    queue.failed(now);
+    assert!(!queue.is_idle(now + Duration::from_secs(60)));
+    assert!(queue.is_idle(now + Duration::from_secs(61)));
+    assert!(queue.begin(1, now + Duration::from_secs(61)));
+    assert!(!queue.is_idle(now + Duration::from_secs(61)));
 }
