@@ -12,6 +12,7 @@ mod client;
 mod document;
 mod inbound;
 mod index;
+mod mirror;
 mod network;
 mod outbound;
 mod reason;
@@ -30,6 +31,7 @@ pub use client::client_address;
 pub use inbound::{
     Admission, InboundPlaintext, InboundStream, decide_inbound_plaintext, decide_inbound_stream,
 };
+pub use mirror::{Mirror, Shadow, decide_inbound_mirror, decide_mirrors};
 pub use network::Network;
 pub use outbound::{Draw, Outbound, decide_outbound};
 pub use reason::Reason;
@@ -134,6 +136,8 @@ pub struct Service {
     pub endpoints: Vec<Endpoint>,
     /// The identities that may serve it; empty when any may.
     pub spiffe_ids: Vec<SpiffeId>,
+    /// Services that get copies of what clients say to this one.
+    pub mirrors: Vec<Mirror>,
 }
 
 impl Service {
@@ -188,6 +192,8 @@ pub struct Table {
     exempt_sources: Vec<Network>,
     probe_ports: Vec<u16>,
     access: Arc<Access>,
+    /// Whose copies this workload takes, empty for everyone's; none: it takes no copies.
+    mirrors_from: Option<Vec<SpiffeId>>,
     ipv6_only: bool,
     workload_of: HashMap<IpAddr, usize>,
     service_of: HashMap<IpAddr, usize>,
@@ -207,6 +213,7 @@ impl Table {
             exempt_sources: Vec::new(),
             probe_ports: Vec::new(),
             access: Arc::default(),
+            mirrors_from: None,
             ipv6_only: false,
             workload_of: HashMap::new(),
             service_of: HashMap::new(),

@@ -95,10 +95,10 @@ impl SeedQueue {
         true
     }
 
-    /// What a copy sends next; [`Next::End`] for one that is not there.
+    /// What a copy sends next; [`Next::Nothing`] for one that is not there.
     pub fn next(&mut self, copy: u64) -> Next {
         let Some(found) = self.open.get_mut(&copy) else {
-            return Next::End;
+            return Next::Nothing;
         };
         match found.waiting.pop_front() {
             Some(data) => {
@@ -116,6 +116,12 @@ impl SeedQueue {
         if let Some(found) = self.open.get_mut(&copy) {
             found.finished = true;
         }
+    }
+
+    /// Whether the original of this copy has ended.
+    #[must_use]
+    pub fn is_finished(&self, copy: u64) -> bool {
+        self.open.get(&copy).is_some_and(|found| found.finished)
     }
 
     /// The copy is over or given up, and what waits of it. False if there was no such copy.

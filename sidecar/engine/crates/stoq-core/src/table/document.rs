@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::access::{Access, RuleDocument};
 use super::{
-    Endpoint, InboundMode, Network, OutboundMode, Own, Service, ServicePort, Table, TableError,
-    Transport, Workload, index,
+    Endpoint, InboundMode, Mirror, Network, OutboundMode, Own, Service, ServicePort, Table,
+    TableError, Transport, Workload, index,
 };
 use crate::spiffe::SpiffeId;
 
@@ -57,6 +57,8 @@ struct Document {
     #[serde(default)]
     access: Vec<RuleDocument>,
     #[serde(default)]
+    mirrors_from: Option<Vec<Text<SpiffeId>>>,
+    #[serde(default)]
     ipv6_only: bool,
 }
 
@@ -91,6 +93,15 @@ struct ServiceDocument {
     endpoints: Vec<EndpointDocument>,
     #[serde(default)]
     spiffe_ids: Vec<Text<SpiffeId>>,
+    #[serde(default)]
+    mirrors: Vec<MirrorDocument>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MirrorDocument {
+    vip: Address,
+    share: u16,
 }
 
 #[derive(Deserialize)]
@@ -176,6 +187,8 @@ impl Document {
             .next()
             .map(|index| workloads[*index].spiffe_id.trust_domain().clone());
         let access = Access::new(self.access, home)?;
+        index::mirrors(&services, &service_of)?;
+        let ids = |ids: Vec<Text<SpiffeId>>| ids.into_iter().map(|id| id.0).collect();
         Ok(Table {
             version: self.version,
             own,
@@ -186,6 +199,7 @@ impl Document {
             exempt_sources: self.exempt_sources.into_iter().map(|n| n.0).collect(),
             probe_ports: self.probe_ports.into_iter().map(|port| port.0).collect(),
             access: Arc::new(access),
+            mirrors_from: self.mirrors_from.map(ids),
             ipv6_only: self.ipv6_only,
             workload_of,
             service_of,
@@ -218,6 +232,10 @@ impl From<ServiceDocument> for Service {
             weight: document.weight,
             targets: document.targets,
         };
+        let mirror = |document: MirrorDocument| Mirror {
+            to: document.vip.0,
+            share: document.share,
+        };
         Self {
             name: document.name,
             namespace: document.namespace,
@@ -225,6 +243,7 @@ impl From<ServiceDocument> for Service {
             ports: document.ports.into_iter().map(port).collect(),
             endpoints: document.endpoints.into_iter().map(endpoint).collect(),
             spiffe_ids: document.spiffe_ids.into_iter().map(|id| id.0).collect(),
+            mirrors: document.mirrors.into_iter().map(mirror).collect(),
         }
     }
 }

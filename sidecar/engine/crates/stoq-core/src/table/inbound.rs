@@ -81,10 +81,15 @@ pub fn decide_inbound_plaintext(
 /// sidecar holds only what it uses.
 #[must_use]
 pub fn decide_inbound_stream(table: &Table, head: &StreamHead, peer: &SpiffeId) -> InboundStream {
-    let destination = canonical(head.destination);
-    if !matches!(head.kind, StreamKind::Tcp | StreamKind::Udp) {
-        return InboundStream::Refuse(StreamCode::Denied);
+    match head.kind {
+        StreamKind::Tcp | StreamKind::Udp => decide_flow(table, head, peer),
+        _ => InboundStream::Refuse(StreamCode::Denied),
     }
+}
+
+/// As [`decide_inbound_stream`], for a flow that a stream of any kind brings.
+pub(super) fn decide_flow(table: &Table, head: &StreamHead, peer: &SpiffeId) -> InboundStream {
+    let destination = canonical(head.destination);
     if !table.is_own(destination.ip()) {
         return InboundStream::Refuse(StreamCode::NotMine);
     }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use stoq_wire::frame::seed::WHOLE;
+
 use super::{Service, TableError, Workload};
 
 /// The workload at each address.
@@ -72,6 +74,38 @@ fn targets(s: usize, service: &Service) -> Result<(), TableError> {
                     "{given} targets for {ports} ports: write one for each port, or none"
                 ),
             });
+        }
+    }
+    Ok(())
+}
+
+/// A mirror leads to another service of the table, and has a share.
+pub(super) fn mirrors(
+    services: &[Service],
+    service_of: &HashMap<IpAddr, usize>,
+) -> Result<(), TableError> {
+    for (s, service) in services.iter().enumerate() {
+        for (m, mirror) in service.mirrors.iter().enumerate() {
+            let wrong = |field: &str, problem: String| TableError {
+                field: format!("services[{s}].mirrors[{m}].{field}"),
+                problem,
+            };
+            let (to, share) = (mirror.to, mirror.share);
+            match service_of.get(&to) {
+                Some(other) if *other != s => {}
+                Some(_) => {
+                    let problem = format!("{to} is the service's own: name another service");
+                    return Err(wrong("vip", problem));
+                }
+                None => {
+                    let problem = format!("{to} is no virtual address of a service of the table");
+                    return Err(wrong("vip", problem));
+                }
+            }
+            if share == 0 || share > WHOLE {
+                let problem = format!("{share} of {WHOLE} is no share: write 1 to {WHOLE}");
+                return Err(wrong("share", problem));
+            }
         }
     }
     Ok(())

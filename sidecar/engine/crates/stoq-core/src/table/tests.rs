@@ -3,6 +3,7 @@ mod balance;
 mod client;
 mod document;
 mod inbound;
+mod mirror;
 mod outbound;
 mod properties;
 

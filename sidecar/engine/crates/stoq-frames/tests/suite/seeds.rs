@@ -33,6 +33,7 @@ fn what_does_not_fit_ends_its_copy_and_no_other() {
     assert_eq!(queue.kept(), 30);
     assert!(queue.push(2, data(70)));
     queue.finish(2);
+    assert!(queue.is_finished(2) && !queue.is_finished(1));
     assert_eq!(queue.next(2), Next::Data(data(30)));
     assert_eq!(queue.next(2), Next::Data(data(70)));
     assert_eq!((queue.next(2), queue.kept()), (Next::End, 0));
@@ -64,7 +65,7 @@ fn a_peer_that_fails_is_left_alone_for_longer_each_time() {
         assert!(queue.begin(1, now));
         assert!(queue.push(1, data(10)));
         assert_eq!(queue.failed(now), [1]);
-        assert_eq!((queue.next(1), queue.kept()), (Next::End, 0));
+        assert_eq!((queue.next(1), queue.kept()), (Next::Nothing, 0));
         let end = now + Duration::from_secs(pause);
         assert!(!queue.begin(1, end - Duration::from_millis(1)));
         now = end;
