@@ -9,6 +9,7 @@ mod access;
 mod flows;
 mod histogram;
 mod labels;
+mod mirrors;
 mod objects;
 mod services;
 mod sums;
@@ -54,6 +55,8 @@ pub struct Gauges {
     pub api_streams: u64,
     /// Streams that carry shards.
     pub shard_streams: u64,
+    /// Copies of flows on their way to shadows.
+    pub mirrors: u64,
     /// Bytes of pooled receive buffers.
     pub buffer_bytes: u64,
 }
@@ -69,7 +72,7 @@ pub struct Counters {
     udp_dropped: [AtomicU64; UdpDrop::ALL.len()],
     adapt_changes: [AtomicU64; Tier::ALL.len()],
     adapt_connections: [AtomicU64; Tier::ALL.len()],
-    gauges: [AtomicU64; 7],
+    gauges: [AtomicU64; 8],
     handshake_seconds: Histogram,
     access: access::AccessCounts,
     services: services::ServiceCounts,
@@ -279,6 +282,7 @@ impl Counters {
             udp_flows,
             api_streams,
             shard_streams,
+            mirrors,
             buffer_bytes,
         } = gauges;
         let values = [
@@ -288,6 +292,7 @@ impl Counters {
             udp_flows,
             api_streams,
             shard_streams,
+            mirrors,
             buffer_bytes,
         ];
         for (gauge, value) in self.gauges.iter().zip(values) {
@@ -314,6 +319,7 @@ impl Counters {
             udp_flows,
             api_streams,
             shard_streams,
+            mirrors,
             buffer_bytes,
         ] = std::array::from_fn(|index| self.gauges[index].load(Relaxed));
         Gauges {
@@ -323,6 +329,7 @@ impl Counters {
             udp_flows,
             api_streams,
             shard_streams,
+            mirrors,
             buffer_bytes,
         }
     }

@@ -10,7 +10,7 @@ use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
-use stoq_wire::extension::{CAPTURED_UDP, PACKET_TOKENS, SHARDS, STREAM_TOKENS};
+use stoq_wire::extension::{CAPTURED_UDP, PACKET_TOKENS, SEEDS, SHARDS, STREAM_TOKENS};
 use stoq_wire::frame::shard::MAX_SHARD_LEN;
 use stoq_wire::frame::token::PACKET_TOKEN_LEN;
 use stoq_wire::parameters::{MAX_PACKET_RESERVE, StoqParameters};
@@ -39,6 +39,7 @@ impl TlsContext {
         packet_reserve = 0,
         captured_udp = false,
         max_shard = None,
+        mirrors = false,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -53,6 +54,7 @@ impl TlsContext {
         packet_reserve: u64,
         captured_udp: bool,
         max_shard: Option<u64>,
+        mirrors: bool,
     ) -> PyResult<Self> {
         let profile: CryptoProfile = if allow_classical {
             crate::key::profile(profile)?
@@ -72,6 +74,9 @@ impl TlsContext {
         let mut parameters = offer(tokens, packet_reserve)?;
         if captured_udp {
             parameters.extensions |= CAPTURED_UDP;
+        }
+        if mirrors {
+            parameters.extensions |= SEEDS;
         }
         if let Some(most) = max_shard {
             if most > MAX_SHARD_LEN {

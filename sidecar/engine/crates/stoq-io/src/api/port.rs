@@ -78,6 +78,7 @@ impl ApiPort {
         let peer = PeerKey {
             address: remote,
             expect,
+            shadow: false,
         };
         let worker = peer.owner(self.shared.mailboxes.len());
         let link = self.shared.api.register(worker).ok_or(ApiError::TooMany)?;

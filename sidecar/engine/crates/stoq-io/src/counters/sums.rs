@@ -43,6 +43,7 @@ impl Sums {
             sums.gauges.udp_flows += more.udp_flows;
             sums.gauges.api_streams += more.api_streams;
             sums.gauges.shard_streams += more.shard_streams;
+            sums.gauges.mirrors += more.mirrors;
             sums.gauges.buffer_bytes += more.buffer_bytes;
             sums.handshake_seconds.add(&worker.handshake_seconds);
             worker.access.add_to(&mut access);

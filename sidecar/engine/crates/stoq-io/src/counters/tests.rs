@@ -62,6 +62,12 @@ fn counters_of_all_workers_are_added_up() {
         worker.shard_taken();
         worker.shard_repeated();
         worker.shard_dropped();
+        worker.mirror_sent();
+        worker.mirrored(7);
+        worker.mirror_dropped();
+        worker.mirror_skipped();
+        worker.mirror_failed();
+        worker.mirror_received();
         worker.udp_flow_opened(Direction::Outbound, false);
         worker.udp_flow_opened(Direction::Inbound, false);
         worker.udp_flow_opened(Direction::Outbound, true);
@@ -114,6 +120,12 @@ fn counters_of_all_workers_are_added_up() {
         shards_taken: 2,
         shards_repeated: 2,
         shards_dropped: 2,
+        mirrors_sent: 2,
+        mirrors_sent_bytes: 14,
+        mirrors_dropped: 2,
+        mirrors_skipped: 2,
+        mirrors_failed: 2,
+        mirrors_received: 2,
         adapt_measurements: 2,
     };
     assert_eq!(sums.values, expected);
@@ -162,6 +174,7 @@ fn gauges_of_all_workers_are_added_up() {
         relays: 3,
         api_streams: 4,
         shard_streams: 7,
+        mirrors: 8,
         buffer_bytes: 5,
     };
     workers[0].set_gauges(held);
@@ -173,6 +186,7 @@ fn gauges_of_all_workers_are_added_up() {
         relays: 6,
         api_streams: 8,
         shard_streams: 14,
+        mirrors: 16,
         buffer_bytes: 10,
     };
     assert_eq!(Sums::of(&workers).gauges, twice);

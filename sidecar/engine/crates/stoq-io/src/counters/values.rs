@@ -107,6 +107,18 @@ values! {
     shards_repeated,
     /// Shards in datagrams that could not be kept.
     shards_dropped,
+    /// Copies of flows that shadows have taken whole.
+    mirrors_sent,
+    /// Their bytes, and those of copies that did not become whole.
+    mirrors_sent_bytes,
+    /// Copies given up because what waited for the shadow did not fit its queue.
+    mirrors_dropped,
+    /// Copies that were not begun: nobody takes them, a failure was lately, or there are too many.
+    mirrors_skipped,
+    /// Copies that ended because the shadow, or the way to it, failed.
+    mirrors_failed,
+    /// Copies from peers that were handed to the application.
+    mirrors_received,
     /// Measurements that adaptation has judged.
     adapt_measurements,
 }

@@ -110,6 +110,7 @@ impl ObjectPort {
         let peer = PeerKey {
             address: remote,
             expect,
+            shadow: false,
         };
         let worker = peer.owner(self.shared.mailboxes.len());
         let token = self.shared.api.token();

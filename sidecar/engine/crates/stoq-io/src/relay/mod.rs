@@ -8,6 +8,7 @@
 pub(crate) mod down;
 pub(crate) mod pipe;
 pub(crate) mod stream;
+pub(crate) mod tee;
 pub(crate) mod tokens;
 pub(crate) mod up;
 

@@ -5,6 +5,7 @@ use mio::net::TcpStream;
 use quinn_proto::{Connection, StreamId};
 
 use super::down::{Down, Scratch};
+use super::tee::Tee;
 use super::tokens::{Opener, Sealer, Tokens};
 use super::up::{Said, Up};
 use super::{Fault, Ready, Turn};
@@ -27,7 +28,8 @@ pub(crate) struct StreamRelay {
 
 impl StreamRelay {
     /// A relay whose stream was just opened here: `head` goes first, then what the application
-    /// has `said` already. What it says is kept if it may have to be said again.
+    /// has `said` already. What it says is kept if it may have to be said again, and copied if
+    /// there is a `tee`.
     pub(crate) fn opened(
         tcp: TcpStream,
         stream: StreamId,
@@ -35,6 +37,7 @@ impl StreamRelay {
         said: Said,
         keep: bool,
         tokens: Option<Tokens>,
+        tee: Option<Box<Tee>>,
     ) -> Self {
         let (sealer, opener) = split(tokens);
         let ready = Ready {
@@ -48,7 +51,7 @@ impl StreamRelay {
             stream,
             ready,
             granted: false,
-            up: Up::new(head, said, keep, sealer),
+            up: Up::new(head, said, keep, sealer, tee),
             down: Down::new(Bytes::new(), opener),
         }
     }
@@ -72,9 +75,23 @@ impl StreamRelay {
             stream,
             ready,
             granted: false,
-            up: Up::new(Bytes::new(), Said::default(), false, sealer),
+            up: Up::new(Bytes::new(), Said::default(), false, sealer, None),
             down: Down::new(first, opener),
         }
+    }
+
+    /// A relay of a copy: as [`StreamRelay::accepted`], and what the application says is thrown
+    /// away (M3).
+    pub(crate) fn shadow(tcp: TcpStream, stream: StreamId, first: Bytes) -> Self {
+        Self {
+            up: Up::silent(),
+            ..Self::accepted(tcp, stream, first, None)
+        }
+    }
+
+    /// The copies of the flow.
+    pub(crate) fn tee(&mut self) -> &mut Option<Box<Tee>> {
+        self.up.tee()
     }
 
     /// Application bytes sent to and received from the peer.

@@ -7,6 +7,7 @@ use mio::net::TcpStream;
 use quinn_proto::{Connection, FinishError, StreamId, WriteError};
 use stoq_wire::code::StreamCode;
 
+use super::tee::Tee;
 use super::tokens::Sealer;
 use super::{Fault, Half, READ, Ready, TURN_BUDGET};
 use crate::pool::BlockPool;
@@ -33,6 +34,10 @@ pub(crate) struct Up {
     kept: Option<Vec<u8>>,
     /// Where tokens are in use.
     sealer: Option<Box<Sealer>>,
+    /// Where the flow is copied.
+    tee: Option<Box<Tee>>,
+    /// What the application says is read and thrown away.
+    silent: bool,
     /// Application bytes handed to the stream.
     pub(crate) bytes: u64,
 }
@@ -40,13 +45,17 @@ pub(crate) struct Up {
 impl Up {
     /// A direction whose stream begins with `head`, which is not counted, and goes on with what
     /// was `said` already, behind tokens if there is a `sealer`. With `keep` it may have to be said
-    /// once more.
+    /// once more. What is said goes into the `tee` too.
     pub(crate) fn new(
         head: Bytes,
         said: Said,
         keep: bool,
         mut sealer: Option<Box<Sealer>>,
+        mut tee: Option<Box<Tee>>,
     ) -> Self {
+        if let Some(tee) = &mut tee {
+            tee.offer(Bytes::copy_from_slice(&said.bytes));
+        }
         let half = if said.ended { Half::Ending } else { Half::Open };
         let pending = match &mut sealer {
             _ if said.bytes.is_empty() => head,
@@ -60,9 +69,24 @@ impl Up {
             pending,
             half,
             sealer,
+            tee,
+            silent: false,
             bytes: said.bytes.len() as u64,
             kept: keep.then_some(said.bytes),
         }
+    }
+
+    /// A direction in which nothing but the end is passed on (M3).
+    pub(crate) fn silent() -> Self {
+        Self {
+            silent: true,
+            ..Self::new(Bytes::new(), Said::default(), false, None, None)
+        }
+    }
+
+    /// The copies of the flow, with what is to be added to them.
+    pub(crate) fn tee(&mut self) -> &mut Option<Box<Tee>> {
+        &mut self.tee
     }
 
     /// What the application has said, if all of it was kept.
@@ -112,6 +136,9 @@ impl Up {
                 self.pending = part;
                 continue;
             }
+            if let Some(tee) = &mut self.tee {
+                tee.taken();
+            }
             if self.half == Half::Ending {
                 self.finish(connection, stream)?;
                 break;
@@ -121,6 +148,9 @@ impl Up {
             }
             if !ready.tcp_read || !self.read(tcp, ready, blocks)? {
                 break;
+            }
+            if self.silent {
+                moved += std::mem::take(&mut self.pending).len();
             }
         }
         Ok(false)
@@ -170,9 +200,15 @@ impl Up {
                 // Less than there was room for: the socket is empty, and the next
                 // arrival is a new edge (epoll(7)).
                 ready.tcp_read = length == room || ready.tcp_end;
-                self.bytes += length as u64;
                 self.pending = blocks.take_frozen(length);
+                if self.silent {
+                    return Ok(true);
+                }
+                self.bytes += length as u64;
                 self.keep();
+                if let Some(tee) = &mut self.tee {
+                    tee.offer(self.pending.clone());
+                }
                 if let Some(sealer) = &mut self.sealer {
                     sealer.push(std::mem::take(&mut self.pending));
                 }

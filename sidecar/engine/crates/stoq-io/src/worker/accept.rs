@@ -59,7 +59,7 @@ impl Worker {
         source: SocketAddr,
         now: Instant,
     ) {
-        if self.flows.len() >= self.shared.settings.limits.relays as usize {
+        if self.is_full() {
             self.refuse(stream, source, Reason::TooManyRelays);
             return;
         }

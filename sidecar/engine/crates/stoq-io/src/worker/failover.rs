@@ -230,6 +230,8 @@ impl Worker {
                 return Some((captured.client.tcp, captured.client.said, info));
             }
             Flow::Relay(mut relay) => {
+                // Where it goes next it is copied anew, from its beginning.
+                self.abandon_mirrors(relay.tee().take(), now);
                 self.return_window(&relay, slot.connection);
                 let said = relay.take_said().unwrap_or_default();
                 (relay.tcp, said)

@@ -10,6 +10,7 @@ use quinn_proto::StreamId;
 use stoq_wire::head::FlowId;
 
 use super::failover::Trial;
+use super::mirrors::{Mirror, MirrorWay};
 use super::objects::{FrameStream, Lane, LanePlace};
 use super::peers::PeerKey;
 use super::udp::UdpFlow;
@@ -100,6 +101,8 @@ pub(crate) enum Flow {
     Api(ApiStream),
     /// A stream from a peer that brings frames.
     Frames(Box<FrameStream>),
+    /// A copy of a flow, on its way to a shadow.
+    Mirror(Box<Mirror>),
     /// A lane of an object waits for a connection to its peer.
     LaneWaiting(LanePlace),
     /// A lane of an object that is sent.
@@ -151,6 +154,10 @@ impl Slot {
             Flow::Udp(flow) => flow.stream(),
             Flow::Frames(frames) => Some(frames.stream),
             Flow::Lane(lane) => Some(lane.stream),
+            Flow::Mirror(mirror) => match mirror.way {
+                MirrorWay::Open(stream) => Some(stream),
+                MirrorWay::New | MirrorWay::Waiting => None,
+            },
             Flow::Waiting(_) | Flow::Pipe(_) | Flow::ApiWaiting { .. } | Flow::LaneWaiting(_) => {
                 None
             }

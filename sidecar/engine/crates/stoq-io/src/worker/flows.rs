@@ -6,6 +6,7 @@ use std::time::Instant;
 use quinn_proto::{StreamId, VarInt};
 use stoq_wire::code::StreamCode;
 
+use super::mirrors::MirrorWay;
 use super::observe::{Outcome, count_moved};
 use super::udp::Way;
 use super::{Flow, FlowInfo, Slot, Timer, Worker};
@@ -96,6 +97,7 @@ impl Worker {
             Flow::Udp(_) => self.run_udp(key, now),
             Flow::Frames(_) => self.run_frames(key, now),
             Flow::Lane(_) => self.run_lane(key, now),
+            Flow::Mirror(_) => self.run_mirror(key, now),
             Flow::Proof { .. } => self.run_proof(key, now),
             Flow::Control { .. } => self.run_control(key, now),
             Flow::Connecting(_)
@@ -116,7 +118,11 @@ impl Worker {
         let turn = relay.run(&mut link.quic, &mut self.blocks, &mut self.scratch);
         let stalled = relay.stalled();
         let answered = relay.answered() && slot.trial.as_ref().is_some_and(|t| !t.is_settled());
+        let copied = relay.tee().is_some();
         count_moved(slot);
+        if copied {
+            self.feed_mirrors(key, now);
+        }
         if answered {
             self.answered(key);
         }
@@ -212,6 +218,7 @@ impl Worker {
                 Flow::Api(api) => api.send_ended,
                 Flow::Proof { pending, .. } => pending.is_empty(),
                 Flow::Lane(lane) => lane.finished,
+                Flow::Mirror(mirror) => mirror.finished,
                 _ => false,
             };
             self.reset_stream(index, stream, code, sent_all);
@@ -272,7 +279,8 @@ impl Worker {
                 self.peers.forget(&captured.peer, key);
                 reset_on_close(&captured.client.tcp);
             }
-            Flow::Relay(relay) | Flow::Connecting(relay) => {
+            Flow::Relay(mut relay) | Flow::Connecting(mut relay) => {
+                self.abandon_mirrors(relay.tee().take(), now);
                 self.return_window(&relay, slot.connection);
                 if abrupt {
                     reset_on_close(&relay.tcp);
@@ -296,6 +304,12 @@ impl Worker {
             }
             Flow::Api(api) => self.api_ended(&api.link, &outcome),
             Flow::Frames(_) => self.objects.forget(key),
+            Flow::Mirror(mirror) => {
+                if mirror.way == MirrorWay::Waiting {
+                    self.peers.forget(&mirror.peer, key);
+                }
+                self.mirror_ended(&mirror, &outcome, now);
+            }
             Flow::LaneWaiting(place) => {
                 self.peers.forget(&place.peer, key);
                 let lane = place.ended();
@@ -357,6 +371,8 @@ impl Worker {
         let Some(slot) = slot else { return };
         if matches!(slot.flow, Flow::Udp(_)) {
             self.udp_due(key, now);
+        } else if matches!(slot.flow, Flow::Mirror(_)) {
+            self.mirror_due(key, now);
         } else if matches!(slot.flow, Flow::Frames(_)) {
             self.end_flow(key, StreamCode::Incomplete, Outcome::TimedOut, now);
         } else if matches!(slot.flow, Flow::Relay(_)) {

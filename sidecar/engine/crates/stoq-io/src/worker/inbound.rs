@@ -10,8 +10,8 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 use quinn_proto::{Dir, ReadError, StreamId};
 use stoq_core::table::{
-    Admission, InboundPlaintext, InboundStream, Reason, client_address, decide_inbound_plaintext,
-    decide_inbound_stream,
+    Admission, InboundPlaintext, InboundStream, Reason, client_address, decide_inbound_mirror,
+    decide_inbound_plaintext, decide_inbound_stream,
 };
 use stoq_wire::code::StreamCode;
 use stoq_wire::head::{MAX_HEAD_LEN, StreamHead, StreamKind};
@@ -51,7 +51,7 @@ impl Worker {
                 return;
             };
             link.accepted_streams = stream.index() + 1;
-            if self.draining || self.flows.len() >= self.shared.settings.limits.relays as usize {
+            if self.draining || self.is_full() {
                 let code = if self.draining {
                     StreamCode::Draining
                 } else {
@@ -119,7 +119,9 @@ impl Worker {
             StreamKind::Udp if !bootstrap => {
                 self.accept_udp(key, index, stream, head, &first, now);
             }
-            StreamKind::Frames if !bootstrap => self.accept_frames(key, index, stream, &first, now),
+            StreamKind::Frames if !bootstrap => {
+                self.accept_frames(key, index, stream, head, &first, now);
+            }
             StreamKind::Control => self.accept_control(key, stream, &first, now),
             StreamKind::Tcp if !bootstrap => {
                 self.connect_application(key, index, stream, head, first, now);
@@ -131,7 +133,9 @@ impl Worker {
         }
     }
 
-    fn connect_application(
+    /// Connects the application for a flow that a peer sends, or for a copy of one: then the stream
+    /// is of frames.
+    pub(super) fn connect_application(
         &mut self,
         key: usize,
         index: usize,
@@ -160,7 +164,12 @@ impl Worker {
         info.policy = SecurityPolicy::MutualTls;
         info.suite = evidence.as_deref().map(suite);
         self.flows[key].info = Some(Box::new(info));
-        let destination = match decide_inbound_stream(&table, head, &peer.spiffe) {
+        let copy = head.kind == StreamKind::Frames;
+        let decided = match copy {
+            true => decide_inbound_mirror(&table, head, &peer.spiffe),
+            false => decide_inbound_stream(&table, head, &peer.spiffe),
+        };
+        let destination = match decided {
             InboundStream::Connect(to) if self.refuses_ipv4(to) => {
                 self.counters().refused(Reason::Ipv4Refused);
                 let why = format!("{to}: {}", Reason::Ipv4Refused);
@@ -189,7 +198,12 @@ impl Worker {
             Ok(tcp) => {
                 let link = self.links[index].as_mut().filter(|_| head.tokens);
                 let tokens = link.and_then(|link| link.stream_tokens(stream));
-                let relay = StreamRelay::accepted(tcp, stream, first, tokens);
+                let relay = if copy {
+                    self.counters().mirror_received();
+                    StreamRelay::shadow(tcp, stream, first)
+                } else {
+                    StreamRelay::accepted(tcp, stream, first, tokens)
+                };
                 self.flows[key].flow = Flow::Connecting(Box::new(relay));
                 self.set_deadline(key, now + CONNECT_TIMEOUT);
                 self.count_opened(key);

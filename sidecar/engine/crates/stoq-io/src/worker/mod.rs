@@ -21,6 +21,7 @@ mod handshakes;
 mod inbound;
 mod info;
 mod labels;
+mod mirrors;
 mod objects;
 mod observe;
 mod outbound;
@@ -118,6 +119,8 @@ pub(crate) struct Worker {
     api_flows: HashMap<StreamToken, usize>,
     /// Objects in shards, in both directions.
     objects: objects::Objects,
+    /// Copies of flows.
+    mirrors: mirrors::Mirrors,
     handshakes: Handshakes,
     proofs: ProofQueue,
     timers: Timers,
@@ -232,6 +235,7 @@ impl Worker {
             | Flow::ApiWaiting { .. }
             | Flow::Api(_)
             | Flow::Frames(_)
+            | Flow::Mirror(_)
             | Flow::LaneWaiting(_)
             | Flow::Lane(_)
             | Flow::Proof { .. }

@@ -14,6 +14,7 @@ use stoq_wire::head::{FlowId, StreamKind};
 
 use super::failover::ANSWER_TIMEOUT;
 use super::labels::{encode, named, party};
+use super::mirrors::MirrorWay;
 use super::observe::{Outcome, suite};
 use super::peers::{Load, Placement, PoolLimits};
 use super::udp::Way;
@@ -108,6 +109,7 @@ impl Worker {
                 let peer = PeerKey {
                     address: stoq,
                     expect: Some(expect),
+                    shadow: false,
                 };
                 let client = self.client(outgoing, &info, true);
                 self.relay_to_owner(Captured { client, peer, info }, now);
@@ -283,6 +285,7 @@ impl Worker {
             Flow::Waiting(captured) => Some(captured.peer.clone()),
             Flow::ApiWaiting { peer, .. } => Some(peer.clone()),
             Flow::LaneWaiting(lane) => Some(lane.peer.clone()),
+            Flow::Mirror(mirror) if mirror.way == MirrorWay::Waiting => Some(mirror.peer.clone()),
             Flow::Udp(flow) => match &flow.way {
                 Way::Opening(peer) => Some(peer.clone()),
                 _ => None,
@@ -308,7 +311,10 @@ impl Worker {
 
     /// Opens a stream for a waiting flow.
     fn open(&mut self, key: usize, index: usize, now: Instant) {
-        if !(self.udp_possible(key, index, now) && self.lane_possible(key, index, now)) {
+        if !(self.udp_possible(key, index, now)
+            && self.lane_possible(key, index, now)
+            && self.mirror_possible(key, index, now))
+        {
             return;
         }
         let Some(link) = self.links[index].as_mut() else {
@@ -322,6 +328,7 @@ impl Worker {
         link.attach(stream, key);
         self.watch_silence(index, now);
         self.cancel_deadline(key);
+        let tee = self.begin_mirrors(key, index, now);
         let link = self.links[index].as_mut();
         let (evidence, tokens) = link.map_or((None, None), |link| {
             (link.evidence.clone(), link.stream_tokens(stream))
@@ -353,14 +360,17 @@ impl Worker {
                 let both = Interest::READABLE | Interest::WRITABLE;
                 let head = encode(StreamKind::Tcp, &info, tokens.is_some());
                 let registered = self.poll.registry().register(&mut tcp, token, both);
-                let relay = StreamRelay::opened(tcp, stream, head, said, keep, tokens);
+                let relay = StreamRelay::opened(tcp, stream, head, said, keep, tokens, tee);
                 slot.flow = Flow::Relay(Box::new(relay));
                 self.count_opened(key);
                 if unanswered {
                     self.set_deadline(key, now + ANSWER_TIMEOUT);
                 }
                 match registered {
-                    Ok(()) => self.queue(key),
+                    Ok(()) => {
+                        self.queue(key);
+                        self.start_mirrors(key);
+                    }
                     Err(error) => {
                         let code = stoq_wire::code::StreamCode::Cancelled;
                         self.end_flow(key, code, Outcome::Application(error), now);
@@ -369,6 +379,7 @@ impl Worker {
             }
             Flow::ApiWaiting { link, .. } => self.open_api(key, index, stream, link, now),
             Flow::LaneWaiting(lane) => self.open_lane(key, index, stream, &lane, now),
+            Flow::Mirror(mirror) => self.open_mirror(key, stream, mirror, now),
             other => slot.flow = other,
         }
     }

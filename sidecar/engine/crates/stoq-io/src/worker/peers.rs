@@ -14,6 +14,9 @@ pub(crate) struct PeerKey {
     pub(crate) address: SocketAddr,
     /// The identity it must prove; none: any of the mesh.
     pub(crate) expect: Option<SpiffeId>,
+    /// Whether it gets copies. Their connections carry nothing else: what a shadow does not read
+    /// uses up no window that originals need.
+    pub(crate) shadow: bool,
 }
 
 impl PeerKey {
@@ -170,6 +173,7 @@ mod tests {
         PeerKey {
             address: "[fd00::2]:14008".parse().unwrap(),
             expect: None,
+            shadow: false,
         }
     }
 

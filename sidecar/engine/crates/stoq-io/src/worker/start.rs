@@ -171,6 +171,7 @@ impl Worker {
             flow_table: FlowTable::new(Arc::clone(&shared.counters[index])),
             api_flows: std::collections::HashMap::new(),
             objects: super::objects::Objects::default(),
+            mirrors: super::mirrors::Mirrors::default(),
             handshakes: Handshakes::default(),
             proofs: super::proofs::ProofQueue::default(),
             timers: Timers::default(),

@@ -13,6 +13,7 @@ mod hostile;
 mod identity;
 mod lossy;
 mod mesh;
+mod mirrors;
 mod net;
 mod objects;
 mod plaintext;

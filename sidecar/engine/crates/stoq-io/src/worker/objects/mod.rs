@@ -19,6 +19,7 @@ use stoq_frames::stream::{FrameReader, Item, StreamFault};
 use stoq_wire::code::StreamCode;
 use stoq_wire::extension::{Negotiated, SHARDS};
 use stoq_wire::frame::Frame;
+use stoq_wire::frame::carrier::takes_streams;
 
 use super::{Link, Timer, Worker};
 use crate::api::StreamToken;
@@ -93,6 +94,14 @@ impl Frames {
         }
     }
 
+    /// What has come behind the frame that said that raw bytes follow.
+    fn rest(&mut self) -> Result<Bytes, StreamFault> {
+        match self.reader.next_item()? {
+            Some(Item::Raw(raw)) => Ok(raw),
+            Some(Item::Frame(_)) | None => Ok(Bytes::new()),
+        }
+    }
+
     /// The next frame; reads no more of the stream than that needs.
     fn next(
         &mut self,
@@ -149,6 +158,12 @@ fn write(
 fn agreed(link: Option<&Link>) -> Option<Negotiated> {
     let agreed = link?.evidence.as_ref()?.agreed;
     (agreed.extensions & SHARDS != 0).then_some(agreed)
+}
+
+/// What a connection may use, if streams of frames are among it (S5).
+fn takes_frames(link: Option<&Link>) -> Option<Negotiated> {
+    let agreed = link?.evidence.as_ref()?.agreed;
+    takes_streams(agreed.extensions).then_some(agreed)
 }
 
 impl Worker {

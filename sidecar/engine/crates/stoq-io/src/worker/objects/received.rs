@@ -1,4 +1,4 @@
-//! Streams that bring shards.
+//! Streams that bring frames: shards, or the copy of a flow.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,13 @@ use bytes::Bytes;
 use quinn_proto::StreamId;
 use stoq_wire::code::{ConnectionCode, StreamCode};
 use stoq_wire::frame::Frame;
+use stoq_wire::frame::seed::{Seed, SeedForm};
 use stoq_wire::frame::shard::{Shard, ShardBody, TransferId};
+use stoq_wire::head::{FlowId, StreamHead};
 
 use super::super::observe::Outcome;
 use super::super::{Flow, Worker};
-use super::{Frames, Next, agreed, write};
+use super::{Frames, Next, takes_frames, write};
 use crate::api::ApiEvent;
 use crate::objects::{NotTaken, Taken};
 
@@ -30,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct FrameStream {
     pub(crate) stream: StreamId,
+    head: StreamHead,
     pub(super) frames: Frames,
     /// A frame that has to wait, and whether that is for its manifest.
     held: Option<(Shard, bool)>,
@@ -47,26 +50,30 @@ pub(super) enum Step {
     Refused(StreamCode, String),
     Wrong(String),
     Gone(Option<StreamCode>),
+    /// A copy of something follows.
+    Copy(Seed),
 }
 
 impl Worker {
-    /// A peer has opened a stream for frames; `first` followed its head.
+    /// A peer has opened a stream for frames; `first` followed its `head`.
     pub(in super::super) fn accept_frames(
         &mut self,
         key: usize,
         index: usize,
         stream: StreamId,
+        head: &StreamHead,
         first: &Bytes,
         now: Instant,
     ) {
         let full = self.has_too_many(index);
         let link = self.links[index].as_deref();
-        let why = match agreed(link) {
+        let why = match takes_frames(link) {
             _ if full => "too many streams bring frames",
             None => "no frames are in use on this connection",
             Some(agreed) => {
                 self.flows[key].flow = Flow::Frames(Box::new(FrameStream {
                     stream,
+                    head: *head,
                     frames: Frames::new(agreed, first),
                     held: None,
                     asked: Vec::new(),
@@ -122,6 +129,7 @@ impl Worker {
                     .debug(format_args!("a stream of shards is refused: {why}"));
                 self.end_flow(key, code, Outcome::Refused(why), now);
             }
+            Step::Copy(seed) => self.take_copy(key, index, &seed, now),
             Step::Wrong(why) => self.close(index, ConnectionCode::Protocol, &why, now),
         }
     }
@@ -149,6 +157,7 @@ impl Worker {
                 Some((shard, _)) => shard,
                 None => match frames.frames.next(&mut link.quic, frames.stream) {
                     Ok(Next::Frame(Frame::Shard(shard))) => shard,
+                    Ok(Next::Frame(Frame::Seed(seed))) => return Step::Copy(seed),
                     Ok(Next::Frame(other)) => {
                         let why = format!("a {} frame is not taken here", other.kind().name());
                         return Step::Refused(StreamCode::Denied, why);
@@ -166,6 +175,29 @@ impl Worker {
                 return step;
             }
         }
+    }
+
+    /// What follows on a stream is a copy of a flow: the application is to get it.
+    fn take_copy(&mut self, key: usize, index: usize, seed: &Seed, now: Instant) {
+        let Flow::Frames(frames) = &mut self.flows[key].flow else {
+            return;
+        };
+        if seed.form == SeedForm::Object {
+            self.counters().stream_refused(StreamCode::Denied);
+            let why = "copies of objects are not taken here".to_owned();
+            return self.end_flow(key, StreamCode::Denied, Outcome::Refused(why), now);
+        }
+        let (stream, mut head) = (frames.stream, frames.head);
+        head.flow = FlowId(seed.id);
+        let first = match frames.frames.rest() {
+            Ok(first) => first,
+            Err(fault) => {
+                return self.close(index, ConnectionCode::Protocol, &fault.to_string(), now);
+            }
+        };
+        self.objects.forget(key);
+        self.cancel_deadline(key);
+        self.connect_application(key, index, stream, &head, first, now);
     }
 
     /// Puts a frame where it belongs; none when the next one may come.

@@ -34,6 +34,7 @@ impl Worker {
                 Way::Opening(PeerKey {
                     address: stoq,
                     expect: Some(expect),
+                    shadow: false,
                 })
             }
             Outbound::Passthrough { destination, .. } => {
