@@ -14,10 +14,11 @@ from stoq.records.mesh import MeshConfig, MeshConfigSpec
 from stoq.records.meta import Key
 from stoq.records.policy import TransportPolicy, effective
 from stoq.records.workload import Workload
-from stoq.registry import MeshEntry, ServiceEntry, WorkloadEntry
+from stoq.registry import MeshEntry, MirrorRule, ServiceEntry, WorkloadEntry
 from stoq_operator.access import rules_for
 from stoq_operator.adaptation import overruled, rule
 from stoq_operator.memo import Memo
+from stoq_operator.mirrors import Mirrors, mirrors
 from stoq_operator.problem import Problem
 from stoq_operator.services import service_entries
 from stoq_operator.store import Known
@@ -66,6 +67,9 @@ def derive(
     workloads = _workloads(pods, _zones(services), mesh.trust_domain, problems, memo)
     transport = _by_namespace(records, TransportPolicy, memo)
     access = _by_namespace(records, AccessPolicy, memo)
+    labels = {uid: pod.metadata.labels for uid, pod in pods.items()}
+    mirrored = mirrors(records, transport, services, workloads, labels)
+    everyones = memo.same("mirrors", mirrored.everyones)
     meshes = {}
     for uid, entry in workloads.items():
         inputs = (
@@ -73,10 +77,13 @@ def derive(
             transport.get(entry.namespace, ()),
             access.get(entry.namespace, ()),
             entry,
-            pods[uid].metadata.labels,
+            labels[uid],
+            _followed(uid, everyones, mirrored, memo),
+            memo.same(("mirrors from", uid), mirrored.expected.get(uid)),
         )
         meshes[uid] = memo.get(("mesh of", uid), inputs, partial(mesh_entry, *inputs))
     problems.update(overruled(transport, pods.values()))
+    problems.update(mirrored.problems)
     return Derived(workloads, services, meshes, problems)
 
 
@@ -86,6 +93,8 @@ def mesh_entry(
     access: Sequence[AccessPolicy],
     own: WorkloadEntry,
     labels: Mapping[str, str],
+    mirrors: tuple[MirrorRule, ...] = (),
+    mirrors_from: tuple[str, ...] | None = None,
 ) -> MeshEntry:
     """What holds for the workload `own`, of whose namespace the policies are."""
     found = effective(mesh, transport, own.namespace, labels)
@@ -99,8 +108,18 @@ def mesh_entry(
         ipv6_only=found.ipv6_only,
         adaptation=rule(found.adapting),
         access=rules_for(access, labels),
+        mirrors=mirrors,
+        mirrors_from=mirrors_from,
         own=own,
     )
+
+
+def _followed(
+    uid: str, everyones: tuple[MirrorRule, ...], mirrored: Mirrors, memo: Memo
+) -> tuple[MirrorRule, ...]:
+    """The mirrors that a workload follows; the same object for all that follow the same."""
+    own = mirrored.own.get(uid)
+    return memo.same(("mirrors of", uid), everyones + own) if own else everyones
 
 
 def _by_namespace(

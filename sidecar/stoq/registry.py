@@ -129,6 +129,17 @@ class AdaptationRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Bytes."""
 
 
+class MirrorRule(msgspec.Struct, frozen=True):
+    """What the watching workload says to one service, it says to a shadow too."""
+
+    of: str
+    """`ServiceEntry.key` of the service that is dialled."""
+    to: str
+    """`ServiceEntry.key` of the one that gets the copies."""
+    share: int
+    """Of ten thousand connections, at least 1."""
+
+
 class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for the watching workload, policies of its namespace included."""
 
@@ -146,6 +157,10 @@ class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
     """IPv4 is refused."""
     adaptation: AdaptationRule | None = None
     """How its connections adapt; None: as its own settings say."""
+    mirrors: tuple[MirrorRule, ...] = ()
+    """Copies that it sends."""
+    mirrors_from: tuple[str, ...] | None = None
+    """Whose copies it takes, SPIFFE ids; empty: everyone's; None: it is no shadow."""
     own: WorkloadEntry | None = None
     """The watcher itself; `None` for a watcher that named no workload."""
 

@@ -5,10 +5,11 @@ from typing import ClassVar, Self
 
 import msgspec
 
-from stoq.records import checks
+from stoq.records import checks, mirror
 from stoq.records.adaptation import Adaptation
 from stoq.records.mesh import Inbound, MeshConfigSpec, Outbound
 from stoq.records.meta import Record, Selector, Spec
+from stoq.records.mirror import PolicyMirror
 
 
 class TransportPolicySpec(Spec, frozen=True, kw_only=True):
@@ -23,6 +24,8 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
     ipv6_only: bool | None = None
     adaptation: Adaptation | None = None
     """Holds as a whole: it is not put together from several policies."""
+    mirrors: tuple[PolicyMirror, ...] | None = None
+    """Copies of what these workloads say, beside those that service records ask for."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; networks become canonical."""
@@ -32,6 +35,7 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
             checks.port(f"spec.probePorts[{index}]", port)
         if self.adaptation is not None:
             self.adaptation.check("spec.adaptation")
+        mirror.check_policy("spec.mirrors", self.mirrors or ())
         if self.exempt_sources is None:
             return self
         return msgspec.structs.replace(
@@ -81,8 +85,7 @@ def effective(
     A policy with a selector wins over one without; among equals the first by name wins, so that
     adding a policy never depends on the order in which files or objects arrive.
     """
-    chosen = [policy for policy in policies if policy.selects(namespace, labels)]
-    chosen.sort(key=lambda policy: (policy.spec.selector is None, policy.metadata.name))
+    chosen = _chosen(policies, namespace, labels)
     specs = [policy.spec for policy in chosen]
     return Effective(
         inbound=next((s.inbound for s in specs if s.inbound is not None), mesh.inbound),
@@ -96,3 +99,20 @@ def effective(
         ipv6_only=next((s.ipv6_only for s in specs if s.ipv6_only is not None), mesh.ipv6_only),
         adapting=next((p for p in chosen if p.spec.adaptation is not None), None),
     )
+
+
+def mirroring(
+    policies: Iterable[TransportPolicy], namespace: str, labels: Mapping[str, str]
+) -> TransportPolicy | None:
+    """The policy whose `mirrors` hold for a workload: that which wins, as for other fields."""
+    chosen = _chosen(policies, namespace, labels)
+    return next((policy for policy in chosen if policy.spec.mirrors is not None), None)
+
+
+def _chosen(
+    policies: Iterable[TransportPolicy], namespace: str, labels: Mapping[str, str]
+) -> list[TransportPolicy]:
+    """The policies for a workload, the one that wins first."""
+    chosen = [policy for policy in policies if policy.selects(namespace, labels)]
+    chosen.sort(key=lambda policy: (policy.spec.selector is None, policy.metadata.name))
+    return chosen

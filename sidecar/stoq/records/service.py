@@ -4,9 +4,10 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 import msgspec
 
-from stoq.records import checks
+from stoq.records import checks, mirror
 from stoq.records.errors import MISSING, RecordError
 from stoq.records.meta import Record, Selector, Spec, Status
+from stoq.records.mirror import Mirror
 
 MAX_PORTS: Final = 64
 MAX_ENDPOINTS: Final = 1024
@@ -53,6 +54,8 @@ class ServiceRecordSpec(Spec, frozen=True, kw_only=True):
     """Identities its endpoints may have; left out: what the registry binds to each address."""
     ttl_seconds: Annotated[int, msgspec.Meta(ge=1, le=MAX_TTL)] = 5
     """How long those who resolve its name may remember the answer."""
+    mirrors: tuple[Mirror, ...] = ()
+    """Shadows that get copies of what clients say to it over TCP, from whatever pod."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; addresses become canonical."""
@@ -61,6 +64,7 @@ class ServiceRecordSpec(Spec, frozen=True, kw_only=True):
         checks.at_most("spec.spiffeIds", self.spiffe_ids, MAX_SPIFFE_IDS)
         for index, item in enumerate(self.spiffe_ids):
             checks.spiffe_id(f"spec.spiffeIds[{index}]", item)
+        mirror.check("spec.mirrors", self.mirrors)
         return msgspec.structs.replace(self, endpoints=self._checked_endpoints())
 
     def _check_ports(self) -> None:

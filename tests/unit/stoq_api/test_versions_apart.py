@@ -29,6 +29,7 @@ MESSAGES = [
         mesh=registry.MeshEntry(
             trust_domain="td",
             access=(registry.AccessRule(policy="shop/p", action="deny"),),
+            mirrors=(registry.MirrorRule("shop/db", "shop/shadow", 100),),
             own=POD,
         ),
         trust=registry.TrustEntry(
@@ -48,6 +49,7 @@ REQUIRED = {
     "MeshEntry": {"trust_domain"},
     "AccessRule": {"policy", "action"},
     "AdaptationRule": {"policy"},
+    "MirrorRule": {"of", "to", "share"},
     "TrustEntry": {"roots"},
     "RevokedIdentity": {"spiffe_id", "before"},
     "WorkloadEntry": {"uid", "name", "namespace", "spiffe_id", "addresses"},
