@@ -172,6 +172,7 @@ class TlsContext:
         packet_reserve: int = 0,
         captured_udp: bool = False,
         max_shard: int | None = None,
+        mirrors: bool = False,
     ) -> TlsContext:
         """A context without identity and trust, which refuses everybody.
 
@@ -186,6 +187,7 @@ class TlsContext:
         `captured_udp`: offer peers that extension; the engine must have its sockets.
         `max_shard`: offer peers shards, and take as many bytes in one, 0 to 1048576; 0 only sends,
         None does neither.
+        `mirrors`: offer peers copies of flows; which are sent and taken is in the table.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:

@@ -46,6 +46,7 @@ class DataPlane:
             tokens=settings.frames.tokens,
             packet_reserve=settings.frames.packet_reserve,
             max_shard=settings.frames.max_shard or None,
+            mirrors=settings.frames.mirrors,
             captured_udp=around.sockets is not None and bool(around.sockets.udp),
         )
         self.engine = Engine(engine_settings(settings, around), self._tls)

@@ -120,6 +120,18 @@ COUNTERS: Final = {
     "shards_taken": ("stoq_shards_taken", "Manifests and shards taken from peers"),
     "shards_repeated": ("stoq_shards_repeated", "Manifests and shards that were there already"),
     "shards_dropped": ("stoq_shards_dropped", "Shards in datagrams that could not be kept"),
+    "mirrors_sent": ("stoq_mirrors_sent", "Copies of connections that shadows have taken whole"),
+    "mirrors_sent_bytes": ("stoq_mirrors_sent_bytes", "Bytes of copies, also of unfinished ones"),
+    "mirrors_dropped": (
+        "stoq_mirrors_dropped",
+        "Copies given up: the shadow is slower than the original, and its queue was full",
+    ),
+    "mirrors_skipped": (
+        "stoq_mirrors_skipped",
+        "Copies not begun: no shadow takes them, it failed lately, or there are too many",
+    ),
+    "mirrors_failed": ("stoq_mirrors_failed", "Copies that ended because their shadow failed"),
+    "mirrors_received": ("stoq_mirrors_received", "Copies handed to the application of this pod"),
     "adapt_measurements": (
         "stoq_adapt_measurements",
         "Measurements of paths that adaptation has judged",
@@ -134,6 +146,7 @@ GAUGES: Final = {
     "udp_flows": ("stoq_captured_udp_flows", "UDP flows open now"),
     "api_streams": ("stoq_api_streams", "API streams open now"),
     "shard_streams": ("stoq_shard_streams", "Streams that carry shards now"),
+    "mirrors": ("stoq_mirrors", "Copies of connections on their way to shadows now"),
     "buffer_bytes": ("stoq_buffer_bytes", "Pooled receive buffers"),
 }
 

@@ -241,6 +241,12 @@ class Frames:
         integer(0, 1_048_576, "bytes"),
         "largest shard of an object that is taken from peers; 0: shards are not offered",
     )
+    mirrors: bool = option(
+        default=True,
+        kind=flag(),
+        why="send the copies that records and policies ask for, and take those that this pod is "
+        "the shadow for",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

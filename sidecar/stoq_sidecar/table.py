@@ -8,7 +8,14 @@ from typing import Literal, TypeVar
 import msgspec
 
 from stoq.capture.plan import Address
-from stoq.registry import AccessRule, Endpoint, RegistryState, ServiceEntry, WorkloadEntry
+from stoq.registry import (
+    AccessRule,
+    Endpoint,
+    MirrorRule,
+    RegistryState,
+    ServiceEntry,
+    WorkloadEntry,
+)
 from stoq_sidecar.choice import Place, usable
 
 T = TypeVar("T")
@@ -42,7 +49,14 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """Its own port for each of the service's; empty: the service's targets."""
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True):
+class Mirror(msgspec.Struct, frozen=True):
+    """A service that gets copies, by one of its virtual addresses."""
+
+    vip: str
+    share: int
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Virtual addresses and what is behind them."""
 
     name: str
@@ -51,6 +65,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     ports: tuple[Port, ...]
     endpoints: tuple[Target, ...]
     spiffe_ids: tuple[str, ...]
+    mirrors: tuple[Mirror, ...] = ()
 
 
 class Own(msgspec.Struct, frozen=True):
@@ -61,7 +76,7 @@ class Own(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...]
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
+class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The document that the engine reads (`stoq_core::table`)."""
 
     version: int
@@ -74,6 +89,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     probe_ports: tuple[int, ...]
     access: tuple[AccessRule, ...]
     ipv6_only: bool
+    mirrors_from: tuple[str, ...] | None = None
+    """Whose copies it takes; empty: everyone's; None: nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +127,18 @@ def table(state: RegistryState, pod: Pod, retired: Sequence[WorkloadEntry] = ())
     taken = {*owner, *own}
     gone = tuple(entry for entry in retired if taken.isdisjoint(entry.addresses))
     taken = {*owner, *(address for entry in gone for address in entry.addresses)}
-    services = []
+    reached: dict[str, tuple[str, ...]] = {}
     for entry in sorted(state.services.values(), key=lambda s: s.key):
         vips = tuple(vip for vip in dict.fromkeys(entry.vips) if vip not in taken)
         taken.update(vips)
         if vips:
-            endpoints = usable(entry, here, partial(_may_serve, entry, owner))
-            services.append(_service(entry, vips, endpoints))
+            reached[entry.key] = vips
+    mirrors = _mirrors(state.mesh.mirrors, reached)
+    services = []
+    for key, vips in reached.items():
+        entry = state.services[key]
+        endpoints = usable(entry, here, partial(_may_serve, entry, owner))
+        services.append(_service(entry, vips, endpoints, mirrors.get(key, ())))
     document = Table(
         version=state.version,
         own=Own(pod.name, pod.namespace, own),
@@ -128,6 +150,7 @@ def table(state: RegistryState, pod: Pod, retired: Sequence[WorkloadEntry] = ())
         probe_ports=_together(state.mesh.probe_ports, pod.probe_ports),
         access=state.mesh.access,
         ipv6_only=state.mesh.ipv6_only,
+        mirrors_from=state.mesh.mirrors_from,
     )
     return msgspec.json.encode(document).decode()
 
@@ -173,7 +196,29 @@ def _may_serve(entry: ServiceEntry, owner: Mapping[str, WorkloadEntry], endpoint
     return pod is not None and pod.spiffe_id in entry.spiffe_ids
 
 
-def _service(entry: ServiceEntry, vips: tuple[str, ...], endpoints: Sequence[Endpoint]) -> Service:
+def _mirrors(
+    rules: Iterable[MirrorRule], reached: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[Mirror, ...]]:
+    """The mirrors of each service that has some. A shadow gets one copy however many ask for it: of
+    the larger share, which has the flows of the smaller.
+    """
+    shares: dict[str, dict[str, int]] = {}
+    for rule in rules:
+        if rule.of in reached and rule.to in reached and rule.to != rule.of:
+            asked = shares.setdefault(rule.of, {})
+            asked[rule.to] = max(rule.share, asked.get(rule.to, 0))
+    return {
+        of: tuple(Mirror(reached[to][0], share) for to, share in asked.items())
+        for of, asked in shares.items()
+    }
+
+
+def _service(
+    entry: ServiceEntry,
+    vips: tuple[str, ...],
+    endpoints: Sequence[Endpoint],
+    mirrors: tuple[Mirror, ...],
+) -> Service:
     return Service(
         name=entry.name,
         namespace=entry.namespace,
@@ -184,4 +229,5 @@ def _service(entry: ServiceEntry, vips: tuple[str, ...], endpoints: Sequence[End
         ),
         endpoints=tuple(Target(one.address, one.weight, one.targets) for one in endpoints),
         spiffe_ids=entry.spiffe_ids,
+        mirrors=mirrors,
     )

@@ -78,6 +78,18 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Those that were there already."""
     shards_dropped: int
     """Shards in datagrams that could not be kept."""
+    mirrors_sent: int
+    """Copies of flows that shadows have taken whole."""
+    mirrors_sent_bytes: int
+    """Their bytes, and those of copies that did not become whole."""
+    mirrors_dropped: int
+    """Copies given up because what waited for the shadow did not fit its queue."""
+    mirrors_skipped: int
+    """Copies not begun: nobody takes them, a failure was lately, or there are too many."""
+    mirrors_failed: int
+    """Copies that ended because the shadow, or the way to it, failed."""
+    mirrors_received: int
+    """Copies from peers that were handed to the application."""
     adapt_measurements: int
     """Measurements of paths that adaptation has judged."""
 
@@ -96,6 +108,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     api_streams: int
     shard_streams: int
     """Streams that carry shards."""
+    mirrors: int
+    """Copies of flows on their way to shadows."""
     buffer_bytes: int
     """Bytes of pooled receive buffers."""
 

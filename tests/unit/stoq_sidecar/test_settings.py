@@ -67,7 +67,12 @@ def test_every_default_is_pinned() -> None:
             "udp_flows": "16384",
             "qlog_dir": "",
         },
-        "frames": {"tokens": "off", "packet_reserve": "0", "max_shard": "0"},
+        "frames": {
+            "tokens": "off",
+            "packet_reserve": "0",
+            "max_shard": "0",
+            "mirrors": "true",
+        },
         "adapt": {
             "mode": "on",
             "tier": "",

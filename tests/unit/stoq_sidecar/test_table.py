@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from stoq.registry import (
     Endpoint,
     MeshEntry,
+    MirrorRule,
     RegistryState,
     ServiceEntry,
     ServicePort,
@@ -35,6 +36,8 @@ def made(
     own: WorkloadEntry | None = None,
     node: str = "",
     retired: tuple[WorkloadEntry, ...] = (),
+    mirrors: tuple[MirrorRule, ...] = (),
+    mirrors_from: tuple[str, ...] | None = None,
     **said: str,
 ) -> dict[str, object]:
     state = RegistryState(
@@ -46,6 +49,8 @@ def made(
             outbound="meshOnly",
             exempt_sources=("fd00::1/128",),
             probe_ports=(8080,),
+            mirrors=mirrors,
+            mirrors_from=mirrors_from,
             own=own,
         ),
         trust=TrustEntry(roots=(b"root",)),
@@ -189,3 +194,36 @@ def test_an_address_that_was_a_pods_a_moment_ago_is_still_its_own() -> None:
 
 def test_the_pods_own_address_is_no_former_ones() -> None:
     assert made([], [], retired=(workload("old@fd00::2", "fd00::2"),))["workloads"] == []
+
+
+def test_a_mirror_names_the_shadow_by_its_address() -> None:
+    both = [service("db", "fd53::1"), service("shadow", "fd53::2")]
+    rule = MirrorRule("shop/db", "shop/shadow", 100)
+    db, shadow = services([], both, mirrors=(rule,))
+    assert db["mirrors"] == [{"vip": "fd53::2", "share": 100}]
+    assert "mirrors" not in shadow
+
+
+def test_a_shadow_that_two_ask_for_gets_the_larger_share() -> None:
+    both = [service("db", "fd53::1"), service("shadow", "fd53::2")]
+    rules = tuple(MirrorRule("shop/db", "shop/shadow", share) for share in (100, 900, 500))
+    assert services([], both, mirrors=rules)[0]["mirrors"] == [{"vip": "fd53::2", "share": 900}]
+
+
+def test_a_mirror_whose_service_or_shadow_has_no_address_here_is_left_out() -> None:
+    both = [service("db", "fd53::1"), replace(service("shadow", "fd53::2"), vips=())]
+    rules = (
+        MirrorRule("shop/db", "shop/shadow", 100),
+        MirrorRule("shop/gone", "shop/db", 100),
+        MirrorRule("shop/db", "shop/db", 100),
+    )
+    (db,) = services([], both, mirrors=rules)
+    assert "mirrors" not in db
+
+
+def test_whose_copies_a_shadow_takes_is_said_only_for_a_shadow() -> None:
+    assert "mirrors_from" not in made([], [])
+    assert made([], [], mirrors_from=())["mirrors_from"] == []
+    assert made([], [], mirrors_from=("spiffe://td/ns/a/sa/b",))["mirrors_from"] == [
+        "spiffe://td/ns/a/sa/b"
+    ]
