@@ -38,6 +38,7 @@ pub struct Shadow<'t> {
 /// Decides who gets copies of the flow with this id, whose client dialled `dialled`: one shadow for
 /// each mirror whose share it is in, chosen among the endpoints of the shadow service as [`Draw`]
 /// says. None for a mirror that has no such port, or no endpoint in the mesh that may serve it.
+#[must_use]
 pub fn decide_mirrors<'t>(
     table: &'t Table,
     dialled: SocketAddr,

@@ -13,6 +13,7 @@ mod connection;
 mod connections;
 mod control;
 mod datagrams;
+mod deadlines;
 mod early;
 mod failover;
 mod flow;

@@ -1,11 +1,13 @@
 //! Copies of flows for shadow peers (`docs/wire-format.md`, section 15).
 //!
-//! [`begin`] decides which flows are copied and feeds the copies; [`sending`] is the stream of one.
+//! [`begin`] decides which flows are copied and feeds the copies; [`sending`] is the stream of one, and
+//! [`received`] takes those of peers.
 //! A copy is sent by the worker that has the original, on connections that carry nothing but copies.
 //! Between the two is a bounded queue for each shadow: what does not fit is given up, and the
 //! original neither waits nor fails.
 
 mod begin;
+mod received;
 mod sending;
 
 use std::collections::HashMap;

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn_proto::StreamId;
+use stoq_frames::stream::StreamFault;
 use stoq_wire::code::{ConnectionCode, StreamCode};
 use stoq_wire::frame::Frame;
-use stoq_wire::frame::seed::{Seed, SeedForm};
+use stoq_wire::frame::seed::Seed;
 use stoq_wire::frame::shard::{Shard, ShardBody, TransferId};
-use stoq_wire::head::{FlowId, StreamHead};
+use stoq_wire::head::StreamHead;
 
 use super::super::observe::Outcome;
 use super::super::{Flow, Worker};
@@ -51,7 +52,7 @@ pub(super) enum Step {
     Wrong(String),
     Gone(Option<StreamCode>),
     /// A copy of something follows.
-    Copy(Seed),
+    Mirror(Seed),
 }
 
 impl Worker {
@@ -129,7 +130,7 @@ impl Worker {
                     .debug(format_args!("a stream of shards is refused: {why}"));
                 self.end_flow(key, code, Outcome::Refused(why), now);
             }
-            Step::Copy(seed) => self.take_copy(key, index, &seed, now),
+            Step::Mirror(seed) => self.accept_mirror(key, index, &seed, now),
             Step::Wrong(why) => self.close(index, ConnectionCode::Protocol, &why, now),
         }
     }
@@ -157,7 +158,7 @@ impl Worker {
                 Some((shard, _)) => shard,
                 None => match frames.frames.next(&mut link.quic, frames.stream) {
                     Ok(Next::Frame(Frame::Shard(shard))) => shard,
-                    Ok(Next::Frame(Frame::Seed(seed))) => return Step::Copy(seed),
+                    Ok(Next::Frame(Frame::Seed(seed))) => return Step::Mirror(seed),
                     Ok(Next::Frame(other)) => {
                         let why = format!("a {} frame is not taken here", other.kind().name());
                         return Step::Refused(StreamCode::Denied, why);
@@ -175,29 +176,6 @@ impl Worker {
                 return step;
             }
         }
-    }
-
-    /// What follows on a stream is a copy of a flow: the application is to get it.
-    fn take_copy(&mut self, key: usize, index: usize, seed: &Seed, now: Instant) {
-        let Flow::Frames(frames) = &mut self.flows[key].flow else {
-            return;
-        };
-        if seed.form == SeedForm::Object {
-            self.counters().stream_refused(StreamCode::Denied);
-            let why = "copies of objects are not taken here".to_owned();
-            return self.end_flow(key, StreamCode::Denied, Outcome::Refused(why), now);
-        }
-        let (stream, mut head) = (frames.stream, frames.head);
-        head.flow = FlowId(seed.id);
-        let first = match frames.frames.rest() {
-            Ok(first) => first,
-            Err(fault) => {
-                return self.close(index, ConnectionCode::Protocol, &fault.to_string(), now);
-            }
-        };
-        self.objects.forget(key);
-        self.cancel_deadline(key);
-        self.connect_application(key, index, stream, &head, first, now);
     }
 
     /// Puts a frame where it belongs; none when the next one may come.
@@ -292,6 +270,11 @@ impl Worker {
 }
 
 impl FrameStream {
+    /// The head of its stream, and what has come behind its last frame.
+    pub(in super::super) fn behind(&mut self) -> Result<(StreamHead, Bytes), StreamFault> {
+        Ok((self.head, self.frames.rest()?))
+    }
+
     /// The transfer's manifest has come on this stream: it is answered here.
     fn ask(&mut self, transfer: TransferId) {
         if !self.asked.contains(&transfer) {
