@@ -33,9 +33,10 @@ def identity(
     *,
     tokens: str = "off",
     max_shard: int | None = None,
+    mirrors: bool = False,
 ) -> TlsContext:
     """A context with an SVID of an hour and trust in `ca`, which offers peers so much."""
-    tls = TlsContext(tokens=tokens, max_shard=max_shard)
+    tls = TlsContext(tokens=tokens, max_shard=max_shard, mirrors=mirrors)
     _trust(tls, ca)
     give_identity(tls, ca, spiffe_id)
     return tls
