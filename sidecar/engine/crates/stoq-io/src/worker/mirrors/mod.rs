@@ -131,3 +131,86 @@ fn speaks_against_peer(outcome: &Outcome) -> bool {
         Outcome::Finished | Outcome::Application(_) | Outcome::Refused(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv6Addr, SocketAddr};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::counters::ResponseFlag;
+
+    fn shadow(port: u16) -> PeerKey {
+        PeerKey {
+            address: SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
+            expect: None,
+            shadow: true,
+        }
+    }
+
+    #[test]
+    fn shadows_at_once_are_bounded_and_those_without_copies_make_room() {
+        let (mut mirrors, now) = (Mirrors::default(), Instant::now());
+        for port in 0..SHADOWS as u16 {
+            let queue = mirrors.queue(&shadow(port), now).unwrap();
+            assert!(queue.begin(port.into(), now));
+        }
+        assert!(mirrors.queue(&shadow(99), now).is_none());
+        assert!(mirrors.queue(&shadow(0), now).is_some(), "it has a queue");
+        mirrors.queue(&shadow(3), now).unwrap().end(3);
+        assert!(mirrors.queue(&shadow(99), now).is_some());
+    }
+
+    #[test]
+    fn a_shadow_that_failed_is_not_forgotten_for_another() {
+        let (mut mirrors, now) = (Mirrors::default(), Instant::now());
+        for port in 0..SHADOWS as u16 {
+            mirrors.queue(&shadow(port), now).unwrap().failed(now);
+        }
+        assert!(mirrors.queue(&shadow(99), now).is_none());
+        let later = now + Duration::from_secs(120);
+        assert!(mirrors.queue(&shadow(99), later).is_some());
+        assert_eq!(mirrors.queues.len(), 1);
+    }
+
+    #[test]
+    fn what_waits_for_one_shadow_is_bounded() {
+        let (mut mirrors, now) = (Mirrors::default(), Instant::now());
+        let queue = mirrors.queue(&shadow(1), now).unwrap();
+        assert!(queue.begin(1, now));
+        let piece = Bytes::from(vec![0; 64 * 1024]);
+        let pushed = (0..1000).take_while(|_| queue.push(1, piece.clone()));
+        assert_eq!(pushed.count(), QUEUE / piece.len());
+        assert_eq!(
+            queue.kept(),
+            0,
+            "nothing is left of a copy that did not fit"
+        );
+    }
+
+    #[test]
+    fn only_what_every_copy_would_meet_speaks_against_a_shadow() {
+        let lost = Outcome::Connection {
+            why: "lost".into(),
+            flag: ResponseFlag::Reset,
+        };
+        let by = |code| Outcome::Peer(Some(code));
+        let against = [
+            lost,
+            Outcome::TimedOut,
+            by(StreamCode::Denied),
+            by(StreamCode::Refused),
+            by(StreamCode::AccessDenied),
+        ];
+        assert!(against.iter().all(speaks_against_peer));
+        let harmless = [
+            by(StreamCode::Reset),
+            Outcome::Peer(None),
+            Outcome::Finished,
+            Outcome::Refused(String::new()),
+        ];
+        assert!(!harmless.iter().any(speaks_against_peer));
+    }
+}

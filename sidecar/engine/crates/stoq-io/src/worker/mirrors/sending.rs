@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn_proto::{Connection, ReadError, StreamId, WriteError};
+use quinn_proto::{Connection, FinishError, ReadError, StreamId, WriteError};
 use stoq_frames::seed::{Next, SeedQueue};
 use stoq_wire::code::StreamCode;
 use stoq_wire::frame::Frame;
@@ -139,8 +139,10 @@ impl Mirror {
                     self.pending = data;
                 }
                 Next::Nothing => return Ok(false),
-                // An error means that the shadow has stopped it, which is told as an event.
-                Next::End => self.finished = quic.send_stream(stream).finish().is_ok(),
+                Next::End => {
+                    quic.send_stream(stream).finish().map_err(as_write_error)?;
+                    self.finished = true;
+                }
             }
         }
         Ok(false)
@@ -163,6 +165,13 @@ impl Mirror {
             }
         }
         None
+    }
+}
+
+fn as_write_error(error: FinishError) -> WriteError {
+    match error {
+        FinishError::Stopped(code) => WriteError::Stopped(code),
+        FinishError::ClosedStream => WriteError::ClosedStream,
     }
 }
 
