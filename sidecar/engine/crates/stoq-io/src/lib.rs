@@ -27,6 +27,12 @@ pub mod steering;
 mod transport;
 mod worker;
 
+/// Two connections in memory, as the tests of quinn-proto's limits have them.
+#[cfg(test)]
+#[path = "../tests/limits/pair.rs"]
+#[allow(dead_code, reason = "those tests use all of it")]
+mod pair;
+
 pub use adaptation::{Adaptation, AdaptationChange};
 pub use api::{ApiError, ApiEvent, ApiPeer, ApiPort, StreamToken};
 pub use engine::{Engine, LocalPort};

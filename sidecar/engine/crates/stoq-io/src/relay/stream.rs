@@ -165,3 +165,6 @@ fn split(tokens: Option<Tokens>) -> (Option<Box<Sealer>>, Option<Box<Opener>>) {
         (Some(Box::new(tokens.sealer)), Some(Box::new(tokens.opener)))
     })
 }
+
+#[cfg(test)]
+mod tests;

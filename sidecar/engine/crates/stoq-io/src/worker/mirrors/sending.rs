@@ -255,3 +255,6 @@ impl Worker {
         self.end_flow(key, StreamCode::Cancelled, outcome, now);
     }
 }
+
+#[cfg(test)]
+mod tests;
