@@ -17,7 +17,7 @@ PODS = (
 
 
 def policy(name, *mirrors, selector=None, namespace="shop"):
-    spec = {"mirrors": list(mirrors)}
+    spec: dict[str, object] = {"mirrors": list(mirrors)}
     if selector:
         spec["selector"] = {"matchLabels": selector}
     return record("TransportPolicy", name, spec, namespace=namespace)
