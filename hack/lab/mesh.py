@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from lab import installation, netns, process
 from lab.command import CommandError
 from lab.plan import Pod
@@ -167,6 +169,26 @@ class Mesh:
         """What the sidecar's admin port answers to GET `path`, decoded from JSON."""
         argv = ["curl", "-sSf", "--max-time", "5", f"{ADMIN}{path}"]
         return json.loads(netns.run_in(pod.netns, argv))
+
+    def registry(self, pod: Pod) -> Any:
+        """What the registry has told the pod's sidecar."""
+        return self.admin(pod, "/config")["registry"]
+
+    def vips(self, pod: Pod, record: str) -> list[str]:
+        """The virtual addresses that the pod's sidecar knows of the service record of that name."""
+        services = self.registry(pod)["services"]
+        return list(services.get(f"{NAMESPACE}/{record}", {"vips": []})["vips"])
+
+    def counted(self, pod: Pod, prefix: str) -> dict[str, float]:
+        """The metrics of the pod's sidecar that begin with `prefix` and have no labels, by name."""
+        url = f"http://[::1]:{METRICS_PORT}/metrics"
+        page = netns.run_in(pod.netns, ["curl", "-sf", "--max-time", "5", url])
+        return {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+            if sample.name.startswith(prefix) and not sample.labels
+        }
 
     def metrics_url(self, pod: Pod) -> str:
         """Where the pod's metrics are scraped."""

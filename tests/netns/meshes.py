@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -52,7 +52,7 @@ class Echo:
         for thread in self._threads:
             thread.join()
 
-    def __enter__(self) -> "Echo":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

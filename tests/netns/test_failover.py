@@ -27,18 +27,13 @@ def mesh() -> Iterator[Running]:
         endpoints = [{"address": str(made.pod(name).ipv6)} for name in SERVERS]
         spec = {"ports": [{"port": 80, "targetPort": PORT}], "endpoints": endpoints}
         made.mesh.write("ServiceRecord", "echo", spec)
-        assert eventually(lambda: bool(vips(made)))
+        assert eventually(lambda: bool(made.mesh.vips(made.pod("client"), "echo")))
         yield made
-
-
-def vips(mesh: Running) -> list[str]:
-    services = mesh.admin("client", "/config")["registry"]["services"]
-    return [vip for key in services if key.endswith("/echo") for vip in services[key]["vips"]]
 
 
 def calls(mesh: Running, count: int) -> int:
     """How many of `count` new connections to the service work."""
-    (address,) = vips(mesh)
+    (address,) = mesh.mesh.vips(mesh.pod("client"), "echo")
     worked = 0
     for _ in range(count):
         with connect(mesh.pod("client").netns, address, 80) as connection:
@@ -71,7 +66,7 @@ def test_an_application_that_dies_is_ejected_unnoticed_and_comes_back(mesh: Runn
 
 
 def test_a_pod_that_dies_whole_is_ejected_unnoticed_and_comes_back(mesh: Running) -> None:
-    (address,) = vips(mesh)
+    (address,) = mesh.mesh.vips(mesh.pod("client"), "echo")
 
     def greeted() -> bool:
         with connect(mesh.pod("client").netns, address, 80) as connection:
