@@ -89,3 +89,10 @@ def test_programs_over_udp_are_captured(lab_root: Path) -> None:
     told = _scenario(lab_root, "udp")
     assert [row[0] for row in told["tables"][0]["rows"]] == ["1.2 kB", "8 kB"]
     assert {check["name"] for check in told["checks"]} >= {"dig, AAAA", "source address"}
+
+
+def test_a_shadow_hears_its_share_and_delays_nobody(lab_root: Path) -> None:
+    told = _scenario(lab_root, "mirror")
+    heard = [row[3] for row in told["tables"][0]["rows"]]
+    assert (heard[0], *heard[2:]) == ("0", "40", "0")
+    assert {check["name"] for check in told["checks"]} >= {"100 % mirrored", "shadow killed"}
