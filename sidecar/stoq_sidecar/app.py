@@ -35,12 +35,14 @@ from stoq_sidecar.ca_client import CertificateAuthority
 from stoq_sidecar.cpus import workers
 from stoq_sidecar.data_plane import DataPlane
 from stoq_sidecar.discovery import Discovery
+from stoq_sidecar.dns.counts import Counts
 from stoq_sidecar.dns.resolver import Resolver
 from stoq_sidecar.engine_settings import Surroundings
 from stoq_sidecar.identity import Renewal
 from stoq_sidecar.listeners import Pages
 from stoq_sidecar.metrics import Metrics, Sources
 from stoq_sidecar.path import PathReport
+from stoq_sidecar.plaintext import Page
 from stoq_sidecar.readiness import Readiness
 from stoq_sidecar.settings import Settings
 from stoq_sidecar.svid import SvidKeeper
@@ -140,7 +142,7 @@ class App:
         if settings.dns.enabled:
             self._resolver = Resolver(settings, self._stale, ipv6=ipv6)
         async with self._plane.engine, asyncio.TaskGroup() as tasks:
-            served = [tasks.create_task(page) for page in self._pages(self._plane)]
+            served = [tasks.create_task(page) for page in self._pages(self._plane, around.mtu)]
             if self._resolver is not None:
                 served.append(tasks.create_task(self._resolver.serve()))
             running = [
@@ -250,14 +252,15 @@ class App:
         patience = self._settings.capture.verify_seconds
         await capture_probe.verify(hosts, around.nonce, self.readiness, patience)
 
-    def _pages(self, plane: DataPlane) -> list[Any]:
+    def _pages(self, plane: DataPlane, mtu: int) -> list[Any]:
+        counts = self._resolver.counts if self._resolver else Counts()
         metrics = Metrics(
             Sources(
                 snapshot=plane.snapshot,
                 svid=lambda: self._keeper.status if self._keeper else svid.SvidStatus(),
                 discovery=self._discovery_status,
                 ready=lambda: self.readiness.ready,
-                dns=self._resolver.counts.families if self._resolver else tuple,
+                dns=counts.families if self._resolver else tuple,
                 client_address=lambda: self._client_address,
                 version=constants.VERSION,
             )
@@ -274,7 +277,10 @@ class App:
             drain=self._drain_requested,
         )
         loopback, everywhere = self._listeners.administration, self._listeners.everywhere
-        health_routes = health.routes(self.readiness, metrics.render, metrics.content_type)
+        sent = Page(plane.snapshot, lambda: counts.tcp_bytes, mtu)
+        health_routes = health.routes(
+            self.readiness, metrics.render, metrics.content_type, sent.render
+        )
         admin_routes: Routes = admin.routes(actions)
         return [
             HttpServer("stoq-sidecar administration", admin_routes).serve(loopback),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
+from stoq import plaintext
 from stoq.http import Request, Response, Routes, plain
 from stoq_sidecar.readiness import Readiness
 
@@ -11,13 +12,23 @@ LONGEST_WAIT: Final = 5.0
 """Seconds for which an answer may be held back: less than the server gives one exchange."""
 
 
-def routes(readiness: Readiness, render: Callable[[], bytes], content_type: str) -> Routes:
-    """`/metrics`, `/healthz/ready` and `/healthz/live`; `render` gives the metrics page."""
+def routes(
+    readiness: Readiness,
+    render: Callable[[], bytes],
+    content_type: str,
+    figures: Callable[[], bytes],
+) -> Routes:
+    """`/metrics`, `/plaintext`, `/healthz/ready` and `/healthz/live`; `render` gives the metrics
+    page, `figures` what `stoq.plaintext` specifies.
+    """
 
     async def metrics(_: Request) -> Response:
         return Response(render(), content_type=content_type)
 
-    return {("GET", "/metrics"): metrics, **probes(readiness)}
+    async def sent(_: Request) -> Response:
+        return Response(figures(), content_type="application/json")
+
+    return {("GET", "/metrics"): metrics, ("GET", plaintext.PATH): sent, **probes(readiness)}
 
 
 def probes(readiness: Readiness) -> Routes:

@@ -30,6 +30,8 @@ class Counts:
         """By reason."""
         self.waiting = 0
         """Queries that wait for a name server now."""
+        self.tcp_bytes = 0
+        """Sent to name servers over TCP."""
         self._times = [0] * (len(BOUNDS) + 1)
         self._sum = 0.0
 

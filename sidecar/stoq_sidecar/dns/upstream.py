@@ -108,8 +108,10 @@ class Upstream:
 
     async def _over_tcp(self, server: Address, query: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(str(server), self._port)
+        message = struct.pack("!H", len(query)) + query
+        self._counts.tcp_bytes += len(message)
         try:
-            writer.write(struct.pack("!H", len(query)) + query)
+            writer.write(message)
             reply = await read_message(reader)
         finally:
             writer.transport.abort()

@@ -20,7 +20,7 @@ from stoq_sidecar.svid import SvidStatus
 
 async def test_ready_says_what_blocks_until_nothing_does() -> None:
     readiness = Readiness(["capture", "identity"])
-    pages = health.routes(readiness, lambda: b"metrics", "text/plain")
+    pages = health.routes(readiness, lambda: b"metrics", "text/plain", lambda: b"{}")
     request = Request("GET", "/healthz/ready", {}, "::1")
     readiness.note("identity", "the CA is gone")
     answer = await pages["GET", "/healthz/ready"](request)
@@ -31,6 +31,7 @@ async def test_ready_says_what_blocks_until_nothing_does() -> None:
     assert (await pages["GET", "/healthz/ready"](request)).status == 200
     assert (await pages["GET", "/healthz/live"](request)).body == b"live\n"
     assert (await pages["GET", "/metrics"](request)).body == b"metrics"
+    assert (await pages["GET", "/plaintext"](request)).body == b"{}"
 
 
 async def test_ready_holds_its_answer_back_until_there_is_one() -> None:
