@@ -13,11 +13,13 @@ from stoq import health
 from stoq.program import together
 from stoq_node import links
 from stoq_node._kernel import KernelError, Pins
+from stoq_node.bypass import Bypasses
 from stoq_node.capabilities import BPFFS, Capability, Facts, decide, supported
 from stoq_node.captures import Captures
 from stoq_node.enforce import Enforcer
 from stoq_node.facts import gather, mounted
 from stoq_node.metrics import Metrics
+from stoq_node.notices import Notices
 from stoq_node.podfile import PodFile
 from stoq_node.pods import Pod, Source
 from stoq_node.programs import Programs, load
@@ -79,9 +81,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 raise AgentError(found[0].reason)
             source = cluster.pods if cluster is not None else PodFile(Path(settings.pods.file))
             captures = cluster.captures if cluster is not None else None
-            agent = _agent(settings, pins, programs, facts, found, source, captures)
+            notices = cluster.bypassed if cluster is not None else None
+            agent = _agent(settings, pins, programs, facts, found, source, captures, notices)
             metrics = Metrics(
-                found, agent.enforcer, agent.uplink, captures, lambda: bool(source.problem)
+                found,
+                agent.enforcer,
+                agent.uplink,
+                captures,
+                agent.bypasses,
+                lambda: bool(source.problem),
             )
             pages = health.server("stoq-node", metrics.page, lambda: agent.missing(found))
             beside = (
@@ -117,6 +125,7 @@ def _agent(
     found: tuple[Capability, ...],
     source: Source,
     captures: Captures | None,
+    notices: Notices | None,
 ) -> "Agent":
     enforcer = None
     # An old kernel takes the programs, and has no links for them.
@@ -128,7 +137,10 @@ def _agent(
         name = facts.uplink.name if facts.uplink else ""
         to_try = modes(settings.guard.mode, found)
         uplink = Uplink(pins, programs.guards, name, to_try, settings.guard)
-    return Agent(source, enforcer, uplink, captures, settings.pods.verify_seconds)
+    bypasses = None
+    if enforcer is not None and settings.bypass.seconds:
+        bypasses = Bypasses(enforcer, settings.bypass.seconds, notices)
+    return Agent(source, enforcer, uplink, captures, bypasses, settings.pods.verify_seconds)
 
 
 class Agent:
@@ -140,12 +152,14 @@ class Agent:
         enforcer: Enforcer | None,
         uplink: Uplink | None,
         captures: Captures | None,
+        bypasses: Bypasses | None,
         seconds: float,
     ) -> None:
         self._source = source
         self.enforcer = enforcer
         self.uplink = uplink
         self._captures = captures
+        self.bypasses = bypasses
         self._seconds = seconds
         self._pods: tuple[Pod, ...] | None = None
         self._changed = asyncio.Event()
@@ -173,6 +187,7 @@ class Agent:
             guard=guard.mode if guard else OFF,
             guard_problem=guard.problem if guard else "",
             failed=failed,
+            bypassed=self.bypasses.alarms if self.bypasses else None,
         )
 
     async def run(self) -> None:
@@ -180,6 +195,8 @@ class Agent:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
             tasks.create_task(self._keep())
+            if self.bypasses is not None:
+                tasks.create_task(self.bypasses.run())
 
     async def _follow(self) -> None:
         async for pods in self._source.watch():

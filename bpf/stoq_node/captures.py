@@ -149,4 +149,5 @@ class Captures:
         for uid, since in self._since.items():
             one = self._placed.get(uid)
             if one is not None and now - since >= self._patience:
-                await self._notices.say(one.pod, why[uid])
+                told = f"the pod stays closed, its traffic is not captured: {why[uid]}"
+                await self._notices.say(one.pod, told)

@@ -48,6 +48,11 @@ class Enforcer:
         """Pods for which all is as it should be."""
         return len(self._in_force)
 
+    @property
+    def pods(self) -> tuple[Pod, ...]:
+        """Those pods."""
+        return tuple(self._in_force.values())
+
     def apply(self, pods: Iterable[Pod]) -> None:
         """Makes the kernel enforce `pods`, all of them and no other.
 

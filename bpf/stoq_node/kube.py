@@ -12,7 +12,7 @@ from stoq_kube.kube import ApiServer
 from stoq_node.captures import Captures
 from stoq_node.clusterpods import ClusterPods
 from stoq_node.enrolment import Surround, nameservers
-from stoq_node.notices import Notices
+from stoq_node.notices import BYPASSED, NOT_CAPTURED, Notices
 from stoq_node.reporter import Reporter
 from stoq_node.settings import Capture, Kubernetes
 
@@ -34,12 +34,13 @@ class Cluster:
             api_servers=_api_servers(),
         )
         self.captures = (
-            Captures(capture.namespaces, Notices(self._client))
+            Captures(capture.namespaces, Notices(self._client, NOT_CAPTURED))
             if capture and capture.namespaces
             else None
         )
         told = self.captures.update if self.captures else None
         self.pods = ClusterPods(self._client, settings.node, around, placed=told)
+        self.bypassed = Notices(self._client, BYPASSED)
         self.reporter = Reporter(self._client, settings.node)
 
     def parts(self) -> tuple[Coroutine[Any, Any, None], ...]:

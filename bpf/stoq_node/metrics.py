@@ -12,6 +12,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from stoq_node.bypass import Bypasses
 from stoq_node.capabilities import Capability
 from stoq_node.captures import Captures
 from stoq_node.enforce import Enforcer
@@ -30,12 +31,14 @@ class Metrics(Collector):
         enforcer: Enforcer | None,
         uplink: Uplink | None,
         captures: Captures | None,
+        bypasses: Bypasses | None,
         stale: Callable[[], bool],
     ) -> None:
         self._capabilities = tuple(capabilities)
         self._enforcer = enforcer
         self._uplink = uplink
         self._captures = captures
+        self._bypasses = bypasses
         self._stale = stale
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -69,6 +72,8 @@ class Metrics(Collector):
             yield from _guarded(self._uplink)
         if self._captures is not None:
             yield _captured(self._captures)
+        if self._bypasses is not None:
+            yield from _bypassed(self._bypasses)
 
 
 def _enforced(enforcer: Enforcer) -> Iterator[Metric]:
@@ -115,6 +120,23 @@ def _captured(captures: Captures) -> Metric:
     pods.add_metric(["waiting"], captures.waiting)
     pods.add_metric(["refused"], len(captures.failed))
     return pods
+
+
+def _bypassed(bypasses: Bypasses) -> Iterator[Metric]:
+    pods = GaugeMetricFamily(
+        "stoq_node_bypass_pods", "Pods by what is known of their plaintext", labels=["state"]
+    )
+    for state, number in bypasses.states.items():
+        pods.add_metric([state], number)
+    yield pods
+    size = CounterMetricFamily(
+        "stoq_node_bypass_bytes",
+        "TCP payload that left pods in plaintext past their sidecars",
+        labels=["namespace", "pod"],
+    )
+    for labels, number in sorted(bypasses.bytes.items()):
+        size.add_metric(labels, number)
+    yield size
 
 
 def _guarded(uplink: Uplink) -> Iterator[Metric]:

@@ -16,6 +16,7 @@ from stoq.capture.plan import Address
 ERROR: Final = 2
 DONE: Final = 3
 _NEW_LINK, _GET_LINK = 16, 18
+_NEW_ADDRESS, _GET_ADDRESS = 20, 22
 _NEW_ROUTE, _GET_ROUTE = 24, 26
 _NEW_NEIGHBOUR, _GET_NEIGHBOUR = 28, 30
 _NEW_NAMESPACE, _GET_NAMESPACE = 88, 90
@@ -36,6 +37,7 @@ _TYPE_MASK: Final = 0x3FFF
 _HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _LINK: Final = struct.Struct("=BxHiII")
+_ADDRESS: Final = struct.Struct("=BBBBI")
 _ROUTE: Final = struct.Struct("=BBBBBBBBI")
 _NEIGHBOUR: Final = struct.Struct("=BxxxiHBB")
 
@@ -81,6 +83,11 @@ class Neighbour:
 def links_wanted() -> bytes:
     """Asks for all links."""
     return _message(_GET_LINK, _REQUEST | _DUMP, _LINK.pack(0, 0, 0, 0, 0))
+
+
+def addresses_wanted() -> bytes:
+    """Asks for all addresses of this network namespace."""
+    return _message(_GET_ADDRESS, _REQUEST | _DUMP, _ADDRESS.pack(0, 0, 0, 0, 0))
 
 
 def route_wanted(address: Address) -> bytes:
@@ -138,6 +145,19 @@ def link(kind: int, content: bytes) -> Link | None:
         across=37 in found,
         namespace=_signed(found.get(37, b"")),
     )
+
+
+def address(kind: int, content: bytes) -> tuple[int, Address] | None:
+    """The index of an interface and an address that it has; None if a message is about something
+    else.
+    """
+    if kind != _NEW_ADDRESS:
+        return None
+    found = _attributes(content[_ADDRESS.size :])
+    # Of a link between two points the first is the other end's (IFA_ADDRESS, IFA_LOCAL).
+    own = found.get(2) or found.get(1) or b""
+    index = int(_ADDRESS.unpack_from(content)[4])
+    return (index, ip_address(own)) if len(own) in {4, 16} else None
 
 
 def namespace(kind: int, content: bytes) -> int:

@@ -1,35 +1,53 @@
-"""Events about pods that the node agent does not serve."""
+"""Events about pods that the node agent does not serve, or finds bypassing their sidecars."""
 
 import logging
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from stoq_kube.apiserver import EVENTS, ApiError, Client
-from stoq_node.enrolment import Meshed
 
 log: Final = logging.getLogger("stoq.node")
 
-REASON: Final = "NotCaptured"
+NOT_CAPTURED: Final = "NotCaptured"
+BYPASSED: Final = "Bypassed"
+"""Reasons of Events."""
 
 MAX_MESSAGE: Final = 1024
 """Bytes of an event's message that the API server takes."""
 
 
-class Notices:
-    """Says each thing once about a pod."""
+class Named(Protocol):
+    """A pod, as far as an Event names it."""
 
-    def __init__(self, client: Client) -> None:
+    @property
+    def uid(self) -> str:
+        """The API server's."""
+
+    @property
+    def namespace(self) -> str:
+        """Where it is."""
+
+    @property
+    def name(self) -> str:
+        """What it is called there."""
+
+
+class Notices:
+    """Says each thing once about a pod, all for one reason."""
+
+    def __init__(self, client: Client, reason: str) -> None:
         self._client = client
+        self._reason = reason
         self._said: dict[str, str] = {}
 
-    async def say(self, pod: Meshed, why: str) -> None:
+    async def say(self, pod: Named, why: str) -> None:
         """Writes an Event, if it was not written last. One that the API server does not take is
-        logged, and not tried again: the sidecar says the same.
+        logged, and not tried again: there are metrics that say the same.
         """
         if self._said.get(pod.uid) == why:
             return
         self._said[pod.uid] = why
-        body = event(pod, why, datetime.now(UTC))
+        body = event(pod, self._reason, why, datetime.now(UTC))
         try:
             await self._client.request("post", EVENTS.path("", pod.namespace), body)
         except ApiError as error:
@@ -41,7 +59,7 @@ class Notices:
             del self._said[uid]
 
 
-def event(pod: Meshed, why: str, now: datetime) -> dict[str, Any]:
+def event(pod: Named, reason: str, message: str, now: datetime) -> dict[str, Any]:
     """As the API server takes it (core/v1 Event). Pure."""
     moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
@@ -55,8 +73,8 @@ def event(pod: Meshed, why: str, now: datetime) -> dict[str, Any]:
             "namespace": pod.namespace,
             "uid": pod.uid,
         },
-        "reason": REASON,
-        "message": f"the pod stays closed, its traffic is not captured: {why}"[:MAX_MESSAGE],
+        "reason": reason,
+        "message": message[:MAX_MESSAGE],
         "type": "Warning",
         "source": {"component": "stoq-node"},
         "firstTimestamp": moment,

@@ -141,6 +141,7 @@ _KEYS: Final[dict[str, Callable[[Any], Any]]] = {
     "namespace": _text,
     "name": _text,
     "interface": _interface,
+    "addresses": _listed(parse_addresses),
     "inbound": _one_of("permissive", "strict"),
     "outbound": _one_of("allow", "meshOnly"),
     "udp": _flag,

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from stoq.capture.plan import Address, Network, PortRange
+from stoq.capture.plan import DNS_PORT, Address, Network, PortRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,10 @@ class Pod:
     name: str
     interface: str
     """The host's end of its link; empty while it is not known."""
+    uid: str = ""
+    """The API server's; empty in a file."""
+    addresses: tuple[Address, ...] = ()
+    """Where its sidecar is asked; empty while they are not known."""
     obstacle: str = ""
     """Why it is not known although it should be."""
     inbound: Literal["permissive", "strict"] = "permissive"
@@ -41,6 +45,18 @@ class Pod:
     def key(self) -> str:
         """`namespace/name`."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def direct(self) -> frozenset[str]:
+        """Addresses of name servers and API servers whose ports it excludes: it dials those past
+        its sidecar, and strict mode counts them as what they are and not as exempt.
+        """
+        servers = (*((one, DNS_PORT) for one in self.nameservers), *self.api_servers)
+        return frozenset(
+            str(address)
+            for address, port in servers
+            if any(port in ports.numbers() for ports in self.exclude_outbound_ports)
+        )
 
     @property
     def strict(self) -> bool:

@@ -12,6 +12,8 @@ from stoq.records.node import Feature, NodeCapabilityStatus
 from stoq_node.capabilities import Capability, Facts, supported
 
 ENFORCED: Final = "Enforced"
+ACCOUNTED: Final = "Accounted"
+"""Types of conditions."""
 
 MOST: Final = 1024
 """Characters of a reason; what a verifier writes goes on for pages."""
@@ -31,6 +33,8 @@ class Known:
     """Why it is off although it should not be."""
     failed: Mapping[str, str] | None = None
     """Why, by pod that is not enforced as it should; None while the pods are not known."""
+    bypassed: Mapping[str, str] | None = None
+    """What is known, by pod whose plaintext goes past its sidecar; None where nobody looks."""
 
 
 def status(known: Known) -> NodeCapabilityStatus:
@@ -52,7 +56,7 @@ def status(known: Known) -> NodeCapabilityStatus:
             Feature(name=one.name, supported=one.supported, reason=_short(one.reason))
             for one in known.found
         ),
-        conditions=(_enforced(known),),
+        conditions=(_enforced(known), *_accounted(known)),
     )
 
 
@@ -84,12 +88,27 @@ def _enforced(known: Known) -> Condition:
         why = "the agent does not know the pods of this node yet"
         return Condition(type=ENFORCED, status="Unknown", reason="Starting", message=why)
     if known.failed:
-        named = [f"{pod}: {why}" for pod, why in sorted(known.failed.items())]
-        more = f" and {len(named) - FEW} more" if len(named) > FEW else ""
-        message = _short("; ".join(named[:FEW])) + more
+        message = _named(known.failed)
         return Condition(type=ENFORCED, status="False", reason="PodsFailed", message=message)
     why = "every pod of the mesh on this node is enforced"
     return Condition(type=ENFORCED, status="True", reason="AllPods", message=why)
+
+
+def _accounted(known: Known) -> tuple[Condition, ...]:
+    if known.bypassed is None:
+        return ()
+    if known.bypassed:
+        message = _named(known.bypassed)
+        return (Condition(type=ACCOUNTED, status="False", reason="Bypassed", message=message),)
+    why = "no plaintext is known to have gone past the sidecars of this node"
+    return (Condition(type=ACCOUNTED, status="True", reason="AllPods", message=why),)
+
+
+def _named(pods: Mapping[str, str]) -> str:
+    """A few of the pods with what is said of them."""
+    named = [f"{pod}: {why}" for pod, why in sorted(pods.items())]
+    more = f" and {len(named) - FEW} more" if len(named) > FEW else ""
+    return _short("; ".join(named[:FEW])) + more
 
 
 def _reasons(found: tuple[Capability, ...]) -> list[str]:

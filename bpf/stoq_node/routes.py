@@ -6,12 +6,14 @@ from contextlib import suppress
 from typing import Final
 
 from stoq.capture.plan import Address
-from stoq_node import netlink
+from stoq_node import links, netlink
 from stoq_node.netlink import Neighbour, Route
 from stoq_node.placing import Surroundings
 
 SECONDS: Final = 2.0
 """That the kernel, which answers at once, may take."""
+
+KUBE_IPVS: Final = "kube-ipvs0"
 
 _BUFFER: Final = 1 << 16
 
@@ -19,17 +21,30 @@ _BUFFER: Final = 1 << 16
 def look(addresses: Iterable[Address]) -> Surroundings:
     """What is around these addresses. Raises OSError."""
     with asking() as kernel:
-        links = {
+        known = {
             found.index: found
             for message in everything(kernel, netlink.links_wanted())
             if (found := netlink.link(*message))
         }
         routes = {address: _route(kernel, address) for address in addresses}
         bridged = any(
-            route and route.index in links and links[route.index].kind == "bridge"
+            route and route.index in known and known[route.index].kind == "bridge"
             for route in routes.values()
         )
-        return Surroundings(links, routes, tuple(_neighbours(kernel)) if bridged else ())
+        return Surroundings(known, routes, tuple(_neighbours(kernel)) if bridged else ())
+
+
+def own() -> frozenset[Address]:
+    """All addresses of this node, but those of Services that kube-proxy gives it in mode ipvs.
+
+    Raises OSError.
+    """
+    services = links.names().get(KUBE_IPVS)
+    with asking() as kernel:
+        found = [
+            netlink.address(*message) for message in everything(kernel, netlink.addresses_wanted())
+        ]
+    return frozenset(one[1] for one in found if one and one[0] != services)
 
 
 def seek(asked: Iterable[tuple[Address, int]]) -> None:

@@ -101,6 +101,17 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bypass:
+    """The alarm about plaintext that goes past sidecars."""
+
+    seconds: float = option(
+        10.0,
+        number(0, 3600, "seconds"),
+        "how often what the kernel counts is held against what sidecars say; 0: never",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listen:
     """Where the agent is looked at."""
 
@@ -118,6 +129,7 @@ class Settings:
     kubernetes: Kubernetes
     capture: Capture
     guard: Guard
+    bypass: Bypass
     listen: Listen
     log: Log
 

@@ -26,6 +26,13 @@ class Tally:
     def __init__(self) -> None:
         self.packets: Counter[Key] = Counter()
         self.bytes: Counter[Key] = Counter()
+        self.left: Counter[tuple[str, str]] = Counter()
+        """Payload of TCP out of pods, by namespace and name, also of packets that strict mode then
+        dropped, but not to addresses in `near` and those that the pod dials directly."""
+        self.excused: Counter[tuple[str, str]] = Counter()
+        """Bytes of packets out of pods that are exempt, or that strict mode dropped."""
+        self.near: frozenset[str] = frozenset()
+        """Addresses of the node itself: its probes reach applications without their sidecars."""
         self._last: dict[tuple[int, tuple[str, ...]], tuple[int, int]] = {}
 
     def strict(self, index: int, pod: Pod, counts: Iterable[Seen]) -> None:
@@ -39,17 +46,22 @@ class Tally:
                     reason,
                     verdict(pod, direction, plaintext),
                 )
-                self._add(index, (direction, reason), key, packets, size)
+                added = self._add(index, (direction, reason), key, packets, size)
+                if direction == "from_pod" and (reason == "exempt" or key[4] == DROPPED):
+                    self.excused[pod.namespace, pod.name] += added
 
     def accounts(
         self, pods: Mapping[int, Pod], entries: Iterable[tuple[int, str, str, str, int, int]]
     ) -> None:
         """The accounts of all links. Peers are added up: there may be any number of them."""
+        beside = {index: self.near | pod.direct for index, pod in pods.items()}
         for index, peer, direction, kind, packets, size in entries:
             pod = pods.get(index)
             if pod is not None:
                 key = (pod.namespace, pod.name, direction, kind, "")
-                self._add(index, (peer, direction, kind), key, packets, size)
+                added = self._add(index, (peer, direction, kind), key, packets, size)
+                if (direction, kind) == ("from_pod", "tcp") and peer not in beside[index]:
+                    self.left[pod.namespace, pod.name] += added
 
     def keep(self, pods: Iterable[Pod], indexes: Iterable[int]) -> None:
         """Forgets pods that are not among `pods`, and links that are not among `indexes`."""
@@ -57,10 +69,14 @@ class Tally:
         for counter in (self.packets, self.bytes):
             for key in [key for key in counter if key[:2] not in names]:
                 del counter[key]
+        for sums in (self.left, self.excused):
+            for name in sums.keys() - names:
+                del sums[name]
         kept = set(indexes)
         self._last = {where: sums for where, sums in self._last.items() if where[0] in kept}
 
-    def _add(self, index: int, what: tuple[str, ...], key: Key, packets: int, size: int) -> None:
+    def _add(self, index: int, what: tuple[str, ...], key: Key, packets: int, size: int) -> int:
+        """Bytes that are new."""
         before = self._last.get((index, what), (0, 0))
         # Less than before: the kernel had forgotten the entry and began anew.
         if packets < before[0]:
@@ -68,6 +84,7 @@ class Tally:
         self._last[index, what] = (packets, size)
         self.packets[key] += packets - before[0]
         self.bytes[key] += size - before[1]
+        return size - before[1]
 
 
 def verdict(pod: Pod, direction: str, plaintext: bool) -> str:  # noqa: FBT001

@@ -24,6 +24,10 @@ class Use(NamedTuple):
     """With its subresource, as rules have it: `servicerecords/status`."""
 
 
+RARE = {"stoq-node": {Use("create", "", "events")}}
+"""What is asked for only when something is wrong with a pod: tests of the agents have it so."""
+
+
 def granted(account: str) -> set[Use]:
     """What the chart's roles for an account, which have its name, allow."""
     rules = [
@@ -98,7 +102,7 @@ def unused(cluster: Cluster, account: str) -> set[Use]:
         for use, entry in requests(cluster, account)
         for part in ([use, use._replace(verb="create")] if made(use, entry) else [use])
     }
-    return granted(account) - asked
+    return granted(account) - asked - RARE.get(account, set())
 
 
 def made(use: Use, entry: dict[str, Any]) -> bool:

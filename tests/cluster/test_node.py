@@ -66,8 +66,7 @@ def capabilities(mesh: Mesh) -> list[dict[str, Any]]:
 
 
 def enforced(item: dict[str, Any]) -> dict[str, Any]:
-    (found,) = item["status"]["conditions"]
-    return dict(found)
+    return next(dict(one) for one in item["status"]["conditions"] if one["type"] == "Enforced")
 
 
 def agents(mesh: Mesh) -> dict[str, str]:

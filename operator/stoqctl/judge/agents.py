@@ -10,6 +10,9 @@ from stoqctl.judge.facts import Facts, Object, condition, few, name
 AGENT: Final = "stoq-node"
 SYSTEM: Final = constants.SYSTEM_NAMESPACE
 
+ACCOUNTED: Final = "Accounted"
+"""The condition of a NodeCapability about pods whose plaintext goes past their sidecars."""
+
 WHY: Final = "kubectl get nodecapabilities -o wide says what each node can do, and why not"
 
 
@@ -33,6 +36,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
         )
     if facts.capabilities:
         yield _enforced(facts)
+        yield from _accounted(facts)
 
 
 def guards(facts: Facts) -> Finding:
@@ -62,6 +66,24 @@ def _enforced(facts: Facts) -> Finding:
         few(wrong) if wrong else _whole(facts.capabilities),
         WHY,
     )
+
+
+def _accounted(facts: Facts) -> Iterator[Finding]:
+    """Nothing where no agent looks for it."""
+    looked = [(item, found) for item in facts.capabilities if (found := condition(item, ACCOUNTED))]
+    wrong = [
+        f"{name(item)}: {found.get('message', '')}"
+        for item, found in looked
+        if found.get("status") == "False"
+    ]
+    if looked:
+        yield Finding(
+            "plaintext past sidecars",
+            not wrong,
+            few(wrong) if wrong else f"none known on {len(looked)} nodes",
+            "make the pod anew, and see what its program did: docs/operations.md, Plaintext past a "
+            "sidecar",
+        )
 
 
 def _whole(capabilities: Sequence[Object]) -> str:

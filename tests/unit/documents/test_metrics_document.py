@@ -122,7 +122,9 @@ def _node() -> Iterable[Metric]:
     uplink = SimpleNamespace(interface="eth0", mode="native", counts=lambda: [("stoq", 1, 1)])
     found = [Capability("pins", True, "")]
     captures = SimpleNamespace(serving=1, waiting=0, failed={})
-    return NodeMetrics(found, enforcer, uplink, captures, lambda: False).collect()  # type: ignore[arg-type]
+    bypasses = SimpleNamespace(states={"accounted": 1}, bytes={("shop", "web"): 1})
+    parts = (enforcer, uplink, captures, bypasses)
+    return NodeMetrics(found, *parts, lambda: False).collect()  # type: ignore[arg-type]
 
 
 def _rows(families: Iterable[Metric]) -> set[Row]:

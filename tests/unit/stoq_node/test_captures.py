@@ -14,7 +14,7 @@ from stoq_node import captures, namespaces
 from stoq_node.captures import Captures, Placed
 from stoq_node.enrolment import Meshed, Surround
 from stoq_node.namespaces import Namespace, NotThere
-from stoq_node.notices import Notices
+from stoq_node.notices import NOT_CAPTURED, Notices
 from unit.stoq_node.cluster import ApiServer, until
 from unit.stoq_node.test_capturing import read, shown
 
@@ -43,7 +43,8 @@ class Watched:
 
     def __init__(self, runtime: Runtime, patience: float) -> None:
         self.api = ApiServer()
-        self.captures = Captures("/run/netns", Notices(self.api), runtime.look, patience)
+        notices = Notices(self.api, NOT_CAPTURED)
+        self.captures = Captures("/run/netns", notices, runtime.look, patience)
 
     def update(self, *placed: Placed) -> None:
         self.captures.update(placed, AROUND)

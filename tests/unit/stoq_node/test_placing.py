@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from stoq.capture.plan import Address
 from stoq_node import netlink, routes
 from stoq_node.netlink import Link, Neighbour, Route
 from stoq_node.placing import Nowhere, Surroundings, place
@@ -43,6 +44,30 @@ def test_the_kernel_of_this_machine_is_understood() -> None:
     assert name == "lo"
     # It is here, and so behind no link of a pod.
     assert why(place([loopback], found)) == "no route leads to 127.0.0.1"
+
+
+def test_the_addresses_of_this_machine_are_read_but_not_those_of_services(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert ip_address("127.0.0.1") in routes.own()
+    monkeypatch.setattr(routes, "KUBE_IPVS", "lo")
+    assert not any(one.is_loopback for one in routes.own())
+
+
+@pytest.mark.parametrize(
+    ("attributes", "found"),
+    [
+        (attribute(1, SIX.packed), (7, SIX)),
+        (attribute(1, b"\x0a\0\0\x01") + attribute(2, FOUR.packed), (7, FOUR)),
+        (b"", None),
+    ],
+)
+def test_an_address_is_read_with_its_interface(
+    attributes: bytes, found: tuple[int, Address] | None
+) -> None:
+    content = struct.pack("=BBBBI", 10, 64, 0, 0, 7) + attributes
+    assert netlink.address(20, content) == found
+    assert netlink.address(16, content) is None
 
 
 def test_a_link_is_read_with_its_kind_its_bridge_and_where_its_end_is() -> None:

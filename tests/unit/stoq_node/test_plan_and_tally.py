@@ -1,7 +1,11 @@
 """What has to change, what a pod may say in the clear, and how counters add up."""
 
+from dataclasses import replace
+from ipaddress import ip_address
+
 import pytest
 
+from stoq.capture.plan import PortRange
 from stoq_node._kernel import Permission
 from stoq_node.permissions import permissions
 from stoq_node.plan import changes
@@ -124,6 +128,29 @@ def test_what_was_counted_is_booked_on_the_mode_of_its_time() -> None:
         ("shop", "web", "to_pod", "stoq", "passed"): 2,
     }
     assert tally.bytes["shop", "web", "to_pod", "plain_tcp", "dropped"] == 300
+
+
+def test_what_may_leave_in_the_clear_is_told_from_what_left() -> None:
+    tally = Tally()
+    pod = replace(
+        DB,
+        nameservers=(ip_address("10.96.0.10"), ip_address("fd00::a")),
+        api_servers=((ip_address("10.96.0.1"), 443),),
+        exclude_outbound_ports=(PortRange(50, 53),),
+    )
+    tally.near = frozenset({"fd00::1"})
+    shut = replace(pod, outbound="meshOnly")
+    plain = ("from_pod", "plain_tcp", True)
+    tally.strict(8, pod, [(*plain, 1, 100), ("from_pod", "exempt", False, 1, 70)])
+    tally.strict(8, shut, [(*plain, 2, 300), ("to_pod", "exempt", False, 1, 60)])
+    assert tally.excused == {("shop", "db"): 270}, "exempt, and what strict mode dropped"
+    peers = ["fd00::1", "10.96.0.10", "fd00::a", "10.96.0.1", "10.0.0.9"]
+    entries = [(8, peer, "from_pod", "tcp", 1, 50) for peer in peers]
+    others = [(8, "10.0.0.9", "to_pod", "tcp", 1, 5), (8, "10.0.0.9", "from_pod", "udp", 1, 5)]
+    tally.accounts({8: pod}, [*entries, *others])
+    assert tally.left == {("shop", "db"): 100}, "not the node, nor servers on excluded ports"
+    tally.keep([], [])
+    assert not tally.left + tally.excused
 
 
 def test_a_link_made_anew_counts_on() -> None:

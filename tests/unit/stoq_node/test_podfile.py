@@ -28,13 +28,14 @@ def test_every_key_is_read_and_what_is_common_holds_where_a_pod_says_nothing() -
         'exclude_outbound_ports = "443,8000-8002"\nexclude_outbound_networks = "10.0.0.0/8"\n'
         'exclude_outbound_udp_ports = "123"\nexclude_inbound_udp_ports = "5060"\n'
         'exclude_inbound_ports = "22"\nexclude_inbound_networks = "fd00::/64"\n'
-        'probe_ports = "8080"\nnameservers = "fd00::a"\n'
+        'probe_ports = "8080"\nnameservers = "fd00::a"\naddresses = "fd00::3,10.0.0.3"\n'
     )
     (pod,) = parse(text)
     assert pod == Pod(
         namespace="shop",
         name="web-0",
         interface="veth1",
+        addresses=(ip_address("fd00::3"), ip_address("10.0.0.3")),
         inbound="strict",
         outbound="meshOnly",
         udp=False,

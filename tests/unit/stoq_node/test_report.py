@@ -73,6 +73,14 @@ def test_pods_that_are_not_enforced_are_named_a_few_of_them() -> None:
     assert many[2].endswith("shop/web-4: full and 3 more")
 
 
+def test_pods_that_bypass_their_sidecars_are_a_condition_where_somebody_looks() -> None:
+    assert [one.type for one in status(GOOD).conditions] == ["Enforced"]
+    _, good = status(replace(GOOD, bypassed={})).conditions
+    assert (good.type, good.status, good.reason) == ("Accounted", "True", "AllPods")
+    _, bad = status(replace(GOOD, bypassed={"shop/web-0": "TCP leaves"})).conditions
+    assert (bad.status, bad.reason, bad.message) == ("False", "Bypassed", "shop/web-0: TCP leaves")
+
+
 def test_what_is_said_fits_into_the_schema() -> None:
     known = about(refused={STRICT: "x" * 9000, GUARD: "y" * 9000})
     found = status(replace(known, failed={f"shop/{'w' * 200}-{n}": "z" * 9000 for n in range(9)}))

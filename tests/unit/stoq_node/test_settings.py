@@ -23,6 +23,7 @@ def test_the_defaults() -> None:
             "allow": "",
             "deny": "",
         },
+        "bypass": {"seconds": "10.0"},
         "listen": {"metrics": "[::]:14022"},
         "log": {"level": "info", "format": "text"},
     }

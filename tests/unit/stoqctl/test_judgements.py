@@ -120,6 +120,22 @@ def test_nodes_that_do_not_enforce_are_named_with_their_reason():
     ]
 
 
+def test_pods_that_bypass_their_sidecars_are_named_by_their_nodes():
+    def looked(name, status, message=""):
+        found = capability(name)
+        accounted = {"type": "Accounted", "status": status, "message": message}
+        found["status"]["conditions"].append(accounted)
+        return found
+
+    good, silent = looked("n0", "True"), capability("n2")
+    (_, fine) = agents.findings(facts(capabilities=[good, silent]))
+    assert (fine.ok, fine.detail) == (True, "none known on 1 nodes")
+    bad = looked("n1", "False", "shop/web-0: TCP leaves")
+    assert failed(agents.findings(facts(capabilities=[good, bad, silent]))) == {
+        "plaintext past sidecars": "n1: shop/web-0: TCP leaves"
+    }
+
+
 def test_a_guard_that_would_stay_after_the_mesh_is_taken_off_first():
     guarded = facts(agents={}, capabilities=[capability("n0", guard="generic"), capability("n1")])
     (found,) = [item for item in removal.findings(guarded, [], []) if not item.ok]

@@ -1,0 +1,182 @@
+"""Raises the alarm about pods whose plaintext goes past their sidecars.
+
+At intervals it reads what the kernel has counted on the links of pods, then asks their sidecars,
+and has each pod's `ledger` judge. An alarm stands for as long as bytes are found, and some time
+beyond.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from stoq.capture.plan import Address
+from stoq.plaintext import Figures
+from stoq_node import routes, sidecars
+from stoq_node._kernel import KernelError
+from stoq_node.enforce import Enforcer
+from stoq_node.ledger import Ledger, Mute, Seen
+from stoq_node.notices import Notices
+from stoq_node.pods import Pod
+
+log: Final = logging.getLogger("stoq.node")
+
+CLEAR_SECONDS: Final = 600.0
+"""Without a byte more, until an alarm is over."""
+
+AT_ONCE: Final = 64
+"""Sidecars that are asked at a time."""
+
+Ask = Callable[[Iterable[Address]], Awaitable[Figures | Mute]]
+"""What `sidecars.ask` does."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A pod, and what is known of it."""
+
+    pod: Pod
+    ledger: Ledger = field(default_factory=Ledger)
+    mute: str = ""
+    """Why its sidecar has not said anything."""
+    found: int = 0
+    """Bytes of the alarm that stands."""
+    last: float = 0.0
+    """When it last grew."""
+
+    @property
+    def known(self) -> bool:
+        """Whether its sidecar speaks."""
+        return self.ledger.judged and not self.mute
+
+
+class Bypasses:
+    """The alarms of a node. `run` must run beside."""
+
+    def __init__(
+        self,
+        enforcer: Enforcer,
+        seconds: float,
+        notices: Notices | None = None,
+        ask: Ask = sidecars.ask,
+        own: Callable[[], Iterable[Address]] = routes.own,
+    ) -> None:
+        """Every so many `seconds` sidecars are asked; `own` gives the node's addresses. Events are
+        written where there are `notices`.
+        """
+        self._enforcer = enforcer
+        self._seconds = seconds
+        self._notices = notices
+        self._ask = ask
+        self._own = own
+        self._watched: dict[tuple[str, str], _Watched] = {}
+        self._problem = ""
+        self.bytes: Counter[tuple[str, str]] = Counter()
+        """Found so far, by namespace and pod; 0 of those for whom nothing was."""
+
+    @property
+    def alarms(self) -> dict[str, str]:
+        """What there is to say of each pod whose alarm stands, by `namespace/name`."""
+        return {one.pod.key: _told(one.pod) for one in self._watched.values() if one.found}
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many pods have an alarm, are accounted for, or cannot be judged."""
+        found = Counter(
+            "bypassed" if one.found else "accounted" if one.known else "unknown"
+            for one in self._watched.values()
+        )
+        return {state: found[state] for state in ("accounted", "bypassed", "unknown")}
+
+    async def run(self) -> None:
+        """Looks until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self.look(loop.time())
+            await asyncio.sleep(self._seconds)
+
+    async def look(self, now: float) -> None:
+        """Judges all pods once; `now` in seconds."""
+        try:
+            self._count()
+            answers = await self._asked()
+            for one, answer in answers:
+                await self._judge(now, one, answer)
+            # The asking itself is exempt: it shall not hide what leaves until the next time.
+            self._count()
+        except (KernelError, OSError) as error:
+            if str(error) != self._problem:
+                log.error("plaintext past sidecars is not looked for: %s", error)
+            self._problem = str(error)
+        else:
+            self._problem = ""
+
+    def _count(self) -> None:
+        """Reads the kernel. What is excused is read on both sides of what left, since the kernel
+        counts on between two maps.
+        """
+        tally = self._enforcer.tally
+        tally.near = frozenset(map(str, self._own()))
+        self._enforcer.read()
+        left, before = Counter(tally.left), Counter(tally.excused)
+        self._enforcer.read()
+        self._follow(self._enforcer.pods)
+        for key, one in self._watched.items():
+            one.ledger.count(Seen(left[key], before[key], tally.excused[key]))
+
+    async def _asked(self) -> list[tuple[_Watched, Figures | Mute]]:
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def asked(one: _Watched) -> tuple[_Watched, Figures | Mute]:
+            async with gate:
+                return one, await self._ask(one.pod.addresses)
+
+        return await asyncio.gather(*map(asked, self._watched.values()))
+
+    def _follow(self, pods: Iterable[Pod]) -> None:
+        kept = {}
+        for pod in pods:
+            key = (pod.namespace, pod.name)
+            known = self._watched.get(key)
+            # A pod of the same name may be another one.
+            if known is None or known.pod.uid != pod.uid:
+                known = _Watched(pod)
+            known.pod = pod
+            kept[key] = known
+        if self._notices is not None:
+            gone = {one.pod.uid for one in self._watched.values()}
+            self._notices.forget(gone - {one.pod.uid for one in kept.values()})
+        self._watched = kept
+        for key in self.bytes.keys() - kept.keys():
+            del self.bytes[key]
+
+    async def _judge(self, now: float, one: _Watched, answer: Figures | Mute) -> None:
+        found = one.ledger.look(now, answer)
+        why = answer.why if isinstance(answer, Mute) else ""
+        if why and why != one.mute:
+            log.info("%s: what it sends in plaintext is not known: %s", one.pod.key, why)
+        one.mute = why
+        if one.ledger.judged:
+            self.bytes[one.pod.namespace, one.pod.name] += found
+        if found:
+            first = not one.found
+            one.found, one.last = one.found + found, now
+            if first:
+                log.error("%s: %s (%d bytes so far)", one.pod.key, _told(one.pod), one.found)
+                if self._notices is not None:
+                    await self._notices.say(one.pod, _told(one.pod))
+        elif one.found and now - one.last >= CLEAR_SECONDS:
+            log.info("%s: nothing more went past its sidecar", one.pod.key)
+            one.found = 0
+            if self._notices is not None:
+                self._notices.forget({one.pod.uid})
+
+
+def _told(pod: Pod) -> str:
+    return (
+        "TCP leaves the pod in plaintext past its sidecar, and no setting lets it: capture was "
+        "removed, a program runs as the sidecar's user, or the pod began before its capture. On "
+        f"its node stoq-node trace --pod {pod.key} names the program"
+    )
