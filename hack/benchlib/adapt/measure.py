@@ -3,21 +3,18 @@
 import contextlib
 import http.client
 import json
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from benchlib import network
+from benchlib.adapt import flow
 from benchlib.adapt.series import WINDOW, Point
 from benchlib.candidates.base import Bench, Candidate
 from benchlib.candidates.envoy import EnvoyTcp
 from benchlib.candidates.stoq import Stoq
 from benchlib.certificates import Certificates
-from benchlib.errors import BenchError
-from benchlib.network import Network, Side
+from benchlib.network import Network
 from benchlib.settings import Settings
 from benchlib.tools import Tools
 from lab.netlab import path
@@ -29,7 +26,6 @@ from stoq.capture.netns import run_in
 
 PORT = 5201
 ADMIN_PORT = 14000
-BLOCK = 256 * 1024
 
 LEAST_SECONDS = 10.0
 """How long a path that does not change is looked at."""
@@ -66,11 +62,13 @@ def measure(name: str, schedule: Schedule, found: Tools, certificates: Certifica
 
     with network.pair(1500, pin=False, link=link) as pods:
         bench = Bench(Settings("bulk"), pods, found, certificates)
-        with _receiver(pods.server) as received, CANDIDATES[name].route(bench, PORT) as route:
-            target = (route.host, route.port)
-            with _sender(pods.client, target, received):
-                routes[0].begin()
-                return _look(pods, schedule, received, asked=name != "envoy")
+        with (
+            flow.receiver(pods.server, PORT) as received,
+            CANDIDATES[name].route(bench, PORT) as route,
+            flow.sender(pods.client, (route.host, route.port), received),
+        ):
+            routes[0].begin()
+            return _look(pods, schedule, received, asked=name != "envoy")
 
 
 def _look(
@@ -108,59 +106,3 @@ def _connections() -> list[dict[str, Any]]:
         asked.request("GET", "/connections")
         found: list[dict[str, Any]] = json.loads(asked.getresponse().read())
         return found
-
-
-@contextlib.contextmanager
-def _receiver(side: Side) -> Iterator[Callable[[], int]]:
-    """An application that reads all it gets; tells how much that was."""
-    count = 0
-    listener = run_in(
-        f"/run/netns/{side.pod.netns}",
-        partial(socket.create_server, ("::", PORT), family=socket.AF_INET6),
-    )
-
-    def receive() -> None:
-        nonlocal count
-        buffer = bytearray(BLOCK)
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                with connection:
-                    while length := connection.recv_into(buffer):
-                        count += length
-
-    thread = threading.Thread(target=receive, daemon=True)
-    thread.start()
-    try:
-        yield lambda: count
-    finally:
-        listener.close()
-
-
-@contextlib.contextmanager
-def _sender(side: Side, target: tuple[str, int], received: Callable[[], int]) -> Iterator[None]:
-    """An application that writes without end; ready once bytes have arrived."""
-    connection = run_in(
-        f"/run/netns/{side.pod.netns}", partial(socket.create_connection, target, 20)
-    )
-    connection.settimeout(None)
-
-    def send() -> None:
-        block = bytes(BLOCK)
-        with contextlib.suppress(OSError):
-            while True:
-                connection.sendall(block)
-
-    connection.sendall(b"hello")
-    deadline = time.monotonic() + 20
-    while not received():
-        if time.monotonic() > deadline:
-            raise BenchError("nothing arrived within 20 s")
-        time.sleep(0.01)
-    threading.Thread(target=send, daemon=True).start()
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-        connection.close()
