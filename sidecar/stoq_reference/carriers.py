@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from enum import Enum, IntFlag
 
-from stoq_reference import frames
+from stoq_reference import frames, udp
 from stoq_reference.errors import Malformed
 from stoq_reference.frames import Frame, Token, Type
 from stoq_reference.parameters import Parameters
-from stoq_reference.reader import Short
+from stoq_reference.reader import Reader, Short
 
 MIN_TOKEN_RESERVE = 50
 """Bytes of reserve that tokens in packets need (T5)."""
@@ -23,6 +23,13 @@ class Extension(IntFlag):
     SEEDS = 16
     SIGNATURES = 32
     CAPTURED_UDP = 64
+
+
+STREAM_FRAMES = Extension.SHARDS | Extension.HOPS | Extension.SEEDS | Extension.SIGNATURES
+"""Those whose frames come on streams of kind 3 (S5)."""
+
+DATAGRAMS = Extension.SHARDS | Extension.HOPS | Extension.CAPTURED_UDP
+"""Those that have something in DATAGRAM frames."""
 
 
 class Carrier(Enum):
@@ -103,8 +110,12 @@ def check(frame: Frame, carrier: Carrier, agreed: Agreed) -> None:
         raise Malformed(f"SHARD of {length} bytes: this endpoint takes {agreed.receive_shard}")
 
 
-def datagram(data: bytes, agreed: Agreed) -> Frame:
-    """The one frame of a datagram (E4). Raises Malformed."""
+def datagram(data: bytes, agreed: Agreed) -> Frame | tuple[int, bytes]:
+    """The one frame of a datagram, or flow and payload of captured UDP (E4). Raises Malformed."""
+    if Reader(data, "datagram").varint() < udp.FLOWS_BELOW:
+        if Extension.CAPTURED_UDP not in agreed.extensions:
+            raise Malformed("captured UDP in a datagram, whose extension is not in use")
+        return udp.split(data)
     frame, used = frames.decode(data)
     if used != len(data):
         raise Malformed(f"{len(data) - used} bytes after the frame of a datagram")

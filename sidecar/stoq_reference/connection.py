@@ -8,7 +8,7 @@ from aioquic.quic.logger import QuicLogger
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
 from aioquic.tls import Epoch
 
-from stoq_reference.carriers import Agreed
+from stoq_reference.carriers import DATAGRAMS, Agreed
 from stoq_reference.client_handshake import ClientContext
 from stoq_reference.endpoint import ALPN, Endpoint
 from stoq_reference.errors import Malformed
@@ -21,12 +21,21 @@ from stoq_reference.tokens import EXPORTER_LABEL, EXPORTER_LENGTH, Keys
 IDLE_TIMEOUT = 15.0
 """Seconds."""
 
+MAX_DATAGRAM_FRAME = 65535
+"""Bytes of the largest DATAGRAM frame that is taken (RFC 9221, section 3): what a packet holds."""
+
+AROUND_A_DATAGRAM = 50
+"""Bytes of a packet besides the data of its DATAGRAM frame and the reserve, at most: the header
+with a connection id of 20 bytes, the frame's type and length, the AEAD's tag.
+"""
+
 
 def configuration(
     endpoint: Endpoint, *, is_client: bool, qlog: QuicLogger | None = None
 ) -> QuicConfiguration:
     """QUIC's own settings: version 1 only, and nothing in 0-RTT."""
     identity = endpoint.identity
+    offered = endpoint.parameters.extensions if endpoint.parameters else 0
     return QuicConfiguration(
         alpn_protocols=[ALPN],
         is_client=is_client,
@@ -34,6 +43,7 @@ def configuration(
         supported_versions=[QuicProtocolVersion.VERSION_1],
         cipher_suites=list(endpoint.ciphers),
         quic_logger=qlog,
+        max_datagram_frame_size=MAX_DATAGRAM_FRAME if offered & DATAGRAMS else None,
         # aioquic wants both of a server; our handshake takes them from the endpoint.
         certificate=identity and identity.certificate.x509,
         private_key=identity and identity.keys,
@@ -69,6 +79,14 @@ class HybridConnection(QuicConnection):
         """Whether the server made us prove our address first."""
         return self._retry_count > 0
 
+    @property
+    def datagram_room(self) -> int:
+        """Bytes that a DATAGRAM frame to this peer can carry; 0: it takes none."""
+        if self._remote_max_datagram_frame_size is None or self.packets is None:
+            return 0
+        packet = self._configuration.max_datagram_size - self.packets.reserve
+        return min(packet, self._remote_max_datagram_frame_size) - AROUND_A_DATAGRAM
+
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)
         make = ClientContext if self._is_client else ServerContext
@@ -79,11 +97,12 @@ class HybridConnection(QuicConnection):
         self.tls = ours
 
         self.packets = ReservedPair(
-            self._cryptos[Epoch.ONE_RTT], self._token_keys, is_client=self._is_client
+            self._cryptos[Epoch.ONE_RTT], self.token_keys, is_client=self._is_client
         )
         self._cryptos[Epoch.ONE_RTT] = self.packets
 
-    def _token_keys(self) -> Keys:
+    def token_keys(self) -> Keys:
+        """The keys of this connection's tokens (section 12)."""
         return Keys.of(self.tls.exporter(EXPORTER_LABEL, length=EXPORTER_LENGTH))
 
     def receive_datagram(self, data: bytes, addr: Any, now: float) -> None:

@@ -72,8 +72,9 @@ class Head:
         )
 
 
-def decode(data: bytes) -> tuple[Head, int]:
-    """The head at the front of `data`, and its length.
+def decode(data: bytes, *, tokens: bool = False) -> tuple[Head, int]:
+    """The head at the front of `data`, and its length. `tokens`: stream tokens are in use, and the
+    head of a TCP flow may say that they follow (T2).
 
     Raises Short while bytes are missing, and Malformed where S1 has `bad_head`.
     """
@@ -83,11 +84,13 @@ def decode(data: bytes) -> tuple[Head, int]:
     kind = reader.integer(1)
     if kind not in list(Kind):
         raise Malformed(f"stream of kind {kind}: no such kind")
-    if (flags := reader.integer(1)) & ~RESUME:
-        raise Malformed(f"stream head with flags {flags:#x}: only bit 0 is defined")
+    known = RESUME | TOKENS if tokens and kind == Kind.TCP else RESUME
+    if (flags := reader.integer(1)) & ~known:
+        raise Malformed(f"stream head with flags {flags:#x}: only {known:#x} is defined here")
     head = Head(
         kind=Kind(kind),
         resume=bool(flags & RESUME),
+        tokens=bool(flags & TOKENS),
         flow_id=reader.take(FLOW_ID_LENGTH),
         sent=reader.varint(),
         received=reader.varint(),

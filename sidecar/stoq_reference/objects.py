@@ -1,16 +1,32 @@
 """Objects over streams of kind 3 (docs/wire-format.md, sections 11 and 13)."""
 
+import asyncio
+import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from stoq_reference import carriers, frames
 from stoq_reference.carriers import Agreed, Carrier
+from stoq_reference.codes import ConnectionCode, StreamCode
 from stoq_reference.errors import Malformed
-from stoq_reference.frames import Frame, Manifest, Shard, Want
+from stoq_reference.frames import (
+    NAME_LENGTH,
+    BulkData,
+    Frame,
+    Manifest,
+    ObjectData,
+    Shard,
+    Want,
+)
 from stoq_reference.head import Kind
 from stoq_reference.peer import Peer
 from stoq_reference.reader import Short
-from stoq_reference.shards import Assembly
-from stoq_reference.stream import Stream
+from stoq_reference.shards import Assembly, Early, Refused, split
+from stoq_reference.stream import Stream, StreamFailed
+
+PATIENCE = 10.0
+"""Seconds that a stream waits for the manifest of its data (D2)."""
 
 
 async def frames_of(stream: Stream, agreed: Agreed) -> AsyncIterator[Frame]:
@@ -55,16 +71,107 @@ async def whole(stream: Stream, agreed: Agreed) -> list[Want]:
     raise Malformed("the receiver ended without saying that it has all")
 
 
-async def receive(stream: Stream, agreed: Agreed, assembly: Assembly) -> None:
-    """Takes what one lane brings into `assembly`, and answers it. Raises StreamFailed, and Refused
-    for what the object cannot have.
+async def send(peers: list[Peer], data: bytes, shard_size: int) -> None:
+    """Sends an object, with a lane on each of these connections, and returns when the receiver has
+    all of it. Raises StreamFailed, and Malformed for an answer that is none.
     """
-    async for frame in frames_of(stream, agreed):
-        if not isinstance(frame, Shard):
-            raise Malformed(f"{frames.type_of(frame).name} among shards")
-        assembly.take(frame)
-        if isinstance(frame, Manifest) or assembly.whole:
-            stream.send(frames.encode(assembly.want(frame.transfer)))
-        if assembly.whole:
+    manifest, *shards = split(secrets.token_bytes(NAME_LENGTH), data, shard_size)
+    count = len(peers)
+    shares = (shards[lane::count] for lane in range(count))
+    await asyncio.gather(
+        *(_send(peer, manifest, share) for peer, share in zip(peers, shares, strict=True))
+    )
+
+
+async def _send(peer: Peer, manifest: Shard, share: list[Shard]) -> None:
+    """One lane: its share goes when the first answer says that there is room."""
+    stream = begin(peer, [manifest])
+    async for frame in frames_of(stream, peer.agreed):
+        if not isinstance(frame, Want):
+            raise Malformed(f"{frames.type_of(frame).name} where a want is due")
+        for shard in share if frame.ranges else ():
+            stream.send(frames.encode(shard))
+        share = []
+        if not frame.ranges:
             stream.send(b"", end=True)
             return
+    raise Malformed("the receiver ended without saying that it has all")
+
+
+@dataclass
+class _Transfer:
+    """One that comes in, and the streams that its receiver answers on."""
+
+    assembly: Assembly = field(default_factory=Assembly)
+    lanes: list[Stream] = field(default_factory=list)
+    known: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there is a manifest."""
+
+
+class Receiver:
+    """Takes what peers send, objects and bulk transfers, from any of their connections."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        """`patience`: seconds that data waits for its manifest (D2)."""
+        self._patience = patience
+        self._transfers: dict[bytes, _Transfer] = {}
+        self.whole: asyncio.Queue[bytes] = asyncio.Queue()
+        """Those that have come whole."""
+
+    async def lane(self, peer: Peer, stream: Stream) -> None:
+        """Takes what a stream of kind 3 brings, to its end."""
+        try:
+            async for frame in frames_of(stream, peer.agreed):
+                if not isinstance(frame, Shard):
+                    raise Malformed(f"{frames.type_of(frame).name} among shards")
+                await self._take(stream, frame)
+        except StreamFailed:
+            return
+        except Malformed as error:
+            peer.end(ConnectionCode.PROTOCOL, str(error))
+        except Refused as refused:
+            stream.reset(refused.code)
+
+    async def datagrams(self, peer: Peer) -> None:
+        """Takes shards that come in datagrams, for ever; what is refused is dropped (E6)."""
+        while True:
+            frame = await peer.frames.get()
+            if isinstance(frame, ObjectData | BulkData):
+                with suppress(Early, Refused):
+                    self._taken(frame)
+
+    async def _take(self, stream: Stream, frame: Shard) -> None:
+        if isinstance(frame, Want):
+            raise Refused("a want of what is not held here", code=StreamCode.DENIED)
+        transfer = self._transfers.setdefault(frame.transfer, _Transfer())
+        if isinstance(frame, Manifest):
+            self._taken(frame)
+            transfer.known.set()
+            transfer.lanes.append(stream)
+            self._answer(transfer, frame.transfer, stream)
+            return
+        try:
+            self._taken(frame)
+        except Early:
+            try:
+                await asyncio.wait_for(transfer.known.wait(), self._patience)
+            except TimeoutError:
+                why = "data whose manifest does not come"
+                raise Refused(why, code=StreamCode.INCOMPLETE) from None
+            self._taken(frame)
+
+    def _taken(self, frame: Manifest | ObjectData | BulkData) -> None:
+        """Puts it to the rest. Raises Early and Refused."""
+        transfer = self._transfers.setdefault(frame.transfer, _Transfer())
+        before = transfer.assembly.whole
+        transfer.assembly.take(frame)
+        if transfer.assembly.whole and not before:
+            self.whole.put_nowait(transfer.assembly.delivered)
+            for lane in transfer.lanes:
+                self._answer(transfer, frame.transfer, lane)
+
+    def _answer(self, transfer: _Transfer, name: bytes, lane: Stream) -> None:
+        """Says on a lane what is missing, and ends our direction when nothing is (D13)."""
+        with suppress(StreamFailed):
+            wanted = frames.encode(transfer.assembly.want(name))
+            lane.send(wanted, end=transfer.assembly.whole)

@@ -44,6 +44,11 @@ class ReservedPair(CryptoPair):
         self._agreed = agreed
         self.aead_tag_size += agreed.reserve
 
+    @property
+    def reserve(self) -> int:
+        """Bytes at the end of each payload."""
+        return self._agreed.reserve
+
     def finished(self, number: int, payload: bytes) -> bytes:
         """The payload of packet `number`, and the reserve."""
         token = None

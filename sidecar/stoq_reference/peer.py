@@ -7,20 +7,23 @@ from collections.abc import Callable
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic import events
 
-from stoq_reference import control
+from stoq_reference import carriers, control
 from stoq_reference import head as heads
-from stoq_reference.carriers import Agreed, Extension
+from stoq_reference.carriers import STREAM_FRAMES, Agreed, Extension
 from stoq_reference.certificate import Certificate
 from stoq_reference.codes import ConnectionCode, StreamCode
 from stoq_reference.connection import HybridConnection
 from stoq_reference.control import EXPORTER_LABEL
 from stoq_reference.endpoint import MESH_PORTS, Endpoint, Identity
 from stoq_reference.errors import Malformed, Refused
+from stoq_reference.flows import Flow, Flows
+from stoq_reference.frames import Frame
 from stoq_reference.head import NOWHERE, Address, Head, Kind
 from stoq_reference.parameters import Parameters
 from stoq_reference.reader import Short
 from stoq_reference.reauthentication import Overloaded, Proofs, close_code, message
 from stoq_reference.stream import Stream, StreamFailed, abandon
+from stoq_reference.token_stream import TokenStream
 
 ALERT_BASE = 0x100
 """A TLS alert as a QUIC error code is this and its number (RFC 9001, section 4.8)."""
@@ -56,7 +59,10 @@ class Peer(QuicConnectionProtocol):
         self._proofs: Proofs | None = None
         self._proven = 0
         self._expiry: asyncio.TimerHandle | None = None
+        self._flows = Flows()
         self.accepted: asyncio.Queue[Stream] = asyncio.Queue()
+        self.frames: asyncio.Queue[Frame] = asyncio.Queue()
+        """Those that came in datagrams."""
         self.established = asyncio.Event()
         self.resumed = False
         self.closed: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
@@ -115,6 +121,25 @@ class Peer(QuicConnectionProtocol):
         stream.send(first)
         return stream
 
+    def with_tokens(self, stream: Stream, interval: int | None = None) -> TokenStream:
+        """A stream whose head says so, behind its tokens (T2)."""
+        keys = self._connection.token_keys()
+        both = keys.client, keys.server
+        own, theirs = both if self._connection.configuration.is_client else both[::-1]
+        return TokenStream(stream, own, theirs, close=self.end, interval=interval)
+
+    def flow(self, stream: Stream) -> Flow:
+        """The flow of captured UDP that a stream of kind 5 announces."""
+        return Flow(stream, self._flows, send=self.send_datagram, close=self.end)
+
+    def send_datagram(self, data: bytes) -> bool:
+        """Sends a DATAGRAM frame, or nothing where it would be too large for the peer."""
+        if len(data) > self._connection.datagram_room:
+            return False
+        self._connection.send_datagram_frame(data)
+        self.transmit()
+        return True
+
     def prove(self, identity: Identity) -> Stream:
         """Sends a renewed certificate; the stream's end says that it was taken."""
         self._proven += 1
@@ -139,6 +164,8 @@ class Peer(QuicConnectionProtocol):
                 self._failed(event.stream_id, event.error_code)
             case events.StopSendingReceived() if event.stream_id in self._streams:
                 self._streams[event.stream_id].stopped(event.error_code)
+            case events.DatagramFrameReceived():
+                self._datagram_received(event.data)
             case events.ConnectionTerminated():
                 self._terminated(event)
 
@@ -185,11 +212,23 @@ class Peer(QuicConnectionProtocol):
         else:
             self._head_received(stream_id, data, end=end)
 
+    def _datagram_received(self, data: bytes) -> None:
+        try:
+            received = carriers.datagram(data, self.agreed)
+        except Malformed as error:
+            self.end(ConnectionCode.PROTOCOL, str(error))
+            return
+        if isinstance(received, tuple):
+            self._flows.arrived(*received)
+        else:
+            self.frames.put_nowait(received)
+
     def _head_received(self, stream_id: int, data: bytes, *, end: bool) -> None:
         begun = self._heads.setdefault(stream_id, bytearray())
         begun += data
         try:
-            head, length = heads.decode(bytes(begun))
+            tokens = Extension.STREAM_TOKENS in self.agreed.extensions
+            head, length = heads.decode(bytes(begun), tokens=tokens)
         except Short:
             if end:
                 self._refuse(stream_id, StreamCode.BAD_HEAD)
@@ -233,12 +272,13 @@ class Peer(QuicConnectionProtocol):
 
 
 def refusal(head: Head, endpoint: Endpoint, agreed: Agreed) -> StreamCode | None:
-    """Why a stream is not taken, if it is not (S2, S5)."""
+    """Why a stream is not taken, if it is not (S2, S5, U1)."""
     if head.kind is Kind.API:
         return None
-    if head.kind is Kind.FRAMES and Extension.SHARDS in agreed.extensions:
+    if head.kind is Kind.FRAMES and agreed.extensions & STREAM_FRAMES:
         return None
-    if head.kind is not Kind.TCP:
+    flow = head.kind is Kind.UDP and Extension.CAPTURED_UDP in agreed.extensions
+    if head.kind is not Kind.TCP and not flow:
         return StreamCode.DENIED
     if head.destination.host not in endpoint.addresses:
         return StreamCode.NOT_MINE

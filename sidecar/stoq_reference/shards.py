@@ -22,9 +22,11 @@ from stoq_reference.reader import MAX_VARINT
 class Refused(Exception):
     """A SHARD is refused; its stream is reset with `code`. `failed`: so is the transfer."""
 
-    def __init__(self, why: str, *, failed: bool = False) -> None:
+    def __init__(
+        self, why: str, *, failed: bool = False, code: StreamCode = StreamCode.BAD_SHARD
+    ) -> None:
         super().__init__(why)
-        self.code = StreamCode.BAD_SHARD
+        self.code = code
         self.failed = failed
 
 

@@ -71,6 +71,13 @@ class Stream:
             pieces.append(piece)
         return b"".join(pieces)
 
+    def finish(self) -> None:
+        """Ends our direction and asks for no more of the peer's."""
+        if self._failure is None:
+            self._connection.send_stream_data(self.id, b"", end_stream=True)
+            self._connection.stop_stream(self.id, 0)
+            self._flush()
+
     def reset(self, code: StreamCode) -> None:
         """Abandons both directions."""
         abandon(self._connection, self.id, code)

@@ -42,14 +42,43 @@ def tag(key: bytes, form: int, stream: int, sequence: int, data: bytes) -> bytes
 
 def write(key: bytes, stream: int, messages: list[bytes], interval: int | None = None) -> bytes:
     """What goes on a stream for these messages, from its first token to its end."""
-    form, most = (MESSAGE, MAX_TOKEN_DATA) if interval is None else (INTERVAL, interval)
-    pieces = messages if interval is None else [b"".join(messages)]
-    cut = [part[at : at + most] for part in pieces for at in range(0, len(part), most)]
-    out = b""
-    for sequence, data in enumerate(cut):
-        made = tag(key, form, stream, sequence, data)
-        out += frames.encode(Token(form, sequence, len(data), made)) + data
-    return out
+    writer = StreamWriter(key, stream, interval)
+    return b"".join(map(writer.push, messages)) + writer.finish()
+
+
+class StreamWriter:
+    """One direction of a stream with tokens, as its sender has it."""
+
+    def __init__(self, key: bytes, stream: int, interval: int | None = None) -> None:
+        """`interval`: bytes that each token covers; None: each covers what was written at once."""
+        self._key = key
+        self._stream = stream
+        self._interval = interval
+        self._waiting = b""
+        self._sequence = 0
+
+    def push(self, data: bytes) -> bytes:
+        """What goes on the stream for `data`; what fills no interval yet waits."""
+        if self._interval is None:
+            starts = range(0, len(data), MAX_TOKEN_DATA)
+            return b"".join(self._covered(MESSAGE, data[at : at + MAX_TOKEN_DATA]) for at in starts)
+        self._waiting += data
+        out = b""
+        while len(self._waiting) >= self._interval:
+            full, self._waiting = self._waiting[: self._interval], self._waiting[self._interval :]
+            out += self._covered(INTERVAL, full)
+        return out
+
+    def finish(self) -> bytes:
+        """What is still to go before the end."""
+        rest, self._waiting = self._waiting, b""
+        return self._covered(INTERVAL, rest) if rest else b""
+
+    def _covered(self, form: int, data: bytes) -> bytes:
+        made = tag(self._key, form, self._stream, self._sequence, data)
+        token = Token(form, self._sequence, len(data), made)
+        self._sequence += 1
+        return frames.encode(token) + data
 
 
 class StreamReader:

@@ -52,7 +52,7 @@ class Announcing(Endpoint):
 
 def announcing(like: Endpoint, block: bytes) -> Announcing:
     """The same endpoint with other transport parameters."""
-    made = Announcing(like.policy, like.identity)
+    made = Announcing(like.policy, like.identity, parameters=like.parameters)
     made.parameters_block = block
     return made
 

@@ -5,8 +5,6 @@ QUIC, and a peer that is no more than that meets nothing it does not know.
 import asyncio
 import ssl
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
@@ -18,15 +16,16 @@ from aioquic.tls import SessionTicket
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from stoq.api.stream import ByteStream
-from stoq.engine import CertificateAuthority, Engine, EngineSettings, Limits, Listener, TlsContext
+from stoq.engine import CertificateAuthority, Engine
 from stoq_reference import head
 from stoq_reference.endpoint import ALPN
 from stoq_reference.head import Head, Kind
 from support import engines, reference
-from support.interop import LOOPBACK, EngineServer, until
+from support.ends import whole
+from support.interop import LOOPBACK, until
+from support.stock import QUIC_FRAMES, classical, listening
 
-DATA = bytes(range(256)) * 4000
+DATA = bytes(range(256)) * 1000
 
 
 class Plain(QuicConnectionProtocol):
@@ -41,13 +40,6 @@ class Plain(QuicConnectionProtocol):
             self.resumed = event.session_resumed
         elif isinstance(event, ConnectionTerminated):
             self.ended = event
-
-
-def classical(ca: CertificateAuthority, spiffe_id: str) -> TlsContext:
-    tls = TlsContext(profile="classical", allow_classical=True)
-    tls.set_trust(engines.TRUST_DOMAIN, [ca.root])
-    engines.give_identity(tls, ca, spiffe_id)
-    return tls
 
 
 def plain(ca: CertificateAuthority, spiffe_id: str | None, *, client: bool) -> QuicConfiguration:
@@ -76,28 +68,6 @@ def frames_received(configuration: QuicConfiguration) -> set[str]:
     }
 
 
-async def whole(stream: ByteStream) -> bytes:
-    """All that the peer sends."""
-    received = bytearray()
-    while piece := await stream.recv():
-        received += piece
-    return bytes(received)
-
-
-@asynccontextmanager
-async def listening(ca: CertificateAuthority, **limits: int) -> AsyncIterator[EngineServer]:
-    """An engine for classical peers, with both of its listeners."""
-    settings = EngineSettings(
-        workers=1,
-        stoq=Listener(listen="[::1]:0"),
-        bootstrap=Listener(listen="[::1]:0"),
-        limits=Limits(**limits),
-        log_level="error",
-    )
-    async with Engine(settings, classical(ca, engines.SERVER)) as engine:
-        yield EngineServer(engine)
-
-
 @pytest.mark.parametrize("spiffe_id", [engines.CLIENT, None])
 async def test_aioquic_dials_an_engine(ca: CertificateAuthority, spiffe_id: str | None) -> None:
     configuration = plain(ca, spiffe_id, client=True)
@@ -113,14 +83,14 @@ async def test_aioquic_dials_an_engine(ca: CertificateAuthority, spiffe_id: str 
         writer.write_eof()
         far = await acceptor.accept()
         assert (far.peer and far.peer.spiffe_id) == spiffe_id
-        received = await whole(far)
+        received = await whole(far, len(DATA) + 1)
         await far.send(received, end=True)
         assert await reader.read() == received == DATA
         protocol.request_key_update()
         await protocol.ping()
         assert isinstance(protocol, Plain)
         assert protocol.ended is None
-    assert {"crypto", "handshake_done", "stream"} <= frames_received(configuration)
+    assert {"crypto", "handshake_done", "stream"} <= frames_received(configuration) <= QUIC_FRAMES
 
 
 async def test_aioquic_resumes_a_session_with_an_engine(ca: CertificateAuthority) -> None:
@@ -172,8 +142,8 @@ async def test_an_engine_dials_aioquic(ca: CertificateAuthority, *, retry: bool)
     async with Engine(engines.client_settings(), classical(ca, engines.CLIENT)) as client:
         near = await client.dialler(f"[{LOOPBACK}]:{port}", engines.SERVER).open()
         await near.send(DATA, end=True)
-        assert await whole(near) == DATA
+        assert await whole(near, len(DATA) + 1) == DATA
         assert client.connections()[0].profile == "classical"
     server.close()
     await asyncio.gather(*answers)
-    assert {"crypto", "stream"} <= frames_received(configuration)
+    assert {"crypto", "stream"} <= frames_received(configuration) <= QUIC_FRAMES

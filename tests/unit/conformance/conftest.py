@@ -1,0 +1,3 @@
+from support.interop_fixtures import ca, client, engine
+
+__all__ = ["ca", "client", "engine"]

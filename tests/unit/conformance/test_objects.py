@@ -1,0 +1,191 @@
+"""Objects in shards, and what a hostile sender may try."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from stoq.engine import CertificateAuthority
+from stoq_reference import frames, objects, shards
+from stoq_reference.carriers import Extension
+from stoq_reference.client import connect
+from stoq_reference.codes import ConnectionCode, StreamCode
+from stoq_reference.frames import Manifest, ObjectData, Shard, Want
+from stoq_reference.head import Kind
+from stoq_reference.parameters import Parameters
+from stoq_reference.peer import Peer
+from stoq_reference.stream import StreamFailed
+from support import engines, reference
+from support.ends import Implementation, Offer, Pair, Server, serving
+from support.interop import LOOPBACK, PATIENCE, closing
+from unit.conformance.pairs import REFERENCES, TO_ENGINE, pairs
+
+SHARD = 1000
+OFFER = Parameters(extensions=Extension.SHARDS, max_shard=65536)
+TAKES = Offer(max_shard=65536)
+TRANSFER = bytes(range(16))
+
+
+@asynccontextmanager
+async def receiving(
+    implementation: Implementation, ca: CertificateAuthority, offer: Parameters = OFFER
+) -> AsyncIterator[tuple[Server, Peer]]:
+    """An end that takes shards, and a connection of the reference to it."""
+    dialling = replace(reference.endpoint(ca, engines.CLIENT), parameters=offer)
+    async with (
+        serving(implementation, ca, TAKES) as server,
+        connect(LOOPBACK, server.mesh, dialling) as peer,
+    ):
+        yield server, peer
+
+
+def pieces(data: bytes) -> list[Shard]:
+    return shards.split(TRANSFER, data, SHARD)
+
+
+async def refused(peer: Peer, sent: list[Shard]) -> int | None:
+    """The code that a stream of these frames is reset with."""
+    with pytest.raises(StreamFailed) as failed:
+        async with asyncio.timeout(PATIENCE * 2):
+            await objects.whole(objects.begin(peer, sent), peer.agreed)
+    return failed.value.code
+
+
+@pairs()
+@pytest.mark.parametrize("lanes", [1, 3])
+async def test_an_object_comes_whole_over_its_lanes(
+    pair: Pair, ca: CertificateAuthority, lanes: int
+) -> None:
+    data = secrets.token_bytes(50_500)
+    async with pair.ends(ca, TAKES, TAKES) as (client, server):
+        await client.send_object(server, data, lanes=lanes)
+        assert await server.received() == data
+
+
+@pairs(TO_ENGINE, REFERENCES)
+async def test_shards_may_come_in_any_order_and_again(pair: Pair, ca: CertificateAuthority) -> None:
+    data = secrets.token_bytes(10_500)
+    async with receiving(pair.server, ca) as (server, peer):
+        manifest, *rest = pieces(data)
+        first = objects.begin(peer, [manifest, *rest[5:], *rest[5:]])
+        second = objects.begin(peer, [manifest, *reversed(rest[:5])])
+        async with asyncio.timeout(PATIENCE):
+            answers = [await objects.whole(lane, peer.agreed) for lane in (first, second)]
+            assert await server.received() == data
+        assert all(said[-1] == Want(TRANSFER, ()) for said in answers)
+
+
+@pairs(TO_ENGINE, REFERENCES)
+async def test_a_manifest_that_comes_again_is_answered_with_what_is_missing(
+    pair: Pair, ca: CertificateAuthority
+) -> None:
+    data = secrets.token_bytes(3 * SHARD)
+    async with receiving(pair.server, ca) as (server, peer):
+        manifest, first, second, third = pieces(data)
+        begun = objects.begin(peer, [manifest])
+        said = objects.frames_of(begun, peer.agreed)
+        assert await anext(said) == Want(TRANSFER, ((0, 3 * SHARD),))
+        begun.send(frames.encode(second))
+        await peer.ping()
+        again = objects.begin(peer, [manifest])
+        assert await anext(objects.frames_of(again, peer.agreed)) == Want(
+            TRANSFER, ((0, SHARD), (2 * SHARD, SHARD))
+        )
+        again.send(frames.encode(first) + frames.encode(third))
+        assert await asyncio.wait_for(server.received(), PATIENCE) == data
+
+
+@pairs(TO_ENGINE, REFERENCES)
+async def test_shards_may_come_in_datagrams(pair: Pair, ca: CertificateAuthority) -> None:
+    data = b"datagrams" * 300
+    async with receiving(pair.server, ca) as (server, peer):
+        manifest, *rest = pieces(data)
+        lane = objects.begin(peer, [manifest])
+        await anext(objects.frames_of(lane, peer.agreed))
+        for shard in rest:
+            assert peer.send_datagram(frames.encode(shard))
+        assert await asyncio.wait_for(server.received(), PATIENCE) == data
+
+
+@pairs(REFERENCES)
+async def test_a_bulk_transfer_comes_whole(pair: Pair, ca: CertificateAuthority) -> None:
+    parts = [secrets.token_bytes(size) for size in (1, 5000, 300)]
+    async with receiving(pair.server, ca) as (server, peer):
+        lane = objects.begin(peer, shards.bulk(TRANSFER, parts))
+        await asyncio.wait_for(objects.whole(lane, peer.agreed), PATIENCE)
+        assert await server.received() == b"".join(parts)
+
+
+HOSTILE: dict[str, tuple[Callable[[list[Shard]], list[Shard]], StreamCode]] = {
+    "other bytes than the digest says": (
+        lambda all_: [all_[0], ObjectData(TRANSFER, 0, bytes(SHARD))],
+        StreamCode.BAD_SHARD,
+    ),
+    "data across two shards": (
+        lambda all_: [all_[0], ObjectData(TRANSFER, 500, bytes(SHARD))],
+        StreamCode.BAD_SHARD,
+    ),
+    "another manifest": (
+        lambda all_: [all_[0], Manifest(TRANSFER, 1, 1, bytes(32), (bytes(32),))],
+        StreamCode.BAD_SHARD,
+    ),
+    "a want": (lambda _: [Want(TRANSFER, ((0, 10),))], StreamCode.DENIED),
+}
+
+
+@pairs(TO_ENGINE, REFERENCES)
+@pytest.mark.parametrize("case", HOSTILE)
+async def test_shards_that_contradict_themselves_are_refused_and_nothing_else_is_touched(
+    pair: Pair, ca: CertificateAuthority, case: str
+) -> None:
+    made, code = HOSTILE[case]
+    async with receiving(pair.server, ca) as (server, peer):
+        assert await refused(peer, made(pieces(secrets.token_bytes(2500)))) == code
+        other = shards.split(bytes(16), b"still here", SHARD)
+        await asyncio.wait_for(objects.whole(objects.begin(peer, other), peer.agreed), PATIENCE)
+        assert await server.received() == b"still here"
+
+
+@pairs(TO_ENGINE, REFERENCES)
+@pytest.mark.parametrize(
+    "offer", [Parameters(), Parameters(extensions=Extension.HOPS)], ids=["nothing", "another"]
+)
+async def test_a_frame_without_negotiation_finds_no_stream_to_come_on(
+    pair: Pair, ca: CertificateAuthority, offer: Parameters
+) -> None:
+    async with receiving(pair.server, ca, offer) as (_, peer):
+        assert await refused(peer, pieces(b"data")) == StreamCode.DENIED
+
+
+BROKEN = {
+    "another extension's frame": frames.encode(frames.Seed(1, bytes(16), 1, engines.CLIENT)),
+    "an unknown type": bytes.fromhex("c0000000fe0000ff"),
+    "more data than was announced": frames.encode(ObjectData(TRANSFER, 0, bytes(65537))),
+    "the end within a frame": frames.encode(shards.split(TRANSFER, b"data", SHARD)[0])[:-1],
+}
+
+
+@pairs(TO_ENGINE, REFERENCES)
+@pytest.mark.parametrize("case", BROKEN)
+async def test_what_may_not_be_on_a_stream_of_frames_closes_the_connection(
+    pair: Pair, ca: CertificateAuthority, case: str
+) -> None:
+    async with receiving(pair.server, ca) as (_, peer):
+        peer.open(Kind.FRAMES).send(BROKEN[case], end=True)
+        closed = await closing(peer)
+        assert closed.application
+        assert closed.code == ConnectionCode.PROTOCOL
+
+
+@pairs(TO_ENGINE, REFERENCES)
+async def test_a_reset_within_a_frame_closes_nothing(pair: Pair, ca: CertificateAuthority) -> None:
+    async with receiving(pair.server, ca) as (server, peer):
+        begun = peer.open(Kind.FRAMES)
+        begun.send(BROKEN["the end within a frame"])
+        begun.reset(StreamCode.CANCELLED)
+        lane = objects.begin(peer, pieces(b"still here"))
+        await asyncio.wait_for(objects.whole(lane, peer.agreed), PATIENCE)
+        assert await server.received() == b"still here"
