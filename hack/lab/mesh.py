@@ -139,13 +139,13 @@ class Mesh:
         """Captures the pod's traffic and starts its sidecar; does not wait until it is ready."""
         if self.settings.capture == "init":
             argv = installation.as_root("stoq_sidecar.init")
-            netns.run_in(pod.netns, [*_environment_words(self._environment(pod)), *argv])
+            netns.run_in(pod.netns, [*_environment_words(self.environment(pod)), *argv])
         sidecar = process.start(
             self.state,
             f"sidecar-{pod.name}",
             installation.as_sidecar(self.state, "stoq_sidecar"),
             netns=pod.netns,
-            environment=self._environment(pod),
+            environment=self.environment(pod),
         )
         self.sidecars[pod.name] = sidecar
         return sidecar
@@ -194,7 +194,8 @@ class Mesh:
         """Where the pod's metrics are scraped."""
         return f"http://[{pod.ipv6}]:{METRICS_PORT}/metrics"
 
-    def _environment(self, pod: Pod) -> dict[str, str]:
+    def environment(self, pod: Pod) -> dict[str, str]:
+        """Settings of the pod's sidecar, or of a program in the pod that is a member itself."""
         return {
             **installation.environment(self.state),
             "STOQ_POD_NAME": pod.name,

@@ -85,6 +85,17 @@ def _scenario(lab_root: Path, name: str) -> dict[str, Any]:
     return told
 
 
+def test_an_object_arrives_whole_although_one_of_its_connections_ends(lab_root: Path) -> None:
+    told = _scenario(lab_root, "shard")
+    (table,) = told["tables"]
+    fates = [row[-1] for row in table["rows"]]
+    assert fates.count("there until the end") == 2
+    assert sum(fate.startswith("ended after") for fate in fates) == 1
+    assert "in place of the lost one" in fates
+    assert sum(int(row[3]) for row in table["rows"]) == 96
+    assert {pod["name"] for pod in told["pods"]} == {"sender", "receiver"}
+
+
 def test_programs_over_udp_are_captured(lab_root: Path) -> None:
     told = _scenario(lab_root, "udp")
     assert [row[0] for row in told["tables"][0]["rows"]] == ["1.2 kB", "8 kB"]

@@ -28,6 +28,14 @@ def marked(folder: Path, name: str, size: int, marker: bytes) -> Sample:
     return Sample(name, size, hashlib.sha256(content).hexdigest())
 
 
+def numbered(folder: Path, name: str, size: int, marker: bytes) -> Sample:
+    """The same with a number behind each marker, so that no two pieces of it are alike."""
+    lines = (b"%s%012d\n" % (marker, number) for number in range(size // (len(marker) + 13) + 1))
+    content = b"".join(lines)[:size]
+    (folder / name).write_bytes(content)
+    return Sample(name, size, hashlib.sha256(content).hexdigest())
+
+
 def random(folder: Path, name: str, size: int) -> Sample:
     """A file of `size` bytes, no two mebibytes of it alike, so that a piece that is lost, doubled
     or out of place changes the checksum.

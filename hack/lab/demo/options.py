@@ -13,7 +13,7 @@ examples:
   hack/demo --mtu 9000 --pods 4
   hack/demo --path branch-office     the client sits behind a slow line (hack/netlab --help)
   hack/demo --ebpf                   and strict mode in the kernel, sidecar killed or not
-  hack/demo --scenario udp           one of these instead, to be had with --mtu, --json and --keep:
+  hack/demo --scenario shard         one of these instead, to be had with --mtu, --json and --keep:
 """
 
 

@@ -145,7 +145,9 @@ class Stage:
         ids = {pod.name: mesh.spiffe_id(pod) for pod in pods}
         said = told if told is not None else {pod.name: _connections(mesh, pod) for pod in pods}
         by_name = {pod.name: pod for pod in pods}
-        found = connections.dialled(said, by_name, ids, self.handshakes(), STOQ_PORT)
+        # A program's connections have the same ports: their round trips cannot be told apart.
+        seen = self.handshakes() if told is None else []
+        found = connections.dialled(said, by_name, ids, seen, STOQ_PORT)
         owners = {pod.ipv6: ids[pod.name] for pod in pods}
         self.check(connections.suite_check(found))
         self.check(connections.identity_check(said, owners, STOQ_PORT))

@@ -54,7 +54,7 @@ def test_every_module_of_scenarios_is_one_that_says_what_it_shows_and_needs_a_co
 ):
     found = scenario.find()
 
-    assert {"mirror", "udp"} <= found.keys()
+    assert {"mirror", "shard", "udp"} <= found.keys()
     for each in found.values():
         assert each.summary
         assert any("control" in pod for pod in each.pods)

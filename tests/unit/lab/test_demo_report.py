@@ -154,3 +154,13 @@ def test_every_packet_sized_piece_of_a_marked_file_holds_the_marker(tmp_path: An
 
     assert len(content) == 10_000
     assert all(b"marker;" in content[at : at + 1200] for at in range(0, 10_000 - 1200, 1200))
+
+
+def test_no_two_lines_of_a_numbered_file_are_alike(tmp_path: Any) -> None:
+    sample = files.numbered(tmp_path, "f", 5000, b"marker;")
+    content = (tmp_path / "f").read_bytes()
+    lines = content.splitlines()
+
+    assert len(content) == sample.size == 5000
+    assert len(set(lines)) == len(lines)
+    assert all(line.startswith(b"marker;") for line in lines[:-1])
