@@ -50,10 +50,10 @@ RATE: Final = 10_000_000
 to be interrupted."""
 
 TRANSPORT: Final = Transport(
-    send_window=4 * SHARD_SIZE, idle_timeout_ms=1500, keep_alive_ms=400, dial_timeout_ms=1000
+    send_window=4 * SHARD_SIZE, idle_timeout_ms=2000, keep_alive_ms=400, dial_timeout_ms=1000
 )
 """A lane takes another shard when it has room for it, so those that are left take over early; and
-who hears nothing for 1.5 seconds knows that the connection is lost."""
+who hears nothing for 2 seconds knows that the connection is lost."""
 
 
 @dataclass(frozen=True, slots=True)

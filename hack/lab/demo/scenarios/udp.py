@@ -46,10 +46,10 @@ class Load:
     seconds: int
 
 
-LOADS: Final = (Load(1200, "20M", 2), Load(8000, "20M", 2))
+LOADS: Final = (Load(1200, "8M", 2), Load(8000, "8M", 2))
 """One that fits into a packet of the wire, and one that does not."""
 
-LOST_PERCENT: Final = 5.0
+LOST_PERCENT: Final = 10.0
 """How much may be lost on a busy machine. Nothing is, where there is a CPU for everybody."""
 
 SENT: Final = "stoq_captured_udp_sent_datagrams_total"
