@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -52,6 +53,13 @@ class EngineServer:
         port = self.engine.local_port(listener)
         assert port is not None
         return port
+
+
+def own_address() -> str:
+    """An address of this machine; loopback is none of a workload. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
 
 
 async def closing(peer: Peer) -> Closed:

@@ -4,7 +4,6 @@ reference sends and checks itself.
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,19 +22,12 @@ from stoq_reference.server import Server, serve
 from stoq_reference.stream import Stream, StreamFailed
 from support import engines, interop, reference
 from support.ends import Pair
-from support.interop import LOOPBACK, OWN_ADDRESS, TABLE, EngineServer
+from support.interop import LOOPBACK, OWN_ADDRESS, TABLE, EngineServer, own_address
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 MESSAGES = [b"first", bytes(range(256)) * 100, b"last"]
 DATA = b"".join(MESSAGES)
 OFFER = Parameters(extensions=Extension.STREAM_TOKENS)
-
-
-def own_address() -> str:
-    """An address of this machine; loopback is none of a workload. Sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
 
 
 @dataclass

@@ -1,4 +1,4 @@
-//! Tokens and shards of `docs/vectors`, which the reference reads as well.
+//! Tokens, shards and mirrors of `docs/vectors`, which the reference reads as well.
 
 #[path = "../../../../testing/vectors.rs"]
 mod read;
@@ -8,6 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use read::{bytes, cases, vectors};
 use serde_json::Value;
+use stoq_frames::seed::is_copied;
 use stoq_frames::shard::{Limits, Outcome, Store};
 use stoq_frames::token::{
     PacketReader, Seen, TokenFault, TokenKey, TokenKeys, TokenReader, TokenWriter,
@@ -182,5 +183,14 @@ fn transfers() {
         let missing = case["missing"].as_array();
         let missing = missing.map(|ranges| ranges.iter().map(range).collect());
         assert_eq!(store.missing(id), missing, "{}", case["name"]);
+    }
+}
+
+#[test]
+fn copies() {
+    for case in cases(&vectors("mirrors.json"), "copied") {
+        let id = bytes(&case["id"]).try_into().unwrap();
+        let share = number(&case["share"]).try_into().unwrap();
+        assert_eq!(case["copied"], is_copied(&id, share), "{}", case["name"]);
     }
 }
