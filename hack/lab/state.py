@@ -61,7 +61,7 @@ class State:
     def create(cls, run: str, purpose: str) -> "State":
         """Makes the folder of a new run. Raises FileExistsError when the run id is taken."""
         folder = root_folder() / run
-        folder.mkdir(parents=True, mode=0o755)
+        _make(folder)
         (folder / "logs").mkdir()
         state = cls(run, purpose, folder)
         state.save()
@@ -164,12 +164,24 @@ class State:
 
 def all_runs(purpose: str) -> list[State]:
     """The records of every run of that purpose on this machine, oldest first."""
-    found = []
+    found: list[tuple[float, State]] = []
     with suppress(FileNotFoundError):
-        for folder in sorted(root_folder().iterdir(), key=lambda path: path.stat().st_mtime):
-            with suppress(ValueError):
-                found.append(State.load(folder))
-    return [state for state in found if state.purpose == purpose]
+        for folder in root_folder().iterdir():
+            # A run may end while we look.
+            with suppress(ValueError, FileNotFoundError):
+                found.append((folder.stat().st_mtime, State.load(folder)))
+    found.sort(key=lambda each: each[0])
+    return [state for _, state in found if state.purpose == purpose]
+
+
+def _make(folder: Path) -> None:
+    """Makes the folder of a run, and their common parent, which goes with a run that ends."""
+    while True:
+        with suppress(FileExistsError):
+            folder.parent.mkdir(parents=True)
+        with suppress(FileNotFoundError):
+            folder.mkdir(mode=0o755)
+            return
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
