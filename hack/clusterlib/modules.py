@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from clusterlib import (
@@ -55,7 +57,7 @@ def up(record: Record) -> None:
             if each.name in off:
                 _ready_for_images(record, each.name)
                 for archive in sorted(Path(record.images).glob("*.tar")):
-                    _import(record, each.name, archive)
+                    _import(record, archive, each.name)
     # Whatever was stopped runs again; but kubelets only once their nodes are written down.
     machines.release(record, CONTROL)
     with step("API server"):
@@ -84,10 +86,11 @@ def down(record: Record) -> None:
 
 def load(record: Record, archives: list[Path]) -> None:
     """Puts images, as `docker save` or buildah write them, on every node."""
-    for each in plan_of(record).nodes:
+    names = [each.name for each in plan_of(record).nodes]
+    with ThreadPoolExecutor(len(names)) as beside:
         for archive in archives:
-            with step(f"{archive.name} to {each.name}"):
-                _import(record, each.name, archive)
+            with step(f"{archive.name} to {', '.join(names)}"):
+                list(beside.map(partial(_import, record, archive), names))
 
 
 def audit_log(record: Record) -> Path:
@@ -211,7 +214,7 @@ def _ready_for_images(record: Record, name: str) -> None:
         raise ClusterError(f"{error}\n" + "\n".join(logs)) from error
 
 
-def _import(record: Record, name: str, archive: Path) -> None:
+def _import(record: Record, archive: Path, name: str) -> None:
     argv = [*machines.enter(record, name), "ctr", "--namespace", "k8s.io", "images", "import", "-"]
     with archive.open("rb") as content:
         done = subprocess.run(
