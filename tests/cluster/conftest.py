@@ -6,14 +6,13 @@ cluster they fail: none is ever skipped.
 
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
-from hashlib import sha256
 from pathlib import Path
-from shutil import move
 from uuid import uuid4
 
 import pytest
 
-from cluster.access import HACK, Cluster, hack_cluster
+from cluster.access import Cluster, hack_cluster
+from cluster.applications import TAG, archive
 from cluster.mesh import Mesh, sidecar_account
 from cluster.operators import CRDS, Operator
 from cluster.traffic import talking
@@ -24,9 +23,6 @@ HERE = Path(__file__).parent
 TEST_SECONDS = 400
 """Of a test that does not name its own: pods alone may take half of it."""
 
-SERVERS = ("libfaketime", "postgresql", "python3-minimal", "redis-server", "redis-tools")
-"""Debian packages of the servers that are run through the mesh, and of the clock that differs."""
-
 
 @pytest.fixture(scope="session")
 def running() -> Cluster:
@@ -35,20 +31,10 @@ def running() -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def applications(running: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An image with unmodified servers and their clients, on every node: its name.
-
-    Kept in .stoq: Debian is downloaded once, not for every run.
-    """
-    tag = "localhost/stoq/applications:" + sha256(" ".join(SERVERS).encode()).hexdigest()[:12]
-    archive = HACK.parents[1] / ".stoq" / f"applications-{tag.rpartition(':')[2]}.tar"
-    if not archive.exists():
-        archive.parent.mkdir(exist_ok=True)
-        fresh = tmp_path_factory.mktemp("image") / "image.tar"
-        hack_cluster("image", tag, fresh, *SERVERS)
-        move(fresh, archive)
-    hack_cluster("load", "--name", running.name, archive)
-    return tag
+def applications(running: Cluster) -> str:
+    """An image with unmodified servers and their clients, on every node: its name."""
+    hack_cluster("load", "--name", running.name, archive())
+    return TAG
 
 
 @pytest.fixture(scope="module")
