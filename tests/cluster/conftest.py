@@ -13,7 +13,8 @@ import pytest
 
 from cluster.access import Cluster, hack_cluster
 from cluster.applications import TAG, archive
-from cluster.mesh import Mesh, sidecar_account
+from cluster.capturing import ON
+from cluster.mesh import CHART, Mesh, sidecar_account
 from cluster.operators import CRDS, Operator
 from cluster.traffic import talking
 from cluster.witness import Witness
@@ -87,6 +88,13 @@ def mesh(running: Cluster, witness: Witness) -> Iterator[Mesh]:
     installed.uninstall()
 
 
+@pytest.fixture(scope="session")
+def capturing(mesh: Mesh) -> Mesh:
+    """The mesh with agents that capture, to the end: its tests come last."""
+    mesh.install(CHART, **ON)
+    return mesh
+
+
 @pytest.fixture(scope="module")
 def shop(mesh: Mesh) -> Iterator[Cluster]:
     """An enrolled namespace of the module's own."""
@@ -101,8 +109,14 @@ def pair(shop: Cluster) -> Cluster:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the mesh installed comes last: there must be no second operator beside it."""
-    items.sort(key=lambda item: "mesh" in getattr(item, "fixturenames", ()))
+    """What needs the mesh installed comes last: there must be no second operator beside it. Within
+    that comes last what has it installed in another way.
+    """
+    items.sort(
+        key=lambda item: [
+            fixture in getattr(item, "fixturenames", ()) for fixture in ("mesh", "capturing")
+        ]
+    )
     for item in items:
         if item.path.parent == HERE and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TEST_SECONDS))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.access import Cluster, stoqctl
-from cluster.capturing import RESTRICTED, by_agents
+from cluster.capturing import RESTRICTED
 from cluster.datagrams import PORT, PYTHON, asked, echo, speaking
 from cluster.mesh import Mesh, checked, eventually
 from cluster.pods import service
@@ -15,12 +15,6 @@ from cluster.witness import Witness
 pytestmark = pytest.mark.timeout(900)
 
 ELSEWHERE = 9100
-
-
-@pytest.fixture(scope="module")
-def capturing(mesh: Mesh) -> Iterator[Mesh]:
-    with by_agents(mesh) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.access import Cluster, Failed, url
-from cluster.capturing import ON, RESTRICTED, by_agents
+from cluster.capturing import ON, RESTRICTED
 from cluster.mesh import CHART, SYSTEM, Mesh, checked, eventually, sidecar_connections
 from cluster.pods import WAIT, pod, serve, service
 from cluster.test_node import agents
@@ -19,12 +19,6 @@ from support.pods import CONFIG
 pytestmark = pytest.mark.timeout(900)
 
 CHURN = 8
-
-
-@pytest.fixture(scope="module")
-def capturing(mesh: Mesh) -> Iterator[Mesh]:
-    with by_agents(mesh) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
