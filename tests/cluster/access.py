@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,18 @@ def hack_cluster(*arguments: str | Path, timeout: float = UP_SECONDS) -> str:
     return run([HACK, *arguments], timeout=timeout)
 
 
+@cache
+def environment(name: str) -> dict[str, str]:
+    """That of a shell which uses the cluster: the same as long as it is there."""
+    said = run(["bash", "-c", 'eval "$("$0" env --name "$1")"; env -0', HACK, name])
+    return dict(line.split("=", 1) for line in said.split("\0") if line)
+
+
 class Cluster:
     """Knows a kubeconfig, and where the kubectl of the cluster's version is."""
 
     def __init__(self, name: str, namespace: str = "default") -> None:
-        said = run(["bash", "-c", 'eval "$("$0" env --name "$1")"; env -0', HACK, name])
-        variables = dict(line.split("=", 1) for line in said.split("\0") if line)
+        variables = environment(name)
         self.name = name
         self.namespace = namespace
         self.environment = {key: variables[key] for key in ("KUBECONFIG", "PATH", "NO_PROXY")}
