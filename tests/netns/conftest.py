@@ -1,11 +1,15 @@
 """Fixtures of the ring on one machine: pods as network namespaces. Needs root."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 
 from lab import netns, plan
 from lab.state import State
+from netns.alone import on_the_machine
+
+LOCKS = Path(__file__).parents[2] / ".stoq" / "netns"
 
 MakePods = Callable[..., plan.Plan]
 
@@ -25,3 +29,13 @@ def make_pods() -> Iterator[MakePods]:
     yield make
     for state in states:
         state.remove()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test marked as `alone` measures time, or takes the whole machine: none runs beside it.
+
+    Around everything, pytest-timeout too: waiting for its turn is not a test's own time.
+    """
+    with on_the_machine(LOCKS, alone=item.get_closest_marker("alone") is not None):
+        return (yield)

@@ -10,6 +10,8 @@ import pytest
 
 from netns.meshes import PORT, Echo, Running, eventually, running
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 1.0
 """From the file to the connection."""
 

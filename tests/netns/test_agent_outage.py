@@ -54,6 +54,7 @@ def test_a_killed_sidecar_stops_its_pod_and_leaks_nothing() -> None:
         assert eventually(lambda: mesh.reaches("client", "server"), 10)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("idle", [True, False])
 def test_sigterm_ends_within_two_seconds(idle: bool) -> None:
     with running("client", "server") as mesh, Echo(mesh.pod("server")):

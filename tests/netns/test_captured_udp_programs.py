@@ -83,6 +83,7 @@ def test_dig_asks_a_name_server_in_another_pod(mesh: Running) -> None:
     assert eventually(lambda: answer() == "2001:db8::1\n", 15)
 
 
+@pytest.mark.alone
 def test_iperf3_loses_little_at_a_modest_rate(mesh: Running) -> None:
     server = mesh.pod("server")
     apps.iperf_server(mesh.state, server)
@@ -109,6 +110,7 @@ def test_a_program_speaks_quic_through_the_mesh(mesh: Running) -> None:
     assert echoed()
 
 
+@pytest.mark.alone
 def test_a_flood_of_new_flows_is_bounded_and_others_go_on(mesh: Running) -> None:
     client, server = mesh.pod("client"), mesh.pod("server")
     sockets = []

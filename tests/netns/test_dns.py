@@ -167,6 +167,7 @@ def test_another_name_server_is_asked_directly(mesh: Running) -> None:
         dig(mesh, "db.demo.stoq", at=mesh.pod("control").ipv6)
 
 
+@pytest.mark.alone
 def test_a_new_record_has_its_name_within_a_second(mesh: Running) -> None:
     assert "NXDOMAIN" in dig(mesh, "AAAA", "late.demo.stoq")
     record(mesh, "late")
@@ -193,6 +194,7 @@ def test_records_are_served_while_the_control_plane_is_down(mesh: Running) -> No
     assert mesh.metric("client", "stoq_dns_stale_answers_total") >= 1
 
 
+@pytest.mark.alone
 def test_without_a_sidecar_names_fail_at_once(mesh: Running) -> None:
     mesh.mesh.sidecars["client"].stop(number=SIGKILL)
     started = time.monotonic()

@@ -51,6 +51,7 @@ def test_delay_and_loss_are_what_the_file_says(tmp_path: Path) -> None:
     assert 150 <= len(times) <= 230
 
 
+@pytest.mark.alone
 def test_the_rate_of_each_direction_holds_and_changes_when_it_is_time(tmp_path: Path) -> None:
     file = tmp_path / "step.json"
     steps = [

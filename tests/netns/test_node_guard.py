@@ -71,6 +71,7 @@ def initials(node: Node, *verdicts: str) -> float:
     return sum(node.metric("stoq_node_guard_packets_total", verdict=one) for one in verdicts)
 
 
+@pytest.mark.alone
 def test_a_spoofed_blast_is_dropped_and_a_meshed_flow_goes_on() -> None:
     with (
         running("client", "server") as mesh,

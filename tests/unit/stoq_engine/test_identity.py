@@ -57,6 +57,8 @@ def test_a_stored_authority_goes_on(ca: CertificateAuthority) -> None:
         (engines.CLIENT, (NOW, NOW - 10), str(NOW)),
         (engines.CLIENT, (NOW, NOW + 10**9), str(NOW + 10**9)),
     ],
+    # Every process that runs tests must know them by the same names, whenever it began.
+    ids=["another domain", "no workload", "over before it begins", "too long"],
 )
 def test_what_an_authority_does_not_sign_is_named(
     ca: CertificateAuthority, spiffe_id: str, life: tuple[int, int], named: str
