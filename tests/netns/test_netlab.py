@@ -16,6 +16,9 @@ from lab import command, netns, plan
 from lab.netlab import path, schedule
 from lab.state import State
 
+# The first one builds the program.
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).parents[2]
 
 
