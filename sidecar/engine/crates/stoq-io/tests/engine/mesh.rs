@@ -1,5 +1,6 @@
 //! A mesh of two workloads, each with an engine.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -203,7 +204,16 @@ impl Mesh {
     /// Connects to the service, as an application does.
     pub(crate) fn dial(&self) -> TcpStream {
         let address: SocketAddr = format!("[{VIP}]:{SERVICE}").parse().unwrap();
-        let stream = TcpStream::connect(address).unwrap();
+        let mut dialled = None;
+        eventually("the service can be dialled", || {
+            dialled = match TcpStream::connect(address) {
+                // Under load the kernel has been seen without the route again after it was there.
+                Err(error) if error.kind() == ErrorKind::NetworkUnreachable => None,
+                other => Some(other),
+            };
+            dialled.is_some()
+        });
+        let stream = dialled.unwrap().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
