@@ -87,13 +87,14 @@ impl Worker {
                 return;
             };
             if let Some(event) = link.quic.poll_endpoint_events() {
-                let drained = event.is_drained();
-                let answer = self.endpoint.handle_event(ConnectionHandle(index), event);
-                if drained {
-                    self.remove_link(index, now);
+                let handle = ConnectionHandle(index);
+                if event.is_drained() {
+                    self.hear_out(index, now);
+                    self.endpoint.handle_event(handle, event);
+                    self.remove_link(index);
                     return;
                 }
-                if let Some(answer) = answer {
+                if let Some(answer) = self.endpoint.handle_event(handle, event) {
                     link.quic.handle_event(answer);
                 }
                 continue;
@@ -103,6 +104,18 @@ impl Worker {
                 None => return,
             }
         }
+    }
+
+    /// Lets a connection tell why it has ended, before the endpoint forgets it: flows that end with it
+    /// may dial again, and the endpoint gives its index to the next connection.
+    fn hear_out(&mut self, index: usize, now: Instant) {
+        while let Some(link) = self.links.get_mut(index).and_then(Option::as_mut)
+            && let Some(event) = link.quic.poll()
+        {
+            self.connection_told(index, event, now);
+        }
+        let why = "the connection has ended".into();
+        self.retire(index, &why, ResponseFlag::Reset, now);
     }
 
     fn connection_told(&mut self, index: usize, event: Event, now: Instant) {
@@ -284,13 +297,7 @@ impl Worker {
     }
 
     /// quinn-proto has forgotten the connection.
-    fn remove_link(&mut self, index: usize, now: Instant) {
-        self.retire(
-            index,
-            &"the connection has ended".into(),
-            ResponseFlag::Reset,
-            now,
-        );
+    fn remove_link(&mut self, index: usize) {
         if let Some(link) = self.links[index].take() {
             if let Some(at) = link.armed {
                 self.timers.cancel(

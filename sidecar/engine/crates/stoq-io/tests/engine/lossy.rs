@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use stoq_wire::cid::CID_LEN;
+
 /// How long nothing passes once the loss has begun.
 const OUTAGE: Duration = Duration::from_millis(1500);
 
@@ -18,6 +20,8 @@ pub(crate) enum Loss {
     All,
     /// Everything for 1.5 seconds, after so many datagrams.
     After(u64),
+    /// What one connection sends to the server: that of the first datagram after so many.
+    Connection(u64),
 }
 
 /// Relays until it is dropped.
@@ -32,18 +36,45 @@ pub(crate) struct Lossy {
 struct Path {
     passed: AtomicU64,
     began: std::sync::OnceLock<Instant>,
+    /// The connection that is lost, by its id towards the server.
+    lost: std::sync::OnceLock<[u8; CID_LEN]>,
 }
 
 impl Path {
-    /// Whether a datagram is lost.
-    fn loses(&self, loss: Loss) -> bool {
-        let Loss::After(passed) = loss else {
-            return true;
+    /// Whether a datagram is lost that goes to the server.
+    fn loses(&self, loss: Loss, datagram: &[u8]) -> bool {
+        let Loss::Connection(_) = loss else {
+            return self.loses_any(loss);
         };
-        if self.passed.fetch_add(1, Ordering::Relaxed) < passed {
-            return false;
+        match datagram {
+            // A short header names the connection (RFC 9000, 17.3).
+            [0..0x80, rest @ ..] => {
+                let id = rest.first_chunk().copied().unwrap_or_default();
+                self.is_begun(loss) && *self.lost.get_or_init(|| id) == id
+            }
+            _ => false,
         }
-        self.began.get_or_init(Instant::now).elapsed() < OUTAGE
+    }
+
+    /// Whether a datagram is lost wherever it goes.
+    fn loses_any(&self, loss: Loss) -> bool {
+        match loss {
+            Loss::All => true,
+            Loss::Connection(_) => false,
+            Loss::After(_) => {
+                self.is_begun(loss) && self.began.get_or_init(Instant::now).elapsed() < OUTAGE
+            }
+        }
+    }
+
+    /// Counts a datagram, and says whether so many have passed before it.
+    fn is_begun(&self, loss: Loss) -> bool {
+        match loss {
+            Loss::All => true,
+            Loss::After(most) | Loss::Connection(most) => {
+                self.passed.fetch_add(1, Ordering::Relaxed) >= most
+            }
+        }
     }
 }
 
@@ -104,7 +135,7 @@ fn relay(front: &UdpSocket, server: SocketAddr, loss: Loss, stop: &Arc<AtomicBoo
                 let mut buffer = vec![0; 65_536];
                 while !stop.load(Ordering::Relaxed) {
                     match answers.0.recv(&mut buffer) {
-                        Ok(length) if !path.loses(loss) => {
+                        Ok(length) if !path.loses_any(loss) => {
                             let _ = answers.1.send_to(&buffer[..length], client);
                         }
                         _ => {}
@@ -113,7 +144,7 @@ fn relay(front: &UdpSocket, server: SocketAddr, loss: Loss, stop: &Arc<AtomicBoo
             }));
             back
         });
-        if !path.loses(loss) {
+        if !path.loses(loss, &buffer[..length]) {
             let _ = back.send(&buffer[..length]);
         }
     }

@@ -292,6 +292,25 @@ fn an_object_that_was_given_up_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_connection_that_is_lost_is_replaced_while_others_go_on() {
+    let settings = json!({
+        "transport": {"idle_timeout_ms": 1000, "keep_alive_ms": 200, "send_window": 262_144},
+    });
+    let pair = Pair::with(offering(64 * KIB as u64), &settings);
+    let lossy = Lossy::start(pair.address(), Loss::Connection(1500));
+    let sent = object(8_000_000);
+    let token = pair.send_to(lossy.address(), &sent, 3);
+    assert!(pair.received().data.concat() == sent);
+    assert!(matches!(pair.outcome(token), ApiEvent::ObjectSent(_)));
+    let (near, far) = (pair.web.snapshot(), pair.db.snapshot());
+    assert_eq!(far.counters.handshakes_completed, 4);
+    assert_eq!(far.counters.objects_expired, 0);
+    // It was silence that ended it, for both.
+    assert_eq!(near.connections_closed["idle"], 1);
+    assert_eq!(far.connections_closed["idle"], 1);
+}
+
+#[test]
 fn after_a_lost_connection_only_what_is_missing_is_sent_again() {
     let settings = json!({"transport": {
         "idle_timeout_ms": 1000, "keep_alive_ms": 200, "dial_timeout_ms": 2000,
