@@ -111,6 +111,15 @@ class HybridConnection(QuicConnection):
         if self.packets and (fault := self.packets.fault) is not None:
             self.close(error_code=fault.code, reason_phrase=str(fault))
 
+    def _close_begin(self, is_initiator: bool, now: float) -> None:  # noqa: FBT001 - aioquic's
+        """aioquic's; but a connection that is closed is over at once: what comes late finds nothing
+        that answers it (RFC 9000, section 10.2). At a server an Initial would, so that a connection
+        whose handshake is not confirmed stays for as long as aioquic says.
+        """
+        super()._close_begin(is_initiator, now)
+        if self._is_client or self._handshake_confirmed:
+            self._close_at = now
+
     def _serialize_transport_parameters(self) -> bytes:
         return super()._serialize_transport_parameters() + self._endpoint.announced()
 
