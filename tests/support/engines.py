@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import cache
 
 from stoq.api.stream import ByteStream
 from stoq.engine import (
@@ -38,29 +39,33 @@ def identity(
     """A context with an SVID of an hour and trust in `ca`, which offers peers so much."""
     tls = TlsContext(tokens=tokens, max_shard=max_shard, mirrors=mirrors)
     _trust(tls, ca)
-    give_identity(tls, ca, spiffe_id)
+    tls.set_identity(*issued(ca, spiffe_id))
     return tls
+
+
+@cache
+def issued(
+    ca: CertificateAuthority, spiffe_id: str, profile: str = "hybrid-1024"
+) -> tuple[HybridKey, bytes]:
+    """A key and its SVID of an hour, the same for every test: making a key takes as long as a
+    handshake.
+    """
+    return _new(ca, spiffe_id, profile)
+
+
+def _new(ca: CertificateAuthority, spiffe_id: str, profile: str) -> tuple[HybridKey, bytes]:
+    now = int(time.time())
+    key = HybridKey.generate(profile)
+    return key, ca.issue(key.csr(), spiffe_id, now - 60, now + HOUR)
 
 
 def give_identity(
     tls: TlsContext, ca: CertificateAuthority, spiffe_id: str, profile: str = "hybrid-1024"
 ) -> bytes:
     """Gives a context a new SVID of an hour, which is returned."""
-    now = int(time.time())
-    key = HybridKey.generate(profile)
-    leaf = ca.issue(key.csr(), spiffe_id, now - 60, now + HOUR)
+    key, leaf = _new(ca, spiffe_id, profile)
     tls.set_identity(key, leaf)
     return leaf
-
-
-def identity_of_profile(
-    ca: CertificateAuthority, spiffe_id: str, profile: str, *, aead: str = "AES-256-GCM"
-) -> TlsContext:
-    """A context of another crypto profile or packet cipher, with an SVID of an hour."""
-    tls = TlsContext(profile=profile, aead=aead)
-    _trust(tls, ca)
-    give_identity(tls, ca, spiffe_id, profile)
-    return tls
 
 
 def anonymous(ca: CertificateAuthority) -> TlsContext:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from stoq.engine import CertificateAuthority, HybridKey
 from stoq_reference.authorise import Policy
 from stoq_reference.endpoint import Endpoint, Identity
+from support import engines
 from support.engines import HOUR, TRUST_DOMAIN
 
 
@@ -23,6 +24,12 @@ def identity(
     return Identity.of(ca.issue(key.csr(), spiffe_id, now + begins, now + ends), key.to_bytes())
 
 
+def issued(ca: CertificateAuthority, spiffe_id: str, profile: str = "hybrid-1024") -> Identity:
+    """A certificate of an hour, the same for every test (`engines.issued`)."""
+    key, leaf = engines.issued(ca, spiffe_id, profile)
+    return Identity.of(leaf, key.to_bytes())
+
+
 def policy(ca: CertificateAuthority, expected: str | None = None) -> Policy:
     """Trust in the CA's root."""
     return Policy({TRUST_DOMAIN: [ca.root]}, expected)
@@ -37,7 +44,7 @@ def endpoint(
     ca: CertificateAuthority, spiffe_id: str | None, expected: str | None = None
 ) -> Endpoint:
     """An endpoint with a certificate, or none, that trusts the CA."""
-    own = None if spiffe_id is None else identity(ca, spiffe_id)
+    own = None if spiffe_id is None else issued(ca, spiffe_id)
     return Endpoint(policy(ca, expected), own)
 
 

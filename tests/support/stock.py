@@ -44,7 +44,7 @@ def classical(ca: CertificateAuthority, spiffe_id: str) -> TlsContext:
         max_shard=65536,
     )
     tls.set_trust(engines.TRUST_DOMAIN, [ca.root])
-    engines.give_identity(tls, ca, spiffe_id)
+    tls.set_identity(*engines.issued(ca, spiffe_id))
     return tls
 
 

@@ -109,7 +109,7 @@ def _tls(ca: CertificateAuthority, spiffe_id: str, offer: Offer) -> TlsContext:
     )
     tls.set_trust(engines.TRUST_DOMAIN, [ca.root])
     if offer.certificate:
-        engines.give_identity(tls, ca, spiffe_id, offer.profile)
+        tls.set_identity(*engines.issued(ca, spiffe_id, offer.profile))
     return tls
 
 

@@ -160,10 +160,9 @@ def endpoint(ca: CertificateAuthority, spiffe_id: str, offer: Offer) -> Endpoint
         max_shard=offer.max_shard or 0,
     )
     expected = engines.SERVER if spiffe_id == engines.CLIENT else None
-    identity = reference.identity(ca, spiffe_id, profile=offer.profile)
     return Endpoint(
         replace(reference.anonymous(ca), expected=expected),
-        identity if offer.certificate else None,
+        reference.issued(ca, spiffe_id, offer.profile) if offer.certificate else None,
         schemes=(_SCHEMES[offer.profile],),
         ciphers=(_CIPHERS[offer.aead],),
         parameters=parameters,

@@ -51,7 +51,7 @@ def plain(ca: CertificateAuthority, spiffe_id: str | None, *, client: bool) -> Q
         quic_logger=QuicLogger(),
     )
     if spiffe_id is not None:
-        own = reference.identity(ca, spiffe_id)
+        own = reference.issued(ca, spiffe_id)
         configuration.certificate = x509.load_der_x509_certificate(own.certificate.der)
         configuration.private_key = Ed25519PrivateKey.from_private_bytes(own.keys.ed25519)
     return configuration

@@ -36,7 +36,7 @@ class Peer:
         assert PROGRAM.exists(), f"{PROGRAM} is not there: hack/setup --checks builds it"
         files = []
         if own is not None:
-            identity = reference.identity(self._ca, own)
+            identity = reference.issued(self._ca, own)
             for flag, content in (
                 ("certificate", identity.certificate.der),
                 ("key", identity.keys.ed25519),
