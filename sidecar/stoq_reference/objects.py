@@ -71,11 +71,15 @@ async def whole(stream: Stream, agreed: Agreed) -> list[Want]:
     raise Malformed("the receiver ended without saying that it has all")
 
 
-async def send(peers: list[Peer], data: bytes, shard_size: int) -> None:
+async def send(
+    peers: list[Peer], data: bytes, shard_size: int, transfer: bytes | None = None
+) -> None:
     """Sends an object, with a lane on each of these connections, and returns when the receiver has
-    all of it. Raises StreamFailed, and Malformed for an answer that is none.
+    all of it. One that was sent before as `transfer` goes on with what is missing (D11).
+
+    Raises StreamFailed, and Malformed for an answer that is none.
     """
-    manifest, *shards = split(secrets.token_bytes(NAME_LENGTH), data, shard_size)
+    manifest, *shards = split(transfer or secrets.token_bytes(NAME_LENGTH), data, shard_size)
     count = len(peers)
     shares = (shards[lane::count] for lane in range(count))
     await asyncio.gather(
@@ -89,13 +93,18 @@ async def _send(peer: Peer, manifest: Shard, share: list[Shard]) -> None:
     async for frame in frames_of(stream, peer.agreed):
         if not isinstance(frame, Want):
             raise Malformed(f"{frames.type_of(frame).name} where a want is due")
-        for shard in share if frame.ranges else ():
-            stream.send(frames.encode(shard))
+        for shard in share:
+            if isinstance(shard, ObjectData) and _wanted(shard, frame):
+                stream.send(frames.encode(shard))
         share = []
         if not frame.ranges:
             stream.send(b"", end=True)
             return
     raise Malformed("the receiver ended without saying that it has all")
+
+
+def _wanted(shard: ObjectData, want: Want) -> bool:
+    return any(start <= shard.offset < start + length for start, length in want.ranges)
 
 
 @dataclass
@@ -117,6 +126,11 @@ class Receiver:
         self._transfers: dict[bytes, _Transfer] = {}
         self.whole: asyncio.Queue[bytes] = asyncio.Queue()
         """Those that have come whole."""
+
+    @property
+    def repeated(self) -> int:
+        """Frames that brought what was there (D8)."""
+        return sum(transfer.assembly.repeated for transfer in self._transfers.values())
 
     async def lane(self, peer: Peer, stream: Stream) -> None:
         """Takes what a stream of kind 3 brings, to its end."""

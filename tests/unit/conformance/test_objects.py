@@ -13,15 +13,24 @@ from stoq_reference import frames, objects, shards
 from stoq_reference.carriers import Extension
 from stoq_reference.client import connect
 from stoq_reference.codes import ConnectionCode, StreamCode
-from stoq_reference.frames import Manifest, ObjectData, Shard, Want
+from stoq_reference.frames import BulkData, Manifest, ObjectData, Shard, Want
 from stoq_reference.head import Kind
 from stoq_reference.parameters import Parameters
 from stoq_reference.peer import Peer
-from stoq_reference.stream import StreamFailed
+from stoq_reference.stream import Stream, StreamFailed
 from support import engines, reference
-from support.ends import Implementation, Offer, Pair, Server, serving
-from support.interop import LOOPBACK, PATIENCE, closing
-from unit.conformance.pairs import REFERENCES, TO_ENGINE, pairs
+from support.ends import (
+    EngineServer,
+    Implementation,
+    Offer,
+    Pair,
+    ReferenceClient,
+    ReferenceServer,
+    Server,
+    serving,
+)
+from support.interop import LOOPBACK, PATIENCE, closing, until
+from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 SHARD = 1000
 OFFER = Parameters(extensions=Extension.SHARDS, max_shard=65536)
@@ -96,6 +105,52 @@ async def test_a_manifest_that_comes_again_is_answered_with_what_is_missing(
         )
         again.send(frames.encode(first) + frames.encode(third))
         assert await asyncio.wait_for(server.received(), PATIENCE) == data
+
+
+class Losing(objects.Receiver):
+    """Ends the connection with the tenth frame, once."""
+
+    taken = 0
+
+    async def lane(self, peer: Peer, stream: Stream) -> None:
+        self.peer = peer
+        await super().lane(peer, stream)
+
+    def _taken(self, frame: Manifest | ObjectData | BulkData) -> None:
+        super()._taken(frame)
+        self.taken += 1
+        if self.taken == 10:
+            self.peer.end()
+
+
+@pairs(TO_REFERENCE, TO_ENGINE, REFERENCES)
+async def test_after_a_lost_connection_only_what_is_missing_is_sent_again(
+    pair: Pair, ca: CertificateAuthority
+) -> None:
+    data = secrets.token_bytes(30 * SHARD)
+    async with pair.ends(ca, TAKES, TAKES) as (client, server):
+        if isinstance(server, ReferenceServer):
+            server.objects = Losing()
+        if isinstance(client, ReferenceClient):
+            first = await client.dial(server.mesh)
+            begun = objects.begin(first, pieces(data)[:10])
+            if isinstance(server, EngineServer):
+                counters = server.engine.snapshot
+                await until(lambda: counters().counters.shards_taken == 10)
+                first.end()
+            with pytest.raises(StreamFailed):
+                await objects.whole(begun, first.agreed)
+            again = await client.dial(server.mesh)
+            await objects.send([again], data, SHARD, TRANSFER)
+        else:
+            await client.send_object(server, data)
+        assert await server.received() == data
+        # The manifest alone came twice.
+        if isinstance(server, ReferenceServer):
+            assert server.objects.repeated == 1
+        else:
+            assert isinstance(server, EngineServer)
+            assert server.engine.snapshot().counters.shards_repeated == 1
 
 
 @pairs(TO_ENGINE, REFERENCES)
