@@ -204,6 +204,24 @@ async def test_shards_that_contradict_themselves_are_refused_and_nothing_else_is
         assert await server.received() == b"still here"
 
 
+@pytest.mark.parametrize("late", [True, False])
+async def test_the_reference_waits_for_a_manifest_and_not_for_ever(
+    ca: CertificateAuthority, late: bool
+) -> None:
+    async with receiving("reference", ca) as (server, peer):
+        assert isinstance(server, ReferenceServer)
+        server.objects = objects.Receiver(patience=PATIENCE if late else 0.1)
+        manifest, data = pieces(b"data")
+        early = objects.begin(peer, [data])
+        if late:
+            objects.begin(peer, [manifest])
+            assert await server.received() == b"data"
+        else:
+            with pytest.raises(StreamFailed) as failed:
+                await early.recv()
+            assert failed.value.code == StreamCode.INCOMPLETE
+
+
 @pairs(TO_ENGINE, REFERENCES)
 @pytest.mark.parametrize(
     "offer", [Parameters(), Parameters(extensions=Extension.HOPS)], ids=["nothing", "another"]

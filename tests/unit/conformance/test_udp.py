@@ -3,6 +3,8 @@ by tests/netns/test_captured_udp_reference.py.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -15,7 +17,9 @@ from stoq_reference.client import connect
 from stoq_reference.codes import ConnectionCode, StreamCode
 from stoq_reference.head import Address, Kind
 from stoq_reference.parameters import Parameters
-from stoq_reference.server import serve
+from stoq_reference.peer import Peer
+from stoq_reference.reader import varint
+from stoq_reference.server import Server, serve
 from stoq_reference.stream import StreamFailed
 from support import engines, reference
 from support.ends import Offer, Pair, telling
@@ -27,10 +31,9 @@ CALLER = Address.of("fd00::1", 5353)
 SERVICE = Address.of(OWN_ADDRESS, 53)
 
 
-@pairs(REFERENCES)
-async def test_payloads_of_captured_udp_come_whole_both_ways(
-    pair: Pair, ca: CertificateAuthority
-) -> None:
+@asynccontextmanager
+async def capturing(ca: CertificateAuthority) -> AsyncIterator[tuple[Server, Peer]]:
+    """A reference that takes captured UDP, and another one's connection to it."""
     own = frozenset({ip_address(OWN_ADDRESS)})
     serving = replace(reference.endpoint(ca, engines.SERVER), parameters=OFFER, addresses=own)
     dialling = replace(reference.endpoint(ca, engines.CLIENT), parameters=OFFER)
@@ -39,6 +42,14 @@ async def test_payloads_of_captured_udp_come_whole_both_ways(
         serve(LOOPBACK, 0, serving) as server,
         connect(LOOPBACK, server.port, dialling) as near,
     ):
+        yield server, near
+
+
+@pairs(REFERENCES)
+async def test_payloads_of_captured_udp_come_whole_both_ways(
+    pair: Pair, ca: CertificateAuthority
+) -> None:
+    async with capturing(ca) as (server, near):
         client = near.flow(near.open(Kind.UDP, CALLER, SERVICE))
         # In a datagram, which may be there before the head of the flow; and on the stream.
         client.send(b"early")
@@ -53,6 +64,16 @@ async def test_payloads_of_captured_udp_come_whole_both_ways(
                 assert await other.recv() == bytes(size)
         client.end()
         assert await flow.recv() is None
+
+
+async def test_a_message_longer_than_udp_closes_the_connection(ca: CertificateAuthority) -> None:
+    async with capturing(ca) as (server, near):
+        stream = near.open(Kind.UDP, CALLER, SERVICE)
+        far = await server.accepted.get()
+        flow = far.flow(await far.accepted.get())
+        stream.send(varint(udp.MAX_PAYLOAD + 1))
+        assert await flow.recv() is None
+        assert (await closing(near)).code == ConnectionCode.PROTOCOL
 
 
 @pairs(TO_REFERENCE, TO_ENGINE, REFERENCES)
