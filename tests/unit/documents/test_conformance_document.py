@@ -31,8 +31,15 @@ def tables() -> Iterator[tuple[list[str], list[Row]]]:
 
 MATRIX = dict(row for columns, rows in tables() if columns == COLUMNS for row in rows)
 STOCK = {
-    cell for columns, rows in tables() if columns != COLUMNS for _, cells in rows for cell in cells
+    cell
+    for columns, rows in tables()
+    if columns == ["aioquic", "quic-go"]
+    for _, cells in rows
+    for cell in cells
 } - {""}
+VECTORS = dict(
+    row for columns, rows in tables() if columns == ["engine", "reference"] for row in rows
+)
 
 
 def sentence(function: str) -> str:
@@ -87,3 +94,15 @@ def test_every_cell_of_stock_quic_is_a_test_and_every_such_test_a_cell() -> None
     files = sorted(TESTS.glob("test_stock_*.py"))
     stock = {sentence(function.name) for path in files for function in functions(path)}
     assert stock == STOCK
+
+
+def test_every_file_of_vectors_is_read_where_the_document_says() -> None:
+    folder = ROOT / "docs" / "vectors"
+    assert {name.strip("`") for name in VECTORS} == {path.name for path in folder.glob("*.json")}
+    for name, cells in VECTORS.items():
+        for cell in cells:
+            link = re.fullmatch(r"\[.+\]\((.+)\)", cell)
+            assert link or re.match("– .+", cell), cell
+            if link:
+                reader = (ROOT / "docs" / link[1]).read_text(encoding="utf-8")
+                assert f'"{name.strip("`")}"' in reader, (name, cell)
