@@ -108,11 +108,36 @@ def _wanted(shard: ObjectData, want: Want) -> bool:
 
 
 @dataclass
+class _Lane:
+    """A stream that brings transfers, and what is still to be answered on it."""
+
+    stream: Stream
+    asked: set[bytes] = field(default_factory=set)
+    """Transfers whose manifest came on it, and that are not whole."""
+    over: bool = False
+    """Whether the sender has ended its direction."""
+
+    def say(self, want: Want) -> None:
+        """Says what is missing (D11)."""
+        if not want.ranges:
+            self.asked.discard(want.transfer)
+        with suppress(StreamFailed):
+            self.stream.send(frames.encode(want), end=self.over and not self.asked)
+
+    def ended(self) -> None:
+        """The sender has ended its direction; ours ends when everything is answered (D13)."""
+        self.over = True
+        if not self.asked:
+            with suppress(StreamFailed):
+                self.stream.send(b"", end=True)
+
+
+@dataclass
 class _Transfer:
     """One that comes in, and the streams that its receiver answers on."""
 
     assembly: Assembly = field(default_factory=Assembly)
-    lanes: list[Stream] = field(default_factory=list)
+    lanes: list[_Lane] = field(default_factory=list)
     known: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there is a manifest."""
 
@@ -134,11 +159,13 @@ class Receiver:
 
     async def lane(self, peer: Peer, stream: Stream) -> None:
         """Takes what a stream of kind 3 brings, to its end."""
+        lane = _Lane(stream)
         try:
             async for frame in frames_of(stream, peer.agreed):
                 if not isinstance(frame, Shard):
                     raise Malformed(f"{frames.type_of(frame).name} among shards")
-                await self._take(stream, frame)
+                await self._take(lane, frame)
+            lane.ended()
         except StreamFailed:
             return
         except Malformed as error:
@@ -154,15 +181,16 @@ class Receiver:
                 with suppress(Early, Refused):
                     self._taken(frame)
 
-    async def _take(self, stream: Stream, frame: Shard) -> None:
+    async def _take(self, lane: _Lane, frame: Shard) -> None:
         if isinstance(frame, Want):
             raise Refused("a want of what is not held here", code=StreamCode.DENIED)
         transfer = self._transfers.setdefault(frame.transfer, _Transfer())
         if isinstance(frame, Manifest):
             self._taken(frame)
             transfer.known.set()
-            transfer.lanes.append(stream)
-            self._answer(transfer, frame.transfer, stream)
+            transfer.lanes.append(lane)
+            lane.asked.add(frame.transfer)
+            lane.say(transfer.assembly.want(frame.transfer))
             return
         try:
             self._taken(frame)
@@ -182,10 +210,4 @@ class Receiver:
         if transfer.assembly.whole and not before:
             self.whole.put_nowait(transfer.assembly.delivered)
             for lane in transfer.lanes:
-                self._answer(transfer, frame.transfer, lane)
-
-    def _answer(self, transfer: _Transfer, name: bytes, lane: Stream) -> None:
-        """Says on a lane what is missing, and ends our direction when nothing is (D13)."""
-        with suppress(StreamFailed):
-            wanted = frames.encode(transfer.assembly.want(name))
-            lane.send(wanted, end=transfer.assembly.whole)
+                lane.say(transfer.assembly.want(frame.transfer))

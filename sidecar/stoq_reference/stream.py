@@ -10,7 +10,7 @@ from stoq_reference.head import Head
 
 
 class StreamFailed(Exception):
-    """The peer reset the stream with `code`; None: its connection is gone."""
+    """The peer reset the stream with `code`; None: its connection is gone, or we reset it."""
 
     def __init__(self, code: int | None) -> None:
         super().__init__("the connection is gone" if code is None else f"reset with {code:#x}")
@@ -33,6 +33,7 @@ class Stream:
         self._ended = False
         self._failure: StreamFailed | None = None
         self._stopped: StreamFailed | None = None
+        self._abandoned = False
         self._progress = asyncio.Event()
 
     @property
@@ -45,6 +46,8 @@ class Stream:
         failure = self._failure or self._stopped
         if failure is not None:
             raise failure
+        if self._abandoned:
+            raise StreamFailed(None)
         self._connection.send_stream_data(self.id, data, end)
         self._flush()
 
@@ -73,13 +76,14 @@ class Stream:
 
     def finish(self) -> None:
         """Ends our direction and asks for no more of the peer's."""
-        if self._failure is None:
+        if self._failure is None and not self._abandoned:
             self._connection.send_stream_data(self.id, b"", end_stream=True)
             self._connection.stop_stream(self.id, 0)
             self._flush()
 
     def reset(self, code: StreamCode) -> None:
-        """Abandons both directions."""
+        """Abandons both directions; what is sent after it fails."""
+        self._abandoned = True
         abandon(self._connection, self.id, code)
         self._flush()
 

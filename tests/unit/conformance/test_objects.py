@@ -84,7 +84,10 @@ async def test_shards_may_come_in_any_order_and_again(pair: Pair, ca: Certificat
         async with asyncio.timeout(PATIENCE):
             answers = [await objects.whole(lane, peer.agreed) for lane in (first, second)]
             assert await server.received() == data
-        assert all(said[-1] == Want(TRANSFER, ()) for said in answers)
+            assert all(said[-1] == Want(TRANSFER, ()) for said in answers)
+            for lane in (first, second):
+                lane.send(b"", end=True)
+                assert await lane.read() == b"", "the receiver ends when the sender has"
 
 
 @pairs(TO_ENGINE, REFERENCES)
@@ -202,6 +205,19 @@ async def test_shards_that_contradict_themselves_are_refused_and_nothing_else_is
         other = shards.split(bytes(16), b"still here", SHARD)
         await asyncio.wait_for(objects.whole(objects.begin(peer, other), peer.agreed), PATIENCE)
         assert await server.received() == b"still here"
+
+
+@pairs(TO_ENGINE, REFERENCES)
+async def test_another_stream_may_bring_what_was_refused_on_one(
+    pair: Pair, ca: CertificateAuthority
+) -> None:
+    data = secrets.token_bytes(2 * SHARD)
+    manifest, *rest = pieces(data)
+    async with receiving(pair.server, ca) as (server, peer):
+        objects.begin(peer, [manifest, ObjectData(TRANSFER, 0, bytes(SHARD))])
+        lane = objects.begin(peer, [manifest, *rest])
+        await asyncio.wait_for(objects.whole(lane, peer.agreed), PATIENCE)
+        assert await server.received() == data
 
 
 @pytest.mark.parametrize("late", [True, False])
