@@ -83,6 +83,7 @@ class Flow:
         self._flows.end(self.stream.id)
         self.stream.finish()
         self._reading.cancel()
+        self._payloads.put_nowait(None)
 
     async def _read(self) -> None:
         """Takes the messages of the stream, to its end."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from aioquic.quic.connection import QuicConnection
 
@@ -33,6 +34,7 @@ class Stream:
         self._ended = False
         self._failure: StreamFailed | None = None
         self._stopped: StreamFailed | None = None
+        self._finished = False
         self._abandoned = False
         self._progress = asyncio.Event()
 
@@ -48,6 +50,7 @@ class Stream:
             raise failure
         if self._abandoned:
             raise StreamFailed(None)
+        self._finished = end
         self._connection.send_stream_data(self.id, data, end)
         self._flush()
 
@@ -75,11 +78,16 @@ class Stream:
         return b"".join(pieces)
 
     def finish(self) -> None:
-        """Ends our direction and asks for no more of the peer's."""
-        if self._failure is None and not self._abandoned:
-            self._connection.send_stream_data(self.id, b"", end_stream=True)
+        """Ends our direction and asks for no more of the peer's, as far as they have not ended."""
+        if self._failure is not None or self._abandoned:
+            return
+        if not self._finished:
+            with suppress(StreamFailed):
+                self.send(b"", end=True)
+        if not self._ended:
             self._connection.stop_stream(self.id, 0)
             self._flush()
+        self._abandoned = True
 
     def reset(self, code: StreamCode) -> None:
         """Abandons both directions; what is sent after it fails."""

@@ -64,6 +64,9 @@ async def test_payloads_of_captured_udp_come_whole_both_ways(
                 assert await other.recv() == bytes(size)
         client.end()
         assert await flow.recv() is None
+        flow.end()
+        assert await client.recv() is None
+        assert not near.closed.done()
 
 
 async def test_a_message_longer_than_udp_closes_the_connection(ca: CertificateAuthority) -> None:
