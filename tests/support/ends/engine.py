@@ -91,7 +91,7 @@ async def dialling(
     settings = EngineSettings(
         name="client",
         workers=1,
-        transport=Transport(dial_timeout_ms=1000),
+        transport=Transport(dial_timeout_ms=10_000),
         pool=Pool(idle_ms=idle_ms),
         log_level="error",
     )

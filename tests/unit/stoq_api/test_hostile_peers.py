@@ -66,7 +66,9 @@ async def served():
     ca = engines.authority()
     async with (
         engines.Engine(engines.server_settings(), engines.identity(ca, engines.SERVER)) as server,
-        engines.Engine(engines.client_settings(), engines.identity(ca, engines.CLIENT)) as client,
+        engines.Engine(
+            engines.client_settings(dial_timeout_ms=1000), engines.identity(ca, engines.CLIENT)
+        ) as client,
     ):
         found = Served(server, client)
         serving = asyncio.create_task(found.server.serve(server.acceptor()))

@@ -91,7 +91,9 @@ async def mesh():
     async with (
         engines.Engine(settings, engines.identity(ca, engines.SERVER)) as first,
         engines.Engine(settings, engines.identity(ca, engines.SERVER)) as second,
-        engines.Engine(engines.client_settings(), engines.identity(ca, engines.CLIENT)) as client,
+        engines.Engine(
+            engines.client_settings(dial_timeout_ms=1000), engines.identity(ca, engines.CLIENT)
+        ) as client,
     ):
         backends = [Backend("first", first), Backend("second", second)]
         yield Mesh(backends, client)

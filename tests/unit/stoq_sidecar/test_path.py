@@ -44,7 +44,9 @@ async def way() -> AsyncIterator[Way]:
     )
     async with (
         Engine(settings, engines.identity(ca, engines.SERVER)) as peer,
-        Engine(engines.client_settings(), engines.identity(ca, engines.CLIENT)) as client,
+        Engine(
+            engines.client_settings(dial_timeout_ms=1000), engines.identity(ca, engines.CLIENT)
+        ) as client,
     ):
         port = peer.local_port("stoq")
         assert port is not None
