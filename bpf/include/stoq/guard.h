@@ -57,15 +57,21 @@ struct {
 	__type(value, struct stoq_bucket);
 } guard_ceiling SEC(".maps");
 
+/* How far ahead of its rate a bucket is that was paid until `paid`, once `cost` is taken from it. */
+static __always_inline __u64 ahead(__u64 paid, __u64 now, __u64 cost)
+{
+	return (paid > now ? paid - now : 0) + cost;
+}
+
 static __always_inline int take(struct stoq_bucket *bucket, __u64 now, __u64 cost, __u64 burst)
 {
 	for (int i = 0; i < SWAPS; i++) {
 		__u64 before = *(volatile __u64 *)&bucket->paid_until_ns;
-		__u64 after = (before > now ? before : now) + cost;
+		__u64 taken = ahead(before, now, cost);
 
-		if (after - now > burst)
+		if (taken > burst)
 			break;
-		if (__sync_val_compare_and_swap(&bucket->paid_until_ns, before, after) == before)
+		if (__sync_val_compare_and_swap(&bucket->paid_until_ns, before, now + taken) == before)
 			return 1;
 	}
 	__sync_fetch_and_add(&bucket->dropped, 1);
@@ -74,9 +80,7 @@ static __always_inline int take(struct stoq_bucket *bucket, __u64 now, __u64 cos
 
 static __always_inline int is_empty(const struct stoq_bucket *bucket, __u64 now, __u64 cost, __u64 burst)
 {
-	__u64 paid = *(volatile __u64 *)&bucket->paid_until_ns;
-
-	return (paid > now ? paid - now : 0) + cost > burst;
+	return ahead(*(volatile __u64 *)&bucket->paid_until_ns, now, cost) > burst;
 }
 
 static __always_inline void keep_bits(struct stoq_address *address, __u32 bits)
