@@ -19,11 +19,13 @@ GUARD_TC: Final = "tc_guard"
 BPFFS: Final = "bpf"
 """The type of file system that holds pins."""
 
+_TCX: Final = ((6, 6), "links of tc programs, which outlive the agent (tcx)")
+
 _NEEDS: Final = {
-    STRICT: ((6, 6), "links of tc programs, which outlive the agent (tcx)"),
-    ACCOUNT: ((6, 6), "links of tc programs, which outlive the agent (tcx)"),
+    STRICT: _TCX,
+    ACCOUNT: _TCX,
     GUARD: ((5, 18), "XDP on frames of several buffers"),
-    GUARD_TC: ((6, 6), "links of tc programs, which outlive the agent (tcx)"),
+    GUARD_TC: _TCX,
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stoq.records.meta import Key
+from stoq.records.mirror import Mirror, PolicyMirror
 from stoq.records.policy import TransportPolicy, mirroring
 from stoq.records.service import ServiceRecord
 from stoq.registry import MirrorRule, ServiceEntry, WorkloadEntry, service_key
@@ -73,27 +74,34 @@ def _of_records(
         of = service_key("record", place, record.metadata.name)
         if of not in services:
             continue  # what is wrong with it is said already
-        for mirror in record.spec.mirrors:
-            to = service_key("record", place, mirror.to)
-            problem = _wrong(of, to, services, f"{record.key}: spec.mirrors")
-            if problem is None:
-                yield MirrorRule(of, to, mirror.share)
-            else:
-                problems[record.key] = problem
+        asked = ((of, mirror) for mirror in record.spec.mirrors)
+        yield from _found(record.key, place, asked, services, problems)
 
 
 def _of_policy(
     policy: TransportPolicy, services: Mapping[str, ServiceEntry], problems: dict[Key, Problem]
 ) -> Iterable[MirrorRule]:
     place = policy.metadata.namespace
-    for mirror in policy.spec.mirrors or ():
-        of = service_key("record", *mirror.dialled(place))
+    mirrors = policy.spec.mirrors or ()
+    asked = ((service_key("record", *mirror.dialled(place)), mirror) for mirror in mirrors)
+    return _found(policy.key, place, asked, services, problems)
+
+
+def _found(
+    asker: Key,
+    place: str,
+    asked: Iterable[tuple[str, Mirror | PolicyMirror]],
+    services: Mapping[str, ServiceEntry],
+    problems: dict[Key, Problem],
+) -> Iterable[MirrorRule]:
+    """The mirrors that `asker`, of the namespace `place`, wants of services by their keys."""
+    for of, mirror in asked:
         to = service_key("record", place, mirror.to)
-        problem = _wrong(of, to, services, f"{policy.key}: spec.mirrors")
+        problem = _wrong(of, to, services, f"{asker}: spec.mirrors")
         if problem is None:
             yield MirrorRule(of, to, mirror.share)
         else:
-            problems[policy.key] = problem
+            problems[asker] = problem
 
 
 def _wrong(of: str, to: str, services: Mapping[str, ServiceEntry], where: str) -> Problem | None:

@@ -9,7 +9,7 @@ from lab.demo import traffic
 from lab.demo.report import Check, Table, size
 from lab.demo.scenario import Scenario
 from lab.demo.stage import Stage
-from lab.mesh import Mesh, MeshSettings
+from lab.mesh import MeshSettings
 from lab.plan import Pod
 
 DNS_PORT: Final = 5300
@@ -67,7 +67,8 @@ def play(stage: Stage) -> None:
     _loads(stage, client, server)
     stage.search()
     stage.count()
-    stage.check(carried_check(_metric(mesh, client, SENT), _metric(mesh, client, STREAMED)))
+    counted = mesh.counted(client, "stoq_captured_udp_")
+    stage.check(carried_check(counted[SENT], counted[STREAMED]))
     stage.evidence(mesh, [server, client])
     stage.hints += [
         f"ip netns exec {client.netns} {' '.join(_dig(server, 'AAAA'))}",
@@ -145,11 +146,6 @@ def carried_check(sent: float, streamed: float) -> Check:
     """The client's sidecar has sent the datagrams on, those that are too large on a stream."""
     detail = f"{sent:.0f} datagrams of programs, {streamed:.0f} of them on a stream for their size"
     return Check("captured UDP", 0 < streamed < sent, detail)
-
-
-def _metric(mesh: Mesh, pod: Pod, family: str) -> float:
-    page = netns.run_in(pod.netns, ["curl", "-sf", "--max-time", "5", mesh.metrics_url(pod)])
-    return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(family))
 
 
 SCENARIO: Final = Scenario(
