@@ -20,6 +20,7 @@ from stoq_node.facts import gather
 from stoq_node.programs import load
 from stoq_node.settings import Settings, read
 from stoq_node.trace import command as trace
+from stoq_node.trial import tried
 
 log: Final = logging.getLogger("stoq.node")
 
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _probe(settings: Settings, *, as_json: bool) -> None:
-    facts = gather(settings.kernel.pins, settings.guard.interface, load(None).refused)
+    where, capture = settings.kernel.pins, tried(settings.capture.namespaces)
+    facts = gather(where, settings.guard.interface, load(None).refused, capture)
     found = decide(facts)
     if as_json:
         uplink = dataclasses.asdict(facts.uplink) if facts.uplink else None
@@ -67,7 +69,7 @@ def _probe(settings: Settings, *, as_json: bool) -> None:
 
 
 def _line(one: Capability) -> str:
-    return f"{one.name:12}  {'yes' if one.supported else 'no: ' + one.reason}"
+    return f"{one.name:14}  {'yes' if one.supported else 'no: ' + one.reason}"
 
 
 def _settings() -> None:

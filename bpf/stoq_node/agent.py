@@ -25,6 +25,7 @@ from stoq_node.pods import Pod, Source
 from stoq_node.programs import Programs, load
 from stoq_node.report import Known, status
 from stoq_node.settings import Settings
+from stoq_node.trial import tried
 from stoq_node.uplink import OFF, Uplink, modes
 
 log: Final = logging.getLogger("stoq.node")
@@ -70,7 +71,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     try:
         with _pins(settings.kernel.pins) as pins:
             programs = load(pins)
-            facts = gather(settings.kernel.pins, settings.guard.interface, programs.refused)
+            capture = await asyncio.to_thread(tried, settings.capture.namespaces)
+            where = (settings.kernel.pins, settings.guard.interface)
+            facts = gather(*where, programs.refused, capture)
             found = decide(facts)
             for one in found:
                 reason = f"no: {one.reason}"

@@ -16,6 +16,9 @@ GUARD: Final = "xdp_guard"
 GUARD_TC: Final = "tc_guard"
 """The programs, as `bpf/programs` calls them."""
 
+CAPTURES: Final = ("capture", "client-address", "captured-udp")
+"""Parts of capture in pods: TCP, that applications see the addresses of IPv4 clients, and UDP."""
+
 BPFFS: Final = "bpf"
 """The type of file system that holds pins."""
 
@@ -55,6 +58,8 @@ class Facts:
     refused: Mapping[str, str]
     """Program -> why the kernel did not load it. What was loaded is not in it."""
     uplink: Uplink | None
+    capture: Mapping[str, str] | None = None
+    """Part of capture in pods -> why it cannot be; None where this agent captures in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ def decide(facts: Facts) -> tuple[Capability, ...]:
         _program(facts, name) for name in (STRICT, ACCOUNT, GUARD, GUARD_TC)
     )
     placed = pins or _uplink(facts)
+    lacking = facts.capture
+    capture = () if lacking is None else ((part, lacking.get(part, "")) for part in CAPTURES)
     return tuple(
         Capability(name, not reason, reason)
         for name, reason in (
@@ -82,6 +89,7 @@ def decide(facts: Facts) -> tuple[Capability, ...]:
             ("guard", (tc and xdp) or placed),
             ("guard-tc", tc or placed),
             ("guard-native", xdp or placed or _native(facts)),
+            *capture,
         )
     )
 

@@ -20,9 +20,15 @@ _NOT_FOUND: Final = 0xFFFFFFFF
 """Metric beyond that of any route."""
 
 
-def gather(pins: str, interface: str, refused: Mapping[str, str]) -> Facts:
-    """The facts of this node; `interface` is the uplink, if it is not to be found by its route, and
-    `refused` says which programs the kernel does not take, and why.
+def gather(
+    pins: str,
+    interface: str,
+    refused: Mapping[str, str],
+    capture: Mapping[str, str] | None = None,
+) -> Facts:
+    """The facts of this node; `interface` is the uplink, if it is not to be found by its route,
+    `refused` says which programs the kernel does not take, and why, and `capture` the same of the
+    parts of capture.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     return Facts(
@@ -32,6 +38,7 @@ def gather(pins: str, interface: str, refused: Mapping[str, str]) -> Facts:
         filesystem=mounted(pins),
         refused=refused,
         uplink=_uplink(interface or default_interface(*_routes())),
+        capture=capture,
     )
 
 

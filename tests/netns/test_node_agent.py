@@ -14,6 +14,7 @@ from lab.state import State
 from netns.meshes import Echo, eventually
 from netns.sockets import connect
 from netns.witness import Witness
+from stoq_node.capabilities import CAPTURES
 
 
 @pytest.fixture
@@ -40,20 +41,20 @@ def test_the_probe_says_what_this_kernel_can_do(
 ) -> None:
     layout, node, _ = laboratory
     interface = layout.pod("pod").port
-    done = node.run("probe", "--json", STOQ_GUARD_INTERFACE=interface)
+    folder = {"STOQ_CAPTURE_NAMESPACES": "/run/netns"}
+    done = node.run("probe", "--json", STOQ_GUARD_INTERFACE=interface, **folder)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["kernel"] == os.uname().release
     assert said["uplink"] == {"name": interface, "driver": "veth", "bus": ""}
     can = {one["name"]: one for one in said["capabilities"]}
-    assert list(can) == ["pins", "strict", "account", "guard", "guard-tc", "guard-native"]
-    assert all(
-        can[name]["supported"] for name in ("pins", "strict", "account", "guard", "guard-tc")
-    ), can
-    assert not can["guard-native"]["supported"]
+    guards, capture = ["guard", "guard-tc", "guard-native"], list(CAPTURES)
+    assert list(can) == ["pins", "strict", "account", *guards, *capture]
+    assert {name for name, one in can.items() if not one["supported"]} == {"guard-native"}, can
     assert f"{interface} is no network card" in can["guard-native"]["reason"]
     text = node.run("probe", STOQ_GUARD_INTERFACE=interface).stdout
-    assert "strict        yes" in text
+    assert "strict          yes" in text
+    assert "captured-udp" not in text, "nobody asks for it"
 
 
 def test_without_rights_or_a_bpffs_every_no_has_its_reason(
@@ -68,10 +69,12 @@ def test_without_rights_or_a_bpffs_every_no_has_its_reason(
     assert "not on a bpffs" in refused.stderr
     bounded = ["setpriv", "--bounding-set=-net_admin,-bpf,-sys_admin", "--inh-caps=-all"]
     words = [*bounded, sys.executable, "-m", "stoq_node", "probe", "--json"]
-    environment = [f"{name}={value}" for name, value in node.environment().items()]
+    capture = {"STOQ_CAPTURE_NAMESPACES": "/run/netns"}
+    environment = [f"{name}={value}" for name, value in node.environment(**capture).items()]
     said = json.loads(netns.run_in(layout.fabric, ["env", *environment, *words]))
     reasons = {one["name"]: one["reason"] for one in said["capabilities"]}
     assert reasons["strict"] == "this process lacks CAP_BPF and CAP_NET_ADMIN"
+    assert reasons["capture"].startswith("cannot make a network namespace")
 
 
 def test_three_capabilities_are_enough(laboratory: tuple[plan.Plan, Node, State]) -> None:

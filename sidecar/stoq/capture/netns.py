@@ -10,6 +10,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 CLONE_NEWNET: Final = 0x40000000  # <linux/sched.h>
@@ -28,12 +29,25 @@ def run_in(netns: str | int, function: Callable[[], T]) -> T:
     Blocks until the function returns; from asyncio use `asyncio.to_thread(run_in, ...)`.
     Raises NamespaceError when the namespace cannot be opened or entered.
     """
+    return _apart(partial(_enter, netns), function)
+
+
+def run_in_new(function: Callable[[], T]) -> T:
+    """The same in a network namespace that is made for it, and is gone when `function` has
+    returned, unless a socket that was opened there stays.
+
+    Raises NamespaceError when none can be made.
+    """
+    return _apart(_make, function)
+
+
+def _apart(enter: Callable[[], None], function: Callable[[], T]) -> T:
     outcome: list[T] = []
     failure: list[BaseException] = []
 
     def visit() -> None:
         try:
-            _enter(netns)
+            enter()
             outcome.append(function())
         except BaseException as error:  # handed to the caller, whatever it is
             failure.append(error)
@@ -65,7 +79,7 @@ def _enter(netns: str | int) -> None:
 
 
 def _setns(descriptor: int, name: str) -> None:
-    # Python has os.setns from 3.12 on; the library runs on 3.11.
+    # Python has os.setns and os.unshare from 3.12 on; the library runs on 3.11.
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(ctypes.c_int(descriptor), ctypes.c_int(CLONE_NEWNET)) != 0:
         errno = ctypes.get_errno()
@@ -73,4 +87,14 @@ def _setns(descriptor: int, name: str) -> None:
             errno,
             f"cannot enter network namespace {name}: {os.strerror(errno)}; it takes "
             "CAP_SYS_ADMIN in the user namespace that owns it",
+        )
+
+
+def _make() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(ctypes.c_int(CLONE_NEWNET)) != 0:
+        errno = ctypes.get_errno()
+        raise NamespaceError(
+            errno,
+            f"cannot make a network namespace: {os.strerror(errno)}; it takes CAP_SYS_ADMIN",
         )

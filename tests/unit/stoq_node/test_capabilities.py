@@ -30,6 +30,14 @@ def test_a_node_that_has_everything_can_do_everything() -> None:
     assert all(one.supported and not one.reason for one in found)
 
 
+def test_capture_is_told_where_the_agent_captures_each_part_with_its_reason() -> None:
+    parts = ["capture", "client-address", "captured-udp"]
+    assert [one.name for one in decide(replace(GOOD, capture={}))][-3:] == parts
+    found = reasons(capture={"captured-udp": "no NET_RAW"})
+    assert [found[part] for part in parts] == ["", "", "no NET_RAW"]
+    assert found["strict"] == ""
+
+
 def test_an_older_kernel_has_the_guard_and_says_what_the_rest_needs() -> None:
     found = reasons(release="5.19.3")
     assert found["strict"] == found["account"]

@@ -1,0 +1,75 @@
+"""Tries capture in a network namespace made for it, which nobody is in.
+
+No list of kernel modules and capabilities knows what a node allows as well as the kernel does, and
+it is better known before the first pod waits.
+"""
+
+import fcntl
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from stoq.broker import sockets
+from stoq.capture import force
+from stoq.capture.netns import run_in_new
+from stoq.capture.nft import CaptureError
+from stoq.capture.plan import Plan
+from stoq_node.capabilities import CAPTURES
+
+# linux/sockios.h, linux/if.h, netdevice(7).
+_SIOCSIFFLAGS: Final = 0x8914
+_UP: Final = 1
+
+T = TypeVar("T")
+
+
+def tried(folder: str) -> Mapping[str, str] | None:
+    """What capture in pods lacks, by part (`CAPTURES`); None where none is asked for.
+
+    `folder` is where the runtime keeps the network namespaces of pods, empty if this agent captures
+    in none. Blocks.
+    """
+    if not folder:
+        return None
+    if not Path(folder).is_dir():
+        why = (
+            f"STOQ_CAPTURE_NAMESPACES is {folder!r}, which is no folder: name the one where this "
+            "node's runtime keeps the network namespaces of pods (chart: node.namespaces)"
+        )
+        return dict.fromkeys(CAPTURES, why)
+    try:
+        settled = _alone(partial(force.settle, Plan(client_address=True)))
+    except (CaptureError, OSError) as error:
+        return dict.fromkeys(CAPTURES, _why(error))
+    lacking = zip(CAPTURES, ("", settled.lacking, _udp()), strict=True)
+    return {part: why for part, why in lacking if why}
+
+
+def _udp() -> str:
+    def try_it() -> None:
+        force.apply(Plan(udp=True))
+        sockets.close_all(sockets.open_udp(1))
+
+    try:
+        _alone(try_it)
+    except (CaptureError, OSError) as error:
+        return _why(error)
+    return ""
+
+
+def _why(error: CaptureError | OSError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _alone(function: Callable[[], T]) -> T:
+    """Calls it in a namespace that is like a pod's: its loopback device is up."""
+
+    def with_loopback() -> T:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", _UP))
+        return function()
+
+    return run_in_new(with_loopback)
