@@ -14,9 +14,10 @@ from stoq import program
 from stoq.settings.options import FILE_VARIABLE, SettingsError, describe
 from stoq_kube.apiserver import ApiError
 from stoq_node._kernel import KernelError
-from stoq_node.agent import AgentError, serve
+from stoq_node.agent import serve
 from stoq_node.capabilities import Capability, decide
 from stoq_node.facts import gather
+from stoq_node.pinned import AgentError
 from stoq_node.programs import load
 from stoq_node.settings import Settings, read
 from stoq_node.trace import command as trace

@@ -53,6 +53,20 @@ class Enforcer:
         """Those pods."""
         return tuple(self._in_force.values())
 
+    @property
+    def settled(self) -> bool:
+        """Whether every link runs this version's programs, on its maps."""
+        return self._swept
+
+    def move(self, pins: Pins, strict: Strict, account: Account) -> None:
+        """Goes on with programs that are pinned elsewhere. Everything is put in force there by the
+        next `apply`.
+        """
+        self.read()
+        self.tally.restarted()
+        self._pins, self._strict, self._account = pins, strict, account
+        self._in_force, self._retry, self._swept = {}, {}, False
+
     def apply(self, pods: Iterable[Pod]) -> None:
         """Makes the kernel enforce `pods`, all of them and no other.
 

@@ -63,6 +63,10 @@ class Tally:
                 if (direction, kind) == ("from_pod", "tcp") and peer not in beside[index]:
                     self.left[pod.namespace, pod.name] += added
 
+    def restarted(self) -> None:
+        """The kernel counts from 0 again, everywhere."""
+        self._last = {}
+
     def keep(self, pods: Iterable[Pod], indexes: Iterable[int]) -> None:
         """Forgets pods that are not among `pods`, and links that are not among `indexes`."""
         names = {(pod.namespace, pod.name) for pod in pods}

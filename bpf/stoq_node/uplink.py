@@ -45,17 +45,25 @@ class Uplink:
         """`guards` by the names of their programs. Raises `KernelError` when limits or lists do not
         fit.
         """
-        self._pins = pins
         self._modes = to_try
-        self._guards = guards
+        self._settings = settings
+        self._pins, self._guards = pins, guards
         self._index = 0
         self.interface = interface
         self.mode: Mode | Literal["off"] = OFF
         self.problem = ""
         """Why it is off although it should not be."""
+        self.move(pins, guards)
+
+    def move(self, pins: Pins, guards: Mapping[str, Guard]) -> None:
+        """Goes on with programs that are pinned elsewhere, from the next `apply` on. Raises
+        `KernelError` when limits or lists do not fit.
+        """
+        settings = self._settings
         for guard in guards.values():
             guard.configure(source=settings.source, ceiling=settings.ceiling)
             _list(guard, frozenset(map(str, settings.allow)), frozenset(map(str, settings.deny)))
+        self._pins, self._guards, self._index = pins, guards, 0
 
     def apply(self) -> None:
         """Puts the guard on the interface, also one that was made anew, and takes it off others."""

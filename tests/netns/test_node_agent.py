@@ -8,7 +8,7 @@ from signal import SIGKILL, SIGTERM, Signals
 
 import pytest
 
-from lab import netns, plan
+from lab import command, netns, plan
 from lab.node import Node
 from lab.state import State
 from netns.meshes import Echo, eventually
@@ -159,6 +159,35 @@ def test_a_successor_takes_over_and_frees_what_is_no_more(
         node.start()
         assert eventually(lambda: dials(pod.netns, peer.ipv6))
     assert eventually(lambda: not list(pins.iterdir()))
+
+
+def test_strict_mode_holds_while_its_bpffs_is_exchanged_and_follows_to_the_new_one(
+    laboratory: tuple[plan.Plan, Node, State],
+) -> None:
+    layout, node, _ = laboratory
+    pod, peer = layout.pod("pod"), layout.pod("peer")
+    place, links = str(node.bpffs), node.bpffs / "stoq" / "links"
+    node.strict(pod)
+    node.start()
+    with Echo(peer):
+        # Unmounted by force: nothing can be pinned, and what was is in force.
+        command.run(["umount", "-l", place])
+        assert eventually(lambda: "no longer on a bpffs" in node.page("/healthz/ready")[1])
+        assert not dials(pod.netns, peer.ipv6)
+        command.run(["mount", "-t", "bpf", "bpf", place])
+        assert eventually(lambda: node.page("/healthz/ready")[0] == 200)
+        assert len(list(links.iterdir())) == 4
+        assert not dials(pod.netns, peer.ipv6)
+
+        # Another mounted over it.
+        command.run(["mount", "-t", "bpf", "bpf", place])
+        try:
+            assert eventually(lambda: links.is_dir() and len(list(links.iterdir())) == 4)
+            assert not dials(pod.netns, peer.ipv6)
+            node.list(pod)
+            assert eventually(lambda: dials(pod.netns, peer.ipv6)), "of the old pins none is left"
+        finally:
+            command.run(["umount", "-l", place])
 
 
 def test_pins_of_a_version_with_other_maps_are_left_behind_and_removed(

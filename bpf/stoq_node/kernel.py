@@ -1,0 +1,95 @@
+"""What the agent has in the kernel, and where it is pinned.
+
+When that place is no longer where its path leads, since its file system was unmounted or another
+was mounted over it, everything is pinned anew where the path leads now. What was pinned before is
+in force until then.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from stoq_node._kernel import KernelError, Pins
+from stoq_node.capabilities import BPFFS, GUARD
+from stoq_node.enforce import Enforcer
+from stoq_node.facts import mounted
+from stoq_node.pinned import Folder
+from stoq_node.pods import Pod
+from stoq_node.programs import Programs, load
+from stoq_node.uplink import Uplink
+
+log: Final = logging.getLogger("stoq.node")
+
+
+class Kernel:
+    """Strict mode and accounts, and the guard; either may not be there."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        enforcer: Enforcer | None,
+        uplink: Uplink | None,
+        loaded: Callable[[Pins], Programs] = load,
+        filesystem: Callable[[str], str] = mounted,
+    ) -> None:
+        """Closes `folder` when it is closed itself."""
+        self._folder = folder
+        self._left: list[Folder] = []
+        self.enforcer = enforcer
+        self.uplink = uplink
+        self._loaded = loaded
+        self._filesystem = filesystem
+
+    def apply(self, pods: tuple[Pod, ...] | None) -> None:
+        """Makes the kernel enforce `pods`, if they are known, and guard the uplink.
+
+        Raises `AgentError`, `KernelError` or `OSError` for what is to be tried again; what is in
+        force stays so.
+        """
+        if self._folder.hidden:
+            self._move()
+        if self.uplink is not None:
+            self.uplink.apply()
+        if self.enforcer is not None and pods is not None:
+            self.enforcer.apply(pods)
+        if self.enforcer is None or self.enforcer.settled:
+            self._leave()
+
+    def close(self) -> None:
+        """Lets go; what is pinned stays in force."""
+        for folder in (self._folder, *self._left):
+            folder.close()
+
+    def _move(self) -> None:
+        path = self._folder.path
+        if self._filesystem(path) != BPFFS:
+            raise KernelError(
+                f"{path} is no longer on a bpffs: what is in force stays so, but not without this "
+                "agent. mount -t bpf bpf /sys/fs/bpf"
+            )
+        fresh = Folder(path)
+        try:
+            self._load(fresh.pins)
+        except (KernelError, OSError):
+            fresh.close()
+            raise
+        log.warning("%s leads elsewhere now: everything is pinned there anew", path)
+        self._left.append(self._folder)
+        self._folder = fresh
+
+    def _load(self, pins: Pins) -> None:
+        programs = self._loaded(pins)
+        if self.enforcer is not None:
+            if programs.strict is None or programs.account is None:
+                raise KernelError("; ".join(programs.refused.values()))
+            self.enforcer.move(pins, programs.strict, programs.account)
+        if self.uplink is not None:
+            # An interface has one program of XDP; of the others the old ones stay meanwhile.
+            self._folder.unpin(GUARD)
+            self.uplink.move(pins, programs.guards)
+
+    def _leave(self) -> None:
+        """Takes off what was pinned elsewhere: all of it is in force here."""
+        while self._left:
+            self._left[0].unpin()
+            self._left.pop(0).close()
