@@ -18,6 +18,9 @@ ACCOUNTED: Final = "Accounted"
 MOST: Final = 1024
 """Characters of a reason; what a verifier writes goes on for pages."""
 
+HEAD: Final = 256
+"""Characters of its beginning, if it is too long."""
+
 FEW: Final = 5
 """Pods that are named."""
 
@@ -112,11 +115,11 @@ def _named(pods: Mapping[str, str]) -> str:
 
 
 def _reasons(found: tuple[Capability, ...]) -> list[str]:
-    """Each once, headed by what is not there because of it."""
+    """Each once, its first line, headed by what is not there because of it."""
     names: dict[str, list[str]] = {}
     for one in found:
         if one.reason:
-            names.setdefault(one.reason, []).append(one.name)
+            names.setdefault(one.reason.partition("\n")[0], []).append(one.name)
     return [f"{', '.join(missing)}: {why}" for why, missing in names.items()]
 
 
@@ -126,4 +129,7 @@ def _strict(found: tuple[Capability, ...]) -> bool:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= MOST else text[: MOST - 1] + "…"
+    """Of a text that is too long its beginning and its end, where a verifier comes to the point."""
+    if len(text) <= MOST:
+        return text
+    return f"{text[:HEAD]}…{text[HEAD + 1 - MOST :]}"

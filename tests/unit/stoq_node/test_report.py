@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stoq_node import reporter
+from stoq_node import report, reporter
 from stoq_node.capabilities import GUARD, STRICT, Facts, Uplink, decide
 from stoq_node.report import Known, status, timed
 from stoq_node.reporter import Reporter
@@ -71,6 +71,16 @@ def test_pods_that_are_not_enforced_are_named_a_few_of_them() -> None:
     assert one == ("False", "PodsFailed", "shop/web-0: strict_ports is full")
     many = condition(replace(GOOD, failed={f"shop/web-{n}": "full" for n in range(8)}))
     assert many[2].endswith("shop/web-4: full and 3 more")
+
+
+def test_what_a_verifier_wrote_is_told_with_its_program_and_its_last_word() -> None:
+    why = f"the kernel refuses program strict_to_pod: no\n{'x' * 9000}R1 is not a pointer"
+    found = status(about(refused={STRICT: why}))
+    assert found.reason == "strict: the kernel refuses program strict_to_pod: no"
+    (strict,) = [one.reason for one in found.features if one.name == "strict"]
+    assert strict.startswith("the kernel refuses program strict_to_pod: no\nx")
+    assert strict.endswith("xR1 is not a pointer")
+    assert len(strict) == report.MOST
 
 
 def test_pods_that_bypass_their_sidecars_are_a_condition_where_somebody_looks() -> None:
