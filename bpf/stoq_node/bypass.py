@@ -26,6 +26,9 @@ log: Final = logging.getLogger("stoq.node")
 CLEAR_SECONDS: Final = 600.0
 """Without a byte more, until an alarm is over."""
 
+PEERS: Final = 5
+"""Addresses that an alarm names."""
+
 AT_ONCE: Final = 64
 """Sidecars that are asked at a time."""
 
@@ -41,8 +44,12 @@ class _Watched:
     ledger: Ledger = field(default_factory=Ledger)
     mute: str = ""
     """Why its sidecar has not said anything."""
+    peers: Counter[str] = field(default_factory=Counter)
+    """To whom it has sent plaintext, and how much, since nothing was missing."""
+    told: str = ""
+    """What there is to say of it while its alarm stands."""
     found: int = 0
-    """Bytes of the alarm that stands."""
+    """Bytes of that alarm."""
     last: float = 0.0
     """When it last grew."""
 
@@ -79,7 +86,7 @@ class Bypasses:
     @property
     def alarms(self) -> dict[str, str]:
         """What there is to say of each pod whose alarm stands, by `namespace/name`."""
-        return {one.pod.key: _told(one.pod) for one in self._watched.values() if one.found}
+        return {one.pod.key: one.told for one in self._watched.values() if one.found}
 
     @property
     def states(self) -> dict[str, int]:
@@ -125,6 +132,7 @@ class Bypasses:
         self._follow(self._enforcer.pods)
         for key, one in self._watched.items():
             one.ledger.count(Seen(left[key], before[key], tally.excused[key]))
+            one.peers.update(tally.peers(one.pod))
 
     async def _asked(self) -> list[tuple[_Watched, Figures | Mute]]:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -164,19 +172,26 @@ class Bypasses:
             first = not one.found
             one.found, one.last = one.found + found, now
             if first:
-                log.error("%s: %s (%d bytes so far)", one.pod.key, _told(one.pod), one.found)
+                one.told = told(one.pod, one.peers)
+                log.error("%s: %s (%d bytes so far)", one.pod.key, one.told, one.found)
                 if self._notices is not None:
-                    await self._notices.say(one.pod, _told(one.pod))
+                    await self._notices.say(one.pod, one.told)
         elif one.found and now - one.last >= CLEAR_SECONDS:
             log.info("%s: nothing more went past its sidecar", one.pod.key)
             one.found = 0
             if self._notices is not None:
                 self._notices.forget({one.pod.uid})
+        if not one.ledger.short:
+            one.peers.clear()
 
 
-def _told(pod: Pod) -> str:
+def told(pod: Pod, peers: Counter[str]) -> str:
+    """What an alarm says of `pod`, which has sent plaintext to `peers`. Pure."""
+    named = [peer for peer, _ in peers.most_common(PEERS)]
+    more = f" and {len(peers) - len(named)} more" if len(peers) > len(named) else ""
     return (
         "TCP leaves the pod in plaintext past its sidecar, and no setting lets it: capture was "
-        "removed, a program runs as the sidecar's user, or the pod began before its capture. On "
-        f"its node stoq-node trace --pod {pod.key} names the program"
+        "removed, a program runs as the sidecar's user, or the pod began before its capture. It is "
+        f"among what went to {', '.join(named)}{more}. On its node stoq-node trace --pod {pod.key} "
+        "names the program"
     )

@@ -71,6 +71,11 @@ class Ledger:
         """Whether there is anything to go by: the sidecar has told figures."""
         return self._said is not None
 
+    @property
+    def short(self) -> bool:
+        """Whether bytes were missing when it was last looked, that may be found the next time."""
+        return self._missed > 0
+
     def count(self, seen: Seen) -> None:
         """Takes what the kernel has counted. Exempt packets hide as much as their headers between
         two calls, and nothing beyond.

@@ -4,7 +4,7 @@ The kernel counts by reason, and whether a reason means a drop depends on the mo
 what was added between two readings is booked on the mode that was in force between them.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from stoq_node.pods import Pod
@@ -29,10 +29,12 @@ class Tally:
         self.left: Counter[tuple[str, str]] = Counter()
         """Payload of TCP out of pods, by namespace and name, also of packets that strict mode then
         dropped, but not to addresses in `near` and those that the pod dials directly."""
+        self._peers: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self.excused: Counter[tuple[str, str]] = Counter()
         """Bytes of packets out of pods that are exempt, or that strict mode dropped."""
-        self.near: frozenset[str] = frozenset()
-        """Addresses of the node itself: its probes reach applications without their sidecars."""
+        self.near: frozenset[str] | None = None
+        """Addresses of the node itself: its probes reach applications without their sidecars. None
+        where nobody asks for `left` and `peers`."""
         self._last: dict[tuple[int, tuple[str, ...]], tuple[int, int]] = {}
 
     def strict(self, index: int, pod: Pod, counts: Iterable[Seen]) -> None:
@@ -54,14 +56,22 @@ class Tally:
         self, pods: Mapping[int, Pod], entries: Iterable[tuple[int, str, str, str, int, int]]
     ) -> None:
         """The accounts of all links. Peers are added up: there may be any number of them."""
-        beside = {index: self.near | pod.direct for index, pod in pods.items()}
         for index, peer, direction, kind, packets, size in entries:
             pod = pods.get(index)
             if pod is not None:
                 key = (pod.namespace, pod.name, direction, kind, "")
                 added = self._add(index, (peer, direction, kind), key, packets, size)
-                if (direction, kind) == ("from_pod", "tcp") and peer not in beside[index]:
-                    self.left[pod.namespace, pod.name] += added
+                if added and (direction, kind) == ("from_pod", "tcp"):
+                    self._left(pod, peer, added)
+
+    def _left(self, pod: Pod, peer: str, size: int) -> None:
+        if self.near is not None and peer not in self.near and peer not in pod.direct:
+            self.left[pod.namespace, pod.name] += size
+            self._peers[pod.namespace, pod.name][peer] += size
+
+    def peers(self, pod: Pod) -> Counter[str]:
+        """To whom payload in `left` went since this was last asked, and how much."""
+        return self._peers.pop((pod.namespace, pod.name), Counter())
 
     def restarted(self) -> None:
         """The kernel counts from 0 again, everywhere."""
@@ -73,7 +83,7 @@ class Tally:
         for counter in (self.packets, self.bytes):
             for key in [key for key in counter if key[:2] not in names]:
                 del counter[key]
-        for sums in (self.left, self.excused):
+        for sums in (self.left, self.excused, self._peers):
             for name in sums.keys() - names:
                 del sums[name]
         kept = set(indexes)

@@ -90,7 +90,20 @@ async def test_an_alarm_is_raised_once_and_told_to_everybody(
     assert (event["reason"], event["type"]) == ("Bypassed", "Warning")
     assert event["involvedObject"]["uid"] == "u1"
     assert "past its sidecar" in event["message"]
+    assert "among what went to 10.0.0.9." in event["message"]
+    assert node.bypasses.alarms["shop/web"] == event["message"]
     assert [one.levelname for one in caplog.records] == ["ERROR"]
+
+
+async def test_an_alarm_names_to_whom_plaintext_went_while_bytes_were_missing() -> None:
+    node = Node()
+    await node.looks()
+    node.kernel.sent, node.said = {"10.0.0.8": 500}, figures(500)
+    await node.looks()
+    node.kernel.sent |= {f"10.0.0.{last}": last for last in range(20, 27)}
+    await node.looks()
+    most = "10.0.0.26, 10.0.0.25, 10.0.0.24, 10.0.0.23, 10.0.0.22 and 2 more"
+    assert f"went to {most}." in node.bypasses.alarms["shop/web"]
 
 
 async def test_an_alarm_is_over_after_a_while_and_may_be_raised_again() -> None:

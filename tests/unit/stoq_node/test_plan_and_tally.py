@@ -149,6 +149,11 @@ def test_what_may_leave_in_the_clear_is_told_from_what_left() -> None:
     others = [(8, "10.0.0.9", "to_pod", "tcp", 1, 5), (8, "10.0.0.9", "from_pod", "udp", 1, 5)]
     tally.accounts({8: pod}, [*entries, *others])
     assert tally.left == {("shop", "db"): 100}, "not the node, nor servers on excluded ports"
+    assert tally.peers(pod) == {"10.96.0.1": 50, "10.0.0.9": 50}
+    assert not tally.peers(pod), "told once"
+    idle = Tally()
+    idle.accounts({8: pod}, entries)
+    assert not idle.left, "nobody asks"
     tally.keep([], [])
     assert not tally.left + tally.excused
 
