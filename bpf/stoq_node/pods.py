@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from stoq.capture.plan import DNS_PORT, Address, Network, PortRange
+from stoq.capture.plan import Address, Network, PortRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +48,16 @@ class Pod:
 
     @property
     def direct(self) -> frozenset[str]:
-        """Addresses of name servers and API servers whose ports it excludes: it dials those past
-        its sidecar, and strict mode counts them as what they are and not as exempt.
+        """Addresses that are spoken to past what its sidecar counts, and that strict mode does not
+        call exempt: name servers, which the sidecar asks for the control plane by the C library,
+        and API servers whose port the pod excludes.
         """
-        servers = (*((one, DNS_PORT) for one in self.nameservers), *self.api_servers)
-        return frozenset(
-            str(address)
-            for address, port in servers
+        dialled = (
+            address
+            for address, port in self.api_servers
             if any(port in ports.numbers() for ports in self.exclude_outbound_ports)
         )
+        return frozenset(map(str, (*self.nameservers, *dialled)))
 
     @property
     def strict(self) -> bool:

@@ -134,9 +134,9 @@ def test_what_may_leave_in_the_clear_is_told_from_what_left() -> None:
     tally = Tally()
     pod = replace(
         DB,
-        nameservers=(ip_address("10.96.0.10"), ip_address("fd00::a")),
-        api_servers=((ip_address("10.96.0.1"), 443),),
-        exclude_outbound_ports=(PortRange(50, 53),),
+        nameservers=(ip_address("10.96.0.10"),),
+        api_servers=((ip_address("10.96.0.1"), 443), (ip_address("fd00::a"), 6443)),
+        exclude_outbound_ports=(PortRange(6000, 7000),),
     )
     tally.near = frozenset({"fd00::1"})
     shut = replace(pod, outbound="meshOnly")
@@ -148,7 +148,7 @@ def test_what_may_leave_in_the_clear_is_told_from_what_left() -> None:
     entries = [(8, peer, "from_pod", "tcp", 1, 50) for peer in peers]
     others = [(8, "10.0.0.9", "to_pod", "tcp", 1, 5), (8, "10.0.0.9", "from_pod", "udp", 1, 5)]
     tally.accounts({8: pod}, [*entries, *others])
-    assert tally.left == {("shop", "db"): 100}, "not the node, nor servers on excluded ports"
+    assert tally.left == {("shop", "db"): 100}, "not the node, nor what is dialled directly"
     assert tally.peers(pod) == {"10.96.0.1": 50, "10.0.0.9": 50}
     assert not tally.peers(pod), "told once"
     idle = Tally()
