@@ -29,6 +29,9 @@ CLEAR_SECONDS: Final = 600.0
 PEERS: Final = 5
 """Addresses that an alarm names."""
 
+KEPT: Final = 256
+"""Addresses that are kept for it: a sidecar may be mute for as long as it likes."""
+
 AT_ONCE: Final = 64
 """Sidecars that are asked at a time."""
 
@@ -132,7 +135,7 @@ class Bypasses:
         self._follow(self._enforcer.pods)
         for key, one in self._watched.items():
             one.ledger.count(Seen(left[key], before[key], tally.excused[key]))
-            one.peers.update(tally.peers(one.pod))
+            one.peers = Counter(dict((one.peers + tally.peers(one.pod)).most_common(KEPT)))
 
     async def _asked(self) -> list[tuple[_Watched, Figures | Mute]]:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -181,7 +184,8 @@ class Bypasses:
             one.found = 0
             if self._notices is not None:
                 self._notices.forget({one.pod.uid})
-        if not one.ledger.short:
+        # While it is mute nothing is judged; what left meanwhile is when it speaks again.
+        if not why and not one.ledger.short:
             one.peers.clear()
 
 

@@ -106,6 +106,17 @@ async def test_an_alarm_names_to_whom_plaintext_went_while_bytes_were_missing() 
     assert f"went to {most}." in node.bypasses.alarms["shop/web"]
 
 
+async def test_an_alarm_names_to_whom_plaintext_went_while_a_sidecar_was_mute() -> None:
+    node = Node()
+    await node.looks()
+    node.said, node.kernel.sent = Mute("no answer"), {"10.0.0.9": 500}
+    await node.looks(3)
+    assert not node.bypasses.alarms
+    node.said = figures()
+    await node.looks()
+    assert "among what went to 10.0.0.9." in node.bypasses.alarms["shop/web"]
+
+
 async def test_an_alarm_is_over_after_a_while_and_may_be_raised_again() -> None:
     node = Node()
     await node.looks()
