@@ -24,7 +24,7 @@ from stoq_node.programs import Programs, load
 from stoq_node.report import Known, status
 from stoq_node.settings import Settings
 from stoq_node.trial import tried
-from stoq_node.uplink import OFF, Uplink, modes
+from stoq_node.uplink import Uplink, modes
 
 log: Final = logging.getLogger("stoq.node")
 
@@ -94,11 +94,8 @@ def _kernel(
     able = supported(found, "strict") and supported(found, "account")
     if able and programs.strict is not None and programs.account is not None:
         enforcer = Enforcer(folder.pins, programs.strict, programs.account)
-    uplink = None
-    if programs.guards:
-        name = facts.uplink.name if facts.uplink else ""
-        to_try = modes(settings.guard.mode, found)
-        uplink = Uplink(folder.pins, programs.guards, name, to_try, settings.guard)
+    name = facts.uplink.name if facts.uplink else ""
+    uplink = Uplink(folder, name, modes(settings.guard.mode, found), settings.guard)
     return Kernel(folder, enforcer, uplink)
 
 
@@ -142,8 +139,8 @@ class Agent:
         return Known(
             facts,
             found,
-            guard=guard.mode if guard else OFF,
-            guard_problem=guard.problem if guard else "",
+            guard=guard.mode,
+            guard_problem=guard.problem,
             failed=failed,
             bypassed=self._bypasses.alarms if self._bypasses else None,
         )

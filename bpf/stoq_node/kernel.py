@@ -22,13 +22,13 @@ log: Final = logging.getLogger("stoq.node")
 
 
 class Kernel:
-    """Strict mode and accounts, and the guard; either may not be there."""
+    """Strict mode and accounts, if this kernel takes them, and the guard."""
 
     def __init__(
         self,
         folder: Folder,
         enforcer: Enforcer | None,
-        uplink: Uplink | None,
+        uplink: Uplink,
         loaded: Callable[[Pins], Programs] = load,
         filesystem: Callable[[str], str] = mounted,
     ) -> None:
@@ -48,8 +48,7 @@ class Kernel:
         """
         if self._folder.hidden:
             self._move()
-        if self.uplink is not None:
-            self.uplink.apply()
+        self.uplink.apply()
         if self.enforcer is not None and pods is not None:
             self.enforcer.apply(pods)
         if self.enforcer is None or self.enforcer.settled:
@@ -69,7 +68,7 @@ class Kernel:
             )
         fresh = Folder(path)
         try:
-            self._load(fresh.pins)
+            self._load(fresh)
         except (KernelError, OSError):
             fresh.close()
             raise
@@ -77,16 +76,15 @@ class Kernel:
         self._left.append(self._folder)
         self._folder = fresh
 
-    def _load(self, pins: Pins) -> None:
-        programs = self._loaded(pins)
+    def _load(self, fresh: Folder) -> None:
+        programs = self._loaded(fresh.pins)
         if self.enforcer is not None:
             if programs.strict is None or programs.account is None:
                 raise KernelError("; ".join(programs.refused.values()))
-            self.enforcer.move(pins, programs.strict, programs.account)
-        if self.uplink is not None:
-            # An interface has one program of XDP; of the others the old ones stay meanwhile.
-            self._folder.unpin(GUARD)
-            self.uplink.move(pins, programs.guards)
+            self.enforcer.move(fresh.pins, programs.strict, programs.account)
+        # An interface has one program of XDP; of the others the old ones stay meanwhile.
+        self._folder.unpin(GUARD)
+        self.uplink.move(fresh)
 
     def _leave(self) -> None:
         """Takes off what was pinned elsewhere: all of it is in force here."""

@@ -29,7 +29,7 @@ class Metrics(Collector):
         self,
         capabilities: Iterable[Capability],
         enforcer: Enforcer | None,
-        uplink: Uplink | None,
+        uplink: Uplink,
         captures: Captures | None,
         bypasses: Bypasses | None,
         stale: Callable[[], bool],
@@ -68,8 +68,7 @@ class Metrics(Collector):
         )
         if self._enforcer is not None:
             yield from _enforced(self._enforcer)
-        if self._uplink is not None:
-            yield from _guarded(self._uplink)
+        yield from _guarded(self._uplink)
         if self._captures is not None:
             yield _captured(self._captures)
         if self._bypasses is not None:

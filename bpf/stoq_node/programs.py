@@ -1,26 +1,29 @@
 """The kernel programs, each loaded once: what the verifier takes tells what the node can do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from stoq_node._kernel import Account, Guard, KernelError, Pins, Strict
 from stoq_node.capabilities import ACCOUNT, GUARD, GUARD_TC, STRICT
 
 P = TypeVar("P", Strict, Account, Guard)
 
+STAGES: Final = {GUARD: "xdp", GUARD_TC: "tc"}
+"""Where each guard looks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Those that this kernel takes."""
+    """Those that this kernel takes. Of guards, which remember 65,536 sources each (6 MiB of the
+    kernel's memory), none is kept: `guard` loads the one that is wanted.
+    """
 
     strict: Strict | None
     account: Account | None
-    guards: Mapping[str, Guard]
-    """By the names of their programs."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Why not the others, by their names in `capabilities`."""
+    """Why not the others, guards among them, by their names in `capabilities`."""
 
 
 def load(pins: Pins | None) -> Programs:
@@ -30,18 +33,20 @@ def load(pins: Pins | None) -> Programs:
     """
     refused: dict[str, str] = {}
 
-    def tried(name: str, kind: Callable[[Pins | None], P]) -> P | None:
+    def tried(name: str, kind: Callable[[], P]) -> P | None:
         try:
-            return kind(pins)
+            return kind()
         except KernelError as error:
             refused[name] = str(error)
             return None
 
-    stages = {GUARD: partial(Guard, "xdp"), GUARD_TC: partial(Guard, "tc")}
-    guards = {name: tried(name, stage) for name, stage in stages.items()}
+    for name, stage in STAGES.items():
+        tried(name, partial(Guard, stage))
     return Programs(
-        tried(STRICT, Strict),
-        tried(ACCOUNT, Account),
-        {name: guard for name, guard in guards.items() if guard is not None},
-        refused,
+        tried(STRICT, partial(Strict, pins)), tried(ACCOUNT, partial(Account, pins)), refused
     )
+
+
+def guard(name: str, pins: Pins) -> Guard:
+    """Loads a guard over what is pinned. Raises `KernelError`."""
+    return Guard(STAGES[name], pins)

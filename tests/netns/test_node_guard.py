@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from ipaddress import IPv6Address
+from pathlib import Path
 
 import pytest
 
@@ -126,19 +127,30 @@ def test_the_guard_follows_its_interface_and_goes_when_it_is_off(
     assert eventually(lambda: not list(links.iterdir()))
 
 
-def test_a_guard_moves_to_where_it_is_wanted(laboratory: tuple[plan.Plan, Node]) -> None:
+def test_a_guard_moves_to_where_it_is_wanted_and_the_other_takes_no_memory(
+    laboratory: tuple[plan.Plan, Node],
+) -> None:
     layout, node = laboratory
     uplink = {"STOQ_GUARD_INTERFACE": layout.pod("outside").port}
     node.list()
-    links = node.bpffs / "stoq" / "links"
+    pins = node.bpffs / "stoq"
 
     def only(program: str) -> bool:
-        return [link.name.partition("@")[0] for link in links.iterdir()] == [program]
+        links = [link.name.partition("@")[0] for link in (pins / "links").iterdir()]
+        maps = [folder.name.partition("-")[0] for folder in (pins / "maps").iterdir()]
+        return links == [program] and [name for name in maps if "guard" in name] == [program]
 
     for mode, program in (("generic", "xdp_guard"), ("auto", "tc_guard"), ("generic", "xdp_guard")):
         agent = node.start({**uplink, "STOQ_GUARD_MODE": mode})
         assert eventually(functools.partial(only, program))
+        assert len(buckets(agent.pid)) == 1
         agent.stop()
+
+
+def buckets(pid: int) -> list[str]:
+    """Maps by which a guard remembers sources (bpf/include/stoq/guard.h), held by a process."""
+    held = [entry.read_text() for entry in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    return [one for one in held if "max_entries:\t65536\n" in one and "key_size:\t16\n" in one]
 
 
 def test_lists_of_sources_are_in_force_and_forgotten_when_they_change(

@@ -1,5 +1,6 @@
 """A folder of pins is held by one agent, and moved from when its path leads elsewhere."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,6 +69,21 @@ def test_what_is_pinned_in_a_hidden_folder_is_taken_off(place: Path, folder: Fol
     folder.unpin()
 
 
+def test_links_are_taken_off_one_by_one_and_maps_of_one_object_only(
+    place: Path, folder: Folder
+) -> None:
+    (place / "links" / "account_to_pod@77").touch()
+    folder.unpin("account_to_pod", 7)
+    assert pinned(place) == ["account_to_pod@77", *PINNED[1:]]
+    for version in ("tc_guard-01", "tc_guard-02", "xdp_guard-01"):
+        (place / "maps" / version).mkdir()
+        (place / "maps" / version / "guard_buckets").touch()
+    folder.forget("tc_guard")
+    assert [path.name for path in (place / "maps").iterdir()] == ["xdp_guard-01"]
+    shutil.rmtree(place / "maps")
+    folder.forget("xdp_guard")
+
+
 class Parts:
     """An enforcer and a guard that note what is done with them, and a kernel of both."""
 
@@ -80,9 +96,9 @@ class Parts:
         )
         self.uplink = SimpleNamespace(
             apply=lambda: self.done.append("guard"),
-            move=lambda pins, guards: self.done.append(("guard moved", dict(guards))),
+            move=lambda fresh: self.done.append(("guard moved", fresh.path)),
         )
-        self.loaded: Any = Programs("strict", "account", {"tc_guard": "guard"})  # type: ignore[arg-type, dict-item]
+        self.loaded: Any = Programs("strict", "account")  # type: ignore[arg-type]
         self.filesystem = "bpf"
         self.kernel = Kernel(
             folder,
@@ -100,7 +116,7 @@ def test_everything_is_pinned_anew_before_the_old_pins_go(place: Path, folder: F
     hidden = replaced(place)
     parts.done.clear()
     parts.kernel.apply(())
-    moved = [("moved", "strict", "account"), ("guard moved", {"tc_guard": "guard"})]
+    moved = [("moved", "strict", "account"), ("guard moved", str(place))]
     assert parts.done == [*moved, "guard", ("pods", ())]
     assert pinned(hidden) == PINNED[:2], "one program of XDP at a time; the rest stays in force"
     parts.kernel.apply(())
@@ -137,7 +153,7 @@ def test_programs_that_are_refused_there_leave_everything_as_it_is(
 ) -> None:
     parts = Parts(folder)
     hidden = replaced(place)
-    good, parts.loaded = parts.loaded, Programs(None, None, {}, {"tc_strict": "no memory"})
+    good, parts.loaded = parts.loaded, Programs(None, None, {"tc_strict": "no memory"})
     with pytest.raises(KernelError, match="no memory"):
         parts.kernel.apply(())
     assert pinned(hidden) == PINNED
