@@ -5,9 +5,9 @@ successor takes it over without a gap.
 """
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterable
+from time import monotonic
 from typing import Final
 
 from stoq_node import links
@@ -71,7 +71,8 @@ class Enforcer:
         """Makes the kernel enforce `pods`, all of them and no other.
 
         What fails is logged, kept in `failed`, and tried again after a while. A strict pod that
-        cannot be enrolled is shut: nothing passes its link.
+        cannot be enrolled is shut: nothing passes its link. Raises `KernelError` when something
+        cannot be read or released.
         """
         pods = tuple(pods)
         self.read()
@@ -83,9 +84,11 @@ class Enforcer:
             frozenset(self._strict.enrolled()).union(*by_program),
             frozenset.intersection(*by_program),
         )
+        # First, so that there is room for others.
+        stuck = self._free(found.release)
         failed: dict[str, str] = {}
         for index, pod in found.enforce.items():
-            if self._retry.get((index, pod), 0.0) > time.monotonic():
+            if self._retry.get((index, pod), 0.0) > monotonic():
                 failed[pod.key] = self.failed[pod.key]
                 continue
             try:
@@ -96,13 +99,13 @@ class Enforcer:
             except KernelError as error:
                 self._in_force.pop(index, None)
                 failed[pod.key] = str(error)
-                self._retry[index, pod] = time.monotonic() + RETRY_SECONDS
+                self._retry[index, pod] = monotonic() + RETRY_SECONDS
         self._retry = {where: due for where, due in self._retry.items() if where[1].key in failed}
         failed.update((pod.key, pod.obstacle) for pod in found.waiting if pod.obstacle)
-        for index in found.release:
-            self._release(index)
         self._told(failed, found.waiting)
         self.tally.keep(pods, self._in_force)
+        if stuck is not None:
+            raise stuck
         if not self._swept and not failed and all(pod.interface for pod in found.waiting):
             # Every link runs this version's programs now, on this version's maps.
             self._strict.sweep()
@@ -162,6 +165,16 @@ class Enforcer:
         for permission in had - wanted:
             self._strict.forbid(index, permission)
         return None
+
+    def _free(self, indexes: Iterable[int]) -> KernelError | None:
+        """Releases these; what does not go keeps nobody else from being enforced."""
+        stuck = None
+        for index in indexes:
+            try:
+                self._release(index)
+            except KernelError as error:
+                stuck = stuck or error
+        return stuck
 
     def _release(self, index: int) -> None:
         self._strict.detach(index)

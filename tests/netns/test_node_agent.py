@@ -218,3 +218,50 @@ def test_permissions_that_do_not_fit_are_reported_and_shut_their_own_pod_only(
         assert dials(other.netns, peer.ipv6), "who fits is not concerned"
     assert node.metric("stoq_node_pods", state="failed") == 1
     assert node.metric("stoq_node_pods", state="enforced") == 1
+
+
+def test_a_pod_in_the_place_of_another_has_its_room_at_once(
+    laboratory: tuple[plan.Plan, Node, State],
+) -> None:
+    layout, node, _ = laboratory
+    pod, peer, other = (layout.pod(name) for name in ("pod", "peer", "other"))
+    node.strict(pod, exclude_outbound_ports="1-9000")
+    node.start()
+    node.strict(other, exclude_outbound_ports="1-9000")
+    with Echo(peer):
+        assert eventually(lambda: dials(other.netns, peer.ipv6), 15)
+        assert eventually(lambda: node.page("/healthz/ready")[0] == 200)
+
+
+def test_a_stale_pin_is_named_and_what_is_in_force_stays_so(
+    laboratory: tuple[plan.Plan, Node, State],
+) -> None:
+    layout, node, _ = laboratory
+    pod, peer = layout.pod("pod"), layout.pod("peer")
+    node.strict(pod)
+    node.start().stop()
+    (maps,) = (node.bpffs / "stoq" / "maps").glob("tc_strict-*")
+    (maps / "strict_ports").unlink()
+    (maps / "strict_services").rename(maps / "strict_ports")
+    node.start(wait=False)
+    assert eventually(lambda: "remove it to start anew" in node.page("/healthz/ready")[1], 30)
+    assert node.page("/healthz/ready")[0] == 503
+    assert node.metric("stoq_node_capability", name="strict") == 0
+    assert node.metric("stoq_node_capability", name="account") == 1
+    with Echo(peer):
+        assert not dials(pod.netns, peer.ipv6)
+
+
+def test_sources_that_do_not_fit_leave_the_guard_off_and_pods_enforced(
+    laboratory: tuple[plan.Plan, Node, State],
+) -> None:
+    layout, node, _ = laboratory
+    pod, peer = layout.pod("pod"), layout.pod("peer")
+    node.strict(pod)
+    allow, deny = (",".join(f"{at}::{last:x}/128" for last in range(8_193)) for at in ("1", "2"))
+    uplink = {"STOQ_GUARD_INTERFACE": peer.port, "STOQ_GUARD_MODE": "auto"}
+    agent = node.start({**uplink, "STOQ_GUARD_ALLOW": allow, "STOQ_GUARD_DENY": deny})
+    assert node.metric("stoq_node_guard", mode="off") == 1
+    assert "guard_sources is full" in agent.tail(4_000)
+    with Echo(peer):
+        assert not dials(pod.netns, peer.ipv6)
