@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from lab import command, netns, plan
-from lab.netlab import path, schedule
+from lab.netlab import path, schedule, userspace
+from lab.netlab.route import End, Route
+from lab.plan import Plan, Pod
 from lab.state import State
 
 # The first one builds the program.
@@ -24,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module", autouse=True)
 def built() -> str:
-    return path.program()
+    return userspace.program()
 
 
 def netlab(
@@ -74,6 +76,64 @@ def test_the_rate_of_each_direction_holds_and_changes_when_it_is_time(tmp_path: 
     assert 6 < rates[5] < 10.3, rates
 
 
+@pytest.mark.alone
+def test_a_path_of_the_kernel_carries_at_its_rate_and_goes_on_at_that_of_the_next_step(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "kernel.json"
+    # Packets of GSO wait whole when the slow step begins, and have to leave all the same.
+    steps = [{"seconds": 1.5, "rate_mbit": 600, "queue_ms": 10}, {"rate_mbit": 20}]
+    iperf = ["iperf3", "-J", "-4", "-c", "{far4}", "-R", "-i", "0.5", "-t", "3.5"]
+    words = ["run", str(file), "--far", "iperf3 -s -1", "--", *iperf]
+    done = netlab(*words, file=file, text=json.dumps({"path": "kernel", "steps": steps}))
+    assert done.returncode == 0, done.stderr
+    rates = [
+        interval["sum"]["bits_per_second"] / 1e6
+        for interval in json.loads(done.stdout)["intervals"]
+    ]
+    assert 60 < rates[1] < 605, rates
+    assert 6 < sum(rates[4:]) / len(rates[4:]) < 20.3, rates
+
+
+def test_a_path_of_the_kernel_is_a_link_of_a_pod_begins_when_told_and_counts() -> None:
+    laid_out = plan.make(plan.new_run_id("t"), ["far", "near"])
+    state = State.create(laid_out.run, "test")
+    made: list[Route] = []
+    try:
+        text = (
+            'path = "kernel"\n[[steps]]\nseconds = 0.001\nrate_mbit = 100\n'
+            "[[steps]]\nrate_mbit = 0.5\nqueue_ms = 1"
+        )
+        steps = schedule.parse(text, "x.toml")
+
+        def link(plan: Plan, pod: Pod) -> None:
+            ends = End(pod.netns, "eth0"), End(plan.fabric, pod.port)
+            made.append(path.lay(state, *ends, steps, hold=True))
+
+        netns.build(laid_out, state, {"near": link})
+        [route] = made
+        near, far = laid_out.pod("near"), laid_out.pod("far")
+        ping = ["ping", "-n", "-q", "-c", "100", "-l", "100", "-W", "1", "-s", "1400"]
+        said = netns.run_in(near.netns, [*ping, str(far.ipv6)])
+        assert "100 received" in said
+        held = route.counted()
+        assert held["step"] == held["up"]["overflowed"] == 0
+        assert held["up"]["delivered_bytes"] >= 100 * (1400 + 8 + 40 + 14)
+        assert held["down"]["delivered"] >= 100
+        assert route.begin() <= time.monotonic()
+        deadline = time.monotonic() + 10
+        while route.counted()["step"] == 0 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        # A burst and a queue of 30,000 bytes are all that a hundred of 1462 bytes find.
+        command.run([*netns.enter(near.netns), *ping, str(far.ipv6)], check=False)
+        told = route.counted()
+        assert told["step"] == 1
+        assert told["up"]["overflowed"] > 0
+        assert told["up"]["offered"] >= told["up"]["delivered"] + told["up"]["overflowed"]
+    finally:
+        state.remove()
+
+
 def test_a_command_keeps_its_status_and_nothing_is_left(tmp_path: Path) -> None:
     before = _ours()
     done = netlab("run", "branch-office", "--", "sh", "-c", "exit 7")
@@ -116,7 +176,7 @@ def test_a_path_is_a_link_of_a_pod_begins_when_told_and_counts() -> None:
         lossy = schedule.parse(
             "[[steps]]\nseconds = 0.001\n[[steps]]\nloss_percent = 100", "x.toml"
         )
-        ends = (path.End(near.netns, "eth1"), path.End(laid_out.fabric, "p9"))
+        ends = (End(near.netns, "eth1"), End(laid_out.fabric, "p9"))
         made = path.lay(state, *ends, lossy, hold=True)
         assert made.counted()["step"] == 0
         made.begin()

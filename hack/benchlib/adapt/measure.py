@@ -18,6 +18,7 @@ from benchlib.network import Network
 from benchlib.settings import Settings
 from benchlib.tools import Tools
 from lab.netlab import path
+from lab.netlab.route import End, Route
 from lab.netlab.schedule import Schedule
 from lab.netns import Link
 from lab.plan import Plan, Pod
@@ -51,11 +52,11 @@ def seconds(schedule: Schedule) -> float:
 
 def measure(name: str, schedule: Schedule, found: Tools, certificates: Certificates) -> list[Point]:
     """What was seen of a candidate. The path is its first step until the flow begins."""
-    routes: list[path.Route] = []
+    routes: list[Route] = []
 
     def link(state: State) -> Link:
         def make(plan: Plan, pod: Pod) -> None:
-            near, far = path.End(pod.netns, "eth0"), path.End(plan.fabric, pod.port)
+            near, far = End(pod.netns, "eth0"), End(plan.fabric, pod.port)
             routes.append(path.lay(state, near, far, schedule, mtu=plan.mtu, hold=True))
 
         return make

@@ -13,6 +13,7 @@ from lab import command, netns, process
 from lab.command import CommandError
 from lab.netlab import path, schedule
 from lab.netlab.options import Options, parse
+from lab.netlab.route import End, Route
 from lab.plan import new_run_id
 from lab.process import ProcessError
 from lab.state import State, all_runs
@@ -63,8 +64,8 @@ def _do(options: Options) -> int:
             state.remove()
 
 
-def _up(state: State, wanted: schedule.Schedule, options: Options) -> path.Route:
-    ends = {side: path.End(_netns(state, side), "eth0") for side in ADDRESSES}
+def _up(state: State, wanted: schedule.Schedule, options: Options) -> Route:
+    ends = {side: End(_netns(state, side), "eth0") for side in ADDRESSES}
     for end in ends.values():
         state.add_namespace(end.netns)
         command.run(["ip", "netns", "add", end.netns])
@@ -80,7 +81,7 @@ def _up(state: State, wanted: schedule.Schedule, options: Options) -> path.Route
     return route
 
 
-def _run(state: State, route: path.Route, options: Options) -> int:
+def _run(state: State, route: Route, options: Options) -> int:
     if options.far:
         words = ["sh", "-c", _filled([options.far], ADDRESSES)[0]]
         far = process.start(state, "far", words, netns=_netns(state, "far"))

@@ -21,6 +21,8 @@ examples:
 a schedule (TOML, or JSON with the same names; all but steps may be left out):
   seed = 1                              the same seed loses the same frames
   repeat = false                        begin anew after the last step
+  path = "kernel"                       token buckets of the kernel, for gigabits: all steps have
+                                        rate_mbit, and nothing else but queue_ms
   [[steps]]
   seconds = 5                           the last step may leave it out: it holds for good
   rate_mbit = 50                        queue_ms = 50: how long the rate makes a frame wait at most
@@ -84,4 +86,4 @@ def _mtu(text: str) -> int:
 
 
 def _presets() -> str:
-    return "\n".join(f"  {name:15} {found.description}" for name, found in presets().items())
+    return "\n".join(f"  {name:19} {found.description}" for name, found in presets().items())

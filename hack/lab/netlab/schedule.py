@@ -3,7 +3,7 @@
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
 
@@ -11,6 +11,12 @@ PRESETS: Final = Path(__file__).parent / "presets"
 
 LEAST_QUEUE: Final = 30_000
 """Bytes that a queue holds however slow the path is: twenty datagrams of Ethernet's size."""
+
+MOST_QUEUE: Final = 2**32 - 1
+"""Bytes: the kernel's token bucket keeps its limit in 32 bits."""
+
+BUCKET: Final = ("rate_mbit", "queue_ms")
+"""All that the kernel's token bucket can be told."""
 
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Millis = Annotated[float, msgspec.Meta(ge=0, le=10_000)]
@@ -93,6 +99,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Of all that is left to chance: the same seed loses the same frames."""
     repeat: bool = False
     """Begin anew after the last step."""
+    path: Literal["program", "kernel"] = "program"
+    """`program`: a program of ours carries each frame, below a gigabit per second on two CPUs;
+    `kernel`: token buckets of the kernel do, for steps of nothing but rates and queues.
+    """
     steps: Annotated[tuple[Step, ...], msgspec.Meta(min_length=1, max_length=1000)]
 
     def checked(self) -> Self:
@@ -102,6 +112,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if step.seconds is None and (self.repeat or not last):
                 why = "steps are repeated" if self.repeat else "another step follows"
                 raise ScheduleError(f"steps[{number}].seconds is missing: {why}, so say how long")
+            if self.path == "kernel":
+                _check_bucket(f"steps[{number}]", step)
         return self
 
     @property
@@ -113,6 +125,27 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """JSON as the program `netpath` reads it."""
         steps = [step.both() for step in self.steps]
         return json.dumps({"seed": self.seed, "repeat": self.repeat, "steps": steps})
+
+
+def _check_bucket(place: str, step: Step) -> None:
+    """Raises ScheduleError for what the kernel's token bucket cannot be told."""
+    for where, given in ((place, step), (f"{place}.up", step.up), (f"{place}.down", step.down)):
+        for name in Conditions.__struct_fields__:
+            if name not in BUCKET and getattr(given, name):
+                raise ScheduleError(
+                    f'{where}.{name}: path = "kernel" knows {" and ".join(BUCKET)} only: leave '
+                    'this out, or say path = "program"'
+                )
+    for way in (step.up.over(step), step.down.over(step)):
+        if way.rate_mbit is None:
+            raise ScheduleError(
+                f'{place}.rate_mbit is missing: path = "kernel" takes a rate for both directions'
+            )
+        if way.document()["queue"] > MOST_QUEUE:
+            raise ScheduleError(
+                f"{place}.queue_ms: {way.queue_ms or 50:g} ms of {way.rate_mbit:g} Mbit/s are more "
+                f"than the {MOST_QUEUE} bytes that a queue of the kernel can hold"
+            )
 
 
 def parse(text: str, name: str) -> Schedule:

@@ -82,7 +82,8 @@ def test_nonsense_is_refused_with_the_field(text: str, said: str) -> None:
 
 
 def test_presets_make_sense_and_are_found_by_name(tmp_path: Path) -> None:
-    assert {"branch-office", "satellite", "rate-step", "loss-1"} <= presets().keys()
+    known = {"branch-office", "satellite", "rate-step", "gigabit-step", "multi-gigabit-step"}
+    assert known <= presets().keys()
     for name, preset in presets().items():
         assert preset.description, name
         assert find(name) == preset
