@@ -1,15 +1,18 @@
-"""One flow over one path, looked at ten times a second."""
+"""One flow over one path: what arrives, and what the sender's sidecar tells of it."""
 
 import contextlib
 import http.client
 import json
+import math
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, TypeVar
 
 from benchlib import network
 from benchlib.adapt import flow
-from benchlib.adapt.series import WINDOW, Point
+from benchlib.adapt.decisions import Decisions
+from benchlib.adapt.series import LOOK, SAMPLE, Point, Seen
 from benchlib.candidates.base import Bench, Candidate
 from benchlib.candidates.envoy import EnvoyTcp
 from benchlib.candidates.stoq import Stoq
@@ -24,6 +27,8 @@ from lab.netns import Link
 from lab.plan import Plan, Pod
 from lab.state import State
 from stoq.capture.netns import run_in
+
+T = TypeVar("T")
 
 PORT = 5201
 ADMIN_PORT = 14000
@@ -50,7 +55,7 @@ def seconds(schedule: Schedule) -> float:
     return schedule.seconds or LEAST_SECONDS
 
 
-def measure(name: str, schedule: Schedule, found: Tools, certificates: Certificates) -> list[Point]:
+def measure(name: str, schedule: Schedule, found: Tools, certificates: Certificates) -> Seen:
     """What was seen of a candidate. The path is its first step until the flow begins."""
     routes: list[Route] = []
 
@@ -68,31 +73,61 @@ def measure(name: str, schedule: Schedule, found: Tools, certificates: Certifica
             CANDIDATES[name].route(bench, PORT) as route,
             flow.sender(pods.client, (route.host, route.port), received),
         ):
-            routes[0].begin()
-            return _look(pods, schedule, received, asked=name != "envoy")
+            start = routes[0].begin()
+            asked = _Asked(pods) if name != "envoy" else None
+            return _watch(start, seconds(schedule), received, asked)
 
 
-def _look(
-    pods: Network, schedule: Schedule, received: Callable[[], int], *, asked: bool
-) -> list[Point]:
-    points: list[Point] = []
-    start = time.monotonic()
-    while (now := time.monotonic() - start) < seconds(schedule):
-        count = received()
-        told = _connection(pods) if asked else {}
+class _Asked:
+    """What the client's sidecar tells of the connection, look by look."""
+
+    def __init__(self, pods: Network) -> None:
+        self._pods = pods
+        self.decisions = Decisions()
+
+    def look(self, start: float, received: Callable[[], int]) -> Point:
+        asked = time.monotonic() - start
+        told = _connection(self._pods)
+        answered = time.monotonic() - start
         adaptation = told.get("adaptation") or {}
-        points.append(
-            Point(
-                now,
-                count,
-                adaptation.get("tier", ""),
-                adaptation.get("congestion", "cubic" if asked else ""),
-                told.get("congestion_window", 0),
-                told.get("rtt_seconds", 0.0) * 1000,
-            )
+        self.decisions.note(asked, answered, adaptation.get("changes", ()))
+        return Point(
+            answered,
+            received(),
+            adaptation.get("tier", ""),
+            adaptation.get("congestion", "cubic"),
+            told.get("congestion_window", 0),
+            told.get("rtt_seconds", 0.0) * 1000,
+            (adaptation.get("pacing_rate") or 0) / 1e6,
         )
-        time.sleep(max(0.0, start + len(points) * WINDOW - time.monotonic()))
-    return points
+
+
+def _watch(start: float, lasts: float, received: Callable[[], int], asked: _Asked | None) -> Seen:
+    """Samples and looks, each at its own pace: an answer takes as long as the sidecar is busy."""
+
+    def look() -> Point:
+        if asked is not None:
+            return asked.look(start, received)
+        return Point(time.monotonic() - start, received())
+
+    def sample() -> tuple[float, int]:
+        return time.monotonic() - start, received()
+
+    with ThreadPoolExecutor(1) as beside:
+        looks = beside.submit(_every, LOOK, start, lasts, look)
+        arrivals = _every(SAMPLE, start, lasts, sample)
+        points = looks.result()
+    return Seen(points, arrivals, asked.decisions.found if asked else ())
+
+
+def _every(interval: float, start: float, lasts: float, look: Callable[[], T]) -> list[T]:
+    found: list[T] = []
+    while (now := time.monotonic() - start) < lasts:
+        found.append(look())
+        # What came late is not made up for.
+        due = (math.floor(now / interval) + 1) * interval
+        time.sleep(max(0.0, start + due - time.monotonic()))
+    return found
 
 
 def _connection(pods: Network) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from typing import Any, Final
 from benchlib.adapt import series
 from benchlib.adapt.measure import TITLES
 from benchlib.adapt.page import Found
+from benchlib.adapt.series import TIERS
 from benchlib.errors import BenchError
 from lab.netlab.schedule import Schedule
-
-TIERS: Final = ("slow", "home", "standard", "performance", "enterprise", "datacenter")
 
 COLOURS: Final = {"adapting": "tab:blue", "fixed": "tab:orange", "envoy": "tab:gray"}
 
@@ -24,14 +23,14 @@ def draw(name: str, schedule: Schedule, found: Found, target: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(4, 1, figsize=(9, 9), sharex=True)
-    end = max(points[-1].seconds for rounds in found.values() for points in rounds)
+    end = max(seen.points[-1].seconds for rounds in found.values() for seen in rounds)
     steps = series.path_rates(schedule)
     axes[0].step(
         [*(begins for begins, _ in steps), end], [*(rate for _, rate in steps), steps[-1][1]],
         where="post", color="black", linestyle=":", label="path",
     )  # fmt: skip
     for candidate, rounds in found.items():
-        _candidate(axes, candidate, rounds[-1])
+        _candidate(axes, candidate, rounds[-1].points)
     axes[2].set_yscale("log")
     axes[3].set_yticks(range(len(TIERS)), TIERS)
     for axis, label in zip(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchlib import certificates, machine, tools
 from benchlib.adapt import measure, page, picture, settings
-from benchlib.adapt.series import Point, goodput
+from benchlib.adapt.series import Seen, goodput
 from benchlib.adapt.settings import Settings
 from benchlib.errors import BenchError
 from lab.command import CommandError
@@ -54,7 +54,7 @@ def run(
     """Measures and writes; the result as JSON and as a page."""
     known = {"smoke": SMOKE} if chosen.smoke else presets()
     schedules = {name: known[name] for name in chosen.schedules}
-    seen: dict[str, dict[str, list[list[Point]]]] = {name: {} for name in schedules}
+    seen: dict[str, dict[str, list[Seen]]] = {name: {} for name in schedules}
     failures: list[Json] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as kept:
         Path(kept).chmod(0o755)
@@ -64,13 +64,13 @@ def run(
                 for candidate in chosen.candidates:
                     label = f"adapt {path} {number + 1}/{chosen.rounds} {candidate}"
                     try:
-                        points = measure.measure(candidate, schedule, found, made)
+                        flow = measure.measure(candidate, schedule, found, made)
                     except ERRORS as error:
                         failures.append({"path": path, "candidate": candidate, "error": str(error)})
                         print(f"{label}: {error}", file=sys.stderr)
                         continue
-                    seen[path].setdefault(candidate, []).append(points)
-                    print(f"{label}: {goodput(points):.1f} Mbit/s", file=sys.stderr)
+                    seen[path].setdefault(candidate, []).append(flow)
+                    print(f"{label}: {goodput(flow):.1f} Mbit/s", file=sys.stderr)
     seen = {path: each for path, each in seen.items() if each}
     about = {**about, "load_after": round(os.getloadavg()[0], 2)}
     result: Json = {
@@ -81,7 +81,7 @@ def run(
     }
     text = _page(chosen, about, schedules, seen, failures)
     if folder is not None:
-        _write(folder, schedules, seen, result, text)
+        _write(folder, page.name(chosen), schedules, seen, result, text)
     return result, text
 
 
@@ -108,6 +108,7 @@ def _page(
 
 def _write(
     folder: Path,
+    name: str,
     schedules: Mapping[str, Schedule],
     seen: Mapping[str, page.Found],
     result: Json,
@@ -120,5 +121,5 @@ def _write(
         (folder / f"{stem}.csv").write_text(page.rows(schedules[path], found))
         picture.draw(path, schedules[path], found, folder / f"{stem}.png")
         images.append(f"\n![{path}]({stem}.png)\n[data]({stem}.csv)\n")
-    (folder / "adapt.json").write_text(json.dumps(result, indent=2) + "\n")
-    (folder / "adapt.md").write_text(text + "".join(images))
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    (folder / f"{name}.md").write_text(text + "".join(images))

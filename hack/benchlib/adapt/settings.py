@@ -10,7 +10,8 @@ from benchlib.settings import Output
 from lab.netlab.schedule import presets
 
 SCHEDULES = (
-    "rate-step",
+    "gigabit-step",
+    "multi-gigabit-step",
     "rate-step-200",
     "delay-step",
     "jitter",
