@@ -1,7 +1,6 @@
 //! Routes over a gateway.
 
-use std::time::{Duration, Instant};
-
+use proptest::prelude::*;
 use stoq_frames::hop::{Gateway, Limits, Next, RouteRefusal, Rule, Who};
 use stoq_wire::code::StreamCode;
 use stoq_wire::frame::hop::{Route, RouteId};
@@ -38,19 +37,19 @@ fn rules() -> Vec<Rule> {
 }
 
 fn gateway(limits: Limits) -> Gateway {
-    Gateway::new(HERE.to_owned(), limits, rules())
+    Gateway::new(limits, rules())
 }
 
 #[test]
 fn a_route_leads_to_the_next_gateway_and_then_to_its_end() {
-    let (mut gateway, now) = (gateway(Limits::default()), Instant::now());
-    let found = gateway.open(PEER, route(1, 0, &[HERE, THERE]), now);
+    let mut gateway = gateway(Limits::default());
+    let found = gateway.open(HERE, PEER, route(1, 0, &[HERE, THERE]));
     let expected = Next::Gateway {
         identity: THERE.to_owned(),
         route: route(1, 1, &[HERE, THERE]),
     };
     assert_eq!(found, Ok(expected));
-    let found = gateway.open(THERE, route(2, 1, &[THERE, HERE]), now);
+    let found = gateway.open(HERE, THERE, route(2, 1, &[THERE, HERE]));
     let expected = Next::Destination {
         address: "[fd00::9]:14008".parse().unwrap(),
         identity: END.to_owned(),
@@ -61,29 +60,29 @@ fn a_route_leads_to_the_next_gateway_and_then_to_its_end() {
 
 #[test]
 fn what_no_rule_lets_pass_is_refused() {
-    let (mut gateway, now) = (gateway(Limits::default()), Instant::now());
+    let mut gateway = gateway(Limits::default());
     for (from, gateways) in [
         (PEER, &[HERE] as &[_]),
         (PEER, &[HERE, "spiffe://two.example/ns/a/sa/b"]),
         ("spiffe://one.example.evil/ns/a/sa/b", &[HERE, THERE]),
         ("spiffe://one.exampl", &[HERE, THERE]),
     ] {
-        let refused = gateway.open(from, route(1, 0, gateways), now).unwrap_err();
+        let refused = gateway.open(HERE, from, route(1, 0, gateways)).unwrap_err();
         assert_eq!(
             (refused, refused.code()),
             (RouteRefusal::Denied, StreamCode::Denied)
         );
     }
     gateway.set_rules(vec![]);
-    let refused = gateway.open(PEER, route(1, 0, &[HERE, THERE]), now);
+    let refused = gateway.open(HERE, PEER, route(1, 0, &[HERE, THERE]));
     assert_eq!(refused, Err(RouteRefusal::Denied));
     assert!(gateway.is_empty());
 }
 
 #[test]
 fn a_route_that_is_not_here_or_comes_back_is_refused() {
-    let (mut gateway, now) = (gateway(Limits::default()), Instant::now());
-    let code = |gateway: &mut Gateway, route| gateway.open(PEER, route, now).unwrap_err().code();
+    let mut gateway = gateway(Limits::default());
+    let code = |gateway: &mut Gateway, route| gateway.open(HERE, PEER, route).unwrap_err().code();
     for route in [
         route(1, 1, &[HERE, THERE]),
         route(1, 0, &[THERE, HERE]),
@@ -99,14 +98,18 @@ fn a_route_that_is_not_here_or_comes_back_is_refused() {
         assert_eq!(code(&mut gateway, route(1, 0, gateways)), StreamCode::Loop);
     }
     gateway
-        .open(PEER, route(1, 0, &[HERE, THERE]), now)
+        .open(HERE, PEER, route(1, 0, &[HERE, THERE]))
         .unwrap();
     assert_eq!(
         code(&mut gateway, route(1, 0, &[HERE, THERE])),
         StreamCode::Loop
     );
-    gateway.close(RouteId([1; 16]));
-    assert!(gateway.open(PEER, route(1, 0, &[HERE, THERE]), now).is_ok());
+    gateway.close(&RouteId([1; 16]));
+    assert!(
+        gateway
+            .open(HERE, PEER, route(1, 0, &[HERE, THERE]))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -117,11 +120,11 @@ fn a_gateway_has_bounds() {
         routes_each: 2,
         ..Limits::default()
     };
-    let (mut gateway, now) = (gateway(limits), Instant::now());
+    let mut gateway = gateway(limits);
     let other = "spiffe://one.example/ns/shop/sa/other";
     let mut open = |from, id, gateways: &[&str]| {
         gateway
-            .open(from, route(id, 0, gateways), now)
+            .open(HERE, from, route(id, 0, gateways))
             .map_err(|refusal| refusal.code())
     };
     assert_eq!(open(PEER, 9, &[HERE, THERE, "x"]), Err(StreamCode::Refused));
@@ -133,34 +136,60 @@ fn a_gateway_has_bounds() {
 }
 
 #[test]
-fn packets_without_room_or_route_are_dropped_and_counted() {
-    let limits = Limits {
-        bytes: 100,
-        ..Limits::default()
-    };
-    let (mut gateway, now) = (gateway(limits), Instant::now());
+fn a_route_that_other_rules_do_not_let_pass_is_admitted_no_more() {
+    let mut gateway = gateway(Limits::default());
     let id = RouteId([1; 16]);
-    assert!(!gateway.enqueue(id, 1, now));
+    assert!(!gateway.admits(&id), "nobody has opened it");
     gateway
-        .open(PEER, route(1, 0, &[HERE, THERE]), now)
+        .open(HERE, PEER, route(1, 0, &[HERE, THERE]))
         .unwrap();
-    assert!(gateway.enqueue(id, 60, now));
-    assert!(!gateway.enqueue(id, 60, now));
-    gateway.sent(id, 60);
-    assert!(gateway.enqueue(id, 100, now));
-    assert_eq!(gateway.dropped, 2);
+    assert!(gateway.admits(&id));
+    gateway.set_rules(rules()[1..].to_vec());
+    assert!(!gateway.admits(&id));
+    gateway.set_rules(rules());
+    assert!(gateway.admits(&id));
+    gateway.close(&id);
+    assert!(!gateway.admits(&id));
 }
 
-#[test]
-fn a_route_that_forwards_nothing_ends() {
-    let (mut gateway, start) = (gateway(Limits::default()), Instant::now());
-    let at = |seconds| start + Duration::from_secs(seconds);
-    let id = RouteId([1; 16]);
-    gateway
-        .open(PEER, route(1, 0, &[HERE, THERE]), start)
-        .unwrap();
-    assert!(gateway.enqueue(id, 1, at(59)));
-    assert!(gateway.expire(at(60)).is_empty());
-    assert_eq!(gateway.expire(at(119)), [id]);
-    assert!(gateway.is_empty());
+proptest! {
+    /// Whatever is asked for, what is open stays within the limits, names no gateway twice and was
+    /// let pass by a rule.
+    #[test]
+    fn limits_and_rules_hold_in_any_order(
+        asked in proptest::collection::vec((0..6_u8, 0..4_usize, 0..6_u8, any::<bool>()), 0..200),
+    ) {
+        let limits = Limits { routes: 4, routes_each: 2, gateways: 2, ..Limits::default() };
+        let mut gateway = gateway(limits);
+        let peers = [PEER, THERE, "spiffe://one.example/ns/a/sa/b", "spiffe://evil.example/ns/a/sa/b"];
+        let ways: [(u8, &[&str]); 6] = [
+            (0, &[HERE, THERE]),
+            (1, &[THERE, HERE]),
+            (0, &[HERE, HERE]),
+            (0, &[HERE, END]),
+            (0, &[HERE]),
+            (0, &[HERE, THERE, "spiffe://two.example/ns/a/sa/b"]),
+        ];
+        let mut open = std::collections::HashMap::new();
+        for (id, peer, way, close) in asked {
+            if close {
+                gateway.close(&RouteId([id; 16]));
+                open.remove(&id);
+                continue;
+            }
+            let (position, gateways) = ways[usize::from(way)];
+            let taken = gateway.open(HERE, peers[peer], route(id, position, gateways));
+            if taken.is_ok() {
+                prop_assert!([0, 1, 4].contains(&way), "the others lead nowhere");
+                prop_assert!(open.insert(id, peer).is_none(), "it was open already");
+                prop_assert_eq!(peers[peer] == THERE, way != 0, "{}", way);
+            }
+            prop_assert!(open.len() <= limits.routes);
+            for peer in 0..peers.len() {
+                let of_peer = open.values().filter(|other| **other == peer).count();
+                prop_assert!(of_peer <= limits.routes_each);
+            }
+            prop_assert_eq!(gateway.len(), open.len());
+        }
+    }
 }

@@ -6,4 +6,5 @@ mod shards;
 mod signed;
 mod streams;
 mod tokens;
+mod tunnels;
 mod vectors;

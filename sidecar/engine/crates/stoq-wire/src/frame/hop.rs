@@ -58,6 +58,13 @@ pub struct Route {
 
 const NAME: &str = FrameType::Hop.name();
 
+/// Bytes of a packet's frame beside the `length` bytes of the inner packet: 8 of type, 1 of form,
+/// and two varints.
+#[must_use]
+pub const fn packet_overhead(tunnel: u64, length: usize) -> usize {
+    9 + varint::size(tunnel) + varint::size(length as u64)
+}
+
 impl Hop {
     pub(super) const fn form(&self) -> u8 {
         match self {
