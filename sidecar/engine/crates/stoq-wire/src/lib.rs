@@ -15,6 +15,7 @@ pub mod frame;
 pub mod head;
 pub mod packet;
 pub mod parameters;
+pub mod payload;
 pub mod udp;
 pub mod varint;
 

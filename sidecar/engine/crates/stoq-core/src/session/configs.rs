@@ -6,6 +6,7 @@ use quinn_proto::crypto::{self, Keys, Session, UnsupportedVersion};
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectError, ConnectionId, Side};
 use rustls::quic::{ClientConnection, Connection, ServerConnection, Suite, Version};
+use stoq_wire::payload::with_max_payload;
 
 use super::keys;
 use super::tls::TlsSession;
@@ -20,6 +21,8 @@ pub(crate) struct ClientSessions {
     pub(crate) initial: Suite,
     pub(crate) expect: Expect,
     pub(crate) scope: TicketScope,
+    /// Bytes of UDP payload that we take, where they are fewer than the endpoint says.
+    pub(crate) payload: Option<u16>,
 }
 
 impl crypto::ClientConfig for ClientSessions {
@@ -35,7 +38,7 @@ impl crypto::ClientConfig for ClientSessions {
             self.tls.clone(),
             Version::V1,
             self.scope.name(),
-            encode(&self.shared, Side::Client, parameters),
+            encode(&self.shared, Side::Client, parameters, self.payload),
         )
         .map_err(|error| ConnectError::InvalidServerName(format!("TLS: {error}")))?;
         Ok(Box::new(TlsSession::new(
@@ -74,7 +77,7 @@ impl crypto::ServerConfig for ServerSessions {
         let connection = ServerConnection::new(
             self.tls.clone(),
             Version::V1,
-            encode(&self.shared, Side::Server, parameters),
+            encode(&self.shared, Side::Server, parameters, None),
         )
         .expect("our configuration speaks TLS 1.3 over QUIC, without early data");
         Box::new(TlsSession::new(
@@ -88,9 +91,17 @@ impl crypto::ServerConfig for ServerSessions {
 }
 
 /// QUIC's transport parameters, then ours.
-fn encode(shared: &Shared, side: Side, parameters: &TransportParameters) -> Vec<u8> {
+fn encode(
+    shared: &Shared,
+    side: Side,
+    parameters: &TransportParameters,
+    payload: Option<u16>,
+) -> Vec<u8> {
     let mut block = Vec::new();
     parameters.write(&mut block);
+    if let Some(payload) = payload {
+        block = with_max_payload(&block, payload);
+    }
     shared.parameters(side).append_to(&mut block);
     block
 }

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::key::HybridKey;
 use crate::profile::CryptoProfile;
 use crate::session::{ClientSessions, ServerSessions};
+use crate::spiffe::SpiffeId;
 use crate::tickets::{ClientTickets, ServerTickets, TicketScope};
 
 /// The cipher of packets after the handshake's first flight.
@@ -150,6 +151,20 @@ impl TlsContext {
         self.identities.load(Ordering::Acquire)
     }
 
+    /// The SPIFFE id of our SVID, which may have run out.
+    #[must_use]
+    pub fn spiffe_id(&self) -> Option<SpiffeId> {
+        let identity = self.shared.identity(Side::Server)?;
+        Some(identity.spiffe.clone())
+    }
+
+    /// Bytes at the end of each packet that we ask for; a connection has no more.
+    #[must_use]
+    pub fn packet_reserve(&self) -> u16 {
+        // It was held against its bound, or is refused by peers.
+        u16::try_from(self.shared.parameters(Side::Client).packet_reserve).unwrap_or(u16::MAX)
+    }
+
     /// Whether we have an SVID that has not run out, so that new connections
     /// are authenticated both ways.
     #[must_use]
@@ -174,12 +189,34 @@ impl TlsContext {
     /// address. The server name given to quinn-proto is not used.
     #[must_use]
     pub fn client_config(&self, expect: Expect, address: SocketAddr) -> Arc<dyn ClientConfig> {
+        self.sessions(expect, address, None)
+    }
+
+    /// As [`client_config`](Self::client_config), for a connection inside another: the peer is told
+    /// that a UDP payload to us has at most `payload` bytes, so that its first flight fits already.
+    #[must_use]
+    pub fn inner_config(
+        &self,
+        expect: Expect,
+        address: SocketAddr,
+        payload: u16,
+    ) -> Arc<dyn ClientConfig> {
+        self.sessions(expect, address, Some(payload))
+    }
+
+    fn sessions(
+        &self,
+        expect: Expect,
+        address: SocketAddr,
+        payload: Option<u16>,
+    ) -> Arc<dyn ClientConfig> {
         Arc::new(ClientSessions {
             shared: self.shared.clone(),
             tls: self.configs.client.clone(),
             initial: self.configs.initial,
             scope: TicketScope::new(&expect, address),
             expect,
+            payload,
         })
     }
 

@@ -105,7 +105,8 @@ impl Shared {
             });
         }
         let scheme = scheme_for(self.profile);
-        let identity = Identity::new(key, leaf, parsed.not_after, scheme, self.random);
+        let named = (parsed.spiffe, parsed.not_after);
+        let identity = Identity::new(key, leaf, named, scheme, self.random);
         self.identity.store(Some(Arc::new(identity)));
         Ok(())
     }

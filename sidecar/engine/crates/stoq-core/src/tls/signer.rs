@@ -15,6 +15,7 @@ use super::{Shared, composite};
 use crate::falcon::KeyId;
 use crate::key::HybridKey;
 use crate::random::Random;
+use crate::spiffe::SpiffeId;
 
 /// Our SVID, as rustls wants it. Replaced as a whole on renewal.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Identity {
     certified: Arc<CertifiedKey>,
     signing: Arc<HybridSigningKey>,
     falcon_key_id: KeyId,
+    pub(super) spiffe: SpiffeId,
     /// The last second the leaf is valid in, as Unix time.
     pub(super) not_after: u64,
 }
@@ -31,7 +33,7 @@ impl Identity {
     pub(super) fn new(
         key: HybridKey,
         leaf: Vec<u8>,
-        not_after: u64,
+        (spiffe, not_after): (SpiffeId, u64),
         scheme: SignatureScheme,
         random: Source,
     ) -> Self {
@@ -43,6 +45,7 @@ impl Identity {
         });
         Self {
             falcon_key_id,
+            spiffe,
             not_after,
             certified: Arc::new(CertifiedKey::new(
                 vec![CertificateDer::from(leaf)],

@@ -7,6 +7,7 @@ mod forge;
 mod gate;
 mod handshake;
 mod hostile;
+mod inner;
 mod mesh;
 mod never_panics;
 mod packets;
