@@ -16,12 +16,14 @@ mod mirror;
 mod network;
 mod outbound;
 mod reason;
+mod ways;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use stoq_frames::hop::Rule;
 
 use crate::spiffe::SpiffeId;
 
@@ -35,6 +37,7 @@ pub use mirror::{Mirror, Shadow, decide_inbound_mirror, decide_mirrors};
 pub use network::Network;
 pub use outbound::{Draw, Outbound, decide_outbound};
 pub use reason::Reason;
+pub use ways::{GatewayAt, Reach, WayDraw};
 
 /// Port of the sidecar's metrics and readiness: the only one of the mesh's own
 /// that plaintext may reach.
@@ -85,6 +88,8 @@ pub struct Workload {
     pub addresses: Vec<IpAddr>,
     /// UDP port of its STOQ listener.
     pub port: u16,
+    /// Ways over gateways, one of which is used; empty: it is dialled directly.
+    pub via: Vec<Vec<SpiffeId>>,
 }
 
 /// What an application speaks.
@@ -195,6 +200,8 @@ pub struct Table {
     /// Whose copies this workload takes, empty for everyone's; none: it takes no copies.
     mirrors_from: Option<Vec<SpiffeId>>,
     ipv6_only: bool,
+    gateways: Vec<GatewayAt>,
+    forwards: Vec<Rule>,
     workload_of: HashMap<IpAddr, usize>,
     service_of: HashMap<IpAddr, usize>,
 }
@@ -215,6 +222,8 @@ impl Table {
             access: Arc::default(),
             mirrors_from: None,
             ipv6_only: false,
+            gateways: Vec::new(),
+            forwards: Vec::new(),
             workload_of: HashMap::new(),
             service_of: HashMap::new(),
         }

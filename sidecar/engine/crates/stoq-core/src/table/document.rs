@@ -3,7 +3,7 @@
 //! Unknown fields are refused: a misspelt one would silently mean its default.
 
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::access::{Access, RuleDocument};
+use super::ways::{self, ForwardDocument};
 use super::{
-    Endpoint, InboundMode, Mirror, Network, OutboundMode, Own, Service, ServicePort, Table,
-    TableError, Transport, Workload, index,
+    Endpoint, GatewayAt, InboundMode, Mirror, Network, OutboundMode, Own, Service, ServicePort,
+    Table, TableError, Transport, Workload, index,
 };
 use crate::spiffe::SpiffeId;
 
@@ -60,6 +61,10 @@ struct Document {
     mirrors_from: Option<Vec<Text<SpiffeId>>>,
     #[serde(default)]
     ipv6_only: bool,
+    #[serde(default)]
+    gateways: Vec<GatewayDocument>,
+    #[serde(default)]
+    forwards: Vec<ForwardDocument>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +83,17 @@ struct WorkloadDocument {
     namespace: String,
     spiffe_id: Text<SpiffeId>,
     addresses: Vec<Address>,
+    #[serde(default = "stoq_port")]
+    port: Port,
+    #[serde(default)]
+    via: Vec<Vec<Text<SpiffeId>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GatewayDocument {
+    spiffe_id: Text<SpiffeId>,
+    address: Address,
     #[serde(default = "stoq_port")]
     port: Port,
 }
@@ -177,6 +193,8 @@ impl Document {
         let services: Vec<Service> = self.services.into_iter().map(Into::into).collect();
         let workload_of = index::workloads(&workloads)?;
         let service_of = index::services(&services, &workload_of)?;
+        let gateways: Vec<GatewayAt> = self.gateways.into_iter().map(Into::into).collect();
+        ways::check(&workloads, &gateways)?;
         let own = Own {
             name: self.own.name,
             namespace: self.own.namespace,
@@ -201,6 +219,8 @@ impl Document {
             access: Arc::new(access),
             mirrors_from: self.mirrors_from.map(ids),
             ipv6_only: self.ipv6_only,
+            gateways,
+            forwards: self.forwards.into_iter().map(Into::into).collect(),
             workload_of,
             service_of,
         })
@@ -216,6 +236,16 @@ impl From<WorkloadDocument> for Workload {
             spiffe_id: document.spiffe_id.0,
             addresses: plain(document.addresses),
             port: document.port.0,
+            via: document.via.into_iter().map(ids).collect(),
+        }
+    }
+}
+
+impl From<GatewayDocument> for GatewayAt {
+    fn from(document: GatewayDocument) -> Self {
+        Self {
+            spiffe_id: document.spiffe_id.0,
+            address: SocketAddr::new(document.address.0, document.port.0),
         }
     }
 }
@@ -242,10 +272,14 @@ impl From<ServiceDocument> for Service {
             vips: plain(document.vips),
             ports: document.ports.into_iter().map(port).collect(),
             endpoints: document.endpoints.into_iter().map(endpoint).collect(),
-            spiffe_ids: document.spiffe_ids.into_iter().map(|id| id.0).collect(),
+            spiffe_ids: ids(document.spiffe_ids),
             mirrors: document.mirrors.into_iter().map(mirror).collect(),
         }
     }
+}
+
+fn ids(texts: Vec<Text<SpiffeId>>) -> Vec<SpiffeId> {
+    texts.into_iter().map(|id| id.0).collect()
 }
 
 fn plain(addresses: Vec<Address>) -> Vec<IpAddr> {

@@ -6,6 +6,7 @@ mod inbound;
 mod mirror;
 mod outbound;
 mod properties;
+mod ways;
 
 use std::net::SocketAddr;
 
