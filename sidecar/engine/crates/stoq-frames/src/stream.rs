@@ -67,6 +67,15 @@ impl FrameReader {
         }
     }
 
+    /// For what a gateway says on a stream that this side began with a route: packets.
+    #[must_use]
+    pub fn of_tunnel(agreed: Negotiated) -> Self {
+        Self {
+            purpose: Use::Tunnel,
+            ..Self::new(agreed)
+        }
+    }
+
     /// Adds what came on the stream; [`next_item`](Self::next_item) gives what is whole.
     pub fn push(&mut self, data: &[u8]) {
         self.so_far.extend_from_slice(data);

@@ -8,7 +8,9 @@ use proptest::prelude::*;
 
 use stoq_wire::extension::Negotiated;
 use stoq_wire::frame::carrier::{Carrier, admit, takes_streams};
-use stoq_wire::frame::hop::{Hop, MAX_GATEWAYS, MAX_PACKET_LEN, Route, RouteId};
+use stoq_wire::frame::hop::{
+    Hop, MAX_GATEWAYS, MAX_PACKET_LEN, Route, RouteId, packet_frame, packet_overhead,
+};
 use stoq_wire::frame::key::Key;
 use stoq_wire::frame::seed::{Seed, SeedForm, WHOLE};
 use stoq_wire::frame::shard::{
@@ -365,6 +367,18 @@ fn more_data_than_was_announced_is_refused() {
 }
 
 proptest! {
+    #[test]
+    fn a_packet_is_framed_at_once_as_its_frame_is_written(
+        tunnel in 0..=varint::MAX,
+        data in proptest::collection::vec(any::<u8>(), 1..2000),
+    ) {
+        let made = packet_frame(tunnel, &data);
+        prop_assert_eq!(made.len(), data.len() + packet_overhead(tunnel, data.len()));
+        let mut written = Vec::new();
+        Frame::Hop(Hop::Packet { tunnel, data: data.into() }).encode(&mut written).unwrap();
+        prop_assert_eq!(&made[..], &written[..]);
+    }
+
     #[test]
     fn frames_come_back(frame in frames(), rest in vec(any::<u8>(), 0..20)) {
         let mut bytes = encoded(&frame);

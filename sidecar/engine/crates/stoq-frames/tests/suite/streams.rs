@@ -175,3 +175,16 @@ fn data_beyond_the_maximum_shard_is_refused_before_it_is_there() {
     ));
     assert!(pushed < 140_000, "{pushed}");
 }
+
+#[test]
+fn the_answer_to_a_route_is_packets_and_nothing_else() {
+    let packet = Frame::Hop(Hop::Packet {
+        tunnel: 4,
+        data: Bytes::from_static(b"inner"),
+    });
+    let mut answer = FrameReader::of_tunnel(AGREED);
+    answer.push(&encoded(std::slice::from_ref(&packet)));
+    assert_eq!(answer.next_item(), Ok(Some(Item::Frame(packet))));
+    answer.push(&encoded(&[shard()]));
+    assert_eq!(answer.next_item(), Err(StreamFault::Misplaced("SHARD")));
+}

@@ -23,6 +23,21 @@ pub const MAX_GATEWAYS: usize = 8;
 /// The longest packet of an inner connection, in bytes.
 pub const MAX_PACKET_LEN: u64 = 65_527;
 
+/// The frame of one inner packet, which has 1 to [`MAX_PACKET_LEN`] bytes: as [`Hop::Packet`] is
+/// written, with one copy.
+#[must_use]
+pub fn packet_frame(tunnel: u64, packet: &[u8]) -> Bytes {
+    let length = packet.len() as u64;
+    debug_assert!((1..=MAX_PACKET_LEN).contains(&length));
+    let mut out = Vec::with_capacity(packet_overhead(tunnel, packet.len()) + packet.len());
+    varint::write(FrameType::Hop.as_u64(), &mut out);
+    out.push(1);
+    varint::write(tunnel, &mut out);
+    varint::write(length, &mut out);
+    out.extend_from_slice(packet);
+    out.into()
+}
+
 /// Names a route at every gateway of it. Random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteId(pub [u8; 16]);
