@@ -173,6 +173,7 @@ class TlsContext:
         captured_udp: bool = False,
         max_shard: int | None = None,
         mirrors: bool = False,
+        hops: bool = False,
     ) -> TlsContext:
         """A context without identity and trust, which refuses everybody.
 
@@ -188,6 +189,7 @@ class TlsContext:
         `max_shard`: offer peers shards, and take as many bytes in one, 0 to 1048576; 0 only sends,
         None does neither.
         `mirrors`: offer peers copies of flows; which are sent and taken is in the table.
+        `hops`: offer peers routes over gateways, which both a gateway and who dials over one must.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:

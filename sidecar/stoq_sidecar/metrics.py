@@ -132,6 +132,14 @@ COUNTERS: Final = {
     ),
     "mirrors_failed": ("stoq_mirrors_failed", "Copies that ended because their shadow failed"),
     "mirrors_received": ("stoq_mirrors_received", "Copies handed to the application of this pod"),
+    "routes_opened": ("stoq_routes_opened", "Routes of peers taken, as a gateway"),
+    "routes_refused": ("stoq_routes_refused", "Routes of peers refused"),
+    "hop_packets": ("stoq_hop_packets", "Packets of routes forwarded, either way"),
+    "hop_bytes": ("stoq_hop_bytes", "Bytes of those"),
+    "hop_streamed": (
+        "stoq_hop_streamed_packets",
+        "Packets of tunnels that were too large for a QUIC datagram",
+    ),
     "adapt_measurements": (
         "stoq_adapt_measurements",
         "Measurements of paths that adaptation has judged",
@@ -147,6 +155,7 @@ GAUGES: Final = {
     "api_streams": ("stoq_api_streams", "API streams open now"),
     "shard_streams": ("stoq_shard_streams", "Streams that carry shards now"),
     "mirrors": ("stoq_mirrors", "Copies of connections on their way to shadows now"),
+    "routes": ("stoq_route_streams", "Streams of routes forwarded for others now"),
     "buffer_bytes": ("stoq_buffer_bytes", "Pooled receive buffers"),
 }
 
@@ -156,6 +165,7 @@ NAMED: Final = {
         "reason",
         "Applications' datagrams dropped",
     ),
+    "hop_dropped": ("stoq_hop_dropped_packets", "reason", "Packets of tunnels dropped"),
     "refused": ("stoq_refused", "reason", "Captured connections refused by the routing table"),
     "streams_refused": ("stoq_streams_refused", "code", "Streams refused, by stream code"),
     "connections_closed": (

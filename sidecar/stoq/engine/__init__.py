@@ -18,7 +18,16 @@ from stoq._engine import (
     parse_certificate,
 )
 from stoq.engine.facade import Engine
-from stoq.engine.settings import Adapt, EngineSettings, Limits, Listener, Pool, Transport, Udp
+from stoq.engine.settings import (
+    Adapt,
+    EngineSettings,
+    Gateway,
+    Limits,
+    Listener,
+    Pool,
+    Transport,
+    Udp,
+)
 from stoq.engine.snapshot import (
     Access,
     Adaptation,
@@ -44,6 +53,7 @@ __all__ = [
     "Engine",
     "EngineSettings",
     "Flow",
+    "Gateway",
     "Gauges",
     "Histogram",
     "HybridKey",

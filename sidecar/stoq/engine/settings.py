@@ -116,6 +116,21 @@ class Udp(msgspec.Struct, frozen=True, kw_only=True):
     """Of those, flows with one address."""
 
 
+class Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway forwards at most, all workers together. The table says what it forwards."""
+
+    routes: int = 1024
+    """Routes at once, each with a socket of its own where it ends here."""
+    routes_per_peer: int = 64
+    """Of those, routes of one identity."""
+    gateways: int = 4
+    """Gateways of a route, 8 at most."""
+    queue_bytes: int = 256 << 10
+    """Bytes of a route that wait until they can be sent, in each direction."""
+    idle_ms: int = 60_000
+    """A route that forwards nothing for so long is ended."""
+
+
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an engine needs to know, in groups."""
 
@@ -142,6 +157,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     takes CAP_NET_RAW for IPv4 clients."""
     udp: Udp | msgspec.UnsetType = msgspec.UNSET
     """Sockets for captured UDP; without it UDP is not captured."""
+    gateway: Gateway | msgspec.UnsetType = msgspec.UNSET
+    """Forward routes of others; without it this is no gateway."""
     ipv6_only: bool = False
     """Refuse IPv4 everywhere."""
     transport: Transport = Transport()

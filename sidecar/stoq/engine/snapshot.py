@@ -90,6 +90,14 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Copies that ended because the shadow, or the way to it, failed."""
     mirrors_received: int
     """Copies from peers that were handed to the application."""
+    routes_opened: int
+    """Routes of peers taken, as a gateway."""
+    routes_refused: int
+    hop_packets: int
+    """Packets of routes forwarded, in either direction."""
+    hop_bytes: int
+    hop_streamed: int
+    """Packets that no datagram of the tunnel took: they went by its stream."""
     adapt_measurements: int
     """Measurements of paths that adaptation has judged."""
 
@@ -110,6 +118,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """Streams that carry shards."""
     mirrors: int
     """Copies of flows on their way to shadows."""
+    routes: int
+    """Streams of routes that are forwarded for others."""
     buffer_bytes: int
     """Bytes of pooled receive buffers."""
 
@@ -193,6 +203,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Established connections closed, by connection code."""
     udp_dropped: dict[str, int]
     """Captured datagrams dropped, by reason."""
+    hop_dropped: dict[str, int]
+    """Packets of tunnels dropped, by reason."""
     access: tuple[Access, ...]
     adapt_changes: dict[str, int]
     """Decisions of adaptation, by the tier decided on; also those of dry runs."""

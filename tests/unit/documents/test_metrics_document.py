@@ -52,6 +52,7 @@ def _snapshot() -> snapshot.Snapshot:
         gauges=_filled(snapshot.Gauges),  # type: ignore[arg-type]
         refused=one,
         udp_dropped=one,
+        hop_dropped=one,
         streams_refused=one,
         connections_closed=one,
         adapt_changes=one,

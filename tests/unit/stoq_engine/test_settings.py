@@ -6,7 +6,16 @@ import socket
 import pytest
 
 from stoq import _engine
-from stoq.engine import Adapt, EngineSettings, Limits, Listener, Pool, TlsContext, Transport
+from stoq.engine import (
+    Adapt,
+    EngineSettings,
+    Gateway,
+    Limits,
+    Listener,
+    Pool,
+    TlsContext,
+    Transport,
+)
 from support import engines
 
 
@@ -30,6 +39,7 @@ async def test_settings_reach_the_engine_as_they_are() -> None:
         ipv6_only=True,
         transport=Transport(mtu=9000),
         adapt=Adapt(mode="dry-run", max_tier="home", send_window=(20_000, 30_000)),
+        gateway=Gateway(routes=9),
         limits=Limits(relays=7),
         pool=Pool(idle_ms=5),
         log_level="error",
@@ -51,6 +61,7 @@ async def test_settings_reach_the_engine_as_they_are() -> None:
         (EngineSettings(transport=Transport(mtu=500)), "transport.mtu = 500"),
         (EngineSettings(adapt=Adapt(tier="fast")), "setting adapt.tier: no tier is called"),
         (EngineSettings(workers=65), "workers = 65"),
+        (EngineSettings(gateway=Gateway(gateways=9)), "gateway.gateways = 9"),
         (EngineSettings(probe_nonce="zz"), "probe_nonce = zz"),
         (
             EngineSettings(stoq=Listener(listen="14008")),

@@ -8,6 +8,7 @@
 mod access;
 mod flows;
 mod histogram;
+mod hops;
 mod labels;
 mod mirrors;
 mod objects;
@@ -29,6 +30,7 @@ use stoq_wire::code::{ConnectionCode, StreamCode};
 pub use access::AccessSample;
 pub use flows::{FlowCounters, FlowSample, FlowTable, MAX_FLOW_LABELS};
 pub use histogram::{BOUNDS, Histogram, HistogramSample};
+pub use hops::HopDrop;
 pub use labels::{FlowLabels, Party, Reporter, ResponseFlag, SecurityPolicy, Suite};
 pub use services::ServiceSample;
 pub(crate) use sums::Sums;
@@ -39,6 +41,9 @@ pub use values::CounterValues;
 fn add(value: &AtomicU64, more: u64) {
     value.store(value.load(Relaxed).wrapping_add(more), Relaxed);
 }
+
+/// How many numbers [`Gauges`] has.
+const GAUGES: usize = 9;
 
 /// What an endpoint holds now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -57,6 +62,8 @@ pub struct Gauges {
     pub shard_streams: u64,
     /// Copies of flows on their way to shadows.
     pub mirrors: u64,
+    /// Streams of routes that are forwarded for others.
+    pub routes: u64,
     /// Bytes of pooled receive buffers.
     pub buffer_bytes: u64,
 }
@@ -70,9 +77,10 @@ pub struct Counters {
     streams_refused: [AtomicU64; StreamCode::ALL.len()],
     connections_closed: [AtomicU64; ConnectionCode::ALL.len()],
     udp_dropped: [AtomicU64; UdpDrop::ALL.len()],
+    hop_dropped: [AtomicU64; HopDrop::ALL.len()],
     adapt_changes: [AtomicU64; Tier::ALL.len()],
     adapt_connections: [AtomicU64; Tier::ALL.len()],
-    gauges: [AtomicU64; 8],
+    gauges: [AtomicU64; GAUGES],
     handshake_seconds: Histogram,
     access: access::AccessCounts,
     services: services::ServiceCounts,
@@ -89,6 +97,7 @@ impl Default for Counters {
             streams_refused: std::array::from_fn(|_| AtomicU64::new(0)),
             connections_closed: std::array::from_fn(|_| AtomicU64::new(0)),
             udp_dropped: std::array::from_fn(|_| AtomicU64::new(0)),
+            hop_dropped: std::array::from_fn(|_| AtomicU64::new(0)),
             adapt_changes: std::array::from_fn(|_| AtomicU64::new(0)),
             adapt_connections: std::array::from_fn(|_| AtomicU64::new(0)),
             gauges: zeros(),
@@ -283,9 +292,10 @@ impl Counters {
             api_streams,
             shard_streams,
             mirrors,
+            routes,
             buffer_bytes,
         } = gauges;
-        let values = [
+        let values: [u64; GAUGES] = [
             connections,
             handshakes,
             relays,
@@ -293,6 +303,7 @@ impl Counters {
             api_streams,
             shard_streams,
             mirrors,
+            routes,
             buffer_bytes,
         ];
         for (gauge, value) in self.gauges.iter().zip(values) {
@@ -320,8 +331,9 @@ impl Counters {
             api_streams,
             shard_streams,
             mirrors,
+            routes,
             buffer_bytes,
-        ] = std::array::from_fn(|index| self.gauges[index].load(Relaxed));
+        ]: [u64; GAUGES] = std::array::from_fn(|index| self.gauges[index].load(Relaxed));
         Gauges {
             connections,
             handshakes,
@@ -330,6 +342,7 @@ impl Counters {
             api_streams,
             shard_streams,
             mirrors,
+            routes,
             buffer_bytes,
         }
     }

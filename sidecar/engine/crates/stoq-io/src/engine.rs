@@ -20,6 +20,7 @@ use crate::adaptation;
 use crate::api::{ApiHub, ApiPort};
 use crate::endpoints::Endpoints;
 use crate::error::EngineError;
+use crate::forwarder::Forwarder;
 use crate::log::Log;
 use crate::mailbox::{Command, Mailbox};
 use crate::objects::ObjectHub;
@@ -91,6 +92,10 @@ impl Engine {
             tls,
             table: ArcSwap::from_pointee(Table::closed()),
             endpoints: Endpoints::new(Instant::now()),
+            forwarder: settings
+                .gateway
+                .as_ref()
+                .map(|own| Forwarder::new(own.limits())),
             counters: mailboxes.iter().map(|_| Arc::default()).collect(),
             access_log: access_log(settings.access_log)?,
             mailboxes,
@@ -129,6 +134,9 @@ impl Engine {
 
     /// Replaces the routing table; connections made from now on obey it.
     pub fn set_table(&self, table: Arc<Table>) {
+        if let Some(forwarder) = &self.api.shared.forwarder {
+            forwarder.set_rules(table.forwards());
+        }
         self.api.shared.table.store(table);
         self.api.shared.endpoints.prune(Instant::now());
         self.post_all(|| Command::Table);

@@ -12,6 +12,7 @@ pub mod counters;
 mod endpoints;
 mod engine;
 mod error;
+mod forwarder;
 mod log;
 mod mailbox;
 mod objects;
@@ -39,8 +40,8 @@ pub use engine::{Engine, LocalPort};
 pub use error::EngineError;
 pub use objects::{MAX_LANES, ObjectError, ObjectPort, ObjectTarget, ReceivedObject};
 pub use settings::{
-    AccessLogFormat, EngineSettings, LimitSettings, ListenerSettings, LogLevel, MAX_WORKERS,
-    MIN_MTU, PoolSettings, TransportSettings, UdpSettings,
+    AccessLogFormat, EngineSettings, GatewaySettings, LimitSettings, ListenerSettings, LogLevel,
+    MAX_WORKERS, MIN_MTU, PoolSettings, TransportSettings, UdpSettings,
 };
 pub use snapshot::{ConnectionInfo, Snapshot};
 pub use stoq_adapt::{Mode, PolicyDocument};

@@ -1,6 +1,7 @@
 //! What an engine is told at start. Nothing else configures it: no environment
 //! variable is read anywhere in this crate.
 
+mod gateway;
 mod udp;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use stoq_adapt::PolicyDocument;
 use crate::adaptation;
 use crate::error::EngineError;
 
+pub use gateway::GatewaySettings;
 pub use udp::UdpSettings;
 
 /// Most workers an engine starts: beyond it, one pod would take the node.
@@ -56,6 +58,9 @@ pub struct EngineSettings {
     /// Sockets for captured UDP; none: it is not captured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub udp: Option<UdpSettings>,
+    /// Forward routes of others, as far as the table's rules let them pass; none: no gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewaySettings>,
     /// Refuse IPv4 everywhere.
     pub ipv6_only: bool,
     /// QUIC parameters.
@@ -298,6 +303,9 @@ impl EngineSettings {
             1 << 20,
         )?;
         within("limits.object_bytes", self.limits.object_bytes, 0, 8 << 20)?;
+        if let Some(gateway) = &self.gateway {
+            gateway.check()?;
+        }
         self.nonce()?;
         adaptation::policy(&self.adapt, transport)?;
         self.check_family()

@@ -11,6 +11,7 @@ use crate::access_log::AccessLog;
 use crate::api::ApiHub;
 use crate::counters::Counters;
 use crate::endpoints::Endpoints;
+use crate::forwarder::Forwarder;
 use crate::log::Log;
 use crate::mailbox::Mailbox;
 use crate::objects::ObjectHub;
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) table: ArcSwap<Table>,
     /// How the endpoints of services stand.
     pub(crate) endpoints: Endpoints,
+    /// What it forwards for others; none: it is no gateway.
+    pub(crate) forwarder: Option<Forwarder>,
     /// One per worker.
     pub(crate) mailboxes: Vec<Mailbox>,
     /// One per worker.

@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub connections_closed: BTreeMap<&'static str, u64>,
     /// Captured datagrams dropped, by reason.
     pub udp_dropped: BTreeMap<&'static str, u64>,
+    /// Packets of tunnels dropped, by reason.
+    pub hop_dropped: BTreeMap<&'static str, u64>,
     /// What access policies had to say about flows that peers opened here, by policy.
     pub access: Vec<AccessSample>,
     /// Decisions of adaptation, by the tier decided on; also those of dry runs.
@@ -73,6 +75,7 @@ impl Snapshot {
             streams_refused: sums.streams_refused.into_iter().collect(),
             connections_closed: sums.connections_closed.into_iter().collect(),
             udp_dropped: sums.udp_dropped.into_iter().collect(),
+            hop_dropped: sums.hop_dropped.into_iter().collect(),
             access: sums.access,
             adapt_changes: sums.adapt_changes.into_iter().collect(),
             adapt_connections: sums.adapt_connections.into_iter().collect(),

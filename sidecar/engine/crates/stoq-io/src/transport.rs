@@ -10,6 +10,7 @@ use quinn_proto::{
 };
 use rand_core::{OsRng, RngCore};
 use stoq_adapt::{AdaptiveConfig, Congestion, Mode};
+use stoq_wire::payload::LEAST_PAYLOAD;
 
 use crate::cid::StoqConnectionIds;
 use crate::settings::{EngineSettings, TransportSettings};
@@ -92,6 +93,34 @@ pub(crate) fn transport_config(
     config
 }
 
+/// Bytes of a tunnel around an inner packet, in a packet of the outer connection: 1 of flags, 20 of
+/// connection ID at most, 4 of packet number, 16 of tag, 9 of a DATAGRAM frame and 19 of a HOP frame.
+/// quinn-proto counts on the longest form of each, too.
+const TUNNEL: u16 = 69;
+
+/// Bytes of an inner connection's packets, where the outer ones have `reserve` bytes at their end.
+/// What the outer connection finds about its path later is not counted on: every gateway on the way
+/// has another path, and the inner connection hears of none.
+pub(crate) fn inner_payload(settings: &TransportSettings, reserve: u16) -> u16 {
+    let outer = settings.max_payload().min(MAX_INITIAL_PAYLOAD);
+    outer
+        .saturating_sub(TUNNEL.saturating_add(reserve))
+        .max(LEAST_PAYLOAD)
+}
+
+/// As [`transport_config`], for a connection inside another one, whose packets have at most `payload`
+/// bytes. It does not look for more: what a datagram cannot take goes by the stream of the tunnel, so
+/// every size would seem to fit.
+pub(crate) fn inner_transport_config(
+    settings: &TransportSettings,
+    controllers: Controllers,
+    payload: u16,
+) -> TransportConfig {
+    let mut config = transport_config(settings, controllers);
+    config.initial_mtu(payload).mtu_discovery_config(None);
+    config
+}
+
 /// Parameters of a worker's endpoint.
 pub(crate) fn endpoint_config(
     settings: &TransportSettings,
@@ -116,4 +145,32 @@ fn mtu_discovery(settings: &TransportSettings) -> MtuDiscoveryConfig {
 
 fn millis(value: u32) -> Option<Duration> {
     (value > 0).then(|| Duration::from_millis(value.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(mtu: u16, reserve: u16) -> u16 {
+        let settings = TransportSettings {
+            mtu,
+            ..TransportSettings::default()
+        };
+        inner_payload(&settings, reserve)
+    }
+
+    #[test]
+    fn an_inner_packet_has_what_a_tunnel_leaves_and_never_less_than_quic_needs() {
+        assert_eq!(payload(1500, 0), 1383);
+        assert_eq!(payload(1500, 64), 1319);
+        assert_eq!(payload(1400, 0), 1283);
+        for (mtu, reserve) in [(1280, 0), (1248, 256), (1500, 256)] {
+            assert_eq!(payload(mtu, reserve), 1200);
+        }
+        assert_eq!(
+            payload(9000, 0),
+            1383,
+            "no more than the outer connection begins with"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
-use stoq_wire::extension::{CAPTURED_UDP, PACKET_TOKENS, SEEDS, SHARDS, STREAM_TOKENS};
+use stoq_wire::extension::{CAPTURED_UDP, HOPS, PACKET_TOKENS, SEEDS, SHARDS, STREAM_TOKENS};
 use stoq_wire::frame::shard::MAX_SHARD_LEN;
 use stoq_wire::frame::token::PACKET_TOKEN_LEN;
 use stoq_wire::parameters::{MAX_PACKET_RESERVE, StoqParameters};
@@ -40,6 +40,7 @@ impl TlsContext {
         captured_udp = false,
         max_shard = None,
         mirrors = false,
+        hops = false,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -55,6 +56,7 @@ impl TlsContext {
         captured_udp: bool,
         max_shard: Option<u64>,
         mirrors: bool,
+        hops: bool,
     ) -> PyResult<Self> {
         let profile: CryptoProfile = if allow_classical {
             crate::key::profile(profile)?
@@ -77,6 +79,9 @@ impl TlsContext {
         }
         if mirrors {
             parameters.extensions |= SEEDS;
+        }
+        if hops {
+            parameters.extensions |= HOPS;
         }
         if let Some(most) = max_shard {
             if most > MAX_SHARD_LEN {

@@ -10,7 +10,7 @@ use stoq_wire::code::{ConnectionCode, StreamCode};
 
 use super::access::{AccessSample, samples};
 use super::flows::{FlowSample, Merge};
-use super::{CounterValues, Counters, Gauges, HistogramSample, UdpDrop};
+use super::{CounterValues, Counters, Gauges, HistogramSample, HopDrop, UdpDrop};
 
 /// Every worker's counters, added up.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ pub(crate) struct Sums {
     pub(crate) streams_refused: Vec<(&'static str, u64)>,
     pub(crate) connections_closed: Vec<(&'static str, u64)>,
     pub(crate) udp_dropped: Vec<(&'static str, u64)>,
+    pub(crate) hop_dropped: Vec<(&'static str, u64)>,
     pub(crate) gauges: Gauges,
     pub(crate) handshake_seconds: HistogramSample,
     pub(crate) adapt_changes: Vec<(&'static str, u64)>,
@@ -44,6 +45,7 @@ impl Sums {
             sums.gauges.api_streams += more.api_streams;
             sums.gauges.shard_streams += more.shard_streams;
             sums.gauges.mirrors += more.mirrors;
+            sums.gauges.routes += more.routes;
             sums.gauges.buffer_bytes += more.buffer_bytes;
             sums.handshake_seconds.add(&worker.handshake_seconds);
             worker.access.add_to(&mut access);
@@ -62,6 +64,9 @@ impl Sums {
         });
         sums.udp_dropped = named(UdpDrop::ALL.iter().map(|why| why.name()), |index| {
             total(&|worker| worker.udp_dropped[index].load(Relaxed))
+        });
+        sums.hop_dropped = named(HopDrop::ALL.iter().map(|why| why.name()), |index| {
+            total(&|worker| worker.hop_dropped[index].load(Relaxed))
         });
         let tiers = || Tier::ALL.into_iter().map(Tier::name);
         sums.adapt_changes = named(tiers(), |index| {

@@ -68,6 +68,11 @@ fn counters_of_all_workers_are_added_up() {
         worker.mirror_skipped();
         worker.mirror_failed();
         worker.mirror_received();
+        worker.route_opened();
+        worker.route_refused();
+        worker.hop_forwarded(1200);
+        worker.hop_streamed();
+        worker.hop_dropped(HopDrop::Full);
         worker.udp_flow_opened(Direction::Outbound, false);
         worker.udp_flow_opened(Direction::Inbound, false);
         worker.udp_flow_opened(Direction::Outbound, true);
@@ -126,10 +131,16 @@ fn counters_of_all_workers_are_added_up() {
         mirrors_skipped: 2,
         mirrors_failed: 2,
         mirrors_received: 2,
+        routes_opened: 2,
+        routes_refused: 2,
+        hop_packets: 2,
+        hop_bytes: 2400,
+        hop_streamed: 2,
         adapt_measurements: 2,
     };
     assert_eq!(sums.values, expected);
     assert!(sums.udp_dropped.contains(&("queue_full", 2)));
+    assert!(sums.hop_dropped.contains(&("queue_full", 2)));
     assert_eq!(sums.handshake_seconds.counts.iter().sum::<u64>(), 4);
 }
 
@@ -175,6 +186,7 @@ fn gauges_of_all_workers_are_added_up() {
         api_streams: 4,
         shard_streams: 7,
         mirrors: 8,
+        routes: 8,
         buffer_bytes: 5,
     };
     workers[0].set_gauges(held);
@@ -187,6 +199,7 @@ fn gauges_of_all_workers_are_added_up() {
         api_streams: 8,
         shard_streams: 14,
         mirrors: 16,
+        routes: 16,
         buffer_bytes: 10,
     };
     assert_eq!(Sums::of(&workers).gauges, twice);

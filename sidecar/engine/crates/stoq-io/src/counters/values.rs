@@ -119,6 +119,16 @@ values! {
     mirrors_failed,
     /// Copies from peers that were handed to the application.
     mirrors_received,
+    /// Routes of peers taken.
+    routes_opened,
+    /// Those refused.
+    routes_refused,
+    /// Packets of routes forwarded, in either direction.
+    hop_packets,
+    /// Their bytes.
+    hop_bytes,
+    /// Packets that no datagram of the tunnel took: they went by its stream.
+    hop_streamed,
     /// Measurements that adaptation has judged.
     adapt_measurements,
 }

@@ -78,6 +78,14 @@ impl Datagrams {
         Self::new(socket)
     }
 
+    /// A socket for one peer: the kernel takes nothing for it from anybody else.
+    pub(crate) fn connected(peer: SocketAddr) -> io::Result<Self> {
+        let domain = Domain::for_address(peer);
+        let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        socket.connect(&peer.into())?;
+        Self::new(socket)
+    }
+
     pub(crate) fn raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }

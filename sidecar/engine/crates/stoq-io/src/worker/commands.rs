@@ -66,6 +66,7 @@ impl Worker {
         } else {
             ConnectionCode::NoError
         };
+        self.end_inner(code, now);
         for index in 0..self.links.len() {
             self.close(index, code, "shutting down", now);
             self.send_close(index, now);
@@ -81,6 +82,9 @@ impl Worker {
         let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
             return;
         };
+        if link.inner.is_some() {
+            return;
+        }
         let datagrams = &mut self.ports[link.port].datagrams;
         self.outgoing.clear();
         let transmit: Option<Transmit> = link.quic.poll_transmit(now, 1, &mut self.outgoing);

@@ -9,6 +9,7 @@ use quinn_proto::{Connection, Dir, StreamId, VarInt};
 use stoq_core::session::{Evidence, Packets};
 use stoq_frames::token::TokenKeys;
 
+use super::hops::Inner;
 use super::path::Path;
 use super::peers::PeerKey;
 use super::proofs::Proofs;
@@ -89,8 +90,12 @@ pub(crate) struct Link {
     pub(crate) exhausted: bool,
     /// Streams of the peer's taken so far: the index of the next.
     pub(crate) accepted_streams: u64,
-    /// Datagrams of captured UDP whose flow has not come yet.
-    pub(crate) early_udp: VecDeque<(StreamId, Bytes)>,
+    /// Datagrams whose stream, with its head and what it begins with, has not come yet.
+    pub(crate) early: VecDeque<(StreamId, Bytes)>,
+    /// What it is inside of; none: it goes by its socket.
+    pub(crate) inner: Option<Inner>,
+    /// Tunnels on it that wait until it takes more datagrams.
+    pub(crate) full_tunnels: Vec<usize>,
     /// Streams opened or accepted so far.
     pub(crate) total_streams: u64,
 }
@@ -134,7 +139,9 @@ impl Link {
             suspect: false,
             exhausted: false,
             accepted_streams: 0,
-            early_udp: VecDeque::new(),
+            early: VecDeque::new(),
+            inner: None,
+            full_tunnels: Vec::new(),
             total_streams: 0,
         }
     }

@@ -1,5 +1,6 @@
 //! The life of connections: dialled or accepted, established, lost, closed.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,6 +41,17 @@ impl Worker {
 
     /// Dials a peer; the flows that need it wait in the pool.
     pub(super) fn dial(&mut self, key: &PeerKey, now: Instant) -> Result<(), String> {
+        self.dial_trying(key, Vec::new(), now)
+    }
+
+    /// As [`Worker::dial`], after the dial has failed at some gateways.
+    pub(super) fn dial_trying(
+        &mut self,
+        key: &PeerKey,
+        tried: Vec<SocketAddr>,
+        now: Instant,
+    ) -> Result<(), String> {
+        let way = self.way_to(key, tried, now)?;
         let dial_port = |port: &super::Port| port.kind == PortKind::Dial;
         let port = self
             .ports
@@ -48,8 +60,12 @@ impl Worker {
             .ok_or("no socket to dial from")?;
         let expect = key.expect.clone().map_or(Expect::AnyInMesh, Expect::Id);
         let identity = self.shared.tls.identity_version();
-        let mut config = ClientConfig::new(self.shared.tls.client_config(expect, key.address));
-        self.record_dialled(&mut config, now);
+        let tls = &self.shared.tls;
+        let mut config = ClientConfig::new(match way {
+            Some(_) => tls.inner_config(expect, key.address, self.inner_payload),
+            None => tls.client_config(expect, key.address),
+        });
+        self.record_dialled(&mut config, way.is_some(), now);
         config.token_store(Arc::new(NoneTokenStore));
         let (handle, quic) = self
             .endpoint
@@ -67,6 +83,9 @@ impl Worker {
         };
         let timeout = self.shared.settings.transport.dial_timeout();
         self.set_link_timer(handle.0, now + timeout, timer);
+        if let Some(way) = way {
+            self.put_inside(handle.0, key.address, way, now);
+        }
         Ok(())
     }
 
@@ -91,7 +110,7 @@ impl Worker {
                 if event.is_drained() {
                     self.hear_out(index, now);
                     self.endpoint.handle_event(handle, event);
-                    self.remove_link(index);
+                    self.remove_link(index, now);
                     return;
                 }
                 if let Some(answer) = self.endpoint.handle_event(handle, event) {
@@ -189,6 +208,7 @@ impl Worker {
         self.prove_later(index);
         if let Origin::Dialled(key) = self.origin(index) {
             self.peers.established(&key, index);
+            self.inner_established(index);
             self.watch_idle(index, now);
             self.place_waiting(index, now);
         }
@@ -264,7 +284,11 @@ impl Worker {
             self.connection_gone(key, why, flag, now);
         }
         if let Origin::Dialled(key) = origin {
-            for flow in self.peers.remove(&key, index) {
+            let mut orphans = self.peers.remove(&key, index);
+            if was == Phase::Handshake {
+                orphans = self.dial_elsewhere(&key, index, orphans, now);
+            }
+            for flow in orphans {
                 self.connection_gone(flow, why, flag, now);
             }
         }
@@ -297,7 +321,7 @@ impl Worker {
     }
 
     /// quinn-proto has forgotten the connection.
-    fn remove_link(&mut self, index: usize) {
+    fn remove_link(&mut self, index: usize, now: Instant) {
         if let Some(link) = self.links[index].take() {
             if let Some(at) = link.armed {
                 self.timers.cancel(
@@ -310,6 +334,9 @@ impl Worker {
             }
             for (at, timer) in link.timers {
                 self.timers.cancel(at, timer);
+            }
+            if let Some(inner) = &link.inner {
+                self.leave_tunnel(inner, now);
             }
             self.release_window(link.extra_window);
             if let Some(path) = &link.path {
@@ -331,6 +358,7 @@ impl Worker {
         let text = self.explain(link, &ConnectionError::TimedOut);
         self.shared.log.warn(format_args!("{text}"));
         self.counters().dial_failed();
+        self.inner_unanswered(index, now);
         self.close(index, ConnectionCode::NoError, &text, now);
     }
 

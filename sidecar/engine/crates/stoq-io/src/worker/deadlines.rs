@@ -42,6 +42,8 @@ impl Worker {
         let Some(slot) = slot else { return };
         if matches!(slot.flow, Flow::Udp(_)) {
             self.udp_due(key, now);
+        } else if matches!(slot.flow, Flow::Hop(_)) {
+            self.hop_due(key, now);
         } else if matches!(slot.flow, Flow::Mirror(_)) {
             self.mirror_due(key, now);
         } else if matches!(slot.flow, Flow::Frames(_)) {

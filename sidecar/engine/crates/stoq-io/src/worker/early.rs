@@ -62,6 +62,7 @@ impl Worker {
         }
         self.apply_access(now);
         self.recheck_udp(now);
+        self.recheck_routes(now);
         for early in std::mem::take(&mut self.early) {
             self.accepted(early.kind, early.stream, early.source, now);
         }

@@ -10,6 +10,7 @@ use quinn_proto::StreamId;
 use stoq_wire::head::FlowId;
 
 use super::failover::Trial;
+use super::hops::Hop;
 use super::mirrors::{Mirror, MirrorWay};
 use super::objects::{FrameStream, Lane, LanePlace};
 use super::peers::PeerKey;
@@ -107,6 +108,8 @@ pub(crate) enum Flow {
     LaneWaiting(LanePlace),
     /// A lane of an object that is sent.
     Lane(Box<Lane>),
+    /// A tunnel: its stream, or a stream that it waits for.
+    Hop(Box<Hop>),
     /// Our renewed identity on its way to a peer; `pending` is not sent yet.
     Proof { stream: StreamId, pending: Bytes },
     /// A peer's control message that has not arrived whole.
@@ -154,6 +157,7 @@ impl Slot {
             Flow::Udp(flow) => flow.stream(),
             Flow::Frames(frames) => Some(frames.stream),
             Flow::Lane(lane) => Some(lane.stream),
+            Flow::Hop(hop) => hop.stream(),
             Flow::Mirror(mirror) => match mirror.way {
                 MirrorWay::Open(stream) => Some(stream),
                 MirrorWay::New | MirrorWay::Waiting => None,

@@ -97,6 +97,7 @@ impl Worker {
             Flow::Udp(_) => self.run_udp(key, now),
             Flow::Frames(_) => self.run_frames(key, now),
             Flow::Lane(_) => self.run_lane(key, now),
+            Flow::Hop(_) => self.run_hop(key, now),
             Flow::Mirror(_) => self.run_mirror(key, now),
             Flow::Proof { .. } => self.run_proof(key, now),
             Flow::Control { .. } => self.run_control(key, now),
@@ -316,6 +317,7 @@ impl Worker {
                 self.lane_ended(key, lane, &outcome, now);
             }
             Flow::Lane(lane) => self.lane_ended(key, lane.ended(), &outcome, now),
+            Flow::Hop(hop) => self.hop_ended(key, *hop, &outcome, now),
             Flow::Proof { .. } => {
                 if let Some(index) = slot.connection {
                     self.proof_over(index);

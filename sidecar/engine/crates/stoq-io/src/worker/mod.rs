@@ -19,6 +19,7 @@ mod failover;
 mod flow;
 mod flows;
 mod handshakes;
+mod hops;
 mod inbound;
 mod info;
 mod labels;
@@ -103,6 +104,9 @@ pub(crate) struct Worker {
     poll: Poll,
     endpoint: Endpoint,
     transport: Arc<TransportConfig>,
+    /// Of connections inside others, and the bytes of their packets.
+    inner_transport: Arc<TransportConfig>,
+    inner_payload: u16,
     /// Makes the congestion controllers of connections.
     controllers: Controllers,
     /// What adaptation may do; none: it is off.
@@ -122,6 +126,8 @@ pub(crate) struct Worker {
     objects: objects::Objects,
     /// Copies of flows.
     mirrors: mirrors::Mirrors,
+    /// Tunnels over gateways and through this one.
+    tunnels: hops::Tunnels,
     handshakes: Handshakes,
     proofs: ProofQueue,
     timers: Timers,
@@ -230,6 +236,7 @@ impl Worker {
                     self.cancel_deadline(key);
                 }
             }
+            Flow::Hop(hop) => hop.note(event),
             Flow::Waiting(_)
             | Flow::Udp(_)
             | Flow::Head { .. }
@@ -309,7 +316,8 @@ impl Worker {
 
     /// Whether the loop may end.
     fn finished(&self) -> bool {
-        self.stop || (self.draining && self.flows.is_empty() && !self.handshakes.waiting())
+        let left = self.flows.len() > self.tunnels.inner();
+        self.stop || (self.draining && !left && !self.handshakes.waiting())
     }
 
     fn next_serial(&mut self) -> u64 {

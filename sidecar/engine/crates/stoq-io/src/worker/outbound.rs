@@ -290,6 +290,7 @@ impl Worker {
                 Way::Opening(peer) => Some(peer.clone()),
                 _ => None,
             },
+            Flow::Hop(hop) => hop.awaits().cloned(),
             _ => None,
         }
     }
@@ -313,7 +314,8 @@ impl Worker {
     fn open(&mut self, key: usize, index: usize, now: Instant) {
         if !(self.udp_possible(key, index, now)
             && self.lane_possible(key, index, now)
-            && self.mirror_possible(key, index, now))
+            && self.mirror_possible(key, index, now)
+            && self.hop_possible(key, index, now))
         {
             return;
         }
@@ -337,6 +339,9 @@ impl Worker {
         slot.connection = Some(index);
         if matches!(slot.flow, Flow::Udp(_)) {
             return self.begin_udp_stream(key, index, stream, now);
+        }
+        if matches!(slot.flow, Flow::Hop(_)) {
+            return self.begin_tunnel(key, index, stream, now);
         }
         let placeholder = Flow::Head {
             stream,

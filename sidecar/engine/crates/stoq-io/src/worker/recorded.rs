@@ -10,24 +10,28 @@ use quinn_proto::{
 
 use super::Worker;
 use crate::qlog::Role;
-use crate::transport::transport_config;
+use crate::transport::{inner_transport_config, transport_config};
 
 /// Bytes of the destination connection ID that a client makes up: the longest there is
 /// (RFC 9000, 17.2), as quinn-proto chooses it too.
 const FIRST_ID: usize = 20;
 
 impl Worker {
-    /// Gives a dial its parameters, and chooses its connection ID when the name of a
-    /// file needs it.
-    pub(super) fn record_dialled(&self, config: &mut ClientConfig, now: Instant) {
+    /// Gives a dial, of a connection inside another one or not, its parameters, and chooses its
+    /// connection ID when the name of a file needs it.
+    pub(super) fn record_dialled(&self, config: &mut ClientConfig, inner: bool, now: Instant) {
+        let usual = match inner {
+            true => &self.inner_transport,
+            false => &self.transport,
+        };
         if self.shared.qlog.is_none() {
-            config.transport_config(Arc::clone(&self.transport));
+            config.transport_config(Arc::clone(usual));
             return;
         }
         let id = RandomConnectionIdGenerator::new(FIRST_ID).generate_cid();
         config.initial_dst_cid_provider(Arc::new(move || id));
-        let transport = self.recorded(Role::Client, &id, now);
-        config.transport_config(transport.unwrap_or_else(|| Arc::clone(&self.transport)));
+        let transport = self.recorded(Role::Client, &id, inner, now);
+        config.transport_config(transport.unwrap_or_else(|| Arc::clone(usual)));
     }
 
     /// The parameters of an accepted connection.
@@ -37,7 +41,7 @@ impl Worker {
         id: &ConnectionId,
         now: Instant,
     ) -> Arc<ServerConfig> {
-        let Some(transport) = self.recorded(Role::Server, id, now) else {
+        let Some(transport) = self.recorded(Role::Server, id, false, now) else {
             return config;
         };
         let mut own = ServerConfig::clone(&config);
@@ -49,12 +53,17 @@ impl Worker {
         &self,
         role: Role,
         id: &ConnectionId,
+        inner: bool,
         now: Instant,
     ) -> Option<Arc<TransportConfig>> {
         let qlog = self.shared.qlog.as_ref()?;
         let stream = qlog.stream(role, id, now, &self.shared.log)?;
         let controllers = Arc::clone(&self.controllers);
-        let mut config = transport_config(&self.shared.settings.transport, controllers);
+        let settings = &self.shared.settings.transport;
+        let mut config = match inner {
+            true => inner_transport_config(settings, controllers, self.inner_payload),
+            false => transport_config(settings, controllers),
+        };
         config.qlog_stream(Some(stream));
         Some(Arc::new(config))
     }

@@ -128,6 +128,13 @@ impl Worker {
             &settings.transport,
             Arc::clone(&controllers),
         ));
+        let inner_payload =
+            transport::inner_payload(&settings.transport, shared.tls.packet_reserve());
+        let inner_transport = Arc::new(transport::inner_transport_config(
+            &settings.transport,
+            Arc::clone(&controllers),
+            inner_payload,
+        ));
         let reset_key: Arc<dyn HmacKey> = shared.tls.reset_key();
         let number = index as u8;
         let generation = shared.generation;
@@ -158,6 +165,8 @@ impl Worker {
             poll,
             endpoint,
             transport,
+            inner_transport,
+            inner_payload,
             controllers,
             policy,
             mesh,
@@ -172,6 +181,7 @@ impl Worker {
             api_flows: std::collections::HashMap::new(),
             objects: super::objects::Objects::default(),
             mirrors: super::mirrors::Mirrors::default(),
+            tunnels: super::hops::Tunnels::default(),
             handshakes: Handshakes::default(),
             proofs: super::proofs::ProofQueue::default(),
             timers: Timers::default(),

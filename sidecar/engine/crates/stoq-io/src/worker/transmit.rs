@@ -13,7 +13,7 @@ const SENDS: usize = 8;
 const LARGEST_SEND: usize = 65_000;
 
 /// How a connection's turn to send ended.
-enum Flush {
+pub(super) enum Flush {
     /// It has nothing more to send now.
     Done,
     /// It has used up its turn.
@@ -37,6 +37,9 @@ impl Worker {
         let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
             return Flush::Done;
         };
+        if link.inner.is_some() {
+            return self.flush_inner(index, now);
+        }
         let datagrams = &mut self.ports[link.port].datagrams;
         if datagrams.is_blocked() {
             // Stays marked active, so that nobody queues it twice.
@@ -86,6 +89,9 @@ impl Worker {
         link.active = !matches!(flush, Flush::Done);
         self.counters().sent(sends, count, bytes);
         self.arm(index);
+        if sends > 0 {
+            self.room_for_tunnels(index);
+        }
         flush
     }
 

@@ -261,7 +261,7 @@ pub(crate) fn table_with(own: &str, address: &str, more: Value) -> Arc<Table> {
     Arc::new(Table::from_json(&merged(document, more).to_string()).unwrap())
 }
 
-fn merged(mut base: Value, more: Value) -> Value {
+pub(crate) fn merged(mut base: Value, more: Value) -> Value {
     let Value::Object(more) = more else {
         panic!("settings are objects")
     };

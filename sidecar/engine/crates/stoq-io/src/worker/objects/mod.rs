@@ -74,7 +74,7 @@ pub(super) struct Frames {
 
 /// What a stream has now.
 #[derive(Debug)]
-enum Next {
+pub(super) enum Next {
     Frame(Frame),
     /// Nothing more until more has come.
     Blocked,
@@ -94,6 +94,14 @@ impl Frames {
         }
     }
 
+    /// Of what comes back on a stream that we began with a route.
+    pub(super) fn of_tunnel(agreed: Negotiated) -> Self {
+        Self {
+            reader: FrameReader::of_tunnel(agreed),
+            ended: false,
+        }
+    }
+
     /// What has come behind the frame that said that raw bytes follow.
     fn rest(&mut self) -> Result<Bytes, StreamFault> {
         match self.reader.next_item()? {
@@ -103,7 +111,7 @@ impl Frames {
     }
 
     /// The next frame; reads no more of the stream than that needs.
-    fn next(
+    pub(super) fn next(
         &mut self,
         quic: &mut quinn_proto::Connection,
         stream: StreamId,
@@ -135,7 +143,7 @@ impl Frames {
 }
 
 /// Writes as much of `pending` as the stream takes now; an error when it is gone.
-fn write(
+pub(super) fn write(
     quic: &mut quinn_proto::Connection,
     stream: StreamId,
     pending: &mut Bytes,

@@ -1,4 +1,5 @@
-//! Streams that bring frames: shards, or the copy of a flow.
+//! Streams that bring frames: shards, a route, which makes the stream a tunnel, or the copy of a
+//! flow.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use quinn_proto::StreamId;
 use stoq_frames::stream::StreamFault;
 use stoq_wire::code::{ConnectionCode, StreamCode};
 use stoq_wire::frame::Frame;
+use stoq_wire::frame::hop::{Hop, Route};
 use stoq_wire::frame::seed::Seed;
 use stoq_wire::frame::shard::{Shard, ShardBody, TransferId};
 use stoq_wire::head::StreamHead;
@@ -34,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct FrameStream {
     pub(crate) stream: StreamId,
     head: StreamHead,
-    pub(super) frames: Frames,
+    pub(in super::super) frames: Frames,
     /// A frame that has to wait, and whether that is for its manifest.
     held: Option<(Shard, bool)>,
     /// Transfers whose manifest came on it, and that have not been answered to the end.
@@ -48,6 +50,8 @@ pub(crate) struct FrameStream {
 pub(super) enum Step {
     Waiting,
     Ended,
+    /// It is no transfer but a tunnel.
+    Route(Route),
     Refused(StreamCode, String),
     Wrong(String),
     Gone(Option<StreamCode>),
@@ -120,6 +124,7 @@ impl Worker {
         match step {
             Step::Waiting => self.watch_frames(key, now),
             Step::Ended => self.finish_flow(key, now),
+            Step::Route(route) => self.take_route(key, index, route, now),
             Step::Gone(code) => {
                 self.end_flow(key, StreamCode::Cancelled, Outcome::Peer(code), now);
             }
@@ -159,6 +164,7 @@ impl Worker {
                 None => match frames.frames.next(&mut link.quic, frames.stream) {
                     Ok(Next::Frame(Frame::Shard(shard))) => shard,
                     Ok(Next::Frame(Frame::Seed(seed))) => return Step::Mirror(seed),
+                    Ok(Next::Frame(Frame::Hop(Hop::Open(route)))) => return Step::Route(route),
                     Ok(Next::Frame(other)) => {
                         let why = format!("a {} frame is not taken here", other.kind().name());
                         return Step::Refused(StreamCode::Denied, why);

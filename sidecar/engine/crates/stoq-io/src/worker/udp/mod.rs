@@ -31,9 +31,6 @@ const ALL_WAITING: usize = 16 << 20;
 /// What one waiting datagram counts for beside its payload.
 const ENTRY: usize = 64;
 
-/// Datagrams per connection that wait for the head of their flow, which another packet has.
-const EARLY: usize = 64;
-
 /// A worker's part of captured UDP.
 pub(crate) struct Udp {
     pub(crate) socket: CaptureSocket,

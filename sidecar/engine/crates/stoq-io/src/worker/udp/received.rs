@@ -3,12 +3,11 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_proto::{Dir, ReadError, StreamId, VarInt};
+use quinn_proto::{ReadError, StreamId, VarInt};
 use stoq_wire::code::ConnectionCode;
 use stoq_wire::udp;
 
 use super::super::{Flow, Worker};
-use super::EARLY;
 use crate::counters::UdpDrop;
 
 /// Bytes read from a stream at once.
@@ -28,46 +27,19 @@ impl Worker {
         };
         let stream = StreamId::from(VarInt::from_u64(flow).unwrap_or(VarInt::MAX));
         let key = link.flow_of(stream);
-        match key.map(|key| (key, &self.flows[key].flow)) {
-            Some((key, Flow::Udp(_))) => self.deliver(key, &payload, now),
-            Some((_, Flow::Head { .. })) => self.keep_datagram(index, stream, payload),
-            None => self.keep_datagram(index, stream, payload),
-            Some(_) => self.counters().udp_dropped(UdpDrop::NoFlow),
-        }
-    }
-
-    /// Keeps a datagram that came before its flow; one that came after it is dropped.
-    fn keep_datagram(&mut self, index: usize, stream: StreamId, payload: Bytes) {
-        let Some(link) = self.links[index].as_mut() else {
-            return;
+        let kept = match key.map(|key| (key, &self.flows[key].flow)) {
+            Some((key, Flow::Udp(_))) => return self.deliver(key, &payload, now),
+            Some((_, Flow::Head { .. })) | None => self.keep_datagram(index, stream, payload),
+            Some(_) => false,
         };
-        let theirs = stream.initiator() != link.quic.side() && stream.dir() == Dir::Bi;
-        let undecided = link.flow_of(stream).is_some();
-        let to_come = stream.index() >= link.accepted_streams;
-        if theirs && (undecided || to_come) && link.early_udp.len() < EARLY {
-            link.early_udp.push_back((stream, payload));
-        } else {
+        if !kept {
             self.counters().udp_dropped(UdpDrop::NoFlow);
         }
     }
 
     /// Delivers what came before the head of a flow.
     pub(super) fn take_early(&mut self, key: usize, stream: StreamId, now: Instant) {
-        let index = self.flows[key].connection;
-        let Some(link) = index.and_then(|index| self.links[index].as_mut()) else {
-            return;
-        };
-        let early = std::mem::take(&mut link.early_udp);
-        let accepted = link.accepted_streams;
-        let mut mine = Vec::new();
-        for (other, payload) in early {
-            if other == stream {
-                mine.push(payload);
-            } else if other.index() + EARLY as u64 >= accepted {
-                link.early_udp.push_back((other, payload));
-            }
-        }
-        for payload in mine {
+        for payload in self.early_of(key, stream) {
             self.deliver(key, &payload, now);
         }
     }

@@ -1,0 +1,194 @@
+//! A client that reaches a server over gateways only. All have one address and ports of their own.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use stoq_core::table::Table;
+use stoq_io::{ApiEvent, Engine, LocalPort, ObjectTarget, ReceivedObject};
+use stoq_wire::extension::{HOPS, SHARDS};
+use stoq_wire::parameters::StoqParameters;
+
+use crate::mesh::{Authority, PATIENCE, id, merged, start};
+use crate::net::{DB, WEB};
+
+const SHARD: u64 = 64 * 1024;
+
+/// The engines, and what gateways were told.
+pub(crate) struct Routed {
+    authority: Authority,
+    pub(crate) web: Engine,
+    pub(crate) db: Engine,
+    gateways: BTreeMap<String, Engine>,
+    tables: RefCell<BTreeMap<String, Value>>,
+    client_table: Value,
+}
+
+pub(crate) fn object(length: usize) -> Bytes {
+    let byte = |n: usize| (n.wrapping_mul(7919) >> 5) as u8;
+    (0..length).map(byte).collect()
+}
+
+fn port(engine: &Engine) -> u16 {
+    engine.local_port(LocalPort::Stoq).unwrap()
+}
+
+fn begin(authority: &Authority, name: &str, more: &Value) -> Engine {
+    let parameters = StoqParameters {
+        extensions: HOPS | SHARDS,
+        max_shard: SHARD,
+        ..StoqParameters::default()
+    };
+    let usual = json!({
+        "name": name, "workers": 2, "stoq": {"listen": format!("[{DB}]:0")}, "log_level": "debug",
+    });
+    start(
+        merged(usual, more.clone()),
+        authority.offering(name, parameters),
+    )
+}
+
+impl Routed {
+    /// With these ways, each a list of gateways.
+    pub(crate) fn over(ways: &[&[&str]]) -> Self {
+        Self::with(ways, &json!({}), &json!({}))
+    }
+
+    /// The same, with settings on top of the usual ones: of client and server, and of gateways.
+    pub(crate) fn with(ways: &[&[&str]], ends: &Value, gateway: &Value) -> Self {
+        let authority = Authority::new();
+        let gateway = merged(json!({"gateway": {}}), gateway.clone());
+        let mut gateways = BTreeMap::new();
+        for name in ways.concat() {
+            gateways.insert(name.to_owned(), begin(&authority, name, &gateway));
+        }
+        let [web, db] = ["web", "db"].map(|name| begin(&authority, name, ends));
+        db.objects().accept(true);
+        let addresses = gateways.iter().map(|(name, engine)| {
+            json!({"spiffe_id": id(name).as_str(), "address": DB, "port": port(engine)})
+        });
+        let addresses: Vec<Value> = addresses.collect();
+        let server = json!({
+            "uid": "db-0", "name": "db-0", "namespace": "shop", "spiffe_id": id("db").as_str(),
+            "addresses": [DB], "port": port(&db),
+        });
+        let base = json!({
+            "version": 1, "inbound": "strict", "outbound": "meshOnly", "workloads": [server],
+            "own": {"name": "web-0", "namespace": "shop", "addresses": [WEB]},
+            "gateways": addresses,
+        });
+        let mut client_table = base.clone();
+        let ids = |way: &&[&str]| {
+            way.iter()
+                .map(|name| id(name).to_string())
+                .collect::<Vec<_>>()
+        };
+        client_table["workloads"][0]["via"] = json!(ways.iter().map(ids).collect::<Vec<_>>());
+        let tables = gateways.keys().map(|name| (name.clone(), base.clone()));
+        let routed = Self {
+            tables: RefCell::new(tables.collect()),
+            authority,
+            web,
+            db,
+            gateways,
+            client_table,
+        };
+        routed.web.set_table(read(&routed.client_table));
+        let own = json!({"own": {"name": "db-0", "namespace": "shop", "addresses": [DB]}});
+        routed.db.set_table(read(&merged(base, own)));
+        for name in routed.gateways.keys() {
+            routed.allow_all(name);
+        }
+        routed
+    }
+
+    pub(crate) fn gateway(&self, name: &str) -> &Engine {
+        &self.gateways[name]
+    }
+
+    /// A client at `own` with the first one's identity, and settings and table of its own.
+    pub(crate) fn another_client(&self, own: &str, settings: &Value, table: &Value) -> Engine {
+        let engine = begin(&self.authority, "web", settings);
+        let own = json!({"own": {"name": "web-1", "namespace": "shop", "addresses": [own]}});
+        let table = merged(merged(self.client_table.clone(), own), table.clone());
+        engine.set_table(read(&table));
+        engine
+    }
+
+    pub(crate) fn set_table(&self, name: &str, edit: impl FnOnce(&mut Value)) {
+        let mut tables = self.tables.borrow_mut();
+        let table = tables.get_mut(name).unwrap();
+        edit(table);
+        self.gateways[name].set_table(read(table));
+    }
+
+    pub(crate) fn set_rules(&self, name: &str, rules: &Value) {
+        self.set_table(name, |table| table["forwards"] = rules.clone());
+    }
+
+    /// Lets everything pass.
+    pub(crate) fn allow_all(&self, name: &str) {
+        let rules = json!([{"from": "*", "to": "*"}, {"from": "*", "next": "*", "to": "*"}]);
+        self.set_rules(name, &rules);
+    }
+
+    /// Sends an object to the server: what it received, or why it did not.
+    pub(crate) fn send(&self, object: &Bytes) -> Result<ReceivedObject, String> {
+        self.send_from(&self.web, object)
+    }
+
+    pub(crate) fn send_from(&self, web: &Engine, object: &Bytes) -> Result<ReceivedObject, String> {
+        let target = ObjectTarget {
+            remote: SocketAddr::new(DB.parse().unwrap(), port(&self.db)),
+            expect: Some(id("db")),
+            shard_size: SHARD,
+            lanes: 1,
+        };
+        let token = web.objects().send(object.clone(), target).unwrap();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < until, "neither sent nor failed");
+            for event in web.api().poll_events() {
+                match event {
+                    ApiEvent::ObjectSent(sent) if sent == token => return Ok(self.received()),
+                    ApiEvent::Failed {
+                        token: failed,
+                        reason,
+                        ..
+                    } if failed == token => {
+                        return Err(reason.to_string());
+                    }
+                    _ => {}
+                }
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn received(&self) -> ReceivedObject {
+        for event in self.db.api().poll_events() {
+            if let ApiEvent::Object(token) = event {
+                return self.db.objects().fetch(token).unwrap();
+            }
+        }
+        panic!("the server has said that it has it");
+    }
+}
+
+impl Drop for Routed {
+    fn drop(&mut self) {
+        self.web.shutdown();
+        self.db.shutdown();
+        for gateway in self.gateways.values() {
+            gateway.shutdown();
+        }
+    }
+}
+
+fn read(table: &Value) -> Arc<Table> {
+    Arc::new(Table::from_json(&table.to_string()).unwrap())
+}
