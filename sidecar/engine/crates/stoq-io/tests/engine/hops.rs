@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::json;
 use stoq_io::Engine;
 use stoq_wire::code::StreamCode;
@@ -11,6 +12,7 @@ use stoq_wire::code::StreamCode;
 use crate::mesh::{APPLICATION, SERVICE, accept, application, eventually, id};
 use crate::net::{DB, VIP, WEB, in_namespace};
 use crate::routed::{Routed, object};
+use crate::spy::Spy;
 
 #[test]
 fn a_connection_over_a_gateway_is_between_its_two_ends() {
@@ -54,6 +56,21 @@ fn a_connection_over_a_gateway_is_between_its_two_ends() {
                 "datagrams take them"
             );
         }
+    });
+}
+
+#[test]
+fn what_leaves_a_gateway_says_nothing_of_what_was_sent() {
+    in_namespace(|| {
+        let routed = Routed::over(&[&["a"]]);
+        let spy = Spy::before(SocketAddr::new(DB.parse().unwrap(), routed.server_port()));
+        let secret = b"what nobody between the ends may read. ";
+        let sent = Bytes::from(secret.repeat(5000));
+        assert!(routed.send_over(&spy, &sent).unwrap().data.concat() == sent);
+        let seen = spy.seen();
+        assert!(seen.len() > sent.len(), "{} bytes", seen.len());
+        let part = &secret[..16];
+        assert!(!seen.windows(part.len()).any(|window| window == part));
     });
 }
 

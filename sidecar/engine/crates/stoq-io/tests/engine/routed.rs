@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use stoq_core::table::Table;
+use stoq_core::tls::TlsContext;
 use stoq_io::{ApiEvent, Engine, LocalPort, ObjectTarget, ReceivedObject};
 use stoq_wire::extension::{HOPS, SHARDS};
 use stoq_wire::parameters::StoqParameters;
 
 use crate::mesh::{Authority, PATIENCE, id, merged, start};
 use crate::net::{DB, WEB};
+use crate::spy::Spy;
 
 const SHARD: u64 = 64 * 1024;
 
@@ -37,18 +39,21 @@ fn port(engine: &Engine) -> u16 {
     engine.local_port(LocalPort::Stoq).unwrap()
 }
 
-fn begin(authority: &Authority, name: &str, more: &Value) -> Engine {
-    let parameters = StoqParameters {
+fn offered() -> StoqParameters {
+    StoqParameters {
         extensions: HOPS | SHARDS,
         max_shard: SHARD,
         ..StoqParameters::default()
-    };
+    }
+}
+
+fn begin(authority: &Authority, name: &str, more: &Value) -> Engine {
     let usual = json!({
         "name": name, "workers": 2, "stoq": {"listen": format!("[{DB}]:0")}, "log_level": "debug",
     });
     start(
         merged(usual, more.clone()),
-        authority.offering(name, parameters),
+        authority.offering(name, offered()),
     )
 }
 
@@ -110,6 +115,21 @@ impl Routed {
         &self.gateways[name]
     }
 
+    /// Who has this name, with what engines offer.
+    pub(crate) fn identity(&self, name: &str) -> Arc<TlsContext> {
+        self.authority.offering(name, offered())
+    }
+
+    /// Where a gateway listens.
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
+        SocketAddr::new(DB.parse().unwrap(), port(&self.gateways[name]))
+    }
+
+    /// Where the server does.
+    pub(crate) fn server_port(&self) -> u16 {
+        port(&self.db)
+    }
+
     /// A client at `own` with the first one's identity, and settings and table of its own.
     pub(crate) fn another_client(&self, own: &str, settings: &Value, table: &Value) -> Engine {
         let engine = begin(&self.authority, "web", settings);
@@ -141,9 +161,31 @@ impl Routed {
         self.send_from(&self.web, object)
     }
 
+    /// The same, where the server is known by the address of a spy before it.
+    pub(crate) fn send_over(&self, spy: &Spy, object: &Bytes) -> Result<ReceivedObject, String> {
+        let port = json!(spy.address().port());
+        let mut table = self.client_table.clone();
+        table["workloads"][0]["port"] = port.clone();
+        self.web.set_table(read(&table));
+        for name in self.gateways.keys() {
+            self.set_table(name, |table| table["workloads"][0]["port"] = port.clone());
+        }
+        self.send_to(&self.web, spy.address(), object)
+    }
+
     pub(crate) fn send_from(&self, web: &Engine, object: &Bytes) -> Result<ReceivedObject, String> {
+        let remote = SocketAddr::new(DB.parse().unwrap(), port(&self.db));
+        self.send_to(web, remote, object)
+    }
+
+    fn send_to(
+        &self,
+        web: &Engine,
+        remote: SocketAddr,
+        object: &Bytes,
+    ) -> Result<ReceivedObject, String> {
         let target = ObjectTarget {
-            remote: SocketAddr::new(DB.parse().unwrap(), port(&self.db)),
+            remote,
             expect: Some(id("db")),
             shard_size: SHARD,
             lanes: 1,

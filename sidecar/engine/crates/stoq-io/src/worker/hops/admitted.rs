@@ -47,7 +47,7 @@ impl Worker {
                 self.counters().route_refused();
                 self.counters().stream_refused(code);
                 let (id, count) = (&route.identity, route.gateways.len());
-                self.shared.log.info(format_args!(
+                self.shared.log.debug(format_args!(
                     "refused a route to {id} over {count} gateways: {why}"
                 ));
                 return self.end_flow(key, code, Outcome::Refused(why), now);

@@ -1,0 +1,208 @@
+//! A peer that asks a gateway for routes of its own making: a bare QUIC endpoint on a socket.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{
+    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
+    Event, StreamEvent, StreamId, TransportConfig,
+};
+use stoq_core::authorise::Expect;
+use stoq_core::tls::TlsContext;
+use stoq_wire::code::StreamCode;
+use stoq_wire::extension::Negotiated;
+use stoq_wire::frame::Frame;
+use stoq_wire::frame::hop::{Hop, Route, packet_frame};
+use stoq_wire::head::{FlowId, StreamHead, StreamKind};
+use stoq_wire::packet::StoqPacket;
+
+use crate::mesh::PATIENCE;
+
+/// How long to listen for nothing.
+pub(crate) const MOMENT: Duration = Duration::from_millis(200);
+
+pub(crate) struct Asker {
+    socket: UdpSocket,
+    remote: SocketAddr,
+    endpoint: Endpoint,
+    handle: ConnectionHandle,
+    quic: Connection,
+    /// Streams that the gateway does not want, and why.
+    stopped: Vec<(StreamId, Option<StreamCode>)>,
+    /// Packets that came in datagrams, with the tunnel they name.
+    received: Vec<(u64, Bytes)>,
+    pub(crate) lost: Option<String>,
+}
+
+impl Asker {
+    /// Shakes hands with the gateway at `remote`.
+    pub(crate) fn connect(tls: &TlsContext, remote: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((remote.ip(), 0)).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(5)))
+            .unwrap();
+        let config = EndpointConfig::new(tls.reset_key());
+        let mut endpoint = Endpoint::new(Arc::new(config), None, true, None);
+        let mut config = ClientConfig::new(tls.client_config(Expect::AnyInMesh, remote));
+        let mut transport = TransportConfig::default();
+        transport.datagram_receive_buffer_size(Some(1 << 16));
+        config.transport_config(Arc::new(transport));
+        let dialled = endpoint.connect(Instant::now(), config, remote, "stoq");
+        let (handle, quic) = dialled.unwrap();
+        let mut asker = Self {
+            socket,
+            remote,
+            endpoint,
+            handle,
+            quic,
+            stopped: Vec::new(),
+            received: Vec::new(),
+            lost: None,
+        };
+        asker.until("the handshake is over", |asker| {
+            !asker.quic.is_handshaking()
+        });
+        asker
+    }
+
+    /// Asks for a route, on a stream of its own.
+    pub(crate) fn ask(&mut self, route: &Route) -> StreamId {
+        self.say(&[Frame::Hop(Hop::Open(route.clone()))])
+    }
+
+    /// Asks for a route, and what the gateway resets it with.
+    pub(crate) fn refused(&mut self, route: &Route) -> Option<StreamCode> {
+        let stream = self.ask(route);
+        self.code_of(stream)
+    }
+
+    /// What a stream is reset with.
+    pub(crate) fn code_of(&mut self, stream: StreamId) -> Option<StreamCode> {
+        self.until("the route is refused", |asker| {
+            asker.stop_of(stream).is_some()
+        });
+        self.stop_of(stream).flatten()
+    }
+
+    /// Opens a stream of kind 3 with these frames.
+    pub(crate) fn say(&mut self, frames: &[Frame]) -> StreamId {
+        let mut bytes = Vec::new();
+        StreamHead {
+            kind: StreamKind::Frames,
+            resume: false,
+            tokens: false,
+            flow: FlowId([7; 16]),
+            sent: 0,
+            received: 0,
+            source: self.remote,
+            destination: self.remote,
+        }
+        .encode(&mut bytes);
+        for frame in frames {
+            frame.encode(&mut bytes).unwrap();
+        }
+        let stream = self.quic.streams().open(Dir::Bi).unwrap();
+        let written = self.quic.send_stream(stream).write(&bytes);
+        assert_eq!(written, Ok(bytes.len()));
+        self.turn();
+        stream
+    }
+
+    /// Sends a packet into a tunnel, in a datagram.
+    pub(crate) fn send(&mut self, tunnel: u64, packet: &[u8]) {
+        let frame = packet_frame(tunnel, packet);
+        self.quic.datagrams().send(frame, false).unwrap();
+        self.turn();
+    }
+
+    /// The next packet that came out of a tunnel.
+    pub(crate) fn receive(&mut self) -> (u64, Bytes) {
+        self.until("a packet has come", |asker| !asker.received.is_empty());
+        self.received.remove(0)
+    }
+
+    /// What has come out of tunnels within a moment.
+    pub(crate) fn within_a_moment(&mut self) -> Vec<(u64, Bytes)> {
+        let until = Instant::now() + MOMENT;
+        while Instant::now() < until {
+            self.turn();
+        }
+        std::mem::take(&mut self.received)
+    }
+
+    pub(crate) fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !condition(self) {
+            assert!(
+                Instant::now() < until,
+                "never: {what}; lost: {:?}",
+                self.lost
+            );
+            self.turn();
+        }
+    }
+
+    fn stop_of(&self, stream: StreamId) -> Option<Option<StreamCode>> {
+        let mut stopped = self.stopped.iter();
+        stopped
+            .find(|(other, _)| *other == stream)
+            .map(|(_, code)| *code)
+    }
+
+    /// Sends what there is, waits for a datagram, and takes it.
+    fn turn(&mut self) {
+        let (now, mut buffer) = (Instant::now(), Vec::new());
+        if self.quic.poll_timeout().is_some_and(|at| at <= now) {
+            self.quic.handle_timeout(now);
+        }
+        while let Some(transmit) = self.quic.poll_transmit(now, 1, &mut buffer) {
+            self.socket
+                .send_to(&buffer[..transmit.size], self.remote)
+                .unwrap();
+            buffer.clear();
+        }
+        let mut room = [0; 65_536];
+        if let Ok((length, from)) = self.socket.recv_from(&mut room) {
+            let data = BytesMut::from(&room[..length]);
+            let event = self
+                .endpoint
+                .handle(Instant::now(), from, None, None, data, &mut buffer);
+            if let Some(DatagramEvent::ConnectionEvent(_, event)) = event {
+                self.quic.handle_event(event);
+            }
+        }
+        while let Some(event) = self.quic.poll_endpoint_events() {
+            if let Some(event) = self.endpoint.handle_event(self.handle, event) {
+                self.quic.handle_event(event);
+            }
+        }
+        while let Some(event) = self.quic.poll() {
+            self.told(event);
+        }
+    }
+
+    fn told(&mut self, event: Event) {
+        match event {
+            Event::Stream(StreamEvent::Stopped { id, error_code }) => {
+                let code = StreamCode::from_u64(error_code.into_inner());
+                self.stopped.push((id, code));
+            }
+            Event::ConnectionLost { reason } => self.lost = Some(reason.to_string()),
+            Event::DatagramReceived => {
+                let agreed = Negotiated {
+                    extensions: stoq_wire::extension::HOPS,
+                    ..Negotiated::default()
+                };
+                while let Some(datagram) = self.quic.datagrams().recv() {
+                    let packet = StoqPacket::from_datagram(&datagram, &agreed).unwrap();
+                    if let Some(Hop::Packet { tunnel, data }) = packet.hop {
+                        self.received.push((tunnel, data));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}

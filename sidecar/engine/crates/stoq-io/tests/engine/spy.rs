@@ -1,0 +1,77 @@
+//! Somebody on the path before a server, who keeps all that passes.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Relays for one client until it is dropped.
+pub(crate) struct Spy {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<u8>>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Spy {
+    pub(crate) fn before(server: SocketAddr) -> Self {
+        let bind = || {
+            let socket = UdpSocket::bind((server.ip(), 0)).unwrap();
+            let patience = Duration::from_millis(20);
+            socket.set_read_timeout(Some(patience)).unwrap();
+            socket
+        };
+        let (front, back) = (bind(), bind());
+        back.connect(server).unwrap();
+        let address = front.local_addr().unwrap();
+        let (seen, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let client = Arc::new(Mutex::new(address));
+        let relay = |from: UdpSocket, to: UdpSocket, forth: bool| {
+            let (seen, stop): (Arc<Mutex<Vec<u8>>>, _) = (Arc::clone(&seen), Arc::clone(&stop));
+            let client = Arc::clone(&client);
+            std::thread::spawn(move || {
+                let mut room = [0; 65_536];
+                while !stop.load(Ordering::Relaxed) {
+                    let Ok((length, sender)) = from.recv_from(&mut room) else {
+                        continue;
+                    };
+                    seen.lock().unwrap().extend_from_slice(&room[..length]);
+                    if forth {
+                        *client.lock().unwrap() = sender;
+                        let _ = to.send(&room[..length]);
+                    } else {
+                        let _ = to.send_to(&room[..length], *client.lock().unwrap());
+                    }
+                }
+            })
+        };
+        let copies = (front.try_clone().unwrap(), back.try_clone().unwrap());
+        let threads = vec![relay(front, back, true), relay(copies.1, copies.0, false)];
+        Self {
+            address,
+            seen,
+            stop,
+            threads,
+        }
+    }
+
+    /// Where the server seems to be.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// All bytes so far, of both directions.
+    pub(crate) fn seen(&self) -> Vec<u8> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Spy {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
