@@ -24,8 +24,12 @@ pub(crate) const MAX_INITIAL_PAYLOAD: u16 = 1452;
 /// 7 KB; twice that lets it arrive in any order, and an attacker gets no more.
 const CRYPTO_BUFFER: usize = 16 * 1024;
 
-/// Bytes of QUIC DATAGRAM frames held in either direction.
+/// Bytes of QUIC DATAGRAM frames that wait to be sent.
 const DATAGRAM_BUFFER: usize = 64 * 1024;
+
+/// The same, of those that have come. They are taken once a turn, all of them, after whatever the
+/// sockets had: quinn-proto would drop the oldest of them, and nobody would count it.
+pub(crate) const DATAGRAMS_RECEIVED: usize = 1 << 20;
 
 /// Assumed round trip before the first sample. RFC 9002 says 333 ms for the
 /// internet; inside a cluster a lost first datagram must not cost a second.
@@ -80,7 +84,7 @@ pub(crate) fn transport_config(
         .initial_mtu(settings.max_payload().min(MAX_INITIAL_PAYLOAD))
         .mtu_discovery_config(Some(mtu_discovery(settings)))
         .crypto_buffer_size(CRYPTO_BUFFER)
-        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
+        .datagram_receive_buffer_size(Some(DATAGRAMS_RECEIVED))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .congestion_controller_factory(controllers);
     if settings.ack_threshold > 0 {

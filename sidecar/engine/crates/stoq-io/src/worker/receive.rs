@@ -10,6 +10,7 @@ use super::Worker;
 use crate::cid::owner_of;
 use crate::mailbox::Forwarded;
 use crate::socket::udp::Sent;
+use crate::transport::DATAGRAMS_RECEIVED;
 
 /// Reads per socket and turn: enough to keep up, few enough that relays drain in
 /// between and the bytes are still in the cache when they are written.
@@ -17,6 +18,9 @@ const READS: usize = 8;
 
 /// Largest datagram, or GRO batch of them, that the kernel delivers.
 const LARGEST: usize = 65_536;
+
+// What one turn reads has room until the turn comes to it.
+const _: () = assert!(READS * LARGEST <= DATAGRAMS_RECEIVED);
 
 /// Where a datagram came from.
 #[derive(Debug, Clone, Copy)]
