@@ -181,11 +181,7 @@ impl Worker {
                 format!("no socket to {address}: {error}"),
             )
         })?;
-        Ok(Far::Workload(Box::new(Workload {
-            socket,
-            address,
-            readable: true,
-        })))
+        Ok(Far::Workload(Box::new(Workload::new(socket, address))))
     }
 
     /// The table was replaced: ends the routes that its rules do not let pass, or whose end is known to

@@ -13,8 +13,8 @@ mod moved;
 mod opened;
 mod run;
 mod ways;
+mod workload;
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -24,9 +24,9 @@ use stoq_wire::frame::hop::Route;
 
 use super::PeerKey;
 use super::objects::Frames;
-use crate::socket::udp::Datagrams;
 
 pub(crate) use inner::Inner;
+use workload::Workload;
 
 /// A worker's tunnels.
 #[derive(Debug, Default)]
@@ -70,14 +70,6 @@ enum Far {
     Workload(Box<Workload>),
     /// The tunnel to the next gateway, or from there back to who asked: another flow.
     Tunnel { key: usize, serial: u64 },
-}
-
-/// The end of a route.
-struct Workload {
-    socket: Datagrams,
-    address: SocketAddr,
-    /// Whether the socket may have datagrams.
-    readable: bool,
 }
 
 /// A tunnel.

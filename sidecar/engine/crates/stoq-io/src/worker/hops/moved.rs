@@ -3,14 +3,13 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_proto::{SendDatagramError, StreamId, Transmit, VarInt};
+use quinn_proto::{SendDatagramError, StreamId, VarInt};
 use stoq_frames::hop::{Fit, fit};
 use stoq_wire::frame::hop::packet_frame;
 
 use super::super::{Flow, Worker};
 use super::Far;
 use crate::counters::HopDrop;
-use crate::socket::udp::Sent;
 
 /// What came of a packet for the near side.
 pub(super) enum Put {
@@ -71,23 +70,11 @@ impl Worker {
                 }
             }
             Far::Workload(workload) => {
-                if workload.socket.is_blocked() {
-                    return self.counters().hop_dropped(HopDrop::Full);
-                }
-                self.outgoing.clear();
-                self.outgoing.extend_from_slice(packet);
-                let transmit = Transmit {
-                    destination: workload.address,
-                    ecn: None,
-                    size: packet.len(),
-                    segment_size: None,
-                    src_ip: None,
-                };
-                match workload.socket.send(transmit, &mut self.outgoing) {
-                    Sent::Done | Sent::Blocked => {
-                        self.counters().hop_forwarded(packet.len() as u64);
-                    }
-                    Sent::Refused(_) => self.counters().hop_dropped(HopDrop::Kernel),
+                let sent = workload.put(packet);
+                self.queue(key);
+                match sent {
+                    true => self.counters().hop_forwarded(packet.len() as u64),
+                    false => self.counters().hop_dropped(HopDrop::Kernel),
                 }
             }
         }

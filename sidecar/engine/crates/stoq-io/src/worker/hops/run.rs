@@ -48,6 +48,7 @@ impl Worker {
     /// Both directions of a tunnel, as far as they go now.
     pub(in super::super) fn run_hop(&mut self, key: usize, now: Instant) {
         if self.write_hop(key, now) && self.read_hop(key, now) {
+            self.flush_workload(key);
             self.read_workload(key, now);
             self.drain_hop(key);
             if let Some(Flow::Hop(hop)) = self.flows.get(key).map(|slot| &slot.flow)
@@ -131,6 +132,16 @@ impl Worker {
         }
         self.queue(key);
         true
+    }
+
+    /// Sends the workload at the end what has come for it.
+    fn flush_workload(&mut self, key: usize) {
+        if let Some(Flow::Hop(hop)) = self.flows.get_mut(key).map(|slot| &mut slot.flow)
+            && let Far::Workload(workload) = &mut hop.far
+            && !workload.flush()
+        {
+            self.counters().hop_dropped(HopDrop::Kernel);
+        }
     }
 
     /// Takes what the workload at the end has sent.
