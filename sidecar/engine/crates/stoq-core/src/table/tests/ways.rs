@@ -96,6 +96,18 @@ fn where_all_ways_have_failed_it_is_not_dialled_directly() {
 }
 
 #[test]
+fn a_way_whose_first_gateway_has_no_replica_leads_nowhere() {
+    let table = table_with(|value| {
+        add_ways(value);
+        value["gateways"] = json!([]);
+    });
+    assert_eq!(
+        table.reach(at("[fd00::4]:24008"), &draw(0, &[])),
+        Reach::Nowhere
+    );
+}
+
+#[test]
 fn a_gateway_that_is_ejected_is_passed_over_while_there_is_another() {
     let table = table_with(add_ways);
     let only = |left: &str| {
@@ -162,7 +174,6 @@ fn ways_that_no_gateway_would_take_are_refused_by_their_field() {
     let way = |way: serde_json::Value| refused(|t| t["workloads"][2]["via"][1] = way);
     for (error, text) in [
         (way(json!([])), "empty"),
-        (way(json!([C])), "has no address"),
         (way(json!([A])), "begins as via[0] does"),
         (way(json!([B, A, B])), "comes twice"),
         (way(json!([B, DB])), "is the workload itself"),
