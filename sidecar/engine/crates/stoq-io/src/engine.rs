@@ -92,10 +92,7 @@ impl Engine {
             tls,
             table: ArcSwap::from_pointee(Table::closed()),
             endpoints: Endpoints::new(Instant::now()),
-            forwarder: settings
-                .gateway
-                .as_ref()
-                .map(|own| Forwarder::new(own.limits())),
+            forwarder: Forwarder::of(&settings),
             counters: mailboxes.iter().map(|_| Arc::default()).collect(),
             access_log: access_log(settings.access_log)?,
             mailboxes,
@@ -134,11 +131,7 @@ impl Engine {
 
     /// Replaces the routing table; connections made from now on obey it.
     pub fn set_table(&self, table: Arc<Table>) {
-        if let Some(forwarder) = &self.api.shared.forwarder {
-            forwarder.set_rules(table.forwards());
-        }
-        self.api.shared.table.store(table);
-        self.api.shared.endpoints.prune(Instant::now());
+        self.api.shared.set_table(table);
         self.post_all(|| Command::Table);
     }
 

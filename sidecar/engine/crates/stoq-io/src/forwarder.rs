@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use stoq_frames::hop::{Gateway, Limits, Next, RouteRefusal, Rule};
 use stoq_wire::frame::hop::{Route, RouteId};
 
+use crate::settings::EngineSettings;
+
 /// A gateway's routes.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
@@ -16,12 +18,13 @@ pub(crate) struct Forwarder {
 }
 
 impl Forwarder {
-    /// One without rules, which forwards nothing.
-    pub(crate) fn new(limits: Limits) -> Self {
-        Self {
+    /// One without rules, which forwards nothing; none where the settings make no gateway.
+    pub(crate) fn of(settings: &EngineSettings) -> Option<Self> {
+        let limits = settings.gateway.as_ref()?.limits();
+        Some(Self {
             limits,
             gateway: Mutex::new(Gateway::new(limits, Vec::new())),
-        }
+        })
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -2,6 +2,7 @@
 //! data path.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use stoq_core::table::Table;
@@ -48,4 +49,15 @@ pub(crate) struct Shared {
     pub(crate) nonce: Option<[u8; 16]>,
     /// Tells this process's connection IDs from its predecessor's.
     pub(crate) generation: u8,
+}
+
+impl Shared {
+    /// Replaces the routing table, and what goes by it beside the workers; they are to be told.
+    pub(crate) fn set_table(&self, table: Arc<Table>) {
+        if let Some(forwarder) = &self.forwarder {
+            forwarder.set_rules(table.forwards());
+        }
+        self.table.store(table);
+        self.endpoints.prune(Instant::now());
+    }
 }
