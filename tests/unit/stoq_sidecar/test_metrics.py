@@ -11,7 +11,8 @@ from prometheus_client.samples import Sample
 from stoq.engine import Engine, EngineSettings, Flow, Listener, Service, Snapshot, TlsContext
 from stoq.engine.snapshot import Counters, Gauges
 from stoq_sidecar.discovery import DiscoveryStatus
-from stoq_sidecar.metrics import COUNTERS, FLOW_LABELS, GAUGES, Metrics, Sources
+from stoq_sidecar.metric_names import COUNTERS, GAUGES
+from stoq_sidecar.metrics import FLOW_LABELS, Metrics, Sources
 from stoq_sidecar.svid import SvidStatus
 
 FLOW = Flow(
