@@ -79,6 +79,7 @@ RECORDS: Final = {
     "ServiceRecord": _ours("servicerecords"),
     "TransportPolicy": _ours("transportpolicies"),
     "AccessPolicy": _ours("accesspolicies"),
+    "HopGateway": _ours("hopgateways", namespaced=False),
     "MeshConfig": _ours("meshconfigs", namespaced=False),
     "Revocation": _ours("revocations", namespaced=False),
 }

@@ -90,7 +90,7 @@ class Gatherer:
         """
         found = []
         for kind in kinds or KINDS:
-            cluster_wide = kind in {"meshconfigs", "revocations"}
+            cluster_wide = kind in {"hopgateways", "meshconfigs", "revocations"}
             if cluster_wide and namespace:
                 continue
             path = f"{OURS}/namespaces/{namespace}/{kind}" if namespace else f"{OURS}/{kind}"
@@ -156,6 +156,7 @@ class Gatherer:
 
 _KIND: Final = {
     "accesspolicies": "AccessPolicy",
+    "hopgateways": "HopGateway",
     "meshconfigs": "MeshConfig",
     "revocations": "Revocation",
     "servicerecords": "ServiceRecord",

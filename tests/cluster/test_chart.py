@@ -95,8 +95,8 @@ def test_definitions_are_kept_unless_told_otherwise(render: Render) -> None:
             if kind == "CustomResourceDefinition"
         ]
 
-    assert policies(render()) == ["keep"] * 6
-    assert policies(render("crds.keep=false")) == [None] * 6
+    assert policies(render()) == ["keep"] * 7
+    assert policies(render("crds.keep=false")) == [None] * 7
     assert policies(render("crds.install=false")) == []
 
 

@@ -70,11 +70,13 @@ def ours(kind: str, name: str, **spec: object) -> dict[str, Any]:
 def test_every_right_is_used_and_none_is_missing(shop: Cluster, mesh: Mesh) -> None:
     began = datetime.now(UTC)
     revocation = ours("Revocation", shop.namespace, spiffeId="spiffe://cluster.local/ns/x/sa/x")
+    gateway = ours("HopGateway", shop.namespace, spiffeId="spiffe://cluster.local/ns/x/sa/x")
     shop.apply(
         ours("ServiceRecord", "nowhere", ports=[{"port": 80}], serviceRef={"name": "not-there"}),
         ours("TransportPolicy", "modes", inbound="strict"),
         ours("AccessPolicy", "callers", action="allow", dryRun=True, rules=[{}]),
         revocation,
+        gateway,
     )
     rotate = f"{ROTATE_ANNOTATION}={began:%Y-%m-%dT%H:%M:%SZ}"
     mesh.system.kubectl("annotate", "--overwrite", "secret", "stoq-ca", rotate)
@@ -84,7 +86,7 @@ def test_every_right_is_used_and_none_is_missing(shop: Cluster, mesh: Mesh) -> N
     except AssertionError:
         assert {one: unused(shop, one) for one in ACCOUNTS} == {one: set() for one in ACCOUNTS}
     finally:
-        shop.kubectl("delete", "revocation", shop.namespace)
+        shop.kubectl("delete", "revocation,hopgateway", shop.namespace)
     refused = {
         use
         for account in ACCOUNTS

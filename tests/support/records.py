@@ -32,5 +32,9 @@ def revocation(name, **spec):
     return record("Revocation", name, spec, namespace="")
 
 
+def gateway(name, *, namespace="", **spec):
+    return record("HopGateway", name, spec, namespace=namespace)
+
+
 def by_key(*records):
     return {item.key: item for item in records}

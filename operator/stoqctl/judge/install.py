@@ -18,6 +18,7 @@ OLDEST: Final = (1, 30)
 
 KINDS: Final = (
     "accesspolicies",
+    "hopgateways",
     "meshconfigs",
     "revocations",
     "servicerecords",

@@ -1,5 +1,6 @@
 """The objects users write: typed, validated, in the shape of Kubernetes manifests.
 
-`stoq.dev/v1alpha1`: MeshConfig, TransportPolicy, ServiceRecord, and for the embedded mode Workload
-and Revocation. Pure: no file and no API server is known here. `manifest.decode` is the entry.
+`stoq.dev/v1alpha1`: MeshConfig, TransportPolicy, AccessPolicy, ServiceRecord, HopGateway,
+Revocation, and for the embedded mode Workload. Pure: no file and no API server is known here.
+`manifest.decode` is the entry.
 """

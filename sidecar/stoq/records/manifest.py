@@ -8,6 +8,7 @@ import msgspec
 
 from stoq.records.access import AccessPolicy
 from stoq.records.errors import MISSING, RecordError
+from stoq.records.gateway import HopGateway
 from stoq.records.mesh import MeshConfig
 from stoq.records.meta import API_VERSION, Record
 from stoq.records.policy import TransportPolicy
@@ -15,11 +16,21 @@ from stoq.records.revocation import Revocation
 from stoq.records.service import ServiceRecord
 from stoq.records.workload import Workload
 
-AnyRecord = MeshConfig | TransportPolicy | AccessPolicy | ServiceRecord | Workload | Revocation
+AnyRecord = (
+    MeshConfig | TransportPolicy | AccessPolicy | ServiceRecord | HopGateway | Workload | Revocation
+)
 
 KINDS: Final[Mapping[str, type[AnyRecord]]] = {
     kind.KIND: kind
-    for kind in (MeshConfig, TransportPolicy, AccessPolicy, ServiceRecord, Workload, Revocation)
+    for kind in (
+        MeshConfig,
+        TransportPolicy,
+        AccessPolicy,
+        ServiceRecord,
+        HopGateway,
+        Workload,
+        Revocation,
+    )
 }
 
 _AT_PATH: Final = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)

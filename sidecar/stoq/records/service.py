@@ -4,8 +4,9 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 import msgspec
 
-from stoq.records import checks, mirror
+from stoq.records import checks, gateway, mirror
 from stoq.records.errors import MISSING, RecordError
+from stoq.records.gateway import Way
 from stoq.records.meta import Record, Selector, Spec, Status
 from stoq.records.mirror import Mirror
 
@@ -56,6 +57,8 @@ class ServiceRecordSpec(Spec, frozen=True, kw_only=True):
     """How long those who resolve its name may remember the answer."""
     mirrors: tuple[Mirror, ...] = ()
     """Shadows that get copies of what clients say to it over TCP, from whatever pod."""
+    hops: tuple[Way, ...] = ()
+    """Ways to its endpoints, one of which is taken; left out: they are dialled directly."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; addresses become canonical."""
@@ -65,6 +68,7 @@ class ServiceRecordSpec(Spec, frozen=True, kw_only=True):
         for index, item in enumerate(self.spiffe_ids):
             checks.spiffe_id(f"spec.spiffeIds[{index}]", item)
         mirror.check("spec.mirrors", self.mirrors)
+        gateway.check_ways("spec.hops", self.hops)
         return msgspec.structs.replace(self, endpoints=self._checked_endpoints())
 
     def _check_ports(self) -> None:

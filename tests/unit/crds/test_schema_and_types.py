@@ -150,6 +150,7 @@ def test_objects_are_found_and_read_with_kubectl(kind: str) -> None:
         "ServiceRecord": "stoqsr",
         "TransportPolicy": "stoqtp",
         "AccessPolicy": "stoqap",
+        "HopGateway": "stoqhg",
         "MeshConfig": "stoqmc",
         "Revocation": "stoqrv",
         "NodeCapability": "stoqnc",
