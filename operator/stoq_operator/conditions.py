@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from stoq.records.gateway import HopGateway
 from stoq.records.manifest import AnyRecord
 from stoq.records.mesh import MeshConfig, MeshConfigSpec
 from stoq.records.meta import API_VERSION, Condition, Key
@@ -94,6 +95,14 @@ def _unready(record: AnyRecord, mesh: MeshConfigSpec, derived: Derived, vip: str
         entry = derived.services.get(key)
         if entry is not None and not entry.endpoints:
             return Problem("NoEndpoints", "no endpoint is ready; connections are refused")
+    if isinstance(record, HopGateway):
+        gateway = derived.gateways.get(record.metadata.name)
+        if gateway is not None and not gateway.replicas:
+            return Problem(
+                "NoEndpoints",
+                f"no pod of this mesh is {gateway.spiffe_id} and ready; nobody is reached over it. "
+                "Start stoq-gateway there, or list spec.endpoints",
+            )
     return None
 
 

@@ -14,9 +14,17 @@ from stoq.records.mesh import MeshConfig, MeshConfigSpec
 from stoq.records.meta import Key
 from stoq.records.policy import TransportPolicy, effective
 from stoq.records.workload import Workload
-from stoq.registry import MeshEntry, MirrorRule, ServiceEntry, WorkloadEntry
+from stoq.registry import (
+    ForwardRule,
+    GatewayEntry,
+    MeshEntry,
+    MirrorRule,
+    ServiceEntry,
+    WorkloadEntry,
+)
 from stoq_operator.access import rules_for
 from stoq_operator.adaptation import overruled, rule
+from stoq_operator.hops import hops
 from stoq_operator.memo import Memo
 from stoq_operator.mirrors import Mirrors, mirrors
 from stoq_operator.problem import Problem
@@ -31,11 +39,13 @@ class Derived:
     """All entries, and what could not become one."""
 
     workloads: Mapping[str, WorkloadEntry] = field(default_factory=dict)
-    """By uid."""
+    """By uid; beside the pods what gateways lead to and is elsewhere."""
     services: Mapping[str, ServiceEntry] = field(default_factory=dict)
     """By `ServiceEntry.key`."""
     meshes: Mapping[str, MeshEntry] = field(default_factory=dict)
-    """What holds for each workload, by uid."""
+    """What holds for each pod, by uid."""
+    gateways: Mapping[str, GatewayEntry] = field(default_factory=dict)
+    """By the name of their HopGateway."""
     problems: Mapping[Key, Problem] = field(default_factory=dict)
     """By the record that has it."""
 
@@ -70,6 +80,8 @@ def derive(
     labels = {uid: pod.metadata.labels for uid, pod in pods.items()}
     mirrored = mirrors(records, transport, services, workloads, labels)
     everyones = memo.same("mirrors", mirrored.everyones)
+    led = hops(records, pods, services, workloads, memo)
+    gateways = memo.same("gateways", tuple(led.gateways.values()))
     meshes = {}
     for uid, entry in workloads.items():
         inputs = (
@@ -80,11 +92,14 @@ def derive(
             labels[uid],
             _followed(uid, everyones, mirrored, memo),
             memo.same(("mirrors from", uid), mirrored.expected.get(uid)),
+            gateways,
+            led.forwards.get(entry.spiffe_id),
         )
         meshes[uid] = memo.get(("mesh of", uid), inputs, partial(mesh_entry, *inputs))
     problems.update(overruled(transport, pods.values()))
     problems.update(mirrored.problems)
-    return Derived(workloads, services, meshes, problems)
+    problems.update(led.problems)
+    return Derived({**workloads, **led.workloads}, services, meshes, led.gateways, problems)
 
 
 def mesh_entry(
@@ -95,6 +110,8 @@ def mesh_entry(
     labels: Mapping[str, str],
     mirrors: tuple[MirrorRule, ...] = (),
     mirrors_from: tuple[str, ...] | None = None,
+    gateways: tuple[GatewayEntry, ...] = (),
+    forwards: tuple[ForwardRule, ...] | None = None,
 ) -> MeshEntry:
     """What holds for the workload `own`, of whose namespace the policies are."""
     found = effective(mesh, transport, own.namespace, labels)
@@ -110,6 +127,8 @@ def mesh_entry(
         access=rules_for(access, labels),
         mirrors=mirrors,
         mirrors_from=mirrors_from,
+        gateways=gateways,
+        forwards=forwards or (),
         own=own,
     )
 

@@ -29,6 +29,9 @@ class WorkloadEntry(msgspec.Struct, frozen=True, kw_only=True):
     """The machine it runs on; empty where none is known, as in the embedded mode."""
     zone: str = ""
     """The failure domain of that machine (`topology.kubernetes.io/zone`)."""
+    via: tuple[tuple[str, ...], ...] = ()
+    """Ways over gateways, each a list of SPIFFE ids: it is dialled over one of them, except by whom
+    `GatewayEntry` says. Empty: it is dialled directly. It may be of another mesh."""
 
 
 class ServicePort(msgspec.Struct, frozen=True):
@@ -140,6 +143,38 @@ class MirrorRule(msgspec.Struct, frozen=True):
     """Of ten thousand connections, at least 1."""
 
 
+class GatewayReplica(msgspec.Struct, frozen=True):
+    """Where a gateway takes STOQ."""
+
+    address: str
+    port: int = constants.STOQ_PORT
+
+
+class GatewayEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A gateway that ways lead over."""
+
+    spiffe_id: str
+    """What every replica of it proves."""
+    replicas: tuple[GatewayReplica, ...] = ()
+    """Empty: nobody is there now."""
+    networks: tuple[str, ...] = ()
+    """What is behind it, CIDR. Who has an address in them dials directly what a way leads to of
+    which it is the last gateway, and so does the gateway itself."""
+
+
+class ForwardRule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Routes that the watching gateway lets pass. Each of the three is `*`,
+    `spiffe://<trust domain>` or a SPIFFE id.
+    """
+
+    source: str = msgspec.field(name="from")
+    """Who asks."""
+    to: str
+    """Who is at the end."""
+    next: str = ""
+    """The gateway that comes next; empty: the watcher is the last."""
+
+
 class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for the watching workload, policies of its namespace included."""
 
@@ -161,6 +196,10 @@ class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Copies that it sends."""
     mirrors_from: tuple[str, ...] | None = None
     """Whose copies it takes, SPIFFE ids; empty: everyone's; None: it is no shadow."""
+    gateways: tuple[GatewayEntry, ...] = ()
+    """Those of the mesh, each identity once."""
+    forwards: tuple[ForwardRule, ...] = ()
+    """What the watcher lets pass as a gateway; empty: nothing."""
     own: WorkloadEntry | None = None
     """The watcher itself; `None` for a watcher that named no workload."""
 

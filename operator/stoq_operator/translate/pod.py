@@ -1,4 +1,4 @@
-"""Pods that carry our sidecar, as workloads."""
+"""Pods that carry our sidecar, or are gateways, as workloads."""
 
 from typing import Final
 
@@ -7,6 +7,9 @@ from stoq_kube.meta import Raw, metadata
 
 SIDECAR: Final = "stoq-sidecar"
 """The container that the webhook adds."""
+
+GATEWAY: Final = "stoq-gateway"
+"""The container of a gateway, which is in the mesh without a sidecar."""
 
 ZONE: Final = "topology.kubernetes.io/zone"
 """A label of nodes, which Kubernetes copies to their pods from 1.35 on."""
@@ -21,7 +24,7 @@ def workload(pod: Raw) -> Workload | None:
     spec, status = pod["spec"], pod.get("status") or {}
     if spec.get("hostNetwork") or status.get("phase") in {"Succeeded", "Failed"}:
         return None
-    if not _has_sidecar(spec):
+    if not _is_meshed(spec):
         return None
     found = metadata(pod)
     return Workload(
@@ -38,10 +41,10 @@ def workload(pod: Raw) -> Workload | None:
     )
 
 
-def _has_sidecar(spec: Raw) -> bool:
-    """Among the init containers, where a native sidecar is, or the others."""
+def _is_meshed(spec: Raw) -> bool:
+    """Whether one of ours is among the init containers, where a native sidecar is, or others."""
     containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
-    return any(container.get("name") == SIDECAR for container in containers)
+    return any(container.get("name") in {SIDECAR, GATEWAY} for container in containers)
 
 
 def _addresses(status: Raw) -> tuple[str, ...]:

@@ -30,6 +30,12 @@ MESSAGES = [
             trust_domain="td",
             access=(registry.AccessRule(policy="shop/p", action="deny"),),
             mirrors=(registry.MirrorRule("shop/db", "shop/shadow", 100),),
+            gateways=(
+                registry.GatewayEntry(
+                    spiffe_id="spiffe://td/g", replicas=(registry.GatewayReplica("fd00::a"),)
+                ),
+            ),
+            forwards=(registry.ForwardRule("*", "spiffe://td"),),
             own=POD,
         ),
         trust=registry.TrustEntry(
@@ -50,6 +56,9 @@ REQUIRED = {
     "AccessRule": {"policy", "action"},
     "AdaptationRule": {"policy"},
     "MirrorRule": {"of", "to", "share"},
+    "GatewayEntry": {"spiffe_id"},
+    "GatewayReplica": {"address"},
+    "ForwardRule": {"source", "to"},
     "TrustEntry": {"roots"},
     "RevokedIdentity": {"spiffe_id", "before"},
     "WorkloadEntry": {"uid", "name", "namespace", "spiffe_id", "addresses"},

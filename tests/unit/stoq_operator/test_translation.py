@@ -43,6 +43,12 @@ def test_a_pod_with_our_sidecar_is_a_workload():
     assert found.metadata.labels["app"] == "web"
 
 
+def test_a_gateways_pod_is_a_workload_without_a_sidecar():
+    found = workload(pod({"initContainers": [], "containers": [{"name": "stoq-gateway"}]}))
+    assert found is not None
+    assert found.spec.service_account == "web"
+
+
 def test_pods_that_are_not_meshed_or_have_ended_are_none():
     assert workload(pod({"initContainers": []})) is None
     assert workload(pod({"hostNetwork": True})) is None

@@ -18,7 +18,7 @@ from stoq_operator.recordvips import RecordVips
 from stoq_operator.webhookpki import LIFE, RENEW_BEFORE, make, usable
 from stoq_operator.webhooktls import trusting
 from stoq_operator.world import World, world
-from support.records import TRUST_DOMAIN, by_key, mesh, record, service, workload
+from support.records import TRUST_DOMAIN, by_key, gateway, mesh, record, service, workload
 
 FIXED = MeshConfigSpec(trust_domain=TRUST_DOMAIN)
 NOW = "2026-01-31T12:00:00Z"
@@ -71,6 +71,19 @@ def test_a_condition_that_changes_has_the_time_of_the_change_and_the_other_keeps
     assert conditions(found)["Ready"] == ("False", "NoEndpoints")
     times = {item["type"]: item["lastTransitionTime"] for item in found["status"]["conditions"]}
     assert times == {"Accepted": NOW, "Ready": LATER}
+
+
+def test_a_gateway_is_ready_while_one_of_its_pods_is():
+    spiffe_id = f"spiffe://{TRUST_DOMAIN}/ns/shop/sa/west"
+    key = Key("HopGateway", "", "west")
+    found = judged(gateway("west", spiffeId=spiffe_id))[key]
+    assert conditions(found) == {
+        "Accepted": ("True", "Accepted"),
+        "Ready": ("False", "NoEndpoints"),
+    }
+    assert "namespace" not in found["metadata"]
+    found = judged(gateway("west", spiffeId=spiffe_id), workload("west", "fd00::a"))[key]
+    assert conditions(found)["Ready"] == ("True", "InForce")
 
 
 def test_a_problem_that_only_the_operator_sees_is_the_reason():
