@@ -150,6 +150,20 @@ class Mesh:
         self.sidecars[pod.name] = sidecar
         return sidecar
 
+    def start_gateway(self, pod: Pod) -> Process:
+        """Starts a gateway in a pod of its own, whose traffic nobody captures; does not wait until
+        it is ready.
+        """
+        gateway = process.start(
+            self.state,
+            f"gateway-{pod.name}",
+            installation.as_sidecar(self.state, "stoq_sidecar.gateway"),
+            netns=pod.netns,
+            environment=self.environment(pod),
+        )
+        self.sidecars[pod.name] = gateway
+        return gateway
+
     def wait_ready(self, pods: Sequence[Pod]) -> None:
         """Waits until the sidecars of `pods` say that they are. Raises process.ProcessError."""
         for pod in pods:

@@ -24,6 +24,14 @@ log = logging.getLogger("stoq.main")
 
 FAILURE: Final = 1
 
+SIDECAR: Final = "stoq-sidecar"
+GATEWAY: Final = "stoq-gateway"
+
+DESCRIPTIONS: Final = {
+    SIDECAR: "Carries a pod's TCP connections over STOQ.",
+    GATEWAY: "Carries connections of others to where there is no route, and cannot read them.",
+}
+
 _EXAMPLES = """\
 examples:
   stoq-sidecar                                  run with settings from the environment
@@ -38,11 +46,11 @@ exit status: 0 ended as told, 1 could not run, 2 settings cannot be used
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(program: str = SIDECAR) -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="stoq-sidecar",
-        description="Carries a pod's TCP connections over STOQ.",
+        prog=program,
+        description=DESCRIPTIONS[program],
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -53,9 +61,9 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Does what the command line asks; returns the exit status."""
-    options = parser().parse_args(arguments)
+def run(arguments: Sequence[str], environment: Mapping[str, str], program: str = SIDECAR) -> int:
+    """Does what the command line of `program` asks; returns the exit status."""
+    options = parser(program).parse_args(arguments)
     if options.variables:
         for variable, default, expects, why in describe(Settings):
             sys.stdout.write(f"{variable}={default}\n    {expects}; {why}\n")
@@ -65,7 +73,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         settings = again()
     except (SettingsError, ValueError) as error:
         for line in str(error).splitlines():
-            sys.stderr.write(f"stoq-sidecar: {line}\n")
+            sys.stderr.write(f"{program}: {line}\n")
         return REFUSAL
     if options.check:
         sys.stdout.write("\n".join(lines(settings)) + "\n")

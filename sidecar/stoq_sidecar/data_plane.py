@@ -47,6 +47,7 @@ class DataPlane:
             packet_reserve=settings.frames.packet_reserve,
             max_shard=settings.frames.max_shard or None,
             mirrors=settings.frames.mirrors,
+            hops=settings.frames.hops,
             captured_udp=around.sockets is not None and bool(around.sockets.udp),
         )
         self.engine = Engine(engine_settings(settings, around), self._tls)

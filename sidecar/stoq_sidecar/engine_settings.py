@@ -10,6 +10,7 @@ from stoq.broker.client import Sockets
 from stoq.engine.settings import (
     AccessLog,
     EngineSettings,
+    Gateway,
     Listener,
     LogLevel,
     Pool,
@@ -42,21 +43,27 @@ def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
     host = "[::]" if around.ipv6 else "0.0.0.0"
     passed = around.sockets
     transparent = passed.transparent if passed else None
+    captures = not settings.gateway.enabled
 
     def listener(port: int, *descriptors: int) -> Listener:
         return Listener(listen=f"{host}:{port}", fds=descriptors)
+
+    def capture(port: int, descriptor: int | None) -> Listener | None:
+        passed = () if descriptor is None else (descriptor,)
+        return listener(port, *passed) if captures else None
 
     return EngineSettings(
         name=settings.pod.name,
         namespace=settings.pod.namespace,
         workers=around.workers,
         stoq=listener(constants.STOQ_PORT, *(passed.stoq if passed else ())),
-        outbound=listener(constants.OUTBOUND_PORT, *((passed.outbound,) if passed else ())),
-        inbound=listener(constants.INBOUND_PORT, *((passed.inbound,) if passed else ())),
+        outbound=capture(constants.OUTBOUND_PORT, passed.outbound if passed else None),
+        inbound=capture(constants.INBOUND_PORT, passed.inbound if passed else None),
         probe_nonce=around.nonce.hex(),
         transparent=around.client_address,
         transparent_fd=UNSET if transparent is None else transparent,
         udp=_udp(settings, passed),
+        gateway=_gateway(settings),
         ipv6_only=settings.link.ipv6_only,
         transport=Transport(
             mtu=settings.link.mtu or around.mtu,
@@ -71,6 +78,19 @@ def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
         access_log=cast("AccessLog", settings.log.access),
         log_level=cast("LogLevel", settings.log.level),
         qlog_dir=settings.data.qlog_dir or None,
+    )
+
+
+def _gateway(settings: Settings) -> Gateway | UnsetType:
+    given = settings.gateway
+    if not given.enabled:
+        return UNSET
+    return Gateway(
+        routes=given.routes,
+        routes_per_peer=given.routes_per_peer,
+        gateways=given.gateways,
+        queue_bytes=given.queue_bytes,
+        idle_ms=round(given.idle_seconds * 1000),
     )
 
 

@@ -24,6 +24,7 @@ from stoq.settings.kinds import (
     text,
 )
 from stoq.settings.options import FILE_VARIABLE, SettingsError, load, option
+from stoq_sidecar.frame_settings import Frames, Gateway
 
 REFUSAL: Final = 2
 """Exit status for settings that cannot be used."""
@@ -222,34 +223,6 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frames:
-    """What of STOQ's frames is offered to peers; in use is what both sides offer."""
-
-    tokens: str = option(
-        "off",
-        choice(("off", "packet", "stream")),
-        "packet: an HMAC over each packet; stream: over what is relayed, as it was read; the AEAD "
-        "protects packets either way",
-    )
-    packet_reserve: int = option(
-        0,
-        integer(0, 256, "bytes"),
-        "kept free in each packet; for tokens at least what one takes",
-    )
-    max_shard: int = option(
-        0,
-        integer(0, 1_048_576, "bytes"),
-        "largest shard of an object that is taken from peers; 0: shards are not offered",
-    )
-    mirrors: bool = option(
-        default=True,
-        kind=flag(),
-        why="send the copies that records and policies ask for, and take those that this pod is "
-        "the shadow for",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Adapt:
     """Adaptation of live connections to their paths."""
 
@@ -312,6 +285,7 @@ class Settings:
     link: Link
     data: Data
     frames: Frames
+    gateway: Gateway
     adapt: Adapt
     log: Log
     shutdown: Shutdown
@@ -360,6 +334,24 @@ def read(config: str, environment: Mapping[str, str]) -> Settings:
     return load(Settings, toml, environment, name)
 
 
+def not_a_gateway(settings: Settings) -> list[str]:
+    """What keeps a gateway from being one."""
+    if not settings.gateway.enabled:
+        return []
+    problems = []
+    if settings.capture.mode != "none":
+        problems.append(
+            f"STOQ_CAPTURE_MODE is {settings.capture.mode!r}, and a gateway captures nothing; "
+            "start the command stoq-gateway instead of setting STOQ_GATEWAY_ENABLED"
+        )
+    if not settings.frames.hops:
+        problems.append(
+            "STOQ_FRAMES_HOPS is false, and a gateway forwards what comes by that extension alone; "
+            "leave it out, or start stoq-sidecar"
+        )
+    return problems
+
+
 def required(settings: Settings) -> list[str]:
     """What a sidecar cannot do without and the defaults cannot know, one sentence each."""
     needed = {
@@ -373,6 +365,7 @@ def required(settings: Settings) -> list[str]:
             "STOQ_IDENTITY_PROFILE is 'classical', which an attacker with a quantum computer can "
             "forge; set STOQ_IDENTITY_ALLOW_CLASSICAL=true if this is an interoperability test"
         )
+    problems += not_a_gateway(settings)
     if settings.data.connection_window < settings.data.stream_window:
         problems.append(
             f"STOQ_DATA_CONNECTION_WINDOW is {settings.data.connection_window}, less than "

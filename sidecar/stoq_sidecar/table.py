@@ -11,17 +11,19 @@ from stoq.capture.plan import Address
 from stoq.registry import (
     AccessRule,
     Endpoint,
+    ForwardRule,
     MirrorRule,
     RegistryState,
     ServiceEntry,
     WorkloadEntry,
 )
 from stoq_sidecar.choice import Place, usable
+from stoq_sidecar.ways import Gateway, Here, Ways, gateways
 
 T = TypeVar("T")
 
 
-class Peer(msgspec.Struct, frozen=True):
+class Peer(msgspec.Struct, frozen=True, omit_defaults=True):
     """A meshed pod as the engine needs it."""
 
     uid: str
@@ -30,6 +32,8 @@ class Peer(msgspec.Struct, frozen=True):
     spiffe_id: str
     addresses: tuple[str, ...]
     port: int
+    via: Ways = ()
+    """Ways over gateways, SPIFFE ids; empty: it is dialled directly."""
 
 
 class Port(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -91,6 +95,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ipv6_only: bool
     mirrors_from: tuple[str, ...] | None = None
     """Whose copies it takes; empty: everyone's; None: nobody's."""
+    gateways: tuple[Gateway, ...] = ()
+    """Those that it may dial."""
+    forwards: tuple[ForwardRule, ...] = ()
+    """What it lets pass as a gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +147,21 @@ def table(state: RegistryState, pod: Pod, retired: Sequence[WorkloadEntry] = ())
         entry = state.services[key]
         endpoints = usable(entry, here, partial(_may_serve, entry, owner))
         services.append(_service(entry, vips, endpoints, mirrors.get(key, ())))
+    seen = Here(state.mesh, pod.addresses)
     document = Table(
         version=state.version,
         own=Own(pod.name, pod.namespace, own),
         inbound=pod.inbound or state.mesh.inbound,
         outbound=pod.outbound or state.mesh.outbound,
-        workloads=tuple(map(_peer, (*workloads, *gone))),
+        workloads=tuple(_peer(entry, seen.ways(entry)) for entry in (*workloads, *gone)),
         services=tuple(services),
         exempt_sources=_together(state.mesh.exempt_sources, map(_network, pod.probe_sources)),
         probe_ports=_together(state.mesh.probe_ports, pod.probe_ports),
         access=state.mesh.access,
         ipv6_only=state.mesh.ipv6_only,
         mirrors_from=state.mesh.mirrors_from,
+        gateways=gateways(state.mesh.gateways),
+        forwards=state.mesh.forwards,
     )
     return msgspec.json.encode(document).decode()
 
@@ -165,9 +176,9 @@ def _without_conflicts(entries: Iterable[WorkloadEntry]) -> tuple[WorkloadEntry,
     return tuple(kept)
 
 
-def _peer(entry: WorkloadEntry) -> Peer:
+def _peer(entry: WorkloadEntry, via: Ways) -> Peer:
     return Peer(
-        entry.uid, entry.name, entry.namespace, entry.spiffe_id, entry.addresses, entry.port
+        entry.uid, entry.name, entry.namespace, entry.spiffe_id, entry.addresses, entry.port, via
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET
 
 from stoq.broker.client import Sockets
-from stoq.engine.settings import Adapt, EngineSettings
+from stoq.engine.settings import Adapt, EngineSettings, Gateway
 from stoq_sidecar.cpus import MOST, quota, workers
 from stoq_sidecar.engine_settings import Surroundings, engine_settings
 from stoq_sidecar.settings import read
@@ -56,6 +56,18 @@ def test_durations_become_milliseconds_and_three_pings_fit_into_the_silence() ->
     assert found.transport.idle_timeout_ms == 12_000
     assert found.transport.keep_alive_ms == 4_000
     assert found.pool.idle_ms == 1_500
+
+
+def test_a_gateway_forwards_and_listens_for_nothing_captured() -> None:
+    assert told().gateway is UNSET
+    found = told(STOQ_GATEWAY_ENABLED="true")
+    assert found.gateway == Gateway(), "our defaults are the engine's"
+    assert found.stoq == told().stoq
+    assert (found.outbound, found.inbound) == (None, None)
+    found = told(
+        STOQ_GATEWAY_ENABLED="true", STOQ_GATEWAY_IDLE_SECONDS="1.5", STOQ_GATEWAY_GATEWAYS="2"
+    )
+    assert found.gateway == Gateway(idle_ms=1500, gateways=2)
 
 
 def test_our_defaults_are_the_engines() -> None:

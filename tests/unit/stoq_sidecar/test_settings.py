@@ -72,6 +72,15 @@ def test_every_default_is_pinned() -> None:
             "packet_reserve": "0",
             "max_shard": "0",
             "mirrors": "true",
+            "hops": "true",
+        },
+        "gateway": {
+            "enabled": "false",
+            "routes": "1024",
+            "routes_per_peer": "64",
+            "gateways": "4",
+            "queue_bytes": "262144",
+            "idle_seconds": "60.0",
         },
         "adapt": {
             "mode": "on",
@@ -101,6 +110,17 @@ def test_classical_signatures_take_a_second_yes() -> None:
     classical = MINIMUM | {"STOQ_IDENTITY_PROFILE": "classical"}
     assert "STOQ_IDENTITY_ALLOW_CLASSICAL=true" in required(read("", classical))[0]
     assert required(read("", classical | {"STOQ_IDENTITY_ALLOW_CLASSICAL": "true"})) == []
+
+
+def test_a_gateway_that_captures_or_offers_no_routes_is_none() -> None:
+    wanted = MINIMUM | {"STOQ_GATEWAY_ENABLED": "true"}
+    (found,) = required(read("", wanted))
+    assert "STOQ_CAPTURE_MODE is 'init'" in found
+    assert "stoq-gateway" in found
+    alone = wanted | {"STOQ_CAPTURE_MODE": "none"}
+    (found,) = required(read("", alone | {"STOQ_FRAMES_HOPS": "false"}))
+    assert "STOQ_FRAMES_HOPS is false" in found
+    assert required(read("", alone)) == []
 
 
 def test_windows_that_contradict_each_other_are_refused() -> None:
