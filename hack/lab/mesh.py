@@ -53,14 +53,22 @@ class MeshSettings:
 class Mesh:
     """One mesh: a folder of manifests, one control process, sidecars by pod name."""
 
-    def __init__(self, state: State, control: Pod, settings: MeshSettings | None = None) -> None:
+    def __init__(
+        self, state: State, control: Pod, settings: MeshSettings | None = None, folder: str = ""
+    ) -> None:
+        """`folder`, below that of `state`, is for a laboratory with several meshes."""
         self.state = state
         self.control_pod = control
         self.settings = settings or MeshSettings()
-        self.store = state.folder / "store"
+        self.folder = state.folder / folder
+        self.store = self.folder / "store"
         self.control: Process | None = None
         self.sidecars: dict[str, Process] = {}
-        self.store.mkdir()
+        self.store.mkdir(parents=True)
+        self.configure()
+
+    def configure(self, **more: Any) -> None:
+        """Writes the MeshConfig: the settings, and `more` fields of its spec."""
         spec: dict[str, Any] = {
             "trustDomain": self.settings.trust_domain,
             "inbound": self.settings.inbound,
@@ -69,12 +77,12 @@ class Mesh:
             "exemptSources": list(self.settings.exempt_sources),
             "probePorts": list(self.settings.probe_ports),
         }
-        self.write("MeshConfig", "mesh", spec, namespaced=False)
+        self.write("MeshConfig", "mesh", spec | more, namespaced=False)
 
     @property
     def bundle(self) -> Path:
         """The root certificates, written by the control process."""
-        return self.state.folder / "bundle" / "bundle.pem"
+        return self.folder / "bundle" / "bundle.pem"
 
     def spiffe_id(self, pod: Pod) -> str:
         """The identity of a pod of this mesh: its service account is named as the pod is."""
@@ -107,18 +115,19 @@ class Mesh:
         self.bundle.parent.mkdir(exist_ok=True)
         arguments = [
             *("--store", str(self.store)),
-            *("--state", str(self.state.folder / "control")),
+            *("--state", str(self.folder / "control")),
             *("--bundle", str(self.bundle)),
             *("--listen", f"[{self.control_pod.ipv6}]:{CONTROL_PORT}"),
         ]
         argv = installation.as_root("stoq_operator.embedded", arguments)
-        self.control = process.start(self.state, "control", argv, netns=self.control_pod.netns)
+        name = self.control_pod.name
+        self.control = process.start(self.state, name, argv, netns=self.control_pod.netns)
         self.control.wait_until("ready", lambda: self.ready(self.control_pod), READY_SECONDS)
         return self.control
 
     def enrol(self, pod: Pod) -> None:
         """Writes the pod's manifest and its join token."""
-        folder = self.state.folder / "pods" / pod.name
+        folder = self.folder / "pods" / pod.name
         folder.mkdir(parents=True)
         token = secrets.token_urlsafe(32)
         file = folder / "token"
@@ -218,7 +227,7 @@ class Mesh:
             "STOQ_CONTROL_ADDRESS": f"[{self.control_pod.ipv6}]:{CONTROL_PORT}",
             "STOQ_IDENTITY_TRUST_DOMAIN": self.settings.trust_domain,
             "STOQ_IDENTITY_BUNDLE_FILE": str(self.bundle),
-            "STOQ_IDENTITY_TOKEN_FILE": str(self.state.folder / "pods" / pod.name / "token"),
+            "STOQ_IDENTITY_TOKEN_FILE": str(self.folder / "pods" / pod.name / "token"),
             "STOQ_CAPTURE_MODE": "init" if self.settings.capture == "init" else "node",
             **self.settings.environment,
         }

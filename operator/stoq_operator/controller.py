@@ -145,7 +145,9 @@ class Controller:
 
     def refresh_trust(self) -> TrustEntry:
         """Hands the trust on where it changed; returns it."""
-        trust = self._ca.trust(self._revoked(time.time()))
+        trust = msgspec.structs.replace(
+            self._ca.trust(self._revoked(time.time())), federated=self._derived.federation.domains
+        )
         if trust.roots != self._bundled:
             self._write_bundle(trust)
         if trust != self._trust:

@@ -24,6 +24,7 @@ from stoq.registry import (
 )
 from stoq_operator.access import rules_for
 from stoq_operator.adaptation import overruled, rule
+from stoq_operator.federation import Federation, federation
 from stoq_operator.hops import hops
 from stoq_operator.memo import Memo
 from stoq_operator.mirrors import Mirrors, mirrors
@@ -46,6 +47,8 @@ class Derived:
     """What holds for each pod, by uid."""
     gateways: Mapping[str, GatewayEntry] = field(default_factory=dict)
     """By the name of their HopGateway."""
+    federation: Federation = field(default_factory=Federation)
+    """Whom to trust beside our own roots."""
     problems: Mapping[Key, Problem] = field(default_factory=dict)
     """By the record that has it."""
 
@@ -99,7 +102,11 @@ def derive(
     problems.update(overruled(transport, pods.values()))
     problems.update(mirrored.problems)
     problems.update(led.problems)
-    return Derived({**workloads, **led.workloads}, services, meshes, led.gateways, problems)
+    config = memo.same("config", mesh_of(records))
+    abroad = memo.get("federation", (config,), partial(federation, config))
+    if config is not None and abroad.problem is not None:
+        problems[config.key] = abroad.problem
+    return Derived({**workloads, **led.workloads}, services, meshes, led.gateways, abroad, problems)
 
 
 def mesh_entry(

@@ -212,6 +212,14 @@ class RevokedIdentity(msgspec.Struct, frozen=True):
     """Unix time, seconds: certificates whose notBefore is earlier are revoked."""
 
 
+class FederatedTrust(msgspec.Struct, frozen=True):
+    """Another mesh, whose workloads can prove themselves."""
+
+    trust_domain: str
+    roots: tuple[bytes, ...]
+    """Root certificates, DER."""
+
+
 class TrustEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Whom to trust."""
 
@@ -220,6 +228,8 @@ class TrustEntry(msgspec.Struct, frozen=True, kw_only=True):
     revoked: tuple[str, ...] = ()
     """Serial numbers, lower-case hexadecimal."""
     revoked_identities: tuple[RevokedIdentity, ...] = ()
+    federated: tuple[FederatedTrust, ...] = ()
+    """Each trust domain once, and never our own."""
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -151,7 +151,9 @@ def config_page(
     """
     registry = None if state is None else msgspec.to_builtins(state)
     if registry is not None:
-        registry["trust"]["roots"] = len(registry["trust"]["roots"])
+        # Roots are long, and public.
+        for trusted in (registry["trust"], *registry["trust"]["federated"]):
+            trusted["roots"] = len(trusted["roots"])
     return {
         "settings": settings,
         "engine": json.loads(engine),

@@ -123,6 +123,7 @@ class DataPlane:
             self._settings.identity.trust_domain,
             list(trust.roots),
             list(trust.revoked),
+            federated={one.trust_domain: list(one.roots) for one in trust.federated},
             revoked_identities=[(r.spiffe_id, r.before) for r in trust.revoked_identities],
         )
 

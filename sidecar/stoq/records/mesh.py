@@ -15,8 +15,24 @@ DEFAULT_VIP_RANGE: Final = "fd53:746f:7100::/64"
 MIN_VIP_ADDRESSES: Final = 256
 """Fewest addresses a VIP range may have."""
 
+MAX_FEDERATED: Final = 16
+"""Other meshes; every pod keeps the roots of each."""
+
+MAX_BUNDLE: Final = 65_536
+"""Characters of a bundle: a root has 5,000, and there are two while they rotate."""
+
 Inbound = Literal["permissive", "strict"]
 Outbound = Literal["allow", "meshOnly"]
+
+
+class FederatedBundle(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """Another mesh, whose workloads can prove themselves to ours."""
+
+    trust_domain: str
+    bundle: str
+    """Its roots in PEM, as its control process writes them."""
 
 
 class MeshConfigSpec(Spec, frozen=True, kw_only=True):
@@ -40,6 +56,9 @@ class MeshConfigSpec(Spec, frozen=True, kw_only=True):
     """TCP ports on which exempt sources may speak plaintext; empty: on all."""
     ipv6_only: bool = False
     """Refuse IPv4 altogether."""
+    federated: tuple[FederatedBundle, ...] = ()
+    """Meshes of other trust domains, reached over gateways. What their workloads may is said by
+    access policies, as for ours; none of them gets a certificate or the registry here."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; networks become canonical."""
@@ -53,6 +72,7 @@ class MeshConfigSpec(Spec, frozen=True, kw_only=True):
             )
         for index, port in enumerate(self.probe_ports):
             checks.port(f"spec.probePorts[{index}]", port)
+        self._check_federated()
         return msgspec.structs.replace(
             self,
             vip_range=str(vips),
@@ -61,6 +81,19 @@ class MeshConfigSpec(Spec, frozen=True, kw_only=True):
                 for index, item in enumerate(self.exempt_sources)
             ),
         )
+
+    def _check_federated(self) -> None:
+        checks.at_most("spec.federated", self.federated, MAX_FEDERATED)
+        seen = {self.trust_domain: "it is this mesh's own; its roots are known"}
+        for index, item in enumerate(self.federated):
+            field = f"spec.federated[{index}]"
+            domain = checks.trust_domain(f"{field}.trustDomain", item.trust_domain)
+            if domain in seen:
+                raise RecordError(f"{field}.trustDomain", domain, seen[domain])
+            seen[domain] = f"it is in {field} already; put its roots into one bundle"
+            if len(item.bundle) > MAX_BUNDLE:
+                size = f"{len(item.bundle)} characters"
+                raise RecordError(f"{field}.bundle", size, f"use {MAX_BUNDLE} at most")
 
 
 class MeshConfig(Record, frozen=True, kw_only=True):

@@ -39,7 +39,9 @@ MESSAGES = [
             own=POD,
         ),
         trust=registry.TrustEntry(
-            roots=(b"root",), revoked_identities=(registry.RevokedIdentity("spiffe://td/x", 1),)
+            roots=(b"root",),
+            revoked_identities=(registry.RevokedIdentity("spiffe://td/x", 1),),
+            federated=(registry.FederatedTrust("two", (b"root",)),),
         ),
         workloads=(POD,),
         services=(SERVICE,),
@@ -60,6 +62,7 @@ REQUIRED = {
     "GatewayReplica": {"address"},
     "ForwardRule": {"source", "to"},
     "TrustEntry": {"roots"},
+    "FederatedTrust": {"trust_domain", "roots"},
     "RevokedIdentity": {"spiffe_id", "before"},
     "WorkloadEntry": {"uid", "name", "namespace", "spiffe_id", "addresses"},
     "ServiceEntry": {"name", "namespace", "vips", "ports", "endpoints"},

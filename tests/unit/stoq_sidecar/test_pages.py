@@ -10,7 +10,7 @@ import pytest
 from stoq import constants
 from stoq.engine import Service
 from stoq.http import Request
-from stoq.registry import MeshEntry, RegistryState, TrustEntry
+from stoq.registry import FederatedTrust, MeshEntry, RegistryState, TrustEntry
 from stoq_sidecar import health, listeners
 from stoq_sidecar.admin import config_page
 from stoq_sidecar.discovery import DiscoveryStatus
@@ -87,7 +87,7 @@ def test_config_shows_the_state_without_certificates() -> None:
         epoch="e",
         version=7,
         mesh=MeshEntry(trust_domain="td"),
-        trust=TrustEntry(roots=(b"root", b"next")),
+        trust=TrustEntry(roots=(b"root", b"next"), federated=(FederatedTrust("two", (b"other",)),)),
         workloads={},
         services={},
     )
@@ -110,7 +110,9 @@ def test_config_shows_the_state_without_certificates() -> None:
         ],
         blocking={"capture": "no"},
     )
-    assert json.loads(json.dumps(page))["registry"]["trust"]["roots"] == 2
+    trust = json.loads(json.dumps(page))["registry"]["trust"]
+    assert trust["roots"] == 2
+    assert trust["federated"] == [{"trust_domain": "two", "roots": 1}]
     assert page["engine"] == {"workers": 2}
     assert page["addresses"] == ["fd00::2"]
     assert page["captured_udp"] is True
