@@ -14,7 +14,13 @@ import pytest
 from stoq import constants
 from stoq.api.stream import ConnectionLost
 from stoq.engine import CertificateAuthority
-from stoq.registry import MeshEntry, RegistryState, TrustEntry, WorkloadEntry
+from stoq.registry import (
+    FederatedTrust,
+    MeshEntry,
+    RegistryState,
+    TrustEntry,
+    WorkloadEntry,
+)
 from stoq_sidecar import data_plane, retired
 from stoq_sidecar.data_plane import DataPlane
 from stoq_sidecar.engine_settings import Surroundings
@@ -88,6 +94,20 @@ def state(version: int = 1, *, domain: str = "td", revoked: tuple[str, ...] = ()
         workloads={"db": peer},
         services={},
     )
+
+
+async def test_roots_of_other_meshes_go_to_the_engine_which_names_what_it_cannot_use(
+    plane: DataPlane,
+) -> None:
+    other = CertificateAuthority.create("two", NOW - 60, NOW + 3600)
+    plane.use(federated(1, FederatedTrust("two", (other.root,))))
+    with pytest.raises(ValueError, match=r'^federated\["three"\]\[0\]: '):
+        plane.use(federated(2, FederatedTrust("three", (b"junk",))))
+
+
+def federated(version: int, domain: FederatedTrust) -> RegistryState:
+    trust = TrustEntry(roots=(AUTHORITY.root,), federated=(domain,))
+    return msgspec.structs.replace(state(version), trust=trust)
 
 
 async def test_a_signed_request_becomes_the_identity(plane: DataPlane) -> None:
