@@ -107,3 +107,10 @@ def test_a_shadow_hears_its_share_and_delays_nobody(lab_root: Path) -> None:
     heard = [row[3] for row in told["tables"][0]["rows"]]
     assert (heard[0], *heard[2:]) == ("0", "40", "0")
     assert {check["name"] for check in told["checks"]} >= {"100 % mirrored", "shadow killed"}
+
+
+def test_a_pod_without_a_route_is_reached_over_a_gateway(lab_root: Path) -> None:
+    told = _scenario(lab_root, "hop")
+    assert {check["name"] for check in told["checks"]} >= {"no route", "over the gateway"}
+    ends = {c["destination"].rpartition("/")[2] for c in told["connections"]}
+    assert ends == {"server", "gateway"}
