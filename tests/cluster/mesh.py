@@ -19,8 +19,15 @@ OPERATOR = "app.kubernetes.io/component=operator"
 INSTALL_SECONDS = 300.0
 TRUST_SECONDS = 60.0
 
-VALUES = {"image.tag": "dev", "image.pullPolicy": "Never", "node.enabled": "true"}
-"""The images that hack/images builds and hack/cluster load puts on every node; an agent on each."""
+VALUES = {
+    "image.tag": "dev",
+    "image.pullPolicy": "Never",
+    "node.enabled": "true",
+    "gateway.enabled": "true",
+    "gateway.replicas": "1",
+}
+"""The images that hack/images builds and hack/cluster load puts on every node; an agent on each,
+and a gateway, which carries nothing until a HopGateway says so."""
 
 
 class Mesh:

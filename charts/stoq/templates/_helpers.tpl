@@ -26,6 +26,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: node
 {{- end }}
 
+{{/* What chooses the pods of the gateway; never changes either. */}}
+{{- define "stoq.gatewaySelector" -}}
+app.kubernetes.io/name: stoq
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: gateway
+{{- end }}
+
 {{/* An image; the argument is (dict "root" $ "of" "sidecar"). */}}
 {{- define "stoq.image" -}}
 {{- $values := .root.Values -}}
