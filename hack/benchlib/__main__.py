@@ -88,7 +88,7 @@ def _measure_one(
     """Measures once, in namespaces of its own, and says how it went."""
     chosen = rounds.settings
     try:
-        with network.pair(chosen.mtu, pin=chosen.pin) as pods:
+        with network.pair(chosen.mtu, pin=chosen.pin, others=candidate.others) as pods:
             bench = Bench(chosen, pods, found, made)
             sample = scenarios.ALL[chosen.scenario].measure(bench, candidate)
     except ERRORS as error:

@@ -22,6 +22,7 @@ DRAWN = {
     "stall": ("kept", "alone", "beside"),
     "api": ("requests", "p50", "p99"),
     "tokens": ("throughput",),
+    "hop": ("throughput",),
 }
 
 

@@ -9,7 +9,7 @@ from benchlib.samples import Metric, RelayUse, Sample
 from benchlib.settings import OURS, Settings
 from benchlib.spread import Spread, ratios
 
-SIDES = ("client", "server")
+SIDES = ("client", "server", "gateway")
 
 Json = dict[str, object]
 
@@ -84,7 +84,7 @@ def _result(rounds: Rounds, candidate: str, metric: Metric) -> Json | None:
         "value": _spread(spread, 4),
         "unit": metric.unit,
         "rounds": [round(value, 4) for value in rounds.values(candidate, metric)],
-        # Both relays together, and each.
+        # All relays together, and each.
         "cpu_seconds_per_gb": total_cpu_per_gb(samples),
         "rss_mb": _largest_rss(samples),
         "relays": {side: relay for side in SIDES if (relay := _relay(samples, side))},
@@ -93,7 +93,7 @@ def _result(rounds: Rounds, candidate: str, metric: Metric) -> Json | None:
 
 
 def total_cpu_per_gb(samples: Sequence[Sample]) -> float | None:
-    """CPU-seconds of both relays per GB, the median of the rounds."""
+    """CPU-seconds of all relays per GB, the median of the rounds."""
     totals = []
     for sample in samples:
         costs = [cost for side in SIDES if (cost := sample.cpu_per_gb(side)) is not None]

@@ -25,7 +25,7 @@ class Sample:
     """One candidate, once."""
 
     values: dict[str, float]  # by metric name
-    relays: dict[str, RelayUse] = field(default_factory=dict)  # "client" and "server"
+    relays: dict[str, RelayUse] = field(default_factory=dict)  # by `report.SIDES`
     gigabytes: float = 0.0  # of payload carried meanwhile, 10^9 bytes
     busy_cores: float = 0.0  # of the whole machine, applications and interrupts included
     steal: float = 0.0  # cores the hypervisor gave to others

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchlib.errors import BenchError
 
-SCENARIOS = ("bulk", "latency", "handshake", "memory", "cpu", "stall", "api", "tokens")
+SCENARIOS = ("bulk", "latency", "handshake", "memory", "cpu", "stall", "api", "tokens", "hop")
 
 # Candidates in the order of the tables: the ceiling, the proxy ceiling, the peers, ours.
 CANDIDATES = (
@@ -20,6 +20,7 @@ CANDIDATES = (
     "grpc",
     "stoq-reserve",
     "stoq-tokens",
+    "stoq-hop",
     "stoq",
 )
 
@@ -105,13 +106,14 @@ def smoke(scenario: str, candidates: tuple[str, ...]) -> Settings:
     """One scenario in miniature: does it run, not how fast.
 
     Every candidate carries bytes, with tokens if it has any, or calls; the other scenarios run ours
-    alone, to end soon.
+    alone, to end soon, and `hop` what is in no other.
     """
+    alone = ("stoq-hop",) if scenario == "hop" else (OURS,)
     return Settings(
         scenario=scenario,
         seconds=1.0,
         rounds=1,
-        candidates=candidates if scenario in ("bulk", "api", "tokens") else (OURS,),
+        candidates=candidates if scenario in ("bulk", "api", "tokens") else alone,
         rate=200.0,
         connections=4,
         idle=50,

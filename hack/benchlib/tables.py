@@ -69,7 +69,8 @@ def _table(rounds: Rounds, metric: Metric, titles: Mapping[str, str]) -> list[st
     columns = ["candidate", metric.unit, "ours / theirs"]
     relays = metric is rounds.metrics[0]
     if relays:
-        columns += ["relay CPU-s/GB (client + server)", "relay RSS MB (client, server)"]
+        sides = _sides(rounds)
+        columns += [f"relay CPU-s/GB ({' + '.join(sides)})", f"relay RSS MB ({', '.join(sides)})"]
     lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for candidate in rounds.samples:
         spread = rounds.spread(candidate, metric)
@@ -81,6 +82,12 @@ def _table(rounds: Rounds, metric: Metric, titles: Mapping[str, str]) -> list[st
             cells += [_cpu(rounds, candidate), _memory(rounds, candidate)]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _sides(rounds: Rounds) -> list[str]:
+    """Whose relays are in the table."""
+    used = {side for samples in rounds.samples.values() for one in samples for side in one.relays}
+    return [side for side in SIDES if side in used or side != "gateway"]
 
 
 def show(spread: Spread | None) -> str:

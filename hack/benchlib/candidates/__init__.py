@@ -5,7 +5,7 @@ from benchlib.candidates.direct import Direct
 from benchlib.candidates.envoy import EnvoyHttp3, EnvoyTcp
 from benchlib.candidates.grpc_aio import Grpc
 from benchlib.candidates.quinn import QuinnRelay, StockQuinn
-from benchlib.candidates.stoq import Stoq, StoqReserve, StoqTokens
+from benchlib.candidates.stoq import Stoq, StoqHop, StoqReserve, StoqTokens
 from benchlib.candidates.tcp_relay import TcpRelay
 
 ALL: tuple[Candidate, ...] = (
@@ -18,6 +18,7 @@ ALL: tuple[Candidate, ...] = (
     Grpc(),
     StoqReserve(),
     StoqTokens(),
+    StoqHop(),
     Stoq(),
 )
 

@@ -44,7 +44,7 @@ class Route:
 
     host: str
     port: int
-    relays: dict[str, Process] = field(default_factory=dict)  # "client" and "server"
+    relays: dict[str, Process] = field(default_factory=dict)  # "client", "server", "gateway"
 
     @property
     def target(self) -> str:
@@ -58,6 +58,7 @@ class Candidate(abc.ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     scenarios: ClassVar[frozenset[str]]  # what it can be measured in
+    others: ClassVar[tuple[str, ...]] = ()  # pods that it needs beside client and server
 
     @abc.abstractmethod
     def route(self, bench: Bench, port: int) -> contextlib.AbstractContextManager[Route]:

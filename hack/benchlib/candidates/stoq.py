@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from benchlib.candidates.base import Bench, Candidate, HandshakeLoad, IdlePeers, Route
-from benchlib.network import Side
+from benchlib.network import Network, Side
 from lab.mesh import Mesh, MeshSettings
 from lab.process import Process
 
@@ -20,7 +20,7 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
     name: ClassVar[str] = "stoq"
     title: ClassVar[str] = "**STOQ**"
     scenarios: ClassVar[frozenset[str]] = frozenset(
-        {"bulk", "latency", "handshake", "memory", "cpu", "stall", "api", "tokens"}
+        {"bulk", "latency", "handshake", "memory", "cpu", "stall", "api", "tokens", "hop"}
     )
     environment: ClassVar[Mapping[str, str]] = {}  # settings of the sidecars
 
@@ -28,14 +28,7 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
     def route(self, bench: Bench, port: int) -> Iterator[Route]:
         """Control process, then both sidecars; all end with the namespaces."""
         network = bench.network
-        sides = {"client": network.client, "server": network.server}
-        settings = MeshSettings(environment=self.environment)
-        mesh = Mesh(network.state, network.control, settings)
-        for side in sides.values():
-            mesh.enrol(side.pod)
-        mesh.start_control()
-        relays = {name: _start(mesh, side) for name, side in sides.items()}
-        mesh.wait_ready([side.pod for side in sides.values()])
+        _, relays = _mesh(network, MeshSettings(environment=self.environment))
         yield Route(network.server.address, port, relays)
 
     def handshake_command(self, bench: Bench, *, resumed: bool) -> Sequence[str]:
@@ -64,6 +57,63 @@ class StoqTokens(Stoq):
     title: ClassVar[str] = "STOQ, packet tokens"
     scenarios: ClassVar[frozenset[str]] = frozenset({"tokens"})
     environment: ClassVar[Mapping[str, str]] = {"STOQ_FRAMES_TOKENS": "packet"}
+
+
+class StoqHop(Stoq):
+    """Over a gateway, to which both have a path of the same MTU."""
+
+    name: ClassVar[str] = "stoq-hop"
+    title: ClassVar[str] = "STOQ, over a gateway"
+    scenarios: ClassVar[frozenset[str]] = frozenset({"hop"})
+    others: ClassVar[tuple[str, ...]] = ("gateway",)
+
+    @contextlib.contextmanager
+    def route(self, bench: Bench, port: int) -> Iterator[Route]:
+        """As without, and the server is behind a gateway that lets the client through."""
+        network = bench.network
+        gateway, server = network.layout.pod("gateway"), network.server.pod
+        mesh, relays = _mesh(network, MeshSettings())
+        mesh.enrol(gateway)
+        client = mesh.spiffe_id(network.client.pod)
+        between = {
+            "spiffeId": mesh.spiffe_id(gateway),
+            "networks": [f"{server.ipv6}/128"],
+            "forwards": [{"from": client, "to": mesh.spiffe_id(server)}],
+        }
+        mesh.write("HopGateway", "between", between, namespaced=False)
+        behind = {
+            "ports": [{"port": port}],
+            "endpoints": [{"address": str(server.ipv6)}],
+            "hops": [{"gateways": ["between"]}],
+        }
+        mesh.write("ServiceRecord", "behind", behind)
+        relays["gateway"] = mesh.start_gateway(gateway)
+        mesh.wait_ready([gateway])
+        _led(mesh, network.client)
+        yield Route(network.server.address, port, relays)
+
+
+def _mesh(network: Network, settings: MeshSettings) -> tuple[Mesh, dict[str, Process]]:
+    """Control process and both sidecars, ready."""
+    sides = {"client": network.client, "server": network.server}
+    mesh = Mesh(network.state, network.control, settings)
+    for side in sides.values():
+        mesh.enrol(side.pod)
+    mesh.start_control()
+    relays = {name: _start(mesh, side) for name, side in sides.items()}
+    mesh.wait_ready([side.pod for side in sides.values()])
+    return mesh, relays
+
+
+def _led(mesh: Mesh, client: Side) -> None:
+    """Waits until the client has been told of the gateway."""
+    sidecar = mesh.sidecars[client.pod.name]
+
+    def told() -> bool:
+        workloads = mesh.admin(client.pod, "/config")["registry"]["workloads"]
+        return any(entry["via"] for entry in workloads.values())
+
+    sidecar.wait_until("told of the gateway", told)
 
 
 def _load(bench: Bench, command: str) -> list[str]:

@@ -5,6 +5,7 @@ from benchlib.scenarios.base import Scenario
 from benchlib.scenarios.bulk import Bulk
 from benchlib.scenarios.cpu import Cpu
 from benchlib.scenarios.handshake import Handshake
+from benchlib.scenarios.hop import Hop
 from benchlib.scenarios.latency import Latency
 from benchlib.scenarios.memory import Memory
 from benchlib.scenarios.stall import Stall
@@ -21,5 +22,6 @@ ALL: dict[str, Scenario] = {
         Stall(),
         Api(),
         Tokens(),
+        Hop(),
     )
 }

@@ -2,10 +2,11 @@
 
 import pytest
 
+from benchlib.samples import RelayUse
 from benchlib.settings import Settings
 from benchlib.spread import Spread
 from benchlib.tables import command, markdown, name, show
-from support.bench import two_rounds
+from support.bench import sample, two_rounds
 
 MACHINE = {
     "cpus": 2,
@@ -29,6 +30,17 @@ def test_each_candidate_has_a_row_with_its_spread_and_our_ratio() -> None:
     assert "| Envoy pair | 10 (10–10) | 0.85 (0.8–0.9) | 1.500 | 50, 100 |" in page
     assert "| direct | 16 (16–16) | 0.531 (0.5–0.562) | – | – |" in page
     assert "| stoq | 8.5 (8–9) | – |" in page
+
+
+def test_a_gateways_relay_is_counted_where_there_is_one() -> None:
+    rounds = two_rounds()
+    assert "(client + server) | relay RSS MB (client, server) |" in markdown(rounds, MACHINE, {})
+    over = sample(4.0)
+    over.relays["gateway"] = RelayUse(1.0, 30.0)
+    rounds.add("stoq-hop", over)
+    page = markdown(rounds, MACHINE, {})
+    assert "(client + server + gateway) | relay RSS MB (client, server, gateway) |" in page
+    assert "| stoq-hop | 4 (4–4) | 2 (2–2) | 2.000 | 50, 100, 30 |" in page
 
 
 def test_failures_are_on_the_page() -> None:
