@@ -14,9 +14,12 @@ from stoq_reference.endpoint import ALPN, Endpoint
 from stoq_reference.errors import Malformed
 from stoq_reference.handshake import HybridContext
 from stoq_reference.packets import ReservedPair
-from stoq_reference.parameters import Parameters, decode
+from stoq_reference.parameters import Parameters, decode, integer
 from stoq_reference.server_handshake import ServerContext
 from stoq_reference.tokens import EXPORTER_LABEL, EXPORTER_LENGTH, Keys
+
+MAX_UDP_PAYLOAD_SIZE = 3
+"""The id of that transport parameter (RFC 9000, section 18.2), which aioquic leaves out."""
 
 IDLE_TIMEOUT = 15.0
 """Seconds."""
@@ -55,8 +58,10 @@ class HybridConnection(QuicConnection):
 
     tls: HybridContext
 
-    def __init__(self, endpoint: Endpoint, **arguments: Any) -> None:
+    def __init__(self, endpoint: Endpoint, *, payload: int | None = None, **arguments: Any) -> None:
+        """`payload`: bytes of UDP payload that we take, where a tunnel has no more room (G7)."""
         self._endpoint = endpoint
+        self._payload = payload
         self.packets: ReservedPair | None = None
         """What is at the end of 1-RTT packets; None before the first packet of all."""
         super().__init__(**arguments)
@@ -121,7 +126,8 @@ class HybridConnection(QuicConnection):
             self._close_at = now
 
     def _serialize_transport_parameters(self) -> bytes:
-        return super()._serialize_transport_parameters() + self._endpoint.announced()
+        room = b"" if self._payload is None else integer(MAX_UDP_PAYLOAD_SIZE, self._payload)
+        return super()._serialize_transport_parameters() + room + self._endpoint.announced()
 
     def _parse_transport_parameters(self, data: bytes, *_: Any, **__: Any) -> None:
         try:

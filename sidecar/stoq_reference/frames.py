@@ -1,6 +1,6 @@
 """Frames (docs/wire-format.md, sections 11 to 16): bytes in, values out.
 
-What a frame means is in `tokens` and `shards`; hops, seeds and signatures are only read here.
+What a frame means is in `tokens`, `shards`, `hops` and `mirrors`; signatures are only read here.
 """
 
 from collections.abc import Callable

@@ -27,14 +27,14 @@ class Parameters:
 
     def encode(self) -> bytes:
         """The parameters, to be appended to QUIC's own; what is 0 or None is left out."""
-        encoded = _integer(REVISION, self.revision)
+        encoded = integer(REVISION, self.revision)
         for id_, value in (
             (EXTENSIONS, self.extensions),
             (PACKET_RESERVE, self.packet_reserve),
             (MAX_SHARD, self.max_shard),
         ):
             if value:
-                encoded += _integer(id_, value)
+                encoded += integer(id_, value)
         for id_, key in ((KEY_ID, self.falcon_key_id), (PUBLIC_KEY, self.falcon_key)):
             if key is not None:
                 encoded += _parameter(id_, key)
@@ -45,7 +45,8 @@ def _parameter(id_: int, value: bytes) -> bytes:
     return varint(id_) + varint(len(value)) + value
 
 
-def _integer(id_: int, value: int) -> bytes:
+def integer(id_: int, value: int) -> bytes:
+    """A transport parameter that is a number."""
     return _parameter(id_, varint(value))
 
 

@@ -35,9 +35,10 @@ def identity(
     tokens: str = "off",
     max_shard: int | None = None,
     mirrors: bool = False,
+    hops: bool = False,
 ) -> TlsContext:
     """A context with an SVID of an hour and trust in `ca`, which offers peers so much."""
-    tls = TlsContext(tokens=tokens, max_shard=max_shard, mirrors=mirrors)
+    tls = TlsContext(tokens=tokens, max_shard=max_shard, mirrors=mirrors, hops=hops)
     _trust(tls, ca)
     tls.set_identity(*issued(ca, spiffe_id))
     return tls

@@ -1,0 +1,280 @@
+"""Connections over a gateway: who dials, the gateway and the end are of either implementation."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+
+import pytest
+
+from stoq.api.stream import ByteStream
+from stoq.engine import CertificateAuthority, Engine, EngineSettings, Gateway, Listener
+from stoq_reference import frames, hops
+from stoq_reference.carriers import Extension
+from stoq_reference.client import connect
+from stoq_reference.codes import StreamCode
+from stoq_reference.endpoint import Endpoint
+from stoq_reference.frames import Inner, Open
+from stoq_reference.head import Address, Kind
+from stoq_reference.parameters import Parameters
+from stoq_reference.peer import Peer
+from stoq_reference.server import serve
+from stoq_reference.stream import Stream, StreamFailed
+from support import engines, reference
+from support.ends import Pair
+from support.interop import PATIENCE, echo, own_address
+from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
+
+Dialling = Callable[
+    [CertificateAuthority, "Place", "Place"], AbstractAsyncContextManager[ByteStream | Stream]
+]
+
+HERE = f"spiffe://{engines.TRUST_DOMAIN}/ns/mesh/sa/gateway"
+ELSEWHERE = f"spiffe://{engines.TRUST_DOMAIN}/ns/mesh/sa/other"
+
+DATA = bytes(range(256)) * 40
+
+
+@dataclass(frozen=True)
+class Place:
+    """Who is where."""
+
+    identity: str
+    address: Address
+
+    def workload(self, *, via: str = "") -> dict[str, object]:
+        """In the table of an engine."""
+        return {
+            "uid": self.identity,
+            "name": "it",
+            "namespace": "shop",
+            "spiffe_id": self.identity,
+            "addresses": [str(self.address.host)],
+            "port": self.address.port,
+            **({"via": [[via]]} if via else {}),
+        }
+
+
+def offering(ca: CertificateAuthority, identity: str, expected: str | None = None) -> Endpoint:
+    """A reference that offers routes."""
+    made = reference.endpoint(ca, identity, expected)
+    return replace(made, parameters=Parameters(extensions=Extension.HOPS))
+
+
+@asynccontextmanager
+async def engine(
+    ca: CertificateAuthority, identity: str, settings: EngineSettings, **table: object
+) -> AsyncIterator[Engine]:
+    """One that offers routes."""
+    async with Engine(settings, engines.identity(ca, identity, hops=True)) as made:
+        own = {"name": "own", "namespace": "shop", "addresses": ["fd00::2"]}
+        modes = {"inbound": "strict", "outbound": "meshOnly"}
+        made.set_table(json.dumps({"version": 1, "own": own, **modes, **table}))
+        yield made
+
+
+def listener() -> Listener:
+    """At an address that a workload can have."""
+    return Listener(listen=f"{own_address()}:0")
+
+
+def place(identity: str, port: int | None) -> Place:
+    assert port is not None
+    return Place(identity, Address.of(own_address(), port))
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Runs something for as long."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def answer(stream: ByteStream) -> None:
+    while data := await stream.recv():
+        await stream.send(data)
+    await stream.send(b"", end=True)
+
+
+@asynccontextmanager
+async def engine_end(ca: CertificateAuthority) -> AsyncIterator[Place]:
+    """An engine that sends back what API streams bring."""
+    settings = EngineSettings(workers=1, bootstrap=listener(), log_level="error")
+    async with engine(ca, engines.SERVER, settings) as made:
+
+        async def serving() -> None:
+            await answer(await made.acceptor().accept())
+
+        async with beside(serving()):
+            yield place(engines.SERVER, made.local_port("bootstrap"))
+
+
+@asynccontextmanager
+async def reference_end(ca: CertificateAuthority) -> AsyncIterator[Place]:
+    """The same of the reference."""
+
+    async def each(peer: Peer) -> None:
+        while True:
+            await echo(await peer.accepted.get())
+
+    async with reference_serving(ca, engines.SERVER, each) as found:
+        yield found
+
+
+@asynccontextmanager
+async def reference_serving(
+    ca: CertificateAuthority, identity: str, each: Callable[[Peer], Coroutine[None, None, None]]
+) -> AsyncIterator[Place]:
+    """A reference that does this for each of its peers."""
+    async with serve(own_address(), 0, offering(ca, identity)) as server:
+
+        async def accept() -> None:
+            async with asyncio.TaskGroup() as peers:
+                while True:
+                    peers.create_task(each(await server.accepted.get()))
+
+        async with beside(accept()):
+            yield place(identity, server.port)
+
+
+@asynccontextmanager
+async def engine_gateway(ca: CertificateAuthority, end: Place) -> AsyncIterator[Place]:
+    """An engine that forwards what the client of these tests asks for."""
+    rule = {"from": engines.CLIENT, "to": end.identity}
+    settings = EngineSettings(workers=1, stoq=listener(), gateway=Gateway(), log_level="error")
+    table = {"workloads": [end.workload()], "forwards": [rule]}
+    async with engine(ca, HERE, settings, **table) as made:
+        yield place(HERE, made.local_port("stoq"))
+
+
+@asynccontextmanager
+async def reference_gateway(ca: CertificateAuthority, end: Place) -> AsyncIterator[Place]:
+    """The same of the reference."""
+
+    def admits(route: Open) -> bool:
+        return (route.identity, route.destination) == (end.identity, end.address)
+
+    async def each(peer: Peer) -> None:
+        while True:
+            with suppress(StreamFailed):
+                await hops.forward(peer, await peer.accepted.get(), HERE, admits)
+
+    async with reference_serving(ca, HERE, each) as found:
+        yield found
+
+
+async def spoken(stream: ByteStream | Stream) -> bytes:
+    """What comes back for what is said."""
+    said = stream.send(DATA, end=True)
+    if said is not None:
+        await said
+    found = b""
+    while data := await stream.recv():
+        found += data
+    return found
+
+
+@asynccontextmanager
+async def engine_client(
+    ca: CertificateAuthority, gateway: Place, end: Place
+) -> AsyncIterator[ByteStream]:
+    """An engine's stream, over the gateway that its table leads over."""
+    host, port = str(gateway.address.host), gateway.address.port
+    known = [{"spiffe_id": gateway.identity, "address": host, "port": port}]
+    table = {"workloads": [end.workload(via=gateway.identity)], "gateways": known}
+    settings = EngineSettings(workers=1, log_level="error")
+    async with engine(ca, engines.CLIENT, settings, **table) as made:
+        remote = f"{end.address.host}:{end.address.port}"
+        stream = await made.dialler(remote, end.identity).open()
+        assert stream.peer.spiffe_id == end.identity
+        yield stream
+
+
+@asynccontextmanager
+async def reference_client(
+    ca: CertificateAuthority, gateway: Place, end: Place
+) -> AsyncIterator[Stream]:
+    """The same of the reference."""
+    to_gateway = offering(ca, engines.CLIENT, gateway.identity)
+    to_end = offering(ca, engines.CLIENT, end.identity)
+    async with (
+        connect(str(gateway.address.host), gateway.address.port, to_gateway) as outer,
+        hops.connect(outer, (HERE,), end.address, end.identity, to_end) as inner,
+    ):
+        assert inner.certificate is not None
+        yield inner.open(Kind.API)
+
+
+CLIENTS: Mapping[str, Dialling] = {"engine": engine_client, "reference": reference_client}
+GATEWAYS = {"engine": engine_gateway, "reference": reference_gateway}
+ENDS = {"engine": engine_end, "reference": reference_end}
+
+
+@pairs(TO_REFERENCE, TO_ENGINE, REFERENCES)
+async def test_a_connection_over_a_gateway_proves_its_ends_and_carries_bytes_both_ways(
+    pair: Pair, ca: CertificateAuthority
+) -> None:
+    """The gateway is of the server's implementation."""
+    async with asyncio.timeout(3 * PATIENCE), AsyncExitStack() as stack:
+        end = await stack.enter_async_context(ENDS[pair.server](ca))
+        gateway = await stack.enter_async_context(GATEWAYS[pair.server](ca, end))
+        stream = await stack.enter_async_context(CLIENTS[pair.client](ca, gateway, end))
+        assert await spoken(stream) == DATA
+
+
+@asynccontextmanager
+async def asking(ca: CertificateAuthority, between: str) -> AsyncIterator[tuple[Peer, Place]]:
+    """A reference's connection with a gateway, and an end that nobody has to be at."""
+    end = place(engines.SERVER, 9)
+    own = offering(ca, engines.CLIENT, HERE)
+    async with (
+        asyncio.timeout(2 * PATIENCE),
+        GATEWAYS[between](ca, end) as gateway,
+        connect(str(gateway.address.host), gateway.address.port, own) as outer,
+    ):
+        yield outer, end
+
+
+async def refused(outer: Peer, route: Open) -> int | None:
+    stream = outer.open(Kind.FRAMES)
+    stream.send(frames.encode(route))
+    with pytest.raises(StreamFailed) as failed:
+        await stream.read()
+    return failed.value.code
+
+
+@pytest.mark.parametrize("between", sorted(GATEWAYS))
+async def test_routes_that_do_not_lead_on_are_refused_with_their_code(
+    between: str, ca: CertificateAuthority
+) -> None:
+    async with asking(ca, between) as (outer, end):
+        good = Open(bytes(16), 0, (HERE,), end.address, end.identity)
+        for route, code in (
+            (replace(good, gateways=(ELSEWHERE,)), StreamCode.NO_ROUTE),
+            (replace(good, gateways=(ELSEWHERE, HERE)), StreamCode.NO_ROUTE),
+            (replace(good, position=1, gateways=(HERE, HERE)), StreamCode.LOOP),
+            (replace(good, identity=HERE), StreamCode.LOOP),
+            (replace(good, identity=ELSEWHERE), StreamCode.DENIED),
+            (replace(good, destination=Address.of(own_address(), 10)), StreamCode.DENIED),
+        ):
+            assert await refused(outer, route) == code, route
+        assert not outer.closed.done()
+
+
+@pytest.mark.parametrize("between", sorted(GATEWAYS))
+async def test_a_packet_that_names_another_tunnel_is_dropped(
+    between: str, ca: CertificateAuthority
+) -> None:
+    async with asking(ca, between) as (outer, end):
+        stream = outer.open(Kind.FRAMES)
+        stream.send(frames.encode(Open(bytes(16), 0, (HERE,), end.address, end.identity)))
+        for tunnel in (stream.id, stream.id + 4):
+            stream.send(frames.encode(Inner(tunnel, b"no QUIC")))
+            outer.send_datagram(frames.encode(Inner(tunnel, b"nor this")))
+        stream.send(b"", end=True)
+        assert await stream.read() == b"", "the end of the stream ends the route"
+        assert not outer.closed.done()
