@@ -45,7 +45,7 @@ def play(stage: Stage) -> None:
     )
     stage.check(traffic.fetch(client, server, small))
     stage.search()
-    # Of the large one only what is not STOQ is captured: of so many bytes the witness would miss some.
+    # Of so many bytes the witness would miss some: of the large one it takes what is not STOQ.
     stage.check(traffic.fetch(client, server, large))
     stage.count()
     counted = {name: _metric(mesh, gateway, name) for name in (ROUTES, PACKETS, BYTES, STREAMED)}
