@@ -69,7 +69,10 @@ def _alone(function: Callable[[], T]) -> T:
 
     def with_loopback() -> T:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", _UP))
+            try:
+                fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", _UP))
+            except PermissionError as error:
+                raise PermissionError(error.errno, "capture takes CAP_NET_ADMIN") from error
         return function()
 
     return run_in_new(with_loopback)

@@ -67,14 +67,24 @@ def test_without_rights_or_a_bpffs_every_no_has_its_reason(
     refused = node.run("run", STOQ_KERNEL_PINS=str(state.folder / "stoq"))
     assert refused.returncode == 1
     assert "not on a bpffs" in refused.stderr
-    bounded = ["setpriv", "--bounding-set=-net_admin,-bpf,-sys_admin", "--inh-caps=-all"]
-    words = [*bounded, sys.executable, "-m", "stoq_node", "probe", "--json"]
+    reasons = bounded(layout, node, "-net_admin,-bpf,-sys_admin")
+    assert reasons["strict"] == "this process lacks CAP_BPF and CAP_NET_ADMIN"
+    assert reasons["capture"].startswith("cannot make a network namespace")
+    assert reasons["captured-udp"] == reasons["capture"]
+    assert bounded(layout, node, "-net_admin")["capture"] == "capture takes CAP_NET_ADMIN"
+    reasons = bounded(layout, node, "-net_raw")
+    assert (reasons["capture"], reasons["client-address"]) == ("", "")
+    assert "CAP_NET_RAW" in reasons["captured-udp"]
+
+
+def bounded(layout: plan.Plan, node: Node, capabilities: str) -> dict[str, str]:
+    """Why not, by capability, of an agent that has not all of the kernel's `capabilities`."""
+    words = ["setpriv", f"--bounding-set={capabilities}", "--inh-caps=-all"]
+    words += [sys.executable, "-m", "stoq_node", "probe", "--json"]
     capture = {"STOQ_CAPTURE_NAMESPACES": "/run/netns"}
     environment = [f"{name}={value}" for name, value in node.environment(**capture).items()]
     said = json.loads(netns.run_in(layout.fabric, ["env", *environment, *words]))
-    reasons = {one["name"]: one["reason"] for one in said["capabilities"]}
-    assert reasons["strict"] == "this process lacks CAP_BPF and CAP_NET_ADMIN"
-    assert reasons["capture"].startswith("cannot make a network namespace")
+    return {one["name"]: one["reason"] for one in said["capabilities"]}
 
 
 def test_three_capabilities_are_enough(laboratory: tuple[plan.Plan, Node, State]) -> None:
@@ -161,14 +171,14 @@ def test_a_successor_takes_over_and_frees_what_is_no_more(
     assert eventually(lambda: not list(pins.iterdir()))
 
 
-def test_strict_mode_holds_while_its_bpffs_is_exchanged_and_follows_to_the_new_one(
+def test_what_is_in_force_holds_while_its_bpffs_is_exchanged_and_follows_to_the_new_one(
     laboratory: tuple[plan.Plan, Node, State],
 ) -> None:
     layout, node, _ = laboratory
     pod, peer = layout.pod("pod"), layout.pod("peer")
     place, links = str(node.bpffs), node.bpffs / "stoq" / "links"
     node.strict(pod)
-    node.start()
+    node.start({"STOQ_GUARD_INTERFACE": peer.port, "STOQ_GUARD_MODE": "auto"})
     with Echo(peer):
         # Unmounted by force: nothing can be pinned, and what was is in force.
         command.run(["umount", "-l", place])
@@ -176,16 +186,17 @@ def test_strict_mode_holds_while_its_bpffs_is_exchanged_and_follows_to_the_new_o
         assert not dials(pod.netns, peer.ipv6)
         command.run(["mount", "-t", "bpf", "bpf", place])
         assert eventually(lambda: node.page("/healthz/ready")[0] == 200)
-        assert len(list(links.iterdir())) == 4
+        assert len(list(links.iterdir())) == 5
         assert not dials(pod.netns, peer.ipv6)
 
         # Another mounted over it.
         command.run(["mount", "-t", "bpf", "bpf", place])
         try:
-            assert eventually(lambda: links.is_dir() and len(list(links.iterdir())) == 4)
+            assert eventually(lambda: links.is_dir() and len(list(links.iterdir())) == 5)
             assert not dials(pod.netns, peer.ipv6)
             node.list(pod)
             assert eventually(lambda: dials(pod.netns, peer.ipv6)), "of the old pins none is left"
+            assert node.metric("stoq_node_guard", mode="tc") == 1
         finally:
             command.run(["umount", "-l", place])
 
