@@ -1,10 +1,12 @@
 //! What a policy bounds stays bounded, whatever the path allows.
 
+use std::time::Duration;
+
 use stoq_adapt::Congestion::{Bbr3, Cubic};
 use stoq_adapt::{Mode, Policy, PolicyDocument, Tier};
 
 use crate::wire::Path;
-use crate::world::World;
+use crate::world::{App, World};
 
 #[test]
 fn limits_of_rate_and_window_hold_under_any_controller() {
@@ -66,11 +68,33 @@ fn a_connection_that_begins_with_cubic_changes_with_its_tier() {
 
 #[test]
 fn a_steady_path_changes_nothing_within_a_minute() {
-    let mut world = World::alone(Path::new(10.0, 20, 1.0), Bbr3, 1.0);
-    world.adapt(0, Policy::default());
-    world.run(4.0);
-    let before = world.flows[0].changes.len();
-    world.run(60.0);
-    let changes = &world.flows[0].changes[before..];
-    assert!(changes.is_empty(), "{changes:?}");
+    let jittery = Path {
+        jitter: Duration::from_millis(5),
+        ..Path::new(30.0, 40, 1.0).loss(0.001)
+    };
+    let cases = [
+        (Path::new(10.0, 20, 1.0), App::Greedy, Tier::Home, Bbr3),
+        (jittery, App::Greedy, Tier::Standard, Bbr3),
+        // Where CUBIC stays in force, and calls instead of bulk.
+        (
+            Path::queued(1000.0, 1, 10),
+            App::Steady(2_000),
+            Tier::Enterprise,
+            Cubic,
+        ),
+    ];
+    for (path, app, tier, congestion) in cases {
+        let mut world = World::new(path);
+        world.add(Cubic, app);
+        world.adapt(0, Policy::default());
+        world.run(5.0);
+        let before = world.flows[0].changes.len();
+        world.run(60.0);
+        let flow = &world.flows[0];
+        let changes = &flow.changes[before..];
+        assert!(changes.is_empty(), "{tier}: {changes:?}");
+        let holds = flow.adapter.as_ref().map(|adapter| adapter.tier());
+        assert_eq!(holds, Some(tier));
+        assert_eq!(flow.path.congestion(), congestion, "{tier}");
+    }
 }

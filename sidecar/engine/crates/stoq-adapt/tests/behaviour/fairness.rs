@@ -1,5 +1,7 @@
 //! Two flows on one bottleneck.
 
+use std::time::Duration;
+
 use stoq_adapt::Congestion::{self, Bbr3, Cubic, NewReno};
 
 use crate::wire::Path;
@@ -14,7 +16,48 @@ fn share(products: f64, first: Congestion, second: Congestion) -> (f64, f64, f64
     world.add(second, App::Greedy);
     world.run(29.0);
     let (a, b) = (world.goodput(0, 15.0, 30.0), world.goodput(1, 15.0, 30.0));
-    ((a + b).powi(2) / (2.0 * (a * a + b * b)), a, b)
+    (jain(a, b), a, b)
+}
+
+fn jain(a: f64, b: f64) -> f64 {
+    (a + b).powi(2) / (2.0 * (a * a + b * b))
+}
+
+/// Jain's index of two flows over some seconds after the second has joined, the mean of three moments
+/// at which it does: the first may just have lost half of its first window, or have settled. Round
+/// trips differ by up to 2 ms. Where all are alike to the nanosecond a queue that is full drops what
+/// comes at the same place in its rhythm again and again, and that is the same flow's (phase effects:
+/// Floyd and Jacobson, 1992).
+fn share_after(path: Path, both: Congestion, from: f64, to: f64) -> f64 {
+    let joins = [0.6, 1.37, 5.0];
+    let indices = joins.map(|joins| {
+        let jitter = Duration::from_millis(1);
+        let mut world = World::new(Path { jitter, ..path });
+        world.add(both, App::Greedy);
+        world.run(joins);
+        world.add(both, App::Greedy);
+        world.run(to);
+        let goodput = |flow| world.goodput(flow, joins + from, joins + to);
+        jain(goodput(0), goodput(1))
+    });
+    println!("{both}: {indices:.3?}");
+    indices.iter().sum::<f64>() / joins.len() as f64
+}
+
+#[test]
+fn two_cubic_flows_share_alike_after_ten_seconds() {
+    for products in [0.5, 1.0] {
+        let index = share_after(Path::new(20.0, 40, products), Cubic, 10.0, 25.0);
+        assert!(index > 0.95, "{products}: {index:.3}");
+    }
+}
+
+#[test]
+fn two_cubic_flows_on_a_deep_buffer_take_half_a_minute_for_it() {
+    // Half of five products comes back K = 5 s after a loss (RFC 9438, 4.2), and it is losses that
+    // even out shares: decision 40.
+    let index = share_after(Path::new(20.0, 40, 4.0), Cubic, 30.0, 60.0);
+    assert!(index > 0.95, "{index:.3}");
 }
 
 #[test]
@@ -30,21 +73,12 @@ fn two_bbr_flows_share_alike_whatever_the_buffer() {
 }
 
 #[test]
-fn two_newreno_flows_share_alike_and_two_cubic_flows_where_losses_are_frequent() {
-    let cases = [
-        (NewReno, 0.5, 0.95),
-        (NewReno, 1.0, 0.95),
-        (NewReno, 4.0, 0.95),
-        (Cubic, 0.5, 0.95),
-        // quinn-proto's CUBIC converges slowly over a deeper buffer: losses are seconds apart.
-        (Cubic, 1.0, 0.8),
-        (Cubic, 4.0, 0.6),
-    ];
-    for (both, products, least) in cases {
-        let (jain, a, b) = share(products, both, both);
+fn two_newreno_flows_share_alike_whatever_the_buffer() {
+    for products in [0.5, 1.0, 4.0] {
+        let (jain, a, b) = share(products, NewReno, NewReno);
         assert!(
-            jain > least,
-            "{both}, {products}: {jain:.3}, {a:.1} and {b:.1} Mbit/s"
+            jain > 0.95,
+            "{products}: {jain:.3}, {a:.1} and {b:.1} Mbit/s"
         );
     }
 }
@@ -72,7 +106,7 @@ fn share_of_a_longer_path(products: f64, first: Congestion, second: Congestion) 
     world.set_path(Path::new(20.0, 60, products));
     world.run(30.0);
     let (a, b) = (world.goodput(0, 20.0, 35.0), world.goodput(1, 20.0, 35.0));
-    ((a + b).powi(2) / (2.0 * (a * a + b * b)), a, b)
+    (jain(a, b), a, b)
 }
 
 #[test]

@@ -5,10 +5,12 @@
 mod app_limited;
 mod bounds;
 mod buffers;
+mod cost;
 mod fairness;
 mod flow;
 mod loss;
 mod plain;
+mod record;
 mod schedules;
 mod side;
 mod steady;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use quinn_proto::congestion::ControllerFactory;
 use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint,
     EndpointConfig, Event, MtuDiscoveryConfig, ServerConfig, StreamEvent, StreamId,
@@ -18,7 +19,7 @@ use crate::plain::Plain;
 pub(crate) const MTU: u16 = 1452;
 
 /// Bytes in flight at first: RFC 6928.
-const INITIAL_WINDOW: u64 = 10 * 1452;
+pub(crate) const INITIAL_WINDOW: u64 = 10 * 1452;
 
 /// Bytes written and not yet acknowledged: more than any path here takes.
 pub(crate) const SEND_WINDOW: u64 = 4_000_000;
@@ -44,7 +45,15 @@ pub(crate) struct Side {
     armed: Option<Instant>,
 }
 
-fn transport(congestion: Congestion, seed: u64, stream_window: u32) -> Arc<TransportConfig> {
+/// What makes an endpoint's congestion controllers.
+pub(crate) type Factory = Arc<dyn ControllerFactory + Send + Sync>;
+
+/// Controllers of ours that begin with this one.
+pub(crate) fn ours(congestion: Congestion, seed: u64) -> Factory {
+    Arc::new(AdaptiveConfig::new(congestion, INITIAL_WINDOW, seed))
+}
+
+fn transport(factory: Factory, stream_window: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
         .initial_mtu(MTU)
@@ -54,11 +63,7 @@ fn transport(congestion: Congestion, seed: u64, stream_window: u32) -> Arc<Trans
         .receive_window(VarInt::from_u32(WIDE))
         .send_window(SEND_WINDOW)
         .max_idle_timeout(None)
-        .congestion_controller_factory(Arc::new(AdaptiveConfig::new(
-            congestion,
-            INITIAL_WINDOW,
-            seed,
-        )));
+        .congestion_controller_factory(factory);
     Arc::new(config)
 }
 
@@ -70,10 +75,10 @@ fn endpoint(server: Option<ServerConfig>, seed: u64) -> Endpoint {
 }
 
 impl Side {
-    pub(crate) fn client(congestion: Congestion, now: Instant, seed: u64) -> Self {
+    pub(crate) fn client(factory: Factory, now: Instant, seed: u64) -> Self {
         let mut endpoint = endpoint(None, seed);
         let mut config = ClientConfig::new(Arc::new(Plain));
-        config.transport_config(transport(congestion, seed, WIDE));
+        config.transport_config(transport(factory, WIDE));
         let remote = SERVER.parse().expect("an address");
         let connection = endpoint.connect(now, config, remote, "server");
         Self {
@@ -84,7 +89,7 @@ impl Side {
 
     pub(crate) fn server(seed: u64, stream_window: u32) -> Self {
         let mut config = ServerConfig::new(Arc::new(Plain), Arc::new(Plain));
-        config.transport_config(transport(Congestion::Cubic, seed, stream_window));
+        config.transport_config(transport(ours(Congestion::Cubic, seed), stream_window));
         let remote = CLIENT.parse().expect("an address");
         Self::new(endpoint(Some(config), seed ^ 1), remote)
     }

@@ -10,7 +10,7 @@ use stoq_adapt::{Adapter, Congestion, Pacer, Parameters, Policy};
 
 pub(crate) use crate::flow::App;
 use crate::flow::Flow;
-use crate::side::{MTU, SEND_WINDOW, Side, WIDE};
+use crate::side::{Factory, MTU, SEND_WINDOW, Side, WIDE, ours};
 use crate::wire::{Bottleneck, Fate, Path};
 
 /// Interval at which goodput is noted and an adapter is asked.
@@ -74,10 +74,15 @@ impl World {
     }
 
     pub(crate) fn add(&mut self, congestion: Congestion, app: App) -> usize {
+        self.add_with(ours(congestion, self.seed + 2), app)
+    }
+
+    /// The same with controllers that `factory` makes, which have to be ours inside.
+    pub(crate) fn add_with(&mut self, factory: Factory, app: App) -> usize {
         self.seed += 2;
         let ticks = (self.now - self.begun).as_millis() / TICK.as_millis();
         let window = self.stream_window;
-        let mut client = Side::client(congestion, self.now, self.seed);
+        let mut client = Side::client(factory, self.now, self.seed);
         self.flows.push(Flow {
             path: client.path(),
             client,
