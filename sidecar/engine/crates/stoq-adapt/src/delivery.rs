@@ -39,13 +39,6 @@ struct Record {
     lost: u64,
 }
 
-/// The newest packet of the ACK that is being taken in.
-#[derive(Debug, Clone, Copy)]
-struct Newest {
-    record: Record,
-    sent: Instant,
-}
-
 /// The connection's side of the sampling (4.1.2.1.1).
 #[derive(Debug, Clone)]
 pub(crate) struct Sampler {
@@ -57,7 +50,8 @@ pub(crate) struct Sampler {
     in_flight: u64,
     /// End of the application-limited bubble in `delivered`; 0: none.
     app_limited: u64,
-    newest: Option<Newest>,
+    /// When the newest packet was sent of the ACK that is being taken in.
+    newest: Option<Instant>,
     newly_acked: u64,
 }
 
@@ -130,14 +124,8 @@ impl Sampler {
         self.delivered += bytes;
         self.delivered_time = now;
         self.newly_acked += bytes;
-        // Packets of one transmit share their send time, and so their record.
-        if self.newest.is_some_and(|newest| newest.sent >= sent) {
-            return;
-        }
-        if let Some(record) = self.record(sent) {
-            self.first_send_time = self.first_send_time.max(record.sent);
-            self.newest = Some(Newest { record, sent });
-        }
+        // Only the newest packet's record tells anything: it is looked for when the ACK is complete.
+        self.newest = self.newest.max(Some(sent));
     }
 
     /// 4.1.2.3, GenerateRateSample. `None` when the ACK held nothing that was remembered.
@@ -156,7 +144,9 @@ impl Sampler {
             self.app_limited = 0;
         }
         let newly_acked = std::mem::take(&mut self.newly_acked);
-        let Newest { record, sent } = self.newest.take()?;
+        let sent = self.newest.take()?;
+        let record = self.record(sent)?;
+        self.first_send_time = self.first_send_time.max(record.sent);
         let rtt = now.saturating_duration_since(sent);
         if in_flight == 0 {
             self.records.clear();

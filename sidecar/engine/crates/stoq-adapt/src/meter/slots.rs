@@ -25,6 +25,8 @@ pub(super) struct Slots {
     begun: Instant,
     /// Number of the newest slot since `begun`.
     newest: u32,
+    /// When that is over.
+    ends: Instant,
 }
 
 impl Slots {
@@ -33,6 +35,7 @@ impl Slots {
             ring: [Slot::default(); SLOTS],
             begun: now,
             newest: 0,
+            ends: now + SLOT,
         }
     }
 
@@ -69,6 +72,10 @@ impl Slots {
     }
 
     fn advance(&mut self, now: Instant) {
+        // With each ACK; the division below is a large part of what one costs.
+        if now < self.ends {
+            return;
+        }
         let age = now.saturating_duration_since(self.begun);
         let number = u32::try_from(age.as_millis() / SLOT.as_millis()).unwrap_or(u32::MAX);
         let passed = number.saturating_sub(self.newest);
@@ -78,6 +85,7 @@ impl Slots {
                 .wrapping_add(step);
             self.ring[slot as usize % SLOTS] = Slot::default();
         }
-        self.newest = self.newest.max(number);
+        self.newest = number;
+        self.ends = self.begun + SLOT * number.saturating_add(1);
     }
 }
