@@ -5,12 +5,10 @@
 mod app_limited;
 mod bounds;
 mod buffers;
-mod cost;
 mod fairness;
 mod flow;
 mod loss;
 mod plain;
-mod record;
 mod schedules;
 mod side;
 mod steady;
