@@ -107,6 +107,14 @@ COUNTERS: Final = {
 }
 """Engine counter to metric name (without `_total`) and help."""
 
+NANOSECONDS: Final = {
+    "adapt_nanoseconds": (
+        "stoq_adapt_seconds",
+        "Time in which adaptation judged paths and carried out what it decided",
+    ),
+}
+"""The same for counters of time, which are shown in seconds."""
+
 GAUGES: Final = {
     "connections": ("stoq_connections", "STOQ connections established now"),
     "handshakes": ("stoq_handshakes_in_flight", "Handshakes in flight now"),

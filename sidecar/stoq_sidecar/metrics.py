@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from stoq.engine.snapshot import Flow, Snapshot
 from stoq_sidecar.discovery import DiscoveryStatus
-from stoq_sidecar.metric_names import COUNTERS, GAUGES, NAMED
+from stoq_sidecar.metric_names import COUNTERS, GAUGES, NAMED, NANOSECONDS
 from stoq_sidecar.svid import SvidStatus
 
 FLOW_LABELS: Final = (
@@ -92,6 +92,8 @@ def engine_families(snapshot: Snapshot) -> Iterator[Metric]:
     """What the engine counts."""
     for field, (name, text) in COUNTERS.items():
         yield CounterMetricFamily(name, text, value=getattr(snapshot.counters, field))
+    for field, (name, text) in NANOSECONDS.items():
+        yield CounterMetricFamily(name, text, value=getattr(snapshot.counters, field) / 1e9)
     for field, (name, text) in GAUGES.items():
         yield GaugeMetricFamily(name, text, value=getattr(snapshot.gauges, field))
     for field, (name, label, text) in NAMED.items():

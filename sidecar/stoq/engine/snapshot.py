@@ -100,6 +100,8 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Packets that no datagram of the tunnel took: they went by its stream."""
     adapt_measurements: int
     """Measurements of paths that adaptation has judged."""
+    adapt_nanoseconds: int
+    """Time that this took, with carrying out what was decided."""
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):

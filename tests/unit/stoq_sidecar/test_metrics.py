@@ -11,7 +11,7 @@ from prometheus_client.samples import Sample
 from stoq.engine import Engine, EngineSettings, Flow, Listener, Service, Snapshot, TlsContext
 from stoq.engine.snapshot import Counters, Gauges
 from stoq_sidecar.discovery import DiscoveryStatus
-from stoq_sidecar.metric_names import COUNTERS, GAUGES
+from stoq_sidecar.metric_names import COUNTERS, GAUGES, NANOSECONDS
 from stoq_sidecar.metrics import FLOW_LABELS, Metrics, Sources
 from stoq_sidecar.svid import SvidStatus
 
@@ -68,7 +68,7 @@ def value(samples: list[Sample], name: str, **labels: str) -> float:
 
 
 def test_every_counter_and_gauge_of_the_engine_is_exported() -> None:
-    assert set(COUNTERS) == set(Counters.__struct_fields__)
+    assert set(COUNTERS) | set(NANOSECONDS) == set(Counters.__struct_fields__)
     assert set(GAUGES) == set(Gauges.__struct_fields__)
 
 
@@ -139,6 +139,15 @@ def test_decisions_of_adaptation_and_connections_are_shown_by_tier(snapshot: Sna
     assert value(samples, "stoq_adapt_changes_total", tier="datacenter") == 0
     assert value(samples, "stoq_adapt_connections", tier="home") == 2
     assert value(samples, "stoq_adapt_measurements_total") == 0
+
+
+def test_the_time_that_adaptation_takes_is_shown_in_seconds(snapshot: Snapshot) -> None:
+    counters = msgspec.structs.replace(
+        snapshot.counters, adapt_measurements=4, adapt_nanoseconds=2_500_000
+    )
+    samples = page(msgspec.structs.replace(snapshot, counters=counters))
+    assert value(samples, "stoq_adapt_measurements_total") == 4
+    assert value(samples, "stoq_adapt_seconds_total") == 0.0025
 
 
 def test_identity_and_registry_are_on_the_page(snapshot: Snapshot) -> None:

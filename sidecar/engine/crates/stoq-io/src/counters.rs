@@ -262,9 +262,11 @@ impl Counters {
         add(&self.values.passthrough, 1);
     }
 
-    /// Adaptation has judged a measurement.
-    pub fn path_judged(&self) {
+    /// Adaptation has judged a measurement, and carried out what it decided.
+    pub fn path_judged(&self, took: Duration) {
         add(&self.values.adapt_measurements, 1);
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        add(&self.values.adapt_nanoseconds, nanoseconds);
     }
 
     /// Adaptation has decided on `tier`.

@@ -53,7 +53,7 @@ fn counters_of_all_workers_are_added_up() {
         worker.plaintext_admitted(Admission::Probe);
         worker.plaintext_admitted(Admission::Permissive);
         worker.passed_through();
-        worker.path_judged();
+        worker.path_judged(Duration::from_micros(3));
         worker.packet_refused();
         worker.stream_token_refused();
         worker.object_sent();
@@ -137,6 +137,7 @@ fn counters_of_all_workers_are_added_up() {
         hop_bytes: 2400,
         hop_streamed: 2,
         adapt_measurements: 2,
+        adapt_nanoseconds: 6000,
     };
     assert_eq!(sums.values, expected);
     assert!(sums.udp_dropped.contains(&("queue_full", 2)));

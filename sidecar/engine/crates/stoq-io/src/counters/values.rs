@@ -131,4 +131,6 @@ values! {
     hop_streamed,
     /// Measurements that adaptation has judged.
     adapt_measurements,
+    /// Nanoseconds that this took, with carrying out what was decided.
+    adapt_nanoseconds,
 }

@@ -60,24 +60,26 @@ impl Path {
         })
     }
 
-    /// Judges the path if that is due and enough has been measured.
-    pub(crate) fn judge(&mut self, now: Instant) -> Option<Judgement> {
+    /// Whether the path is to be judged: if enough has been measured since it was the last time.
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         if now < self.due {
-            return None;
+            return false;
         }
         self.due = now + INTERVAL;
         let acks = self.handle.samples();
         let (since, before) = self.counted;
-        if acks - before < ACKS {
-            if now.saturating_duration_since(since) > ACKS_WITHIN {
-                self.counted = (now, acks);
-            }
-            return None;
+        let enough = acks - before >= ACKS;
+        if enough || now.saturating_duration_since(since) > ACKS_WITHIN {
+            self.counted = (now, acks);
         }
-        self.counted = (now, acks);
+        enough
+    }
+
+    /// Judges the path by what has been measured.
+    pub(crate) fn judge(&mut self, now: Instant) -> Judgement {
         let measured = self.handle.measurement();
         let change = self.adapter.observe(&measured, now);
-        Some(Judgement { measured, change })
+        Judgement { measured, change }
     }
 
     /// Judges it at once, whatever was found before.

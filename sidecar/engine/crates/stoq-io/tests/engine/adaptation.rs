@@ -194,6 +194,7 @@ fn a_path_is_measured_and_its_tier_is_found_and_told() {
         assert!(told.delivered_bytes > 15_000_000, "{told:?}");
         let snapshot = mesh.web.snapshot();
         assert!(snapshot.counters.adapt_measurements >= 3);
+        assert!(snapshot.counters.adapt_nanoseconds > 0);
         assert_eq!(snapshot.adapt_connections[told.tier], 1);
         assert_eq!(changes(&mesh.web), told.changes.len() as u64);
     });
