@@ -20,6 +20,7 @@ from benchlib import (
 )
 from benchlib.adapt import run as adapt
 from benchlib.adapt import settings as adapt_settings
+from benchlib.adapt import steadiness, steady
 from benchlib.candidates.base import Bench, Candidate
 from benchlib.certificates import Certificates
 from benchlib.errors import BenchError
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
             objects.append(adapting)
             if not output.json:
                 print(page)
-            objects.append(_node(output))
+            objects += [_steady(found, about, output), _node(output)]
     except ERRORS as error:
         print(f"hack/bench: {error}", file=sys.stderr)
         return 2
@@ -57,6 +58,14 @@ def main(arguments: Sequence[str]) -> int:
         smoke = {"smoke": True, "scenarios": objects}
         print(json.dumps(smoke if len(objects) > 1 else objects[0], indent=2))
     return 1 if any(result["failures"] for result in objects) else 0
+
+
+def _steady(found: tools.Tools, about: dict[str, object], output: settings.Output) -> report.Json:
+    """What adaptation costs, in miniature."""
+    result, page = steady.run(steadiness.SMOKE, found, about)
+    if not output.json:
+        print(page)
+    return result
 
 
 def _node(output: settings.Output) -> report.Json:
