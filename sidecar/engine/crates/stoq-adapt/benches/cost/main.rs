@@ -16,8 +16,6 @@ use side::{INITIAL_WINDOW, MTU};
 use wire::Path;
 use world::{App, World};
 
-mod record;
-
 // The simulation that the tests of behaviour run in; a tape needs a part of it.
 #[allow(dead_code)]
 #[path = "../../tests/behaviour/flow.rs"]
@@ -25,6 +23,8 @@ mod flow;
 #[allow(dead_code)]
 #[path = "../../tests/behaviour/plain.rs"]
 mod plain;
+#[path = "../../tests/behaviour/record.rs"]
+mod record;
 #[allow(dead_code)]
 #[path = "../../tests/behaviour/side.rs"]
 mod side;
@@ -68,7 +68,10 @@ fn main() {
         .into_iter()
         .flat_map(|congestion| packets(congestion, &effort))
         .collect();
-    println!("{}", json!({"packets": packets, "decision": decision(&effort)}));
+    println!(
+        "{}",
+        json!({"packets": packets, "decision": decision(&effort)})
+    );
 }
 
 /// What a packet takes under a controller of ours, and under quinn-proto's CUBIC as it is.

@@ -14,6 +14,8 @@ pub(crate) enum App {
     Greedy,
     /// Writes so many bytes every 10 ms.
     Steady(usize),
+    /// Sends so many datagrams every 10 ms.
+    Datagrams(usize),
     /// Is silent.
     Silent,
 }

@@ -5,10 +5,13 @@
 mod app_limited;
 mod bounds;
 mod buffers;
+mod datagrams;
 mod fairness;
 mod flow;
+mod liar;
 mod loss;
 mod plain;
+mod record;
 mod schedules;
 mod side;
 mod steady;

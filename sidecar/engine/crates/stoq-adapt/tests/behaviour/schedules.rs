@@ -188,3 +188,31 @@ fn a_worker_that_looks_every_five_milliseconds_costs_a_fifth() {
     let goodput = world.goodput(0, 1.0, 6.0);
     assert!(goodput > 78.0, "{goodput:.1} of 100 Mbit/s");
 }
+
+#[test]
+fn five_gigabits_become_one_and_five_again_within_a_rack() {
+    // A buffer of one product of the faster, as a switch has it: two milliseconds of the slower.
+    let near = |mbit| Path {
+        rtt: Duration::from_micros(400),
+        buffer: 250_000,
+        ..path(mbit, 1, 1)
+    };
+    let mut world = begin(near(5000.0), true);
+    let tier = |world: &World| world.flows[0].adapter.as_ref().map(|known| known.tier());
+    world.run(0.3);
+    assert_eq!(tier(&world), Some(Tier::DataCenter));
+    world.set_path(near(1000.0));
+    // A round trip that carries the change, with the queue that was there.
+    world.run(0.0024 + 0.05);
+    assert_eq!(tier(&world), Some(Tier::Enterprise));
+    world.run(0.15);
+    let now = world.elapsed();
+    let down = world.goodput(0, now - 0.15, now);
+    assert!(down > 900.0, "{down:.0} of 1000 Mbit/s");
+    world.set_path(near(5000.0));
+    world.run(0.5);
+    let now = world.elapsed();
+    world.run(0.2);
+    let up = world.goodput(0, now, now + 0.2);
+    assert!(up > 4500.0, "{up:.0} of 5000 Mbit/s");
+}

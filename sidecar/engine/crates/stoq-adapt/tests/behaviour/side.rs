@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quinn_proto::congestion::ControllerFactory;
 use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint,
@@ -17,6 +17,9 @@ use crate::plain::Plain;
 
 /// Bytes of a datagram.
 pub(crate) const MTU: u16 = 1452;
+
+/// Bytes of an application's datagram.
+pub(crate) const DATAGRAM: usize = 1200;
 
 /// Bytes in flight at first: RFC 6928.
 pub(crate) const INITIAL_WINDOW: u64 = 10 * 1452;
@@ -41,6 +44,8 @@ pub(crate) struct Side {
     reading: Option<StreamId>,
     /// Bytes read by the application.
     pub(crate) received: u64,
+    /// Datagrams that the application had sent, and that it got.
+    pub(crate) datagrams: (u64, u64),
     /// The timer in the world's queue.
     armed: Option<Instant>,
 }
@@ -103,6 +108,7 @@ impl Side {
             writing: None,
             reading: None,
             received: 0,
+            datagrams: (0, 0),
             armed: None,
         }
     }
@@ -157,6 +163,9 @@ impl Side {
                 _ => {}
             }
         }
+        while quic.datagrams().recv().is_some() {
+            self.datagrams.1 += 1;
+        }
         let Some(stream) = self.reading else {
             return;
         };
@@ -183,6 +192,18 @@ impl Side {
             return 0;
         };
         quic.send_stream(stream).write(bytes).unwrap_or(0)
+    }
+
+    /// The application sends datagrams; what finds no room is lost.
+    pub(crate) fn send_datagrams(&mut self, count: usize) {
+        static PAYLOAD: [u8; DATAGRAM] = [0x42; DATAGRAM];
+        let Some((_, quic)) = &mut self.connection else {
+            return;
+        };
+        for _ in 0..count {
+            let _ = quic.datagrams().send(Bytes::from_static(&PAYLOAD), false);
+            self.datagrams.0 += 1;
+        }
     }
 
     /// Handles a timer that is due.

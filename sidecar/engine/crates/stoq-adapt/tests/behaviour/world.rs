@@ -195,11 +195,17 @@ impl World {
 
     fn tick(&mut self) {
         for flow in 0..self.flows.len() {
-            if let App::Steady(bytes) = self.flows[flow].app
-                && self.flows[flow].client.connected
-            {
-                self.flows[flow].client.write(&AHEAD[..bytes]);
-                self.drive_client(flow);
+            let Flow { app, client, .. } = &mut self.flows[flow];
+            match *app {
+                App::Steady(bytes) if client.connected => {
+                    client.write(&AHEAD[..bytes]);
+                    self.drive_client(flow);
+                }
+                App::Datagrams(count) if client.connected => {
+                    client.send_datagrams(count);
+                    self.drive_client(flow);
+                }
+                _ => {}
             }
             let elapsed = self.now - self.begun;
             let flow = &mut self.flows[flow];
