@@ -23,6 +23,7 @@ DRAWN = {
     "api": ("requests", "p50", "p99"),
     "tokens": ("throughput",),
     "hop": ("throughput",),
+    "mirror": ("p50", "p99"),
 }
 
 

@@ -7,7 +7,18 @@ from pathlib import Path
 
 from benchlib.errors import BenchError
 
-SCENARIOS = ("bulk", "latency", "handshake", "memory", "cpu", "stall", "api", "tokens", "hop")
+SCENARIOS = (
+    "bulk",
+    "latency",
+    "handshake",
+    "memory",
+    "cpu",
+    "stall",
+    "api",
+    "tokens",
+    "hop",
+    "mirror",
+)
 
 # Candidates in the order of the tables: the ceiling, the proxy ceiling, the peers, ours.
 CANDIDATES = (
@@ -21,6 +32,7 @@ CANDIDATES = (
     "stoq-reserve",
     "stoq-tokens",
     "stoq-hop",
+    "stoq-mirrored",
     "stoq",
 )
 
@@ -106,9 +118,10 @@ def smoke(scenario: str, candidates: tuple[str, ...]) -> Settings:
     """One scenario in miniature: does it run, not how fast.
 
     Every candidate carries bytes, with tokens if it has any, or calls; the other scenarios run ours
-    alone, to end soon, and `hop` what is in no other.
+    alone, to end soon, and `hop` and `mirror` what is in no other.
     """
-    alone = ("stoq-hop",) if scenario == "hop" else (OURS,)
+    others = {"hop": "stoq-hop", "mirror": "stoq-mirrored"}
+    alone = (others.get(scenario, OURS),)
     return Settings(
         scenario=scenario,
         seconds=1.0,
@@ -163,18 +176,18 @@ def _parser() -> argparse.ArgumentParser:
         "--rate",
         type=float,
         default=default.rate,
-        help="latency, api: requests per second (%(default)s)",
+        help="latency, mirror, api: requests per second (%(default)s)",
     )
     parser.add_argument(
         "--connections",
         type=int,
         default=default.connections,
-        help="latency: connections they share (%(default)s)",
+        help="latency, mirror: connections they share (%(default)s)",
     )
     parser.add_argument(
         "--new-connections",
         action="store_true",
-        help="latency: a new TCP connection for each request",
+        help="latency, mirror: a new TCP connection for each request",
     )
     parser.add_argument(
         "--idle",

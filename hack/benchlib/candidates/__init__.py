@@ -4,6 +4,7 @@ from benchlib.candidates.base import Candidate
 from benchlib.candidates.direct import Direct
 from benchlib.candidates.envoy import EnvoyHttp3, EnvoyTcp
 from benchlib.candidates.grpc_aio import Grpc
+from benchlib.candidates.mirrored import StoqMirrored
 from benchlib.candidates.quinn import QuinnRelay, StockQuinn
 from benchlib.candidates.stoq import Stoq, StoqHop, StoqReserve, StoqTokens
 from benchlib.candidates.tcp_relay import TcpRelay
@@ -19,6 +20,7 @@ ALL: tuple[Candidate, ...] = (
     StoqReserve(),
     StoqTokens(),
     StoqHop(),
+    StoqMirrored(),
     Stoq(),
 )
 

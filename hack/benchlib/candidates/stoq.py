@@ -20,7 +20,18 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
     name: ClassVar[str] = "stoq"
     title: ClassVar[str] = "**STOQ**"
     scenarios: ClassVar[frozenset[str]] = frozenset(
-        {"bulk", "latency", "handshake", "memory", "cpu", "stall", "api", "tokens", "hop"}
+        {
+            "bulk",
+            "latency",
+            "handshake",
+            "memory",
+            "cpu",
+            "stall",
+            "api",
+            "tokens",
+            "hop",
+            "mirror",
+        }
     )
     environment: ClassVar[Mapping[str, str]] = {}  # settings of the sidecars
 
@@ -28,7 +39,7 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
     def route(self, bench: Bench, port: int) -> Iterator[Route]:
         """Control process, then both sidecars; all end with the namespaces."""
         network = bench.network
-        _, relays = _mesh(network, MeshSettings(environment=self.environment))
+        _, relays = started(network, MeshSettings(environment=self.environment))
         yield Route(network.server.address, port, relays)
 
     def handshake_command(self, bench: Bench, *, resumed: bool) -> Sequence[str]:
@@ -72,7 +83,7 @@ class StoqHop(Stoq):
         """As without, and the server is behind a gateway that lets the client through."""
         network = bench.network
         gateway, server = network.layout.pod("gateway"), network.server.pod
-        mesh, relays = _mesh(network, MeshSettings())
+        mesh, relays = started(network, MeshSettings())
         mesh.enrol(gateway)
         client = mesh.spiffe_id(network.client.pod)
         between = {
@@ -93,7 +104,7 @@ class StoqHop(Stoq):
         yield Route(network.server.address, port, relays)
 
 
-def _mesh(network: Network, settings: MeshSettings) -> tuple[Mesh, dict[str, Process]]:
+def started(network: Network, settings: MeshSettings) -> tuple[Mesh, dict[str, Process]]:
     """Control process and both sidecars, ready."""
     sides = {"client": network.client, "server": network.server}
     mesh = Mesh(network.state, network.control, settings)

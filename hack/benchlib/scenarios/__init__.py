@@ -8,6 +8,7 @@ from benchlib.scenarios.handshake import Handshake
 from benchlib.scenarios.hop import Hop
 from benchlib.scenarios.latency import Latency
 from benchlib.scenarios.memory import Memory
+from benchlib.scenarios.mirror import Mirror
 from benchlib.scenarios.stall import Stall
 from benchlib.scenarios.tokens import Tokens
 
@@ -23,5 +24,6 @@ ALL: dict[str, Scenario] = {
         Api(),
         Tokens(),
         Hop(),
+        Mirror(),
     )
 }
