@@ -38,7 +38,9 @@ pub use adaptation::{Adaptation, AdaptationChange};
 pub use api::{ApiError, ApiEvent, ApiPeer, ApiPort, StreamToken};
 pub use engine::{Engine, LocalPort};
 pub use error::EngineError;
-pub use objects::{MAX_LANES, ObjectError, ObjectPort, ObjectTarget, ReceivedObject};
+pub use objects::{
+    MAX_LANES, MAX_SHADOWS, ObjectError, ObjectPort, ObjectShadow, ObjectTarget, ReceivedObject,
+};
 pub use settings::{
     AccessLogFormat, EngineSettings, GatewaySettings, LimitSettings, ListenerSettings, LogLevel,
     MAX_WORKERS, MIN_MTU, PoolSettings, TransportSettings, UdpSettings,

@@ -2,7 +2,9 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use stoq_io::{ObjectPort, ObjectTarget, StreamToken};
+use stoq_core::spiffe::SpiffeId;
+use stoq_io::{ObjectPort, ObjectShadow, ObjectTarget, StreamToken};
+use stoq_wire::frame::seed::WHOLE;
 
 use crate::{dialled, mistakes};
 
@@ -10,13 +12,26 @@ use crate::{dialled, mistakes};
 #[pyclass(frozen, module = "stoq._engine")]
 pub(crate) struct Objects(pub(crate) ObjectPort);
 
-/// Transfer, sender, data.
-type Received<'py> = (Bound<'py, PyBytes>, String, Bound<'py, PyBytes>);
+/// Transfer, sender, data, and whom the original of a copy is for.
+type Received<'py> = (
+    Bound<'py, PyBytes>,
+    String,
+    Bound<'py, PyBytes>,
+    Option<String>,
+);
 
 #[pymethods]
 impl Objects {
-    fn accept(&self, accepting: bool) {
+    #[pyo3(signature = (accepting, mirrors_from = None))]
+    fn accept(&self, accepting: bool, mirrors_from: Option<Vec<String>>) -> PyResult<()> {
+        let parse = |id: &String| SpiffeId::parse(id);
+        let from = mirrors_from
+            .map(|ids| ids.iter().map(parse).collect::<Result<Vec<_>, _>>())
+            .transpose()
+            .map_err(|error| mistakes::argument("mirrors_from", error))?;
+        self.0.expect_mirrors(from);
         self.0.accept(accepting);
+        Ok(())
     }
 
     fn fetch<'py>(&self, py: Python<'py>, token: u64) -> PyResult<Option<Received<'py>>> {
@@ -34,10 +49,12 @@ impl Objects {
             Ok(())
         })?;
         let transfer = PyBytes::new(py, &found.transfer.0);
-        Ok(Some((transfer, found.sender.as_str().to_owned(), data)))
+        let sender = found.sender.as_str().to_owned();
+        Ok(Some((transfer, sender, data, found.copy_of)))
     }
 
-    #[pyo3(signature = (remote, data, expect = None, shard_size = 65536, lanes = 1))]
+    #[pyo3(signature = (remote, data, expect = None, shard_size = 65536, lanes = 1, shadows = Vec::new()))]
+    #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn send(
         &self,
         py: Python<'_>,
@@ -46,13 +63,16 @@ impl Objects {
         expect: Option<&str>,
         shard_size: u64,
         lanes: u8,
+        shadows: Vec<(String, String, i64)>,
     ) -> PyResult<u64> {
         let (remote, expect) = dialled::endpoint(remote, expect)?;
+        let shadows = shadows.iter().map(shadow).collect::<PyResult<_>>()?;
         let target = ObjectTarget {
             remote,
             expect,
             shard_size,
             lanes,
+            shadows,
         };
         // The workers read it for longer than Python keeps it.
         let object = data.to_vec();
@@ -64,4 +84,18 @@ impl Objects {
     fn cancel(&self, token: u64) {
         self.0.cancel(StreamToken(token));
     }
+}
+
+fn shadow((remote, expect, share): &(String, String, i64)) -> PyResult<ObjectShadow> {
+    let (remote, _) = dialled::endpoint(remote, None)?;
+    let expect = SpiffeId::parse(expect).map_err(|error| mistakes::argument("shadows", error))?;
+    let share = u16::try_from(*share).map_err(|_| {
+        let text = format!("a share of {share}: 1 to {WHOLE} of {WHOLE} are possible");
+        mistakes::argument("shadows", text)
+    })?;
+    Ok(ObjectShadow {
+        remote,
+        expect,
+        share,
+    })
 }

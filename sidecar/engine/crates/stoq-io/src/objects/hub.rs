@@ -79,6 +79,8 @@ struct Inner {
     store: Store,
     /// Whether somebody takes objects.
     accepting: bool,
+    /// Whose copies are taken, empty for everyone's; none: nobody's.
+    mirrors_from: Option<Vec<SpiffeId>>,
     inbox: Inbox,
 }
 
@@ -88,18 +90,20 @@ impl ObjectHub {
             inbox: Inbox::new(&limits),
             store: Store::new(limits),
             accepting: false,
+            mirrors_from: None,
         };
         Self {
             inner: Mutex::new(inner),
         }
     }
 
-    /// Takes a manifest or a shard that came from `sender`. An object that it makes whole waits
-    /// under `token`.
+    /// Takes a manifest or a shard that came from `sender`, on the stream of a copy of what is for
+    /// `copy_of` if it did. An object that it makes whole waits under `token`.
     pub(crate) fn take(
         &self,
         sender: &SpiffeId,
         shard: Shard,
+        copy_of: Option<&str>,
         token: StreamToken,
         now: Instant,
     ) -> Result<Taken, NotTaken> {
@@ -124,6 +128,7 @@ impl ObjectHub {
                     transfer,
                     sender: sender.clone(),
                     data: ready,
+                    copy_of: copy_of.map(str::to_owned),
                 };
                 inner.inbox.put(token, object);
                 Ok(Taken::Whole)
@@ -157,6 +162,18 @@ impl ObjectHub {
     /// From now on objects are taken, or no longer.
     pub(crate) fn accept(&self, accepting: bool) {
         self.lock().accepting = accepting;
+    }
+
+    /// From now on copies from these are taken, where objects are: empty for everyone's, none for
+    /// nobody's.
+    pub(crate) fn expect_mirrors(&self, from: Option<Vec<SpiffeId>>) {
+        self.lock().mirrors_from = from;
+    }
+
+    /// Whether copies from `peer` are taken (M5).
+    pub(crate) fn expects_mirrors_from(&self, peer: &SpiffeId) -> bool {
+        let named = |ids: &Vec<SpiffeId>| ids.is_empty() || ids.contains(peer);
+        self.lock().mirrors_from.as_ref().is_some_and(named)
     }
 
     /// The object that waits under `token`, and whether others that were held back may begin now.

@@ -7,9 +7,12 @@
 mod hub;
 mod inbox;
 mod port;
+mod shadows;
 
 pub(crate) use hub::{NotTaken, ObjectHub, Progress, Taken};
 pub use port::{ObjectError, ObjectPort};
+pub(crate) use shadows::ObjectMirror;
+pub use shadows::{MAX_SHADOWS, ObjectShadow};
 
 use std::net::SocketAddr;
 
@@ -30,6 +33,8 @@ pub struct ReceivedObject {
     pub sender: SpiffeId,
     /// Its bytes, in order.
     pub data: Vec<Bytes>,
+    /// Of a copy for a shadow: whom the original is for, as the sender says.
+    pub copy_of: Option<String>,
 }
 
 /// Whom an object is for, and how it travels.
@@ -44,6 +49,8 @@ pub struct ObjectTarget {
     /// Streams that share the shards out, each on a connection of its own as far as
     /// `pool.connections_per_peer` allows; 1 to [`MAX_LANES`].
     pub lanes: u8,
+    /// Who gets copies; nobody waits for them. Not without `expect`, which they are told.
+    pub shadows: Vec<ObjectShadow>,
 }
 
 /// Most lanes of an object.
@@ -71,6 +78,8 @@ pub(crate) enum ObjectRequest {
     Send(Box<Outgoing>),
     /// Nobody waits for this one any more.
     Cancel(StreamToken),
+    /// Send a shadow its copy of one.
+    Mirror(Box<ObjectMirror>),
     /// An object to this peer is over: the next that waits for its turn may begin.
     Next(PeerKey),
     /// What transfers wait for, or have become, may have changed.

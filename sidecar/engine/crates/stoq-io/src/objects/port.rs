@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rand_core::{OsRng, RngCore};
+use stoq_core::spiffe::SpiffeId;
 use stoq_frames::shard::{Lanes, manifest};
+use stoq_wire::frame::seed::WHOLE;
 use stoq_wire::frame::shard::{MAX_SHARDS, Shard, ShardBody, TransferId};
 use stoq_wire::frame::{Frame, FrameError};
 
-use super::{MAX_LANES, ObjectRequest, ObjectTarget, Outgoing, ReceivedObject};
+use super::shadows::{self, Copied};
+use super::{MAX_LANES, MAX_SHADOWS, ObjectRequest, ObjectTarget, Outgoing, ReceivedObject};
 use crate::api::StreamToken;
 use crate::engine::Engine;
 use crate::mailbox::Command;
@@ -31,6 +34,15 @@ pub enum ObjectError {
     /// No lanes, or too many.
     #[error("{0} lanes: 1 to {MAX_LANES} are possible")]
     Lanes(u8),
+    /// Too many shadows.
+    #[error("{0} shadows: at most {MAX_SHADOWS} are possible")]
+    Shadows(usize),
+    /// A share of nothing, or of more than everything.
+    #[error("a share of {0}: 1 to {WHOLE} of {WHOLE} are possible")]
+    Share(u16),
+    /// Shadows are told whom the original is for.
+    #[error("shadows, and no identity that the peer must prove: say whom the object is for")]
+    Anybody,
     /// IPv4 with `ipv6_only` set.
     #[error("ipv6_only is set, which refuses the IPv4 address {0}; use the peer's IPv6 address")]
     Ipv4Refused(std::net::SocketAddr),
@@ -57,6 +69,12 @@ impl ObjectPort {
     /// Takes objects from peers from now on, or no longer. At first they are denied.
     pub fn accept(&self, accepting: bool) {
         self.shared.objects.accept(accepting);
+    }
+
+    /// Takes copies that these identities send for a shadow, beside objects that are meant for
+    /// this endpoint: empty for everyone's, none for nobody's, which is so at first.
+    pub fn expect_mirrors(&self, from: Option<Vec<SpiffeId>>) {
+        self.shared.objects.expect_mirrors(from);
     }
 
     /// The object that an event has announced; once.
@@ -87,13 +105,18 @@ impl ObjectPort {
             expect,
             shard_size,
             lanes,
+            shadows,
         } = target;
-        if self.shared.settings.ipv6_only && remote.ip().to_canonical().is_ipv4() {
-            return Err(ObjectError::Ipv4Refused(remote));
+        let addresses = shadows.iter().map(|shadow| shadow.remote);
+        for address in addresses.chain([remote]) {
+            if self.shared.settings.ipv6_only && address.ip().to_canonical().is_ipv4() {
+                return Err(ObjectError::Ipv4Refused(address));
+            }
         }
         if lanes == 0 || lanes > MAX_LANES {
             return Err(ObjectError::Lanes(lanes));
         }
+        shadows::check(&shadows, expect.as_ref())?;
         let refused = |reason| ObjectError::Shards {
             size: object.len(),
             shard_size,
@@ -107,6 +130,15 @@ impl ObjectPort {
         Frame::Shard(Shard { transfer, body })
             .encode(&mut encoded)
             .map_err(refused)?;
+        let encoded = Bytes::from(encoded);
+        let copied = Copied {
+            transfer,
+            object: &object,
+            manifest: &encoded,
+            shard_size,
+            primary: expect.as_ref(),
+        };
+        let mirrors: Vec<_> = shadows::mirrors(shadows, &copied).collect();
         let peer = PeerKey {
             address: remote,
             expect,
@@ -120,12 +152,16 @@ impl ObjectPort {
             transfer,
             object,
             shard_size,
-            manifest: encoded.into(),
+            manifest: encoded,
             // A lane is never held back: what QUIC takes is what is in flight.
             shards: Lanes::new(MAX_SHARDS as usize),
             lanes,
         };
         self.post(worker, ObjectRequest::Send(Box::new(outgoing)));
+        for mirror in mirrors {
+            let worker = mirror.peer.owner(self.shared.mailboxes.len());
+            self.post(worker, ObjectRequest::Mirror(Box::new(mirror)));
+        }
         Ok(token)
     }
 

@@ -18,6 +18,7 @@ mod lossy;
 mod mesh;
 mod mirrors;
 mod net;
+mod object_mirrors;
 mod objects;
 mod plaintext;
 mod pool;

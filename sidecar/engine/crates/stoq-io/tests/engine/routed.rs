@@ -189,6 +189,7 @@ impl Routed {
             expect: Some(id("db")),
             shard_size: SHARD,
             lanes: 1,
+            shadows: Vec::new(),
         };
         let token = web.objects().send(object.clone(), target).unwrap();
         let until = Instant::now() + PATIENCE;

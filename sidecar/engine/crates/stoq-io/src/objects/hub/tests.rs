@@ -45,9 +45,10 @@ fn frames(number: u8, object: &Bytes) -> Vec<Shard> {
 }
 
 fn send(hub: &ObjectHub, frames: Vec<Shard>, token: u64, now: Instant) -> Vec<Taken> {
-    let taken = frames
-        .into_iter()
-        .map(|frame| hub.take(&sender(), frame, StreamToken(token), now).unwrap());
+    let taken = frames.into_iter().map(|frame| {
+        hub.take(&sender(), frame, None, StreamToken(token), now)
+            .unwrap()
+    });
     taken.collect()
 }
 
@@ -69,7 +70,9 @@ fn an_object_waits_for_the_caller_once_it_is_whole() {
 fn nothing_is_taken_before_somebody_asks_for_objects() {
     let (hub, now) = (ObjectHub::new(limits(50_000)), Instant::now());
     let first = frames(1, &object(10, 1)).remove(0);
-    let refused = hub.take(&sender(), first, StreamToken(1), now).unwrap_err();
+    let refused = hub
+        .take(&sender(), first, None, StreamToken(1), now)
+        .unwrap_err();
     assert_eq!(refused.code(), StreamCode::Denied);
 }
 
@@ -80,7 +83,9 @@ fn data_before_its_manifest_is_early_and_a_bulk_transfer_is_denied() {
     let mut sent = frames(1, &object(10, 1));
     assert_eq!(send(&hub, vec![sent.remove(1)], 1, now), [Taken::Early]);
     let bulk = stoq_frames::shard::BulkWriter::new(TransferId([2; 16]), 10).finish();
-    let refused = hub.take(&sender(), bulk, StreamToken(1), now).unwrap_err();
+    let refused = hub
+        .take(&sender(), bulk, None, StreamToken(1), now)
+        .unwrap_err();
     assert_eq!(refused, NotTaken::Bulk);
     assert_eq!(refused.code(), StreamCode::Denied);
 }
@@ -151,7 +156,7 @@ fn one_sender_does_not_take_all_the_room_of_others() {
     assert_eq!(send(&hub, vec![more.clone()], 4, now), [Taken::NoRoom]);
     let other = SpiffeId::parse("spiffe://mesh.test/ns/shop/sa/other").unwrap();
     let theirs = frames(5, &object(10, 5)).remove(0);
-    let taken = hub.take(&other, theirs, StreamToken(5), now);
+    let taken = hub.take(&other, theirs, None, StreamToken(5), now);
     assert_eq!(taken, Ok(Taken::Kept));
     let (_, room) = hub.fetch(StreamToken(0)).unwrap();
     assert!(room);

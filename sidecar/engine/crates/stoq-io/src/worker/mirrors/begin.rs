@@ -79,7 +79,7 @@ impl Worker {
         };
         let open = self.shared.endpoints.open(shadow.destination);
         let ends = (info.source, shadow.destination);
-        let mirror = Mirror::new(peer.clone(), number, seed, ends, open);
+        let mirror = Mirror::new(peer.clone(), number, seed, ends, Some(open));
         let key = self.insert_flow(Flow::Mirror(Box::new(mirror)), None);
         self.mirrors.flows.insert(number, key);
         Some(Copy { peer, number })

@@ -1,12 +1,13 @@
-//! Copies of flows for shadow peers (`docs/wire-format.md`, section 15).
+//! Copies of flows and objects for shadow peers (`docs/wire-format.md`, section 15).
 //!
-//! [`begin`] decides which flows are copied and feeds the copies; [`sending`] is the stream of one, and
-//! [`received`] takes those of peers.
+//! [`begin`] decides which flows are copied and feeds the copies, [`objects`] sends those of objects;
+//! [`sending`] is the stream of one, and [`received`] takes those of peers.
 //! A copy is sent by the worker that has the original, on connections that carry nothing but copies.
 //! Between the two is a bounded queue for each shadow: what does not fit is given up, and the
 //! original neither waits nor fails.
 
 mod begin;
+mod objects;
 mod received;
 mod sending;
 
@@ -37,6 +38,8 @@ pub(super) struct Mirrors {
     queues: HashMap<PeerKey, SeedQueue>,
     /// The flow that sends a copy, by the copy's number.
     flows: HashMap<u64, usize>,
+    /// Bytes of the objects that copies are sent of.
+    objects: usize,
 }
 
 impl Mirrors {
@@ -70,15 +73,19 @@ impl Worker {
     pub(super) fn mirror_possible(&mut self, key: usize, index: usize, now: Instant) -> bool {
         let link = self.links[index].as_ref();
         let agreed = link.and_then(|link| Some(link.evidence.as_ref()?.agreed));
-        if !matches!(self.flows[key].flow, Flow::Mirror(_))
-            || agreed.is_some_and(|agreed| agreed.extensions & SEEDS != 0)
-        {
+        let Flow::Mirror(mirror) = &self.flows[key].flow else {
+            return true;
+        };
+        let object = mirror.object.as_ref();
+        if agreed.is_some_and(|agreed| {
+            agreed.extensions & SEEDS != 0 && object.is_none_or(|object| object.fits(agreed))
+        }) {
             return true;
         }
-        let remote = link.map(|link| link.quic.remote_address());
+        let remote = mirror.peer.address;
         self.shared.log.warn(format_args!(
-            "{remote:?} takes no copies: its sidecar is older, or does not offer it \
-             (STOQ_FRAMES_MIRRORS)"
+            "{remote} takes no copies: its engine is older, or does not offer it \
+             (STOQ_FRAMES_MIRRORS), or shards as large as those of an object that is copied"
         ));
         let denied = Outcome::Peer(Some(StreamCode::Denied));
         self.end_flow(key, StreamCode::Cancelled, denied, now);
@@ -88,6 +95,7 @@ impl Worker {
     /// A copy is over.
     pub(super) fn mirror_ended(&mut self, mirror: &Mirror, outcome: &Outcome, now: Instant) {
         self.mirrors.flows.remove(&mirror.number);
+        self.mirrors.objects -= mirror.object.as_ref().map_or(0, objects::ObjectCopy::len);
         let Some(queue) = self.mirrors.queues.get_mut(&mirror.peer) else {
             return;
         };

@@ -10,8 +10,8 @@ use super::super::observe::Outcome;
 use super::super::{Flow, Worker};
 
 impl Worker {
-    /// What follows on a stream of frames is a copy of a flow: the application gets it, if this
-    /// workload takes copies from that peer.
+    /// What follows on a stream of frames is a copy. Of a flow, the application gets it, if this
+    /// workload takes copies from that peer; of an object, the program that takes objects.
     pub(in super::super) fn accept_mirror(
         &mut self,
         key: usize,
@@ -19,14 +19,19 @@ impl Worker {
         seed: &Seed,
         now: Instant,
     ) {
-        if seed.form == SeedForm::Object {
-            self.counters().stream_refused(StreamCode::Denied);
-            let why = "copies of objects are not taken here".to_owned();
-            return self.end_flow(key, StreamCode::Denied, Outcome::Refused(why), now);
-        }
+        let expected = self.expects_objects_of_mirrors(index);
         let Flow::Frames(frames) = &mut self.flows[key].flow else {
             return;
         };
+        if seed.form == SeedForm::Object {
+            if expected {
+                frames.copy = Some(seed.clone());
+                return self.run_frames(key, now);
+            }
+            self.counters().stream_refused(StreamCode::Denied);
+            let why = "no copies of this peer's objects are taken here".to_owned();
+            return self.end_flow(key, StreamCode::Denied, Outcome::Refused(why), now);
+        }
         let stream = frames.stream;
         let (mut head, first) = match frames.behind() {
             Ok(behind) => behind,
@@ -38,5 +43,13 @@ impl Worker {
         self.objects.forget(key);
         self.cancel_deadline(key);
         self.connect_application(key, index, stream, &head, first, now);
+    }
+
+    fn expects_objects_of_mirrors(&self, index: usize) -> bool {
+        let evidence = self.links[index]
+            .as_ref()
+            .and_then(|link| link.evidence.as_ref());
+        let peer = evidence.and_then(|evidence| evidence.peer.as_ref());
+        peer.is_some_and(|peer| self.shared.objects.expects_mirrors_from(&peer.spiffe))
     }
 }

@@ -14,11 +14,15 @@ use stoq_wire::head::{FlowId, StreamKind};
 use super::super::labels::encode;
 use super::super::observe::Outcome;
 use super::super::{Direction, Flow, PeerKey, Worker};
+use super::objects::ObjectCopy;
 use crate::endpoints::OpenTo;
 use crate::relay::TURN_BUDGET;
 
 /// How long a shadow may take for what is left of a copy when its original has ended.
 const LINGER: Duration = Duration::from_secs(30);
+
+/// The same for all of an object: as long as the calls that send objects wait unless told otherwise.
+const OBJECT_LINGER: Duration = Duration::from_secs(60);
 
 /// How far a copy is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +45,14 @@ pub(crate) struct Mirror {
     /// The client of the original, and the shadow's application.
     ends: (SocketAddr, SocketAddr),
     pending: Bytes,
+    /// What is copied, if that is an object: nothing of it goes through the queue.
+    pub(super) object: Option<ObjectCopy>,
     /// Whether the end was sent.
     pub(crate) finished: bool,
     /// Whether the shadow has ended its direction.
     answered: bool,
     /// Counts it as a connection to its endpoint.
-    _open: OpenTo,
+    _open: Option<OpenTo>,
 }
 
 /// What a turn of a copy came to.
@@ -67,7 +73,7 @@ impl Mirror {
         number: u64,
         seed: Seed,
         ends: (SocketAddr, SocketAddr),
-        open: OpenTo,
+        open: Option<OpenTo>,
     ) -> Self {
         Self {
             peer,
@@ -76,6 +82,7 @@ impl Mirror {
             seed,
             ends,
             pending: Bytes::new(),
+            object: None,
             finished: false,
             answered: false,
             _open: open,
@@ -133,7 +140,11 @@ impl Mirror {
             if *moved >= TURN_BUDGET {
                 return Ok(true);
             }
-            match queue.next(self.number) {
+            let next = match &mut self.object {
+                Some(object) => object.next(),
+                None => queue.next(self.number),
+            };
+            match next {
                 Next::Data(data) => {
                     *moved += data.len();
                     self.pending = data;
@@ -219,11 +230,15 @@ impl Worker {
         };
         let (step, moved) = mirror.run(queue, &mut link.quic, stream);
         let lingers = queue.is_finished(mirror.number) && slot.deadline.is_none();
+        let linger = match mirror.object {
+            Some(_) => OBJECT_LINGER,
+            None => LINGER,
+        };
         self.counters().mirrored(moved);
         self.activate(index);
         match step {
             Step::Waiting | Step::More if lingers => {
-                self.set_deadline(key, now + LINGER);
+                self.set_deadline(key, now + linger);
                 self.queue(key);
             }
             Step::Waiting => {}

@@ -24,7 +24,10 @@ impl Worker {
                 Progress::Missing(_) => position += 1,
                 Progress::Whole => {
                     frames.asked.remove(position);
-                    append(&mut frames.pending, transfer, Vec::new());
+                    // The sender of a copy hears nothing but its end (M3).
+                    if frames.copy.is_none() {
+                        append(&mut frames.pending, transfer, Vec::new());
+                    }
                 }
                 Progress::Gone => {
                     let why = "the object was not whole in time, or has failed".to_owned();

@@ -6,7 +6,7 @@ use quinn_proto::StreamId;
 use stoq_wire::code::StreamCode;
 use stoq_wire::extension::Negotiated;
 use stoq_wire::frame::Frame;
-use stoq_wire::frame::shard::{MAX_RANGES, Range, Shard, ShardBody};
+use stoq_wire::frame::shard::{MAX_RANGES, Range, Shard, ShardBody, TransferId};
 
 use super::{Frames, Next, write};
 use crate::api::StreamToken;
@@ -102,7 +102,12 @@ impl Lane {
                 return LaneStep::Waiting;
             };
             self.taken += 1;
-            self.pending = outgoing.frame(index);
+            self.pending = shard_frame(
+                outgoing.transfer,
+                &outgoing.object,
+                outgoing.shard_size,
+                index,
+            );
         }
     }
 }
@@ -111,21 +116,6 @@ impl Outgoing {
     /// How many shards it has.
     pub(super) fn count(&self) -> u64 {
         (self.object.len() as u64).div_ceil(self.shard_size)
-    }
-
-    /// A shard's frame.
-    fn frame(&self, index: u64) -> Bytes {
-        let offset = index * self.shard_size;
-        let end = (offset + self.shard_size).min(self.object.len() as u64);
-        let data = self.object.slice(offset as usize..end as usize);
-        let (transfer, mut encoded) = (self.transfer, Vec::with_capacity(data.len() + 64));
-        let body = ShardBody::Object { offset, data };
-        let written = Frame::Shard(Shard { transfer, body }).encode(&mut encoded);
-        debug_assert!(
-            written.is_ok(),
-            "the shard size was held against its bounds"
-        );
-        encoded.into()
     }
 
     /// The receiver misses these ranges, and nothing else before the end of the last.
@@ -141,4 +131,24 @@ impl Outgoing {
                 || (more && offset >= end)
         });
     }
+}
+
+/// The frame of one shard of an object.
+pub(in super::super) fn shard_frame(
+    transfer: TransferId,
+    object: &Bytes,
+    shard_size: u64,
+    index: u64,
+) -> Bytes {
+    let offset = index * shard_size;
+    let end = (offset + shard_size).min(object.len() as u64);
+    let data = object.slice(offset as usize..end as usize);
+    let mut encoded = Vec::with_capacity(data.len() + 64);
+    let body = ShardBody::Object { offset, data };
+    let written = Frame::Shard(Shard { transfer, body }).encode(&mut encoded);
+    debug_assert!(
+        written.is_ok(),
+        "the shard size was held against its bounds"
+    );
+    encoded.into()
 }

@@ -27,6 +27,7 @@ use crate::mailbox::Command;
 use crate::objects::{ObjectRequest, Outgoing};
 
 pub(crate) use lane::Lane;
+pub(super) use lane::shard_frame;
 pub(crate) use places::LanePlace;
 pub(crate) use received::FrameStream;
 
@@ -181,6 +182,7 @@ impl Worker {
             ObjectRequest::Cancel(token) => {
                 self.end_sending(token, StreamCode::Cancelled, now);
             }
+            ObjectRequest::Mirror(mirror) => self.mirror_object(*mirror, now),
             ObjectRequest::Next(peer) => self.send_queued(&peer, now),
             ObjectRequest::Changed => {
                 let keys: Vec<usize> = self.objects.received.iter().copied().collect();

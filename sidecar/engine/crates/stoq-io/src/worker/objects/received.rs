@@ -17,7 +17,7 @@ use super::super::observe::Outcome;
 use super::super::{Flow, Worker};
 use super::{Frames, Next, takes_frames, write};
 use crate::api::ApiEvent;
-use crate::objects::{NotTaken, Taken};
+use crate::objects::{NotTaken, Progress, Taken};
 
 /// Streams with frames that a worker has at once. Each keeps a frame that is not whole.
 const MOST: usize = 256;
@@ -37,6 +37,8 @@ pub(crate) struct FrameStream {
     pub(crate) stream: StreamId,
     head: StreamHead,
     pub(in super::super) frames: Frames,
+    /// What it brings is a copy of an object.
+    pub(in super::super) copy: Option<Seed>,
     /// A frame that has to wait, and whether that is for its manifest.
     held: Option<(Shard, bool)>,
     /// Transfers whose manifest came on it, and that have not been answered to the end.
@@ -80,6 +82,7 @@ impl Worker {
                     stream,
                     head: *head,
                     frames: Frames::new(agreed, first),
+                    copy: None,
                     held: None,
                     asked: Vec::new(),
                     pending: Bytes::new(),
@@ -172,7 +175,7 @@ impl Worker {
                     Ok(Next::Blocked) => return self.answer(key, index),
                     Ok(Next::Ended) => {
                         frames.ended = true;
-                        return self.answer(key, index);
+                        return self.all_has_come(key, index);
                     }
                     Ok(Next::Reset(code)) => return Step::Gone(code),
                     Err(fault) => return Step::Wrong(fault.to_string()),
@@ -184,6 +187,18 @@ impl Worker {
         }
     }
 
+    /// The peer has ended its direction. Of a copy all must be there then (M7).
+    fn all_has_come(&mut self, key: usize, index: usize) -> Step {
+        if let Flow::Frames(frames) = &self.flows[key].flow
+            && let Some(copy) = &frames.copy
+            && self.shared.objects.progress(TransferId(copy.id)) != Progress::Whole
+        {
+            let why = "a copy has ended before its object".to_owned();
+            return Step::Refused(StreamCode::Incomplete, why);
+        }
+        self.answer(key, index)
+    }
+
     /// Puts a frame where it belongs; none when the next one may come.
     fn take_shard(&mut self, key: usize, index: usize, shard: Shard, now: Instant) -> Option<Step> {
         if matches!(shard.body, ShardBody::Want(_)) {
@@ -192,21 +207,32 @@ impl Worker {
             return Some(Step::Refused(StreamCode::Denied, why));
         }
         let (transfer, begins) = (shard.transfer, matches!(shard.body, ShardBody::Manifest(_)));
-        let copy = shard.clone();
-        let taken = match self.put_shard(index, shard, now)? {
+        let held = shard.clone();
+        let copy = match &self.flows[key].flow {
+            Flow::Frames(frames) => frames.copy.clone(),
+            _ => None,
+        };
+        if copy.as_ref().is_some_and(|copy| copy.id != transfer.0) {
+            let why = "a copy brings another object than it says".to_owned();
+            return Some(Step::Refused(StreamCode::BadShard, why));
+        }
+        let copy_of = copy.as_ref().map(|copy| copy.primary.as_str());
+        let taken = match self.put_shard(index, shard, copy_of, now)? {
             Ok(taken) => taken,
             Err(refused) => return Some(Step::Refused(refused.code(), refused.to_string())),
         };
         if matches!(taken, Taken::Early | Taken::NoRoom) {
             if let Flow::Frames(frames) = &mut self.flows[key].flow {
-                frames.held = Some((copy, taken == Taken::Early));
+                frames.held = Some((held, taken == Taken::Early));
             }
             return Some(self.answer(key, index));
         }
         self.cancel_deadline(key);
         if begins && let Flow::Frames(frames) = &mut self.flows[key].flow {
             frames.ask(transfer);
-            self.tell_missing(key, transfer);
+            if copy.is_none() {
+                self.tell_missing(key, transfer);
+            }
         }
         None
     }
@@ -216,13 +242,15 @@ impl Worker {
         &mut self,
         index: usize,
         shard: Shard,
+        copy_of: Option<&str>,
         now: Instant,
     ) -> Option<Result<Taken, NotTaken>> {
         let evidence = self.links[index].as_ref()?.evidence.clone()?;
         let sender = &evidence.peer.as_ref()?.spiffe;
         let begins = matches!(shard.body, ShardBody::Manifest(_));
         let token = self.shared.api.token();
-        let taken = self.shared.objects.take(sender, shard, token, now);
+        let objects = &self.shared.objects;
+        let taken = objects.take(sender, shard, copy_of, token, now);
         match &taken {
             Ok(Taken::Kept) => {
                 self.counters().shard_taken();
@@ -233,6 +261,9 @@ impl Worker {
             Ok(Taken::Whole) => {
                 self.counters().shard_taken();
                 self.counters().object_received();
+                if copy_of.is_some() {
+                    self.counters().mirror_received();
+                }
                 self.shared.api.publish(ApiEvent::Object(token));
                 self.transfers_changed();
             }
@@ -265,7 +296,7 @@ impl Worker {
 
     /// A shard in a datagram: dropped and counted unless it can be kept now (D2, D9, E6).
     pub(in super::super) fn shard_datagram(&mut self, index: usize, shard: Shard, now: Instant) {
-        let taken = self.put_shard(index, shard, now);
+        let taken = self.put_shard(index, shard, None, now);
         if !matches!(
             taken,
             Some(Ok(Taken::Kept | Taken::Whole | Taken::Repeated))

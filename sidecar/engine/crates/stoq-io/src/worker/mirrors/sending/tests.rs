@@ -37,7 +37,7 @@ impl Copy {
         let mut queue = SeedQueue::new(1 << 20, 1);
         assert!(queue.begin(7, now));
         let open = Endpoints::new(now).open(at);
-        let mut mirror = Mirror::new(peer, 7, seed, (at, at), open);
+        let mut mirror = Mirror::new(peer, 7, seed, (at, at), Some(open));
         mirror.pending = Bytes::from_static(b"head");
         Self {
             pair,
