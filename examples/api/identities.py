@@ -28,7 +28,7 @@ def make(folder: Path) -> None:
 
 def load(folder: Path, name: str, max_shard: int | None = None) -> TlsContext:
     """The identity `server` or `client`, and trust in the root."""
-    tls = TlsContext(max_shard=max_shard)
+    tls = TlsContext(max_shard=max_shard, mirrors=max_shard is not None)
     tls.set_trust(TRUST_DOMAIN, [(folder / "root").read_bytes()])
     key = HybridKey.from_bytes((folder / f"{name}.key").read_bytes())
     tls.set_identity(key, (folder / f"{name}.crt").read_bytes())

@@ -311,12 +311,14 @@ class ApiStreams:
 class Objects:
     """Objects in shards, named by numbers. No call waits for the network."""
 
-    def accept(self, accepting: bool) -> None:
-        """Takes objects from peers from now on, or no longer; at first they are denied."""
+    def accept(self, accepting: bool, mirrors_from: list[str] | None = None) -> None:
+        """Takes objects from peers from now on, and copies from these (empty: everyone, None:
+        nobody), or no longer; at first they are denied.
+        """
 
-    def fetch(self, token: int) -> tuple[bytes, str, bytes] | None:
-        """Transfer id, the sender's SPIFFE id and the bytes of an object that the event `object`
-        announced; None the second time.
+    def fetch(self, token: int) -> tuple[bytes, str, bytes, str | None] | None:
+        """Transfer id, the sender's SPIFFE id, the bytes and, of a copy, whom the original is for,
+        of an object that the event `object` announced; None the second time.
         """
 
     def send(
@@ -326,13 +328,11 @@ class Objects:
         expect: str | None = None,
         shard_size: int = 65536,
         lanes: int = 1,
+        shadows: list[tuple[str, str, int]] = ...,
     ) -> int:
         """Sends `data` to `remote`; `sent` or `failed` follows. Hashes and copies it first, which
-        takes about 2 ms per MB.
-
-        `shard_size`: bytes of each shard, at most what the peer takes and 1048576; 4096 shards at
-        most. `lanes`: streams, 1 to 16, each on a connection of its own as far as
-        `Pool.connections_per_peer` allows.
+        takes about 2 ms per MB. `shard_size`, `lanes`: as `stoq.engine.Engine.object_sender`.
+        `shadows`: who gets copies: address, SPIFFE id, share of ten thousand.
         """
 
     def cancel(self, token: int) -> None:

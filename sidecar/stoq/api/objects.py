@@ -41,6 +41,8 @@ class ReceivedObject:
     sender: str
     """The sender's SPIFFE id, as its handshake proved it."""
     data: bytes
+    copy_of: str | None = None
+    """Of a copy for a shadow: whom the original is for, as the sender says; else None."""
 
 
 class ObjectSender(Protocol):

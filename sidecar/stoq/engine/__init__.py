@@ -18,6 +18,7 @@ from stoq._engine import (
     parse_certificate,
 )
 from stoq.engine.facade import Engine
+from stoq.engine.objects import Shadow
 from stoq.engine.settings import (
     Adapt,
     EngineSettings,
@@ -61,6 +62,7 @@ __all__ = [
     "Listener",
     "Pool",
     "Service",
+    "Shadow",
     "Snapshot",
     "TlsContext",
     "Transport",

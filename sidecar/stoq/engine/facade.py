@@ -1,6 +1,7 @@
 """`Engine`: the data plane as an object of asyncio."""
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 
 import msgspec
@@ -8,7 +9,13 @@ import msgspec
 from stoq import _engine
 from stoq._engine import TlsContext
 from stoq.engine.hub import EngineAcceptor, EngineDialler, StreamHub
-from stoq.engine.objects import SHARD_SIZE, EngineObjectReceiver, EngineObjectSender, Objects
+from stoq.engine.objects import (
+    SHARD_SIZE,
+    EngineObjectReceiver,
+    EngineObjectSender,
+    Objects,
+    Shadow,
+)
 from stoq.engine.settings import Adapt, EngineSettings, LogLevel
 from stoq.engine.snapshot import ConnectionInfo, Snapshot, connections, snapshot
 
@@ -104,22 +111,25 @@ class Engine:
         *,
         shard_size: int = SHARD_SIZE,
         lanes: int = 1,
+        shadows: Sequence[Shadow] = (),
     ) -> EngineObjectSender:
         """Sends objects to `remote` (address and port for STOQ between workloads), which must prove
         to be the SPIFFE id `expect`, or any member of the mesh.
 
-        `shard_size`: bytes of each shard, at most what the peer takes. `lanes`: streams that share
-        them out, 1 to 16, each on a connection of its own as far as the pool allows.
+        `shard_size`: bytes of each shard, at most what the peer takes and 1048576; 4096 shards at
+        most. `lanes`: streams that share them out, 1 to 16, each on a connection of its own as far
+        as the pool allows. `shadows`: up to 4 that get copies; not without `expect`.
         """
         self._hub.attach()
-        return EngineObjectSender(self._objects, remote, expect, shard_size, lanes)
+        return EngineObjectSender(self._objects, remote, expect, shard_size, lanes, shadows)
 
-    def object_receiver(self) -> EngineObjectReceiver:
+    def object_receiver(self, *, mirrors_from: Sequence[str] | None = None) -> EngineObjectReceiver:
         """Yields the objects that peers send, from now on; before the first receiver they are
-        denied.
+        denied. This endpoint is a shadow for the SPIFFE ids in `mirrors_from` (empty: for everyone,
+        None: for nobody).
         """
         self._hub.attach()
-        return EngineObjectReceiver(self._objects)
+        return EngineObjectReceiver(self._objects, mirrors_from)
 
     async def drain(self, seconds: float) -> None:
         """Takes nothing new and returns when the last flow has ended, or after `seconds`.

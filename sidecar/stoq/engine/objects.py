@@ -1,6 +1,8 @@
 """The objects of an engine on asyncio: `stoq.api.objects` over the engine."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from stoq import _engine
@@ -9,6 +11,22 @@ from stoq.api.stream import ConnectionLost, StreamError, StreamReset
 
 SHARD_SIZE: Final = 65_536
 """Bytes of each shard unless the caller says otherwise."""
+
+
+WHOLE: Final = 10_000
+"""The share that is every object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """Who gets copies of objects (`docs/wire-format.md`, section 15). Nobody waits for them."""
+
+    remote: str
+    """Address and port for STOQ between workloads."""
+    expect: str
+    """The SPIFFE id that it must prove."""
+    share: int = WHOLE
+    """How many of ten thousand objects are copied, at least 1."""
 
 
 class Objects:
@@ -21,7 +39,13 @@ class Objects:
         self._ended = False
 
     async def send(
-        self, remote: str, data: bytes, expect: str | None, shard_size: int, lanes: int
+        self,
+        remote: str,
+        data: bytes,
+        expect: str | None,
+        shard_size: int,
+        lanes: int,
+        shadows: Sequence[Shadow],
     ) -> None:
         """Returns when the peer has all of `data`. Cancelling it gives up on the object.
 
@@ -29,7 +53,8 @@ class Objects:
         """
         if self._ended:
             raise ConnectionLost("the engine has shut down")
-        token = self._native.send(remote, data, expect, shard_size, lanes)
+        copies = [(shadow.remote, shadow.expect, shadow.share) for shadow in shadows]
+        token = self._native.send(remote, data, expect, shard_size, lanes, copies)
         waiting = self._sending[token] = asyncio.get_running_loop().create_future()
         try:
             await waiting
@@ -45,9 +70,10 @@ class Objects:
         self._received.put_nowait(None)
         raise ConnectionLost("the engine has shut down")
 
-    def accept(self) -> None:
-        """Takes objects from peers from now on."""
-        self._native.accept(accepting=True)
+    def accept(self, mirrors_from: Sequence[str] | None) -> None:
+        """Takes objects from peers from now on, and copies from these."""
+        names = None if mirrors_from is None else list(mirrors_from)
+        self._native.accept(accepting=True, mirrors_from=names)
 
     def told(self, kind: str, token: int, reason: str | None, code: int | None) -> None:
         """The engine has said something about an object."""
@@ -80,27 +106,36 @@ class EngineObjectSender:
     """Sends objects to one endpoint; an `ObjectSender`."""
 
     def __init__(
-        self, objects: Objects, remote: str, expect: str | None, shard_size: int, lanes: int
+        self,
+        objects: Objects,
+        remote: str,
+        expect: str | None,
+        shard_size: int,
+        lanes: int,
+        shadows: Sequence[Shadow],
     ) -> None:
         self._objects = objects
         self._remote = remote
         self._expect = expect
         self._shard_size = shard_size
         self._lanes = lanes
+        self._shadows = tuple(shadows)
 
     async def send(self, data: bytes) -> None:
         """Returns when the peer has all of `data`. Raises StreamError with the reason, and
         ValueError for one that makes more than 4096 shards.
         """
-        await self._objects.send(self._remote, data, self._expect, self._shard_size, self._lanes)
+        await self._objects.send(
+            self._remote, data, self._expect, self._shard_size, self._lanes, self._shadows
+        )
 
 
 class EngineObjectReceiver:
     """Yields the objects that peers send; an `ObjectReceiver`."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, mirrors_from: Sequence[str] | None) -> None:
         self._objects = objects
-        objects.accept()
+        objects.accept(mirrors_from)
 
     async def receive(self) -> ReceivedObject:
         """Waits for the next object. Raises StreamError when the engine has shut down."""

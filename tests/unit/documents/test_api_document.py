@@ -3,6 +3,9 @@
 import asyncio
 import re
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -63,24 +66,45 @@ async def test_the_client_of_the_example_understands_its_server(tmp_path: Path) 
 
 async def test_the_example_of_objects_takes_what_it_sends(tmp_path: Path) -> None:
     await program("identities.py", str(tmp_path))
-    taker = await asyncio.create_subprocess_exec(
+    data = tmp_path / "data"
+    data.write_bytes(bytes(200_000))
+    async with serving(tmp_path, "take") as taker, serving(tmp_path, "shadow") as shadow:
+        said = await program("objects.py", str(tmp_path), "send", str(data), taker.address)
+        assert said == "200000 bytes sent\n"
+        assert await taker.said() == "200000 bytes from spiffe://example.org/ns/shop/sa/web\n"
+        both = (taker.address, shadow.address)
+        assert await program("objects.py", str(tmp_path), "send", str(data), *both) == said
+        copy_of = "spiffe://example.org/ns/shop/sa/inventory"
+        assert await shadow.said() == f"200000 bytes, a copy of what is for {copy_of}\n"
+
+
+@dataclass
+class Serving:
+    """An example that takes objects."""
+
+    address: str
+    output: asyncio.StreamReader
+
+    async def said(self) -> str:
+        return (await asyncio.wait_for(self.output.readline(), 30)).decode()
+
+
+@asynccontextmanager
+async def serving(folder: Path, what: str) -> AsyncIterator[Serving]:
+    process = await asyncio.create_subprocess_exec(
         sys.executable,
         EXAMPLES / "objects.py",
-        *(tmp_path, "take", "[::1]:0"),
+        *(folder, what, "[::1]:0"),
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        assert taker.stdout is not None
-        port = (await asyncio.wait_for(taker.stdout.readline(), 30)).split()[1].decode()
-        data = tmp_path / "data"
-        data.write_bytes(bytes(200_000))
-        said = await program("objects.py", str(tmp_path), "send", str(data), f"[::1]:{port}")
-        assert said == "200000 bytes sent\n"
-        taken = await asyncio.wait_for(taker.stdout.readline(), 30)
-        assert taken == b"200000 bytes from spiffe://example.org/ns/shop/sa/web\n"
+        assert process.stdout is not None
+        made = Serving("", process.stdout)
+        made.address = f"[::1]:{(await made.said()).split()[1]}"
+        yield made
     finally:
-        taker.terminate()
-        await taker.wait()
+        process.terminate()
+        await process.wait()
 
 
 async def program(name: str, *arguments: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from stoq.api.client import ApiClient
 from stoq.api.errors import BadRequest, TimedOut, Unauthorised, Unavailable
 from stoq.api.objects import ReceivedObject, serve_objects
-from stoq.engine import CertificateAuthority, Engine, EngineSettings, Limits, Listener
+from stoq.engine import CertificateAuthority, Engine, EngineSettings, Limits, Listener, Shadow
 from support import engines
 from support.interop import TABLE
 
@@ -120,3 +120,32 @@ def test_a_shard_larger_than_the_protocol_has_is_refused_by_its_name(
 ) -> None:
     with pytest.raises(ValueError, match="max_shard: 1048577 is more than 1048576"):
         engines.identity(ca, engines.CLIENT, max_shard=1_048_577)
+
+
+@pytest.mark.parametrize(
+    ("shadows", "wrong"),
+    [
+        ([Shadow("[::1]:9", engines.SERVER, 0)], "share of 0: 1 to 10000"),
+        ([Shadow("[::1]:9", engines.SERVER, 70_000)], "share of 70000: 1 to 10000"),
+        ([Shadow("[::1]", engines.SERVER)], "no address and port"),
+        ([Shadow("[::1]:9", "db")], "shadows: .*db"),
+        ([Shadow("[::1]:9", engines.SERVER)] * 5, "5 shadows: at most 4"),
+    ],
+)
+async def test_shadows_that_cannot_be_are_a_value_error(
+    sending: Sending, shadows: list[Shadow], wrong: str
+) -> None:
+    sender = sending.near.object_sender("[::1]:9", engines.SERVER, shadows=shadows)
+    with pytest.raises(ValueError, match=wrong):
+        await sender.send(b"data")
+
+
+async def test_shadows_are_told_whom_the_original_is_for(sending: Sending) -> None:
+    sender = sending.near.object_sender("[::1]:9", shadows=[Shadow("[::1]:9", engines.SERVER)])
+    with pytest.raises(ValueError, match="say whom the object is for"):
+        await sender.send(b"data")
+
+
+async def test_whose_copies_are_taken_are_identities(sending: Sending) -> None:
+    with pytest.raises(ValueError, match=r"mirrors_from: .*db"):
+        sending.far.object_receiver(mirrors_from=["db"])
