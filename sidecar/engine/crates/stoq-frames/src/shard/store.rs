@@ -107,6 +107,22 @@ impl Store {
         self.open.contains_key(&id) || self.has_ended(id).is_some()
     }
 
+    /// Whether a transfer is under way.
+    #[must_use]
+    pub fn is_open(&self, id: TransferId) -> bool {
+        self.open.contains_key(&id)
+    }
+
+    /// A transfer that has failed may begin again: it is asked for.
+    pub fn again(&mut self, id: TransferId) {
+        self.ended.retain(|(ended, whole)| *ended != id || *whole);
+    }
+
+    /// Drops what there is of a transfer, which may begin again.
+    pub fn drop_unfinished(&mut self, id: TransferId) {
+        self.forget(id);
+    }
+
     /// What is missing of a transfer, for a want (D11); `None` if it is not known or has failed.
     #[must_use]
     pub fn missing(&self, id: TransferId) -> Option<Vec<Range>> {

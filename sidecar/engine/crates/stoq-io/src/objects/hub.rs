@@ -1,5 +1,6 @@
 //! The transfers that come to this engine, and the objects that wait for the caller.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use stoq_wire::code::StreamCode;
 use stoq_wire::frame::shard::{Range, Shard, ShardBody, TransferId};
 
 use super::ReceivedObject;
+use super::held::{Answer, Held};
 use super::inbox::Inbox;
 use crate::api::StreamToken;
 
@@ -59,6 +61,22 @@ impl NotTaken {
     }
 }
 
+/// What somebody asks for who does not know how much there is.
+const EVERYTHING: Range = Range {
+    offset: 0,
+    length: (1 << 62) - 1,
+};
+
+/// How a frame came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct From<'a> {
+    pub(crate) sender: &'a SpiffeId,
+    /// It is of a copy of what is for this identity.
+    pub(crate) copy_of: Option<&'a str>,
+    /// The caller asked for its transfer.
+    pub(crate) asked: bool,
+}
+
 /// How far a transfer is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -82,6 +100,9 @@ struct Inner {
     /// Whose copies are taken, empty for everyone's; none: nobody's.
     mirrors_from: Option<Vec<SpiffeId>>,
     inbox: Inbox,
+    held: Held,
+    /// Transfers under way that began because the caller asked for them, under these tokens.
+    asked: HashMap<TransferId, StreamToken>,
 }
 
 impl ObjectHub {
@@ -91,44 +112,60 @@ impl ObjectHub {
             store: Store::new(limits),
             accepting: false,
             mirrors_from: None,
+            held: Held::default(),
+            asked: HashMap::new(),
         };
         Self {
             inner: Mutex::new(inner),
         }
     }
 
-    /// Takes a manifest or a shard that came from `sender`, on the stream of a copy of what is for
-    /// `copy_of` if it did. An object that it makes whole waits under `token`.
+    /// Takes a manifest or a shard. An object that it makes whole waits under `token`.
     pub(crate) fn take(
         &self,
-        sender: &SpiffeId,
+        from: From<'_>,
         shard: Shard,
-        copy_of: Option<&str>,
         token: StreamToken,
         now: Instant,
     ) -> Result<Taken, NotTaken> {
         let mut inner = self.lock();
+        let inner = &mut *inner;
         let transfer = shard.transfer;
-        let data = match &shard.body {
-            ShardBody::Object { .. } => true,
-            ShardBody::Manifest(manifest) if manifest.shard_size > 0 => false,
+        let manifest = match &shard.body {
+            ShardBody::Object { .. } => None,
+            ShardBody::Manifest(manifest) if manifest.shard_size > 0 => Some(manifest),
             _ => return Err(NotTaken::Bulk),
         };
+        let data = manifest.is_none();
         if !inner.store.knows(transfer) {
-            if !inner.accepting {
+            if !(inner.accepting || from.asked) {
                 return Err(NotTaken::Unwanted);
             }
-            if !data && !inner.inbox.admits(sender) {
+            if !data && !inner.inbox.admits(from.sender) {
                 return Ok(Taken::NoRoom);
             }
+            if let Some(manifest) = manifest {
+                inner.held.began(transfer, manifest);
+            }
+            if from.asked {
+                inner.asked.insert(transfer, token);
+            }
         }
-        match inner.store.take(sender.as_str(), shard, now)? {
+        let taken = inner.store.take(from.sender.as_str(), shard, now);
+        if !inner.store.is_open(transfer) {
+            inner.asked.remove(&transfer);
+            if !matches!(taken, Ok(Outcome::Taken { .. })) {
+                inner.held.failed(transfer);
+            }
+        }
+        match taken? {
             Outcome::Taken { ready, whole: true } => {
+                inner.held.put(transfer, &ready);
                 let object = ReceivedObject {
                     transfer,
-                    sender: sender.clone(),
+                    sender: from.sender.clone(),
                     data: ready,
-                    copy_of: copy_of.map(str::to_owned),
+                    copy_of: from.copy_of.map(str::to_owned),
                 };
                 inner.inbox.put(token, object);
                 Ok(Taken::Whole)
@@ -151,7 +188,13 @@ impl ObjectHub {
 
     /// Drops the transfers that took too long (D10), and returns how many that were.
     pub(crate) fn expire(&self, now: Instant) -> usize {
-        self.lock().store.expire(now).len()
+        let mut inner = self.lock();
+        let expired = inner.store.expire(now);
+        for transfer in &expired {
+            inner.held.failed(*transfer);
+            inner.asked.remove(transfer);
+        }
+        expired.len()
     }
 
     /// When [`expire`](Self::expire) has something to do.
@@ -162,6 +205,43 @@ impl ObjectHub {
     /// From now on objects are taken, or no longer.
     pub(crate) fn accept(&self, accepting: bool) {
         self.lock().accepting = accepting;
+    }
+
+    /// From now on objects that come whole are kept for these, up to so many bytes.
+    pub(crate) fn hold(&self, most: usize, askers: Vec<SpiffeId>) {
+        self.lock().held.configure(most, askers);
+    }
+
+    /// The answer to a want of `asker`, if it may have what is held here (D15).
+    pub(crate) fn answer(
+        &self,
+        transfer: TransferId,
+        asker: &SpiffeId,
+        ranges: &[Range],
+    ) -> Option<Answer> {
+        let held = self.lock().held.get(transfer, asker)?;
+        Some(held.answer(ranges))
+    }
+
+    /// What is to be asked for of a transfer, which may come although it has failed before; nothing
+    /// of one that has come whole.
+    pub(crate) fn ask(&self, transfer: TransferId) -> Vec<Range> {
+        let mut inner = self.lock();
+        inner.store.missing(transfer).unwrap_or_else(|| {
+            inner.store.again(transfer);
+            vec![EVERYTHING]
+        })
+    }
+
+    /// What was asked for does not come from that holder any more. Another identity may not go on
+    /// with what it has begun (D12), so that is dropped.
+    pub(crate) fn asked_in_vain(&self, transfer: TransferId, token: StreamToken) {
+        let mut inner = self.lock();
+        if inner.asked.get(&transfer) == Some(&token) {
+            inner.asked.remove(&transfer);
+            inner.store.drop_unfinished(transfer);
+            inner.held.failed(transfer);
+        }
     }
 
     /// From now on copies from these are taken, where objects are: empty for everyone's, none for

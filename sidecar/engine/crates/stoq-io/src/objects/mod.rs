@@ -4,12 +4,14 @@
 //! connections of each of them. It is locked for each shard, and hashes what it is given while it
 //! is: objects are rare beside what is relayed, which never comes here.
 
+mod held;
 mod hub;
 mod inbox;
 mod port;
 mod shadows;
 
-pub(crate) use hub::{NotTaken, ObjectHub, Progress, Taken};
+pub(crate) use held::Answer;
+pub(crate) use hub::{From, NotTaken, ObjectHub, Progress, Taken};
 pub use port::{ObjectError, ObjectPort};
 pub(crate) use shadows::ObjectMirror;
 pub use shadows::{MAX_SHADOWS, ObjectShadow};
@@ -71,6 +73,14 @@ pub(crate) struct Outgoing {
     pub(crate) lanes: u8,
 }
 
+/// An object that a peer is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) token: StreamToken,
+    pub(crate) peer: PeerKey,
+    pub(crate) transfer: TransferId,
+}
+
 /// What a worker is asked about objects.
 #[derive(Debug)]
 pub(crate) enum ObjectRequest {
@@ -78,6 +88,8 @@ pub(crate) enum ObjectRequest {
     Send(Box<Outgoing>),
     /// Nobody waits for this one any more.
     Cancel(StreamToken),
+    /// Ask a peer for one.
+    Ask(Asked),
     /// Send a shadow its copy of one.
     Mirror(Box<ObjectMirror>),
     /// An object to this peer is over: the next that waits for its turn may begin.

@@ -1,5 +1,6 @@
 //! The caller's side of objects. No call here waits for the network.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use stoq_wire::frame::shard::{MAX_SHARDS, Shard, ShardBody, TransferId};
 use stoq_wire::frame::{Frame, FrameError};
 
 use super::shadows::{self, Copied};
-use super::{MAX_LANES, MAX_SHADOWS, ObjectRequest, ObjectTarget, Outgoing, ReceivedObject};
+use super::{Asked, MAX_LANES, MAX_SHADOWS, ObjectRequest, ObjectTarget, Outgoing, ReceivedObject};
 use crate::api::StreamToken;
 use crate::engine::Engine;
 use crate::mailbox::Command;
@@ -75,6 +76,42 @@ impl ObjectPort {
     /// this endpoint: empty for everyone's, none for nobody's, which is so at first.
     pub fn expect_mirrors(&self, from: Option<Vec<SpiffeId>>) {
         self.shared.objects.expect_mirrors(from);
+    }
+
+    /// Keeps objects that come whole from now on, the latest, up to `most` bytes, and lets these
+    /// identities ask for their shards: empty for every member of the mesh. At first none is kept.
+    pub fn hold(&self, most: usize, askers: Vec<SpiffeId>) {
+        self.shared.objects.hold(most, askers);
+    }
+
+    /// Asks a peer that holds it for an object, or for what is missing of one that is on its way.
+    /// `Object` or `Failed` follows under the token.
+    ///
+    /// # Errors
+    /// [`ObjectError::Ipv4Refused`].
+    pub fn ask(
+        &self,
+        transfer: TransferId,
+        remote: SocketAddr,
+        expect: Option<SpiffeId>,
+    ) -> Result<StreamToken, ObjectError> {
+        if self.shared.settings.ipv6_only && remote.ip().to_canonical().is_ipv4() {
+            return Err(ObjectError::Ipv4Refused(remote));
+        }
+        let peer = PeerKey {
+            address: remote,
+            expect,
+            shadow: false,
+        };
+        let worker = peer.owner(self.shared.mailboxes.len());
+        let token = self.shared.api.token();
+        let asked = Asked {
+            token,
+            peer,
+            transfer,
+        };
+        self.post(worker, ObjectRequest::Ask(asked));
+        Ok(token)
     }
 
     /// The object that an event has announced; once.

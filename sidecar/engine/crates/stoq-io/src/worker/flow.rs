@@ -14,9 +14,10 @@ use super::hops::Hop;
 use super::mirrors::{Mirror, MirrorWay};
 use super::objects::{FrameStream, Lane, LanePlace};
 use super::peers::PeerKey;
-use super::udp::UdpFlow;
+use super::udp::{UdpFlow, Way};
 use crate::api::Link;
 use crate::counters::{FlowCounters, Party, SecurityPolicy, Suite};
+use crate::objects::Asked;
 use crate::relay::pipe::Pipe;
 use crate::relay::stream::StreamRelay;
 use crate::relay::up::Said;
@@ -102,6 +103,8 @@ pub(crate) enum Flow {
     Api(ApiStream),
     /// A stream from a peer that brings frames.
     Frames(Box<FrameStream>),
+    /// An object is asked for, and waits for a connection to its peer.
+    Asking(Box<Asked>),
     /// A copy of a flow, on its way to a shadow.
     Mirror(Box<Mirror>),
     /// A lane of an object waits for a connection to its peer.
@@ -146,6 +149,23 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// The peer that the flow waits for a connection to.
+    pub(crate) fn awaits(&self) -> Option<&PeerKey> {
+        match &self.flow {
+            Flow::Waiting(captured) => Some(&captured.peer),
+            Flow::ApiWaiting { peer, .. } => Some(peer),
+            Flow::LaneWaiting(lane) => Some(&lane.peer),
+            Flow::Asking(asked) => Some(&asked.peer),
+            Flow::Mirror(mirror) if mirror.way == MirrorWay::Waiting => Some(&mirror.peer),
+            Flow::Udp(flow) => match &flow.way {
+                Way::Opening(peer) => Some(peer),
+                _ => None,
+            },
+            Flow::Hop(hop) => hop.awaits(),
+            _ => None,
+        }
+    }
+
     /// The stream that carries the flow, if it has one.
     pub(crate) fn stream(&self) -> Option<StreamId> {
         match &self.flow {
@@ -162,9 +182,11 @@ impl Slot {
                 MirrorWay::Open(stream) => Some(stream),
                 MirrorWay::New | MirrorWay::Waiting => None,
             },
-            Flow::Waiting(_) | Flow::Pipe(_) | Flow::ApiWaiting { .. } | Flow::LaneWaiting(_) => {
-                None
-            }
+            Flow::Waiting(_)
+            | Flow::Pipe(_)
+            | Flow::ApiWaiting { .. }
+            | Flow::LaneWaiting(_)
+            | Flow::Asking(_) => None,
         }
     }
 }

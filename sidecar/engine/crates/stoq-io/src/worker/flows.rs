@@ -104,7 +104,8 @@ impl Worker {
             Flow::Connecting(_)
             | Flow::Waiting(_)
             | Flow::ApiWaiting { .. }
-            | Flow::LaneWaiting(_) => {}
+            | Flow::LaneWaiting(_)
+            | Flow::Asking(_) => {}
         }
     }
 
@@ -304,7 +305,16 @@ impl Worker {
                 self.api_ended(&link, &outcome);
             }
             Flow::Api(api) => self.api_ended(&api.link, &outcome),
-            Flow::Frames(_) => self.objects.forget(key),
+            Flow::Frames(frames) => {
+                self.objects.forget(key);
+                if let Some(asked) = &frames.asks {
+                    self.asked_in_vain(asked, &outcome);
+                }
+            }
+            Flow::Asking(asked) => {
+                self.peers.forget(&asked.peer, key);
+                self.asked_in_vain(&asked, &outcome);
+            }
             Flow::Mirror(mirror) => {
                 if mirror.way == MirrorWay::Waiting {
                     self.peers.forget(&mirror.peer, key);

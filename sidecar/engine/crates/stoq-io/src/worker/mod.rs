@@ -245,6 +245,7 @@ impl Worker {
             | Flow::Frames(_)
             | Flow::Mirror(_)
             | Flow::LaneWaiting(_)
+            | Flow::Asking(_)
             | Flow::Lane(_)
             | Flow::Proof { .. }
             | Flow::Control { .. } => {}

@@ -14,10 +14,8 @@ use stoq_wire::head::{FlowId, StreamKind};
 
 use super::failover::ANSWER_TIMEOUT;
 use super::labels::{encode, named, party};
-use super::mirrors::MirrorWay;
 use super::observe::{Outcome, suite};
 use super::peers::{Load, Placement, PoolLimits};
-use super::udp::Way;
 use super::{
     Captured, Client, Direction, FLOWS, Flow, FlowInfo, ListenerKind, PeerKey, Phase, Trial, Worker,
 };
@@ -281,18 +279,7 @@ impl Worker {
     }
 
     fn awaited(&self, key: usize) -> Option<PeerKey> {
-        match &self.flows.get(key)?.flow {
-            Flow::Waiting(captured) => Some(captured.peer.clone()),
-            Flow::ApiWaiting { peer, .. } => Some(peer.clone()),
-            Flow::LaneWaiting(lane) => Some(lane.peer.clone()),
-            Flow::Mirror(mirror) if mirror.way == MirrorWay::Waiting => Some(mirror.peer.clone()),
-            Flow::Udp(flow) => match &flow.way {
-                Way::Opening(peer) => Some(peer.clone()),
-                _ => None,
-            },
-            Flow::Hop(hop) => hop.awaits().cloned(),
-            _ => None,
-        }
+        self.flows.get(key)?.awaits().cloned()
     }
 
     fn load(&self, index: usize) -> Load {
@@ -314,6 +301,7 @@ impl Worker {
     fn open(&mut self, key: usize, index: usize, now: Instant) {
         if !(self.udp_possible(key, index, now)
             && self.lane_possible(key, index, now)
+            && self.ask_possible(key, index, now)
             && self.mirror_possible(key, index, now)
             && self.hop_possible(key, index, now))
         {
@@ -384,6 +372,7 @@ impl Worker {
             }
             Flow::ApiWaiting { link, .. } => self.open_api(key, index, stream, link, now),
             Flow::LaneWaiting(lane) => self.open_lane(key, index, stream, &lane, now),
+            Flow::Asking(asked) => self.open_ask(key, index, stream, *asked, now),
             Flow::Mirror(mirror) => self.open_mirror(key, stream, mirror, now),
             other => slot.flow = other,
         }

@@ -5,6 +5,7 @@ mod access;
 mod adaptation;
 mod api;
 mod asker;
+mod asking;
 mod bottleneck;
 mod captured;
 mod drain;

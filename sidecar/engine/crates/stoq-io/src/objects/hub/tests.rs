@@ -24,6 +24,14 @@ fn sender() -> SpiffeId {
     SpiffeId::parse("spiffe://mesh.test/ns/shop/sa/web").unwrap()
 }
 
+fn from(sender: &SpiffeId) -> From<'_> {
+    From {
+        sender,
+        copy_of: None,
+        asked: false,
+    }
+}
+
 fn object(length: usize, seed: u8) -> Bytes {
     (0..length)
         .map(|n| (n as u8).wrapping_mul(7) ^ seed)
@@ -46,7 +54,7 @@ fn frames(number: u8, object: &Bytes) -> Vec<Shard> {
 
 fn send(hub: &ObjectHub, frames: Vec<Shard>, token: u64, now: Instant) -> Vec<Taken> {
     let taken = frames.into_iter().map(|frame| {
-        hub.take(&sender(), frame, None, StreamToken(token), now)
+        hub.take(from(&sender()), frame, StreamToken(token), now)
             .unwrap()
     });
     taken.collect()
@@ -71,7 +79,7 @@ fn nothing_is_taken_before_somebody_asks_for_objects() {
     let (hub, now) = (ObjectHub::new(limits(50_000)), Instant::now());
     let first = frames(1, &object(10, 1)).remove(0);
     let refused = hub
-        .take(&sender(), first, None, StreamToken(1), now)
+        .take(from(&sender()), first, StreamToken(1), now)
         .unwrap_err();
     assert_eq!(refused.code(), StreamCode::Denied);
 }
@@ -84,7 +92,7 @@ fn data_before_its_manifest_is_early_and_a_bulk_transfer_is_denied() {
     assert_eq!(send(&hub, vec![sent.remove(1)], 1, now), [Taken::Early]);
     let bulk = stoq_frames::shard::BulkWriter::new(TransferId([2; 16]), 10).finish();
     let refused = hub
-        .take(&sender(), bulk, None, StreamToken(1), now)
+        .take(from(&sender()), bulk, StreamToken(1), now)
         .unwrap_err();
     assert_eq!(refused, NotTaken::Bulk);
     assert_eq!(refused.code(), StreamCode::Denied);
@@ -156,9 +164,87 @@ fn one_sender_does_not_take_all_the_room_of_others() {
     assert_eq!(send(&hub, vec![more.clone()], 4, now), [Taken::NoRoom]);
     let other = SpiffeId::parse("spiffe://mesh.test/ns/shop/sa/other").unwrap();
     let theirs = frames(5, &object(10, 5)).remove(0);
-    let taken = hub.take(&other, theirs, None, StreamToken(5), now);
+    let taken = hub.take(from(&other), theirs, StreamToken(5), now);
     assert_eq!(taken, Ok(Taken::Kept));
     let (_, room) = hub.fetch(StreamToken(0)).unwrap();
     assert!(room);
     assert_eq!(send(&hub, vec![more], 4, now), [Taken::Kept]);
+}
+
+/// Takes a frame of what was asked for under the token.
+fn answer(hub: &ObjectHub, holder: &SpiffeId, frame: Shard, token: u64) -> Result<Taken, NotTaken> {
+    let from = From {
+        asked: true,
+        ..from(holder)
+    };
+    hub.take(from, frame, StreamToken(token), Instant::now())
+}
+
+#[test]
+fn what_was_asked_for_is_taken_although_nobody_takes_objects() {
+    let hub = ObjectHub::new(limits(50_000));
+    let sent = object(1500, 1);
+    let [manifest, first, second] = frames(1, &sent).try_into().unwrap();
+    let transfer = manifest.transfer;
+    assert_eq!(hub.ask(transfer), [EVERYTHING]);
+    assert_eq!(answer(&hub, &sender(), manifest, 3), Ok(Taken::Kept));
+    assert_eq!(answer(&hub, &sender(), first, 3), Ok(Taken::Kept));
+    let rest = Range {
+        offset: EACH,
+        length: 500,
+    };
+    assert_eq!(hub.ask(transfer), [rest], "the rest, of the same identity");
+    assert_eq!(answer(&hub, &sender(), second, 3), Ok(Taken::Whole));
+    assert!(hub.ask(transfer).is_empty(), "it has come");
+    assert!(hub.fetch(StreamToken(3)).is_some());
+}
+
+#[test]
+fn another_holder_begins_anew_where_the_first_broke_off() {
+    let hub = ObjectHub::new(limits(50_000));
+    let other = SpiffeId::parse("spiffe://mesh.test/ns/shop/sa/other").unwrap();
+    let sent = object(1500, 1);
+    let transfer = TransferId([1; 16]);
+    for frame in frames(1, &sent).into_iter().take(2) {
+        assert_eq!(answer(&hub, &sender(), frame, 3), Ok(Taken::Kept));
+    }
+    let manifest = || frames(1, &sent).remove(0);
+    assert!(answer(&hub, &other, manifest(), 4).is_err());
+    hub.asked_in_vain(transfer, StreamToken(4));
+    assert!(
+        matches!(hub.progress(transfer), Progress::Missing(_)),
+        "what the first brings goes on"
+    );
+    hub.asked_in_vain(transfer, StreamToken(3));
+    assert_eq!(hub.ask(transfer), [EVERYTHING]);
+    for frame in frames(1, &sent) {
+        assert!(answer(&hub, &other, frame, 5).is_ok());
+    }
+    assert_eq!(hub.fetch(StreamToken(5)).unwrap().0.sender, other);
+}
+
+#[test]
+fn what_a_sender_has_begun_stays_when_it_was_asked_for_in_vain() {
+    let hub = ObjectHub::new(limits(50_000));
+    hub.accept(true);
+    let sent = object(1500, 1);
+    let mut all = frames(1, &sent);
+    let last = all.pop().unwrap();
+    send(&hub, all, 9, Instant::now());
+    hub.asked_in_vain(TransferId([1; 16]), StreamToken(3));
+    assert_eq!(send(&hub, vec![last], 9, Instant::now()), [Taken::Whole]);
+}
+
+#[test]
+fn a_transfer_that_took_too_long_can_be_asked_for() {
+    let (hub, now) = (ObjectHub::new(limits(50_000)), Instant::now());
+    hub.accept(true);
+    let sent = object(1500, 1);
+    send(&hub, frames(1, &sent).into_iter().take(2).collect(), 9, now);
+    assert_eq!(hub.expire(now + Duration::from_secs(60)), 1);
+    assert_eq!(hub.ask(TransferId([1; 16])), [EVERYTHING]);
+    for frame in frames(1, &sent) {
+        assert!(answer(&hub, &sender(), frame, 5).is_ok());
+    }
+    assert!(hub.fetch(StreamToken(5)).is_some());
 }

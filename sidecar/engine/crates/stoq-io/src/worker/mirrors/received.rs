@@ -34,7 +34,8 @@ impl Worker {
         }
         let stream = frames.stream;
         let (mut head, first) = match frames.behind() {
-            Ok(behind) => behind,
+            Ok((Some(head), first)) => (head, first),
+            Ok((None, _)) => return,
             Err(fault) => {
                 return self.close(index, ConnectionCode::Protocol, &fault.to_string(), now);
             }

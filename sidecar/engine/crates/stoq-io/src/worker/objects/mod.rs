@@ -5,6 +5,7 @@
 //! manifest.
 
 mod answers;
+mod asking;
 mod lane;
 mod places;
 mod received;
@@ -45,6 +46,8 @@ pub(super) struct Objects {
     sending: HashMap<StreamToken, Sending>,
     /// Objects that wait for their turn.
     queued: VecDeque<Outgoing>,
+    /// The flows of objects that are asked for.
+    asking: HashMap<StreamToken, usize>,
     /// When a transfer may have taken too long.
     expiry: Option<Instant>,
 }
@@ -181,7 +184,9 @@ impl Worker {
             ObjectRequest::Send(outgoing) => self.send_object(*outgoing, now),
             ObjectRequest::Cancel(token) => {
                 self.end_sending(token, StreamCode::Cancelled, now);
+                self.stop_asking(token, now);
             }
+            ObjectRequest::Ask(asked) => self.ask_for(asked, now),
             ObjectRequest::Mirror(mirror) => self.mirror_object(*mirror, now),
             ObjectRequest::Next(peer) => self.send_queued(&peer, now),
             ObjectRequest::Changed => {

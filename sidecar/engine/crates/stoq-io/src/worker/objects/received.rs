@@ -16,8 +16,8 @@ use stoq_wire::head::StreamHead;
 use super::super::observe::Outcome;
 use super::super::{Flow, Worker};
 use super::{Frames, Next, takes_frames, write};
-use crate::api::ApiEvent;
-use crate::objects::{NotTaken, Progress, Taken};
+use crate::api::{ApiEvent, StreamToken};
+use crate::objects::{Answer, Asked, From, NotTaken, Progress, Taken};
 
 /// Streams with frames that a worker has at once. Each keeps a frame that is not whole.
 const MOST: usize = 256;
@@ -35,10 +35,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct FrameStream {
     pub(crate) stream: StreamId,
-    head: StreamHead,
+    /// Of a stream that a peer has opened.
+    head: Option<StreamHead>,
     pub(in super::super) frames: Frames,
     /// What it brings is a copy of an object.
     pub(in super::super) copy: Option<Seed>,
+    /// What it brings was asked for on it, until it is whole.
+    pub(in super::super) asks: Option<Asked>,
+    /// What its peer has asked for, and whether it took something of it since that was looked at.
+    pub(super) answer: Option<Answer>,
+    moved: bool,
     /// A frame that has to wait, and whether that is for its manifest.
     held: Option<(Shard, bool)>,
     /// Transfers whose manifest came on it, and that have not been answered to the end.
@@ -48,12 +54,23 @@ pub(crate) struct FrameStream {
     ended: bool,
 }
 
+/// How a shard came.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Way<'a> {
+    /// As a part of a copy of what is for this identity.
+    copy_of: Option<&'a str>,
+    /// On the stream where its transfer was asked for, under this token.
+    token: Option<StreamToken>,
+}
+
 /// What a turn of a stream came to.
 pub(super) enum Step {
     Waiting,
     Ended,
     /// It is no transfer but a tunnel.
     Route(Route),
+    /// What was asked for has come.
+    Enough,
     Refused(StreamCode, String),
     Wrong(String),
     Gone(Option<StreamCode>),
@@ -78,16 +95,11 @@ impl Worker {
             _ if full => "too many streams bring frames",
             None => "no frames are in use on this connection",
             Some(agreed) => {
-                self.flows[key].flow = Flow::Frames(Box::new(FrameStream {
-                    stream,
-                    head: *head,
-                    frames: Frames::new(agreed, first),
-                    copy: None,
-                    held: None,
-                    asked: Vec::new(),
-                    pending: Bytes::new(),
-                    ended: false,
-                }));
+                let frames = FrameStream {
+                    head: Some(*head),
+                    ..FrameStream::new(stream, Frames::new(agreed, first))
+                };
+                self.flows[key].flow = Flow::Frames(Box::new(frames));
                 self.objects.received.insert(key);
                 return self.run_frames(key, now);
             }
@@ -128,6 +140,7 @@ impl Worker {
             Step::Waiting => self.watch_frames(key, now),
             Step::Ended => self.finish_flow(key, now),
             Step::Route(route) => self.take_route(key, index, route, now),
+            Step::Enough => self.end_flow(key, StreamCode::Cancelled, Outcome::Finished, now),
             Step::Gone(code) => {
                 self.end_flow(key, StreamCode::Cancelled, Outcome::Peer(code), now);
             }
@@ -162,12 +175,24 @@ impl Worker {
                     return Step::Waiting;
                 }
             }
+            if let Some(answer) = &mut frames.answer {
+                let Some(frame) = answer.next() else {
+                    let _ = link.quic.send_stream(frames.stream).finish();
+                    return Step::Ended;
+                };
+                (frames.pending, frames.moved) = (frame, true);
+                continue;
+            }
             let shard = match frames.held.take() {
                 Some((shard, _)) => shard,
                 None => match frames.frames.next(&mut link.quic, frames.stream) {
                     Ok(Next::Frame(Frame::Shard(shard))) => shard,
-                    Ok(Next::Frame(Frame::Seed(seed))) => return Step::Mirror(seed),
-                    Ok(Next::Frame(Frame::Hop(Hop::Open(route)))) => return Step::Route(route),
+                    Ok(Next::Frame(Frame::Seed(seed))) if frames.asks.is_none() => {
+                        return Step::Mirror(seed);
+                    }
+                    Ok(Next::Frame(Frame::Hop(Hop::Open(route)))) if frames.asks.is_none() => {
+                        return Step::Route(route);
+                    }
                     Ok(Next::Frame(other)) => {
                         let why = format!("a {} frame is not taken here", other.kind().name());
                         return Step::Refused(StreamCode::Denied, why);
@@ -187,13 +212,16 @@ impl Worker {
         }
     }
 
-    /// The peer has ended its direction. Of a copy all must be there then (M7).
+    /// The peer has ended its direction. Of a copy all must be there then (M7), and of what was asked
+    /// for.
     fn all_has_come(&mut self, key: usize, index: usize) -> Step {
-        if let Flow::Frames(frames) = &self.flows[key].flow
-            && let Some(copy) = &frames.copy
-            && self.shared.objects.progress(TransferId(copy.id)) != Progress::Whole
-        {
-            let why = "a copy has ended before its object".to_owned();
+        let Flow::Frames(frames) = &self.flows[key].flow else {
+            return Step::Waiting;
+        };
+        let whole =
+            |copy: &Seed| self.shared.objects.progress(TransferId(copy.id)) == Progress::Whole;
+        if frames.asks.is_some() || !frames.copy.as_ref().is_none_or(whole) {
+            let why = "the stream has ended before its object".to_owned();
             return Step::Refused(StreamCode::Incomplete, why);
         }
         self.answer(key, index)
@@ -201,23 +229,26 @@ impl Worker {
 
     /// Puts a frame where it belongs; none when the next one may come.
     fn take_shard(&mut self, key: usize, index: usize, shard: Shard, now: Instant) -> Option<Step> {
-        if matches!(shard.body, ShardBody::Want(_)) {
-            // Whoever sends an object answers wants on its own streams.
-            let why = "nothing is held here that could be asked for".to_owned();
-            return Some(Step::Refused(StreamCode::Denied, why));
+        if let ShardBody::Want(ranges) = &shard.body {
+            return self.begin_answer(key, index, shard.transfer, ranges);
         }
         let (transfer, begins) = (shard.transfer, matches!(shard.body, ShardBody::Manifest(_)));
         let held = shard.clone();
-        let copy = match &self.flows[key].flow {
-            Flow::Frames(frames) => frames.copy.clone(),
-            _ => None,
+        let (copy, asks) = match &self.flows[key].flow {
+            Flow::Frames(frames) => (frames.copy.clone(), frames.asks.clone()),
+            _ => (None, None),
         };
-        if copy.as_ref().is_some_and(|copy| copy.id != transfer.0) {
-            let why = "a copy brings another object than it says".to_owned();
+        let named = copy.as_ref().map(|copy| TransferId(copy.id));
+        let named = named.or(asks.as_ref().map(|asks| asks.transfer));
+        if named.is_some_and(|named| named != transfer) {
+            let why = "another object comes than the one that was named".to_owned();
             return Some(Step::Refused(StreamCode::BadShard, why));
         }
-        let copy_of = copy.as_ref().map(|copy| copy.primary.as_str());
-        let taken = match self.put_shard(index, shard, copy_of, now)? {
+        let way = Way {
+            copy_of: copy.as_ref().map(|copy| copy.primary.as_str()),
+            token: asks.as_ref().map(|asks| asks.token),
+        };
+        let taken = match self.put_shard(index, shard, way, now)? {
             Ok(taken) => taken,
             Err(refused) => return Some(Step::Refused(refused.code(), refused.to_string())),
         };
@@ -228,7 +259,18 @@ impl Worker {
             return Some(self.answer(key, index));
         }
         self.cancel_deadline(key);
-        if begins && let Flow::Frames(frames) = &mut self.flows[key].flow {
+        let Flow::Frames(frames) = &mut self.flows[key].flow else {
+            return None;
+        };
+        if let Some(asks) = asks {
+            if taken == Taken::Whole {
+                frames.asks = None;
+                self.objects.asking.remove(&asks.token);
+                return Some(Step::Enough);
+            }
+            // For as long as something new comes, there is no hurry.
+            self.set_deadline(key, now + PATIENCE);
+        } else if begins {
             frames.ask(transfer);
             if copy.is_none() {
                 self.tell_missing(key, transfer);
@@ -242,15 +284,19 @@ impl Worker {
         &mut self,
         index: usize,
         shard: Shard,
-        copy_of: Option<&str>,
+        way: Way<'_>,
         now: Instant,
     ) -> Option<Result<Taken, NotTaken>> {
         let evidence = self.links[index].as_ref()?.evidence.clone()?;
         let sender = &evidence.peer.as_ref()?.spiffe;
         let begins = matches!(shard.body, ShardBody::Manifest(_));
-        let token = self.shared.api.token();
-        let objects = &self.shared.objects;
-        let taken = objects.take(sender, shard, copy_of, token, now);
+        let token = way.token.unwrap_or_else(|| self.shared.api.token());
+        let from = From {
+            sender,
+            copy_of: way.copy_of,
+            asked: way.token.is_some(),
+        };
+        let taken = self.shared.objects.take(from, shard, token, now);
         match &taken {
             Ok(Taken::Kept) => {
                 self.counters().shard_taken();
@@ -261,7 +307,7 @@ impl Worker {
             Ok(Taken::Whole) => {
                 self.counters().shard_taken();
                 self.counters().object_received();
-                if copy_of.is_some() {
+                if way.copy_of.is_some() {
                     self.counters().mirror_received();
                 }
                 self.shared.api.publish(ApiEvent::Object(token));
@@ -279,11 +325,15 @@ impl Worker {
     /// A stream that brings nothing that begins anything ends by itself; one that waits for room,
     /// or for the rest of a transfer, does not (D9): the end of the transfer ends it.
     fn watch_frames(&mut self, key: usize, now: Instant) {
-        let slot = &self.flows[key];
-        let Flow::Frames(frames) = &slot.flow else {
+        let slot = &mut self.flows[key];
+        let Flow::Frames(frames) = &mut slot.flow else {
             return;
         };
+        if std::mem::take(&mut frames.moved) {
+            return self.set_deadline(key, now + PATIENCE);
+        }
         let due = match &frames.held {
+            _ if frames.asks.is_some() => true,
             Some((_, early)) => *early,
             None => frames.asked.is_empty(),
         };
@@ -296,7 +346,7 @@ impl Worker {
 
     /// A shard in a datagram: dropped and counted unless it can be kept now (D2, D9, E6).
     pub(in super::super) fn shard_datagram(&mut self, index: usize, shard: Shard, now: Instant) {
-        let taken = self.put_shard(index, shard, None, now);
+        let taken = self.put_shard(index, shard, Way::default(), now);
         if !matches!(
             taken,
             Some(Ok(Taken::Kept | Taken::Whole | Taken::Repeated))
@@ -308,8 +358,24 @@ impl Worker {
 
 impl FrameStream {
     /// The head of its stream, and what has come behind its last frame.
-    pub(in super::super) fn behind(&mut self) -> Result<(StreamHead, Bytes), StreamFault> {
+    pub(in super::super) fn behind(&mut self) -> Result<(Option<StreamHead>, Bytes), StreamFault> {
         Ok((self.head, self.frames.rest()?))
+    }
+
+    pub(super) fn new(stream: StreamId, frames: Frames) -> Self {
+        Self {
+            stream,
+            head: None,
+            frames,
+            copy: None,
+            asks: None,
+            answer: None,
+            moved: false,
+            held: None,
+            asked: Vec::new(),
+            pending: Bytes::new(),
+            ended: false,
+        }
     }
 
     /// The transfer's manifest has come on this stream: it is answered here.
