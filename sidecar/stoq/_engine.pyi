@@ -288,9 +288,7 @@ class ApiStreams:
         """
 
     def recv(self, stream: int, most: int) -> bytes | None:
-        """Up to `most` bytes that have arrived; None when there are none now.
-        Raises StreamClosed.
-        """
+        """Up to `most` bytes that have come; None when there are none now. Raises StreamClosed."""
 
     def reset(self, stream: int, code: int) -> None:
         """Abandons both directions with a stream code of docs/wire-format.md, section 6."""
@@ -312,14 +310,10 @@ class Objects:
     """Objects in shards, named by numbers. No call waits for the network."""
 
     def accept(self, accepting: bool, mirrors_from: list[str] | None = None) -> None:
-        """Takes objects from peers from now on, and copies from these (empty: everyone, None:
-        nobody), or no longer; at first they are denied.
-        """
+        """Takes objects, and copies from these (empty: everyone, None: nobody), or no longer."""
 
     def fetch(self, token: int) -> tuple[bytes, str, bytes, str | None] | None:
-        """Transfer id, the sender's SPIFFE id, the bytes and, of a copy, whom the original is for,
-        of an object that the event `object` announced; None the second time.
-        """
+        """Transfer, sender, bytes, of a copy whom the original is for; None the second time."""
 
     def send(
         self,
@@ -336,7 +330,13 @@ class Objects:
         """
 
     def cancel(self, token: int) -> None:
-        """Gives up on an object that is sent; no event follows. Idempotent."""
+        """Gives up on an object that is sent or asked for; no event follows. Idempotent."""
+
+    def hold(self, most: int, askers: list[str]) -> None:
+        """Keeps the latest objects, `most` bytes, for these who ask (empty: everyone)."""
+
+    def ask(self, transfer: bytes, remote: str, expect: str | None = None) -> int:
+        """Asks a peer for an object that it holds; `object` or `failed` follows."""
 
 @final
 class Engine:

@@ -6,11 +6,11 @@ on from where it was when one of them is lost.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from stoq.api.errors import ApiError, BadRequest, TimedOut, Unauthorised, Unavailable
+from stoq.api.errors import ApiError, BadRequest, NotFound, TimedOut, Unauthorised, Unavailable
 from stoq.api.stream import DENIED, StreamError, StreamReset
 
 log: Final = logging.getLogger(__name__)
@@ -59,6 +59,40 @@ class ObjectReceiver(Protocol):
 
     async def receive(self) -> ReceivedObject:
         """Waits for the next object; raises StreamError when the endpoint has shut down."""
+
+
+class ObjectAsker(Protocol):
+    """Asks one endpoint for objects that it holds."""
+
+    async def ask(self, transfer: bytes) -> ReceivedObject:
+        """The object of this transfer. Raises StreamError. Cancelling it gives up on the object."""
+
+
+async def ask_object(
+    holders: Sequence[ObjectAsker], transfer: bytes, timeout: float
+) -> ReceivedObject:
+    """The object of this transfer, from the first of `holders` that has it and lets us have it.
+
+    Raises an `ApiError`: `NotFound` when none does, `TimedOut` after `timeout` seconds,
+    `Unavailable` when one of them could not be asked.
+    """
+    unavailable: Exception | None = None
+    scope = asyncio.timeout(timeout)
+    try:
+        async with scope:
+            for holder in holders:
+                try:
+                    return await holder.ask(transfer)
+                except StreamError as failed:
+                    if not (isinstance(failed, StreamReset) and failed.code == DENIED):
+                        unavailable = failed
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        raise TimedOut(f"object {transfer.hex()}: not here within {timeout:g} s") from None
+    if unavailable is not None:
+        raise Unavailable(f"object {transfer.hex()}: {unavailable}") from unavailable
+    raise NotFound(f"object {transfer.hex()}: none of {len(holders)} peers holds it for us")
 
 
 async def send_object(sender: ObjectSender, data: bytes, timeout: float) -> None:

@@ -11,6 +11,7 @@ from stoq._engine import TlsContext
 from stoq.engine.hub import EngineAcceptor, EngineDialler, StreamHub
 from stoq.engine.objects import (
     SHARD_SIZE,
+    EngineObjectAsker,
     EngineObjectReceiver,
     EngineObjectSender,
     Objects,
@@ -130,6 +131,19 @@ class Engine:
         """
         self._hub.attach()
         return EngineObjectReceiver(self._objects, mirrors_from)
+
+    def hold_objects(self, most: int, askers: Sequence[str] = ()) -> None:
+        """Keeps objects that come from now on, the latest, up to `most` bytes, for the SPIFFE ids
+        that may ask for them (empty: every member of the mesh). At first none is kept.
+        """
+        self._objects.hold(most, askers)
+
+    def object_asker(self, remote: str, expect: str | None = None) -> EngineObjectAsker:
+        """Asks `remote` (address and port for STOQ between workloads) for objects that it holds; it
+        must prove to be the SPIFFE id `expect`, or any member of the mesh.
+        """
+        self._hub.attach()
+        return EngineObjectAsker(self._objects, remote, expect)
 
     async def drain(self, seconds: float) -> None:
         """Takes nothing new and returns when the last flow has ended, or after `seconds`.

@@ -1,6 +1,7 @@
 """The objects of an engine on asyncio: `stoq.api.objects` over the engine."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +36,9 @@ class Objects:
     def __init__(self, native: _engine.Objects) -> None:
         self._native = native
         self._sending: dict[int, asyncio.Future[None]] = {}
+        self._asking: dict[int, asyncio.Future[None]] = {}
+        self._given_up: deque[int] = deque(maxlen=256)
+        """Asked for, and not wanted any more: the object may be on its way to us."""
         self._received: asyncio.Queue[int | None] = asyncio.Queue()
         self._ended = False
 
@@ -62,6 +66,30 @@ class Objects:
             del self._sending[token]
             self._native.cancel(token)
 
+    async def ask(self, transfer: bytes, remote: str, expect: str | None) -> ReceivedObject:
+        """The object that `remote` holds. Raises StreamError, and ValueError for arguments."""
+        if self._ended:
+            raise ConnectionLost("the engine has shut down")
+        token = self._native.ask(transfer, remote, expect)
+        waiting = self._asking[token] = asyncio.get_running_loop().create_future()
+        try:
+            await waiting
+        except asyncio.CancelledError:
+            self._native.cancel(token)
+            # It may have come in this very moment.
+            if self._native.fetch(token) is None:
+                self._given_up.append(token)
+            raise
+        finally:
+            del self._asking[token]
+        found = self._native.fetch(token)
+        assert found is not None, "it was announced to us alone"
+        return ReceivedObject(*found)
+
+    def hold(self, most: int, askers: Sequence[str]) -> None:
+        """Keeps the latest objects that come, up to `most` bytes, for these who ask."""
+        self._native.hold(most, list(askers))
+
     async def receive(self) -> ReceivedObject:
         """The next object that has come. Raises StreamError when the engine has shut down."""
         while (token := await self._received.get()) is not None:
@@ -77,13 +105,16 @@ class Objects:
 
     def told(self, kind: str, token: int, reason: str | None, code: int | None) -> None:
         """The engine has said something about an object."""
-        if kind == "object":
-            self._received.put_nowait(token)
+        waiting = self._sending.get(token) or self._asking.get(token)
+        if kind == "object" and waiting is None:
+            if token in self._given_up:
+                self._native.fetch(token)
+            else:
+                self._received.put_nowait(token)
             return
-        waiting = self._sending.get(token)
         if waiting is None or waiting.done():
             return
-        if kind == "sent":
+        if kind in ("sent", "object"):
             waiting.set_result(None)
         elif kind == "failed":
             waiting.set_exception(_failure(reason, code))
@@ -92,7 +123,7 @@ class Objects:
         """The engine is about to end: whoever waits fails."""
         self._ended = True
         self._received.put_nowait(None)
-        for token in tuple(self._sending):
+        for token in (*self._sending, *self._asking):
             self.told("failed", token, "the engine has shut down", None)
 
 
@@ -140,3 +171,16 @@ class EngineObjectReceiver:
     async def receive(self) -> ReceivedObject:
         """Waits for the next object. Raises StreamError when the engine has shut down."""
         return await self._objects.receive()
+
+
+class EngineObjectAsker:
+    """Asks one endpoint for objects that it holds; an `ObjectAsker`."""
+
+    def __init__(self, objects: Objects, remote: str, expect: str | None) -> None:
+        self._objects = objects
+        self._remote = remote
+        self._expect = expect
+
+    async def ask(self, transfer: bytes) -> ReceivedObject:
+        """The object of this transfer. Raises StreamError with the reason."""
+        return await self._objects.ask(transfer, self._remote, self._expect)

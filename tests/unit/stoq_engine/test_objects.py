@@ -2,14 +2,15 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
 from stoq.api.client import ApiClient
-from stoq.api.errors import BadRequest, TimedOut, Unauthorised, Unavailable
-from stoq.api.objects import ReceivedObject, serve_objects
+from stoq.api.errors import BadRequest, NotFound, TimedOut, Unauthorised, Unavailable
+from stoq.api.objects import ObjectAsker, ReceivedObject, ask_object, serve_objects
 from stoq.engine import CertificateAuthority, Engine, EngineSettings, Limits, Listener, Shadow
 from support import engines
 from support.interop import TABLE
@@ -149,3 +150,85 @@ async def test_shadows_are_told_whom_the_original_is_for(sending: Sending) -> No
 async def test_whose_copies_are_taken_are_identities(sending: Sending) -> None:
     with pytest.raises(ValueError, match=r"mirrors_from: .*db"):
         sending.far.object_receiver(mirrors_from=["db"])
+
+
+@pytest.fixture
+async def late(ca: CertificateAuthority) -> AsyncIterator[Engine]:
+    """An engine that was not there when the object was sent."""
+    tls = engines.identity(ca, engines.CLIENT, max_shard=65_536)
+    async with Engine(engines.client_settings(), tls) as made:
+        yield made
+
+
+async def sent(sending: Sending, data: bytes) -> ReceivedObject:
+    """An object that the far engine has."""
+    receiver = sending.far.object_receiver()
+    await sending.client().send_object(data)
+    return await receiver.receive()
+
+
+def holder(late: Engine, sending: Sending) -> ObjectAsker:
+    return late.object_asker(f"[::1]:{sending.far.local_port('stoq')}", engines.SERVER)
+
+
+async def test_an_object_can_be_asked_of_a_peer_that_holds_it(
+    sending: Sending, late: Engine
+) -> None:
+    sending.far.hold_objects(16_000_000)
+    data = secrets.token_bytes(200_000)
+    received = await sent(sending, data)
+    asker = holder(late, sending)
+    found = await ask_object([asker], received.transfer, 10)
+    assert (found.data, found.sender) == (data, engines.SERVER)
+    with pytest.raises(Unavailable, match="come already"):
+        await ask_object([asker], received.transfer, 10)
+
+
+async def test_the_next_holder_is_asked_when_one_is_not_whom_it_should_be(
+    sending: Sending, late: Engine
+) -> None:
+    sending.far.hold_objects(16_000_000, [engines.CLIENT])
+    received = await sent(sending, b"data")
+    stranger = late.object_asker(f"[::1]:{sending.far.local_port('stoq')}", engines.CLIENT)
+    holders = [stranger, holder(late, sending)]
+    assert (await ask_object(holders, received.transfer, 10)).data == b"data"
+
+
+async def test_an_object_that_nobody_holds_for_us_is_not_found(
+    sending: Sending, late: Engine
+) -> None:
+    sending.far.hold_objects(16_000_000, [engines.SERVER])
+    received = await sent(sending, b"data")
+    with pytest.raises(NotFound, match=f"{received.transfer.hex()}: none of 1"):
+        await ask_object([holder(late, sending)], received.transfer, 10)
+
+
+async def test_a_holder_that_does_not_answer_is_given_up(late: Engine) -> None:
+    with pytest.raises((TimedOut, Unavailable)):
+        await ask_object([late.object_asker("[::1]:9")], bytes(16), 0.3)
+
+
+async def test_an_object_that_comes_while_its_asker_gives_up_takes_no_room(
+    sending: Sending, late: Engine
+) -> None:
+    sending.far.hold_objects(16_000_000)
+    asker = holder(late, sending)
+    for times in range(5):  # What waits of one holder's objects is bounded by 12 MiB.
+        received = await sent(sending, secrets.token_bytes(LARGEST))
+        asking = asyncio.create_task(asker.ask(received.transfer))
+        await asyncio.sleep(0)
+        # Timers run behind what has come, and nothing has run since it came.
+        asyncio.get_running_loop().call_later(0, asking.cancel)
+        while late.snapshot().counters.objects_received == times:
+            time.sleep(0.001)  # noqa: ASYNC251 - so that both happen at once
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    received = await sent(sending, b"data")
+    assert (await ask_object([asker], received.transfer, 10)).data == b"data"
+
+
+async def test_what_is_no_transfer_or_identity_is_a_value_error(late: Engine) -> None:
+    with pytest.raises(ValueError, match="transfer: 3 bytes"):
+        await late.object_asker("[::1]:9").ask(b"abc")
+    with pytest.raises(ValueError, match=r"askers: .*db"):
+        late.hold_objects(1, ["db"])

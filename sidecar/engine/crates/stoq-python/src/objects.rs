@@ -5,6 +5,7 @@ use pyo3::types::PyBytes;
 use stoq_core::spiffe::SpiffeId;
 use stoq_io::{ObjectPort, ObjectShadow, ObjectTarget, StreamToken};
 use stoq_wire::frame::seed::WHOLE;
+use stoq_wire::frame::shard::TransferId;
 
 use crate::{dialled, mistakes};
 
@@ -24,12 +25,8 @@ type Received<'py> = (
 impl Objects {
     #[pyo3(signature = (accepting, mirrors_from = None))]
     fn accept(&self, accepting: bool, mirrors_from: Option<Vec<String>>) -> PyResult<()> {
-        let parse = |id: &String| SpiffeId::parse(id);
-        let from = mirrors_from
-            .map(|ids| ids.iter().map(parse).collect::<Result<Vec<_>, _>>())
-            .transpose()
-            .map_err(|error| mistakes::argument("mirrors_from", error))?;
-        self.0.expect_mirrors(from);
+        let from = mirrors_from.map(|ids| identities("mirrors_from", &ids));
+        self.0.expect_mirrors(from.transpose()?);
         self.0.accept(accepting);
         Ok(())
     }
@@ -81,9 +78,31 @@ impl Objects {
             .map_err(mistakes::value)
     }
 
+    fn hold(&self, most: usize, askers: Vec<String>) -> PyResult<()> {
+        self.0.hold(most, identities("askers", &askers)?);
+        Ok(())
+    }
+
+    #[pyo3(signature = (transfer, remote, expect = None))]
+    fn ask(&self, transfer: &[u8], remote: &str, expect: Option<&str>) -> PyResult<u64> {
+        let id = transfer.try_into().map_err(|_| {
+            let text = format!("{} bytes: a transfer's name has 16", transfer.len());
+            mistakes::argument("transfer", text)
+        })?;
+        let (remote, expect) = dialled::endpoint(remote, expect)?;
+        let asked = self.0.ask(TransferId(id), remote, expect);
+        asked.map(|token| token.0).map_err(mistakes::value)
+    }
+
     fn cancel(&self, token: u64) {
         self.0.cancel(StreamToken(token));
     }
+}
+
+fn identities(argument: &str, ids: &[String]) -> PyResult<Vec<SpiffeId>> {
+    ids.iter()
+        .map(|id| SpiffeId::parse(id).map_err(|error| mistakes::argument(argument, error)))
+        .collect()
 }
 
 fn shadow((remote, expect, share): &(String, String, i64)) -> PyResult<ObjectShadow> {
