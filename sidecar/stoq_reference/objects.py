@@ -21,7 +21,7 @@ from stoq_reference.frames import (
 )
 from stoq_reference.head import Kind
 from stoq_reference.peer import Peer
-from stoq_reference.reader import Short
+from stoq_reference.reader import MAX_VARINT, Short
 from stoq_reference.shards import Assembly, Early, Refused, split
 from stoq_reference.stream import Stream, StreamFailed
 
@@ -71,6 +71,26 @@ async def whole(stream: Stream, agreed: Agreed) -> list[Want]:
     raise Malformed("the receiver ended without saying that it has all")
 
 
+async def ask(peer: Peer, transfer: bytes) -> bytes:
+    """The object that the peer holds (D15).
+
+    Raises StreamFailed, Refused for an answer that is not the object, and Malformed for none.
+    """
+    stream = peer.open(Kind.FRAMES)
+    stream.send(frames.encode(Want(transfer, ((0, MAX_VARINT),))), end=True)
+    assembly = Assembly()
+    async for frame in frames_of(stream, peer.agreed):
+        if not isinstance(frame, Shard):
+            raise Malformed(f"{frames.type_of(frame).name} among shards")
+        if frame.transfer != transfer:
+            stream.reset(StreamCode.BAD_SHARD)
+            raise Refused("another object than the one that was asked for")
+        assembly.take(frame)
+    if not assembly.whole:
+        raise Refused("the answer ends before the object", code=StreamCode.INCOMPLETE)
+    return assembly.delivered
+
+
 async def send(
     peers: list[Peer], data: bytes, shard_size: int, transfer: bytes | None = None
 ) -> None:
@@ -104,7 +124,9 @@ async def _send(peer: Peer, manifest: Shard, share: list[Shard]) -> None:
 
 
 def _wanted(shard: ObjectData, want: Want) -> bool:
-    return any(start <= shard.offset < start + length for start, length in want.ranges)
+    """Whether a shard has bytes of what is wanted."""
+    end = shard.offset + len(shard.data)
+    return any(at < end and shard.offset < at + length for at, length in want.ranges)
 
 
 @dataclass
@@ -145,9 +167,12 @@ class _Transfer:
 class Receiver:
     """Takes what peers send, objects and bulk transfers, from any of their connections."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        """`patience`: seconds that data waits for its manifest (D2)."""
+    def __init__(self, patience: float = PATIENCE, *, holds: bool = False) -> None:
+        """`patience`: seconds that data waits for its manifest (D2). `holds`: peers may ask for
+        objects that have come (D15).
+        """
         self._patience = patience
+        self._holds = holds
         self._transfers: dict[bytes, _Transfer] = {}
         self.whole: asyncio.Queue[bytes] = asyncio.Queue()
         """Those that have come whole."""
@@ -183,7 +208,8 @@ class Receiver:
 
     async def _take(self, lane: _Lane, frame: Shard) -> None:
         if isinstance(frame, Want):
-            raise Refused("a want of what is not held here", code=StreamCode.DENIED)
+            self._tell(lane.stream, frame)
+            return
         transfer = self._transfers.setdefault(frame.transfer, _Transfer())
         if isinstance(frame, Manifest):
             self._taken(frame)
@@ -201,6 +227,18 @@ class Receiver:
                 why = "data whose manifest does not come"
                 raise Refused(why, code=StreamCode.INCOMPLETE) from None
             self._taken(frame)
+
+    def _tell(self, stream: Stream, want: Want) -> None:
+        """Answers who asks for an object."""
+        known = self._transfers.get(want.transfer)
+        manifest = known.assembly.manifest if known and known.assembly.whole else None
+        if known is None or manifest is None or not manifest.shard_size or not self._holds:
+            raise Refused("a want of what is not held here", code=StreamCode.DENIED)
+        stream.send(frames.encode(manifest))
+        _, *pieces = split(want.transfer, known.assembly.delivered, manifest.shard_size)
+        for piece in pieces:
+            if isinstance(piece, ObjectData) and _wanted(piece, want):
+                stream.send(frames.encode(piece))
 
     def _taken(self, frame: Manifest | ObjectData | BulkData) -> None:
         """Puts it to the rest. Raises Early and Refused."""

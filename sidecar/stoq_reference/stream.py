@@ -90,8 +90,10 @@ class Stream:
         self._abandoned = True
 
     def reset(self, code: StreamCode) -> None:
-        """Abandons both directions; what is sent after it fails."""
+        """Abandons both directions, unless both have ended; what is sent after it fails."""
         self._abandoned = True
+        if self._ended and self._finished:
+            return
         abandon(self._connection, self.id, code)
         self._flush()
 

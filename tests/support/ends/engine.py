@@ -80,6 +80,8 @@ async def serving(ca: CertificateAuthority, offer: Offer) -> AsyncIterator[Engin
     )
     async with Engine(settings, _tls(ca, engines.SERVER, offer)) as engine:
         engine.set_table(TABLE)
+        if offer.holds:
+            engine.hold_objects(1_000_000)
         yield EngineServer(engine)
 
 

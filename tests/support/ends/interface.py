@@ -26,6 +26,8 @@ class Offer:
     certificate: bool = True
     retry: bool = False
     """Of a server: every client proves its address first."""
+    holds: bool = False
+    """Of a server: objects that have come can be asked for."""
 
 
 @dataclass(frozen=True)

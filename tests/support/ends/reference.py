@@ -59,10 +59,10 @@ class ReferenceStream:
 class ReferenceServer(Server):
     """A reference that takes API streams and objects."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, *, holds: bool = False) -> None:
         self.listener = listener
         self.mesh = self.api = listener.port
-        self.objects = objects.Receiver()
+        self.objects = objects.Receiver(holds=holds)
         self._accepted: asyncio.Queue[tuple[Peer, Stream]] = asyncio.Queue()
 
     @property
@@ -175,7 +175,7 @@ async def serving(ca: CertificateAuthority, offer: Offer) -> AsyncIterator[Refer
     made = endpoint(ca, engines.SERVER, offer)
     async with (
         serve(LOOPBACK, 0, made, retry=offer.retry) as listener,
-        ReferenceServer(listener).running() as server,
+        ReferenceServer(listener, holds=offer.holds).running() as server,
     ):
         yield server
 

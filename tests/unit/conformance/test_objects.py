@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from stoq.engine import CertificateAuthority
+from stoq.api.stream import StreamError
+from stoq.engine import CertificateAuthority, Engine
 from stoq_reference import frames, objects, shards
 from stoq_reference.carriers import Extension
 from stoq_reference.client import connect
@@ -17,6 +18,9 @@ from stoq_reference.frames import BulkData, Manifest, ObjectData, Shard, Want
 from stoq_reference.head import Kind
 from stoq_reference.parameters import Parameters
 from stoq_reference.peer import Peer
+from stoq_reference.reader import MAX_VARINT
+from stoq_reference.server import Server as Listener
+from stoq_reference.server import serve
 from stoq_reference.stream import Stream, StreamFailed
 from support import engines, reference
 from support.ends import (
@@ -40,12 +44,15 @@ TRANSFER = bytes(range(16))
 
 @asynccontextmanager
 async def receiving(
-    implementation: Implementation, ca: CertificateAuthority, offer: Parameters = OFFER
+    implementation: Implementation,
+    ca: CertificateAuthority,
+    offer: Parameters = OFFER,
+    takes: Offer = TAKES,
 ) -> AsyncIterator[tuple[Server, Peer]]:
     """An end that takes shards, and a connection of the reference to it."""
     dialling = replace(reference.endpoint(ca, engines.CLIENT), parameters=offer)
     async with (
-        serving(implementation, ca, TAKES) as server,
+        serving(implementation, ca, takes) as server,
         connect(LOOPBACK, server.mesh, dialling) as peer,
     ):
         yield server, peer
@@ -166,6 +173,91 @@ async def test_shards_may_come_in_datagrams(pair: Pair, ca: CertificateAuthority
         for shard in rest:
             assert peer.send_datagram(frames.encode(shard))
         assert await asyncio.wait_for(server.received(), PATIENCE) == data
+
+
+async def ask_by_engine(ca: CertificateAuthority, port: int) -> bytes:
+    tls = engines.identity(ca, engines.CLIENT, max_shard=65536)
+    async with Engine(engines.client_settings(), tls) as asker:
+        remote = f"[{LOOPBACK}]:{port}"
+        return (await asker.object_asker(remote, engines.SERVER).ask(TRANSFER)).data
+
+
+async def ask_by_reference(ca: CertificateAuthority, port: int) -> bytes:
+    dialling = replace(reference.endpoint(ca, engines.CLIENT), parameters=OFFER)
+    async with connect(LOOPBACK, port, dialling) as peer:
+        return await objects.ask(peer, TRANSFER)
+
+
+ASKING = {"engine": ask_by_engine, "reference": ask_by_reference}
+
+
+@pairs()
+@pytest.mark.parametrize("size", [0, 50_500])
+async def test_an_object_is_asked_of_a_peer_that_holds_it(
+    pair: Pair, ca: CertificateAuthority, size: int
+) -> None:
+    data = secrets.token_bytes(size)
+    holds = replace(TAKES, holds=True)
+    async with asyncio.timeout(PATIENCE), receiving(pair.server, ca, takes=holds) as (server, peer):
+        await objects.whole(objects.begin(peer, pieces(data)), peer.agreed)
+        assert await server.received() == data
+        assert await ASKING[pair.client](ca, server.mesh) == data
+
+
+@pairs(TO_ENGINE, REFERENCES)
+async def test_a_want_is_answered_with_the_shards_that_it_touches(
+    pair: Pair, ca: CertificateAuthority
+) -> None:
+    data = secrets.token_bytes(3 * SHARD)
+    holds = replace(TAKES, holds=True)
+    async with asyncio.timeout(PATIENCE), receiving(pair.server, ca, takes=holds) as (server, peer):
+        manifest, first, _, third = sent = pieces(data)
+        await objects.whole(objects.begin(peer, sent), peer.agreed)
+        assert await server.received() == data
+        asking = peer.open(Kind.FRAMES)
+        want = Want(TRANSFER, ((0, 1), (2 * SHARD + 1, SHARD)))
+        asking.send(frames.encode(want), end=True)
+        said = [frame async for frame in objects.frames_of(asking, peer.agreed)]
+        assert said == [manifest, first, third]
+
+
+@asynccontextmanager
+async def answering(ca: CertificateAuthority, answer: list[Shard]) -> AsyncIterator[int]:
+    """The port of a reference that answers so, whatever it is asked for."""
+
+    async def tell(server: Listener) -> None:
+        peer = await server.accepted.get()
+        stream = await peer.accepted.get()
+        assert frames.decode(await stream.read())[0] == Want(TRANSFER, ((0, MAX_VARINT),))
+        stream.send(b"".join(map(frames.encode, answer)), end=True)
+
+    holder = replace(reference.endpoint(ca, engines.SERVER), parameters=OFFER)
+    async with serve(LOOPBACK, 0, holder) as server:
+        telling = asyncio.create_task(tell(server))
+        yield server.port
+        await telling
+
+
+ANSWERS: dict[str, Callable[[list[Shard]], list[Shard]]] = {
+    "another object": lambda _: shards.split(bytes(16), b"another", SHARD),
+    "other bytes than the digest says": lambda all_: [
+        all_[0],
+        ObjectData(TRANSFER, 0, bytes(SHARD)),
+    ],
+    "an end before the last shard": lambda all_: all_[:-1],
+    "nothing": lambda _: [],
+}
+
+
+@pairs(TO_REFERENCE, REFERENCES)
+@pytest.mark.parametrize("case", ANSWERS)
+async def test_an_answer_that_is_not_what_was_asked_for_is_refused(
+    pair: Pair, ca: CertificateAuthority, case: str
+) -> None:
+    answer = ANSWERS[case](pieces(secrets.token_bytes(2500)))
+    async with asyncio.timeout(PATIENCE), answering(ca, answer) as port:
+        with pytest.raises((StreamError, shards.Refused)):
+            await ASKING[pair.client](ca, port)
 
 
 @pairs(REFERENCES)
