@@ -171,6 +171,7 @@ class App:
             probe_ports=tuple(port for ports in capture.probe_ports for port in ports.numbers()),
             inbound=pod.inbound,
             outbound=pod.outbound,
+            copies=self._settings.frames.mirrors,
         )
 
     async def _enrol(self, plane: DataPlane) -> None:

@@ -105,7 +105,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Pod:
     """What this pod knows of itself. `node` is for a registry that does not say; probes from
     `probe_sources` to `probe_ports` are let in beside those of the registry. `inbound` and
-    `outbound` win over the registry's; empty: they do not.
+    `outbound` win over the registry's; empty: they do not. Without `copies` none are sent or taken,
+    whatever the registry says of mirrors.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Pod:
     probe_ports: tuple[int, ...] = ()
     inbound: str = ""
     outbound: str = ""
+    copies: bool = True
 
 
 def table(state: RegistryState, pod: Pod, retired: Sequence[WorkloadEntry] = ()) -> str:
@@ -141,7 +143,7 @@ def table(state: RegistryState, pod: Pod, retired: Sequence[WorkloadEntry] = ())
         taken.update(vips)
         if vips:
             reached[entry.key] = vips
-    mirrors = _mirrors(state.mesh.mirrors, reached)
+    mirrors = _mirrors(state.mesh.mirrors if pod.copies else (), reached)
     services = []
     for key, vips in reached.items():
         entry = state.services[key]
@@ -159,7 +161,7 @@ def table(state: RegistryState, pod: Pod, retired: Sequence[WorkloadEntry] = ())
         probe_ports=_together(state.mesh.probe_ports, pod.probe_ports),
         access=state.mesh.access,
         ipv6_only=state.mesh.ipv6_only,
-        mirrors_from=state.mesh.mirrors_from,
+        mirrors_from=state.mesh.mirrors_from if pod.copies else None,
         gateways=gateways(state.mesh.gateways),
         forwards=state.mesh.forwards,
     )

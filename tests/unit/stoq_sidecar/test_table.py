@@ -38,7 +38,7 @@ def made(
     retired: tuple[WorkloadEntry, ...] = (),
     mirrors: tuple[MirrorRule, ...] = (),
     mirrors_from: tuple[str, ...] | None = None,
-    **said: str,
+    **said: Any,
 ) -> dict[str, object]:
     state = RegistryState(
         epoch="e",
@@ -227,3 +227,11 @@ def test_whose_copies_a_shadow_takes_is_said_only_for_a_shadow() -> None:
     assert made([], [], mirrors_from=("spiffe://td/ns/a/sa/b",))["mirrors_from"] == [
         "spiffe://td/ns/a/sa/b"
     ]
+
+
+def test_a_pod_that_is_to_have_no_mirrors_sends_and_takes_no_copies() -> None:
+    both = [service("db", "fd53::1"), service("shadow", "fd53::2")]
+    rule = MirrorRule("shop/db", "shop/shadow", 100)
+    document: Any = made([], both, mirrors=(rule,), mirrors_from=(), copies=False)
+    assert all("mirrors" not in found for found in document["services"])
+    assert "mirrors_from" not in document
