@@ -24,6 +24,8 @@ DRAWN = {
     "tokens": ("throughput",),
     "hop": ("throughput",),
     "mirror": ("p50", "p99"),
+    "shards": ("throughput",),
+    "udp": ("echoes", "p50", "bulk"),
 }
 
 

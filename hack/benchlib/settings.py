@@ -18,6 +18,8 @@ SCENARIOS = (
     "tokens",
     "hop",
     "mirror",
+    "shards",
+    "udp",
 )
 
 # Candidates in the order of the tables: the ceiling, the proxy ceiling, the peers, ours.
@@ -29,10 +31,13 @@ CANDIDATES = (
     "quinn-relay",
     "stock-quinn",
     "grpc",
+    "wireguard-go",
     "stoq-reserve",
     "stoq-tokens",
     "stoq-hop",
     "stoq-mirrored",
+    "stoq-2-lanes",
+    "stoq-4-lanes",
     "stoq",
 )
 
@@ -51,7 +56,7 @@ class Settings:
     seconds: float = 10.0  # of each measurement, after its warm-up
     rounds: int = 5
     candidates: tuple[str, ...] = CANDIDATES
-    rate: float = 1000.0  # requests per second of the latency scenario
+    rate: float = 1000.0  # requests per second of the latency, api and udp scenarios
     connections: int = 16  # that those requests share
     new_connections: bool = False  # or a new one for each of them
     idle: int = 1000  # idle connections of the memory scenario
@@ -117,16 +122,17 @@ class Output:
 def smoke(scenario: str, candidates: tuple[str, ...]) -> Settings:
     """One scenario in miniature: does it run, not how fast.
 
-    Every candidate carries bytes, with tokens if it has any, or calls; the other scenarios run ours
-    alone, to end soon, and `hop` and `mirror` what is in no other.
+    Every candidate carries bytes, with tokens or lanes if it has any, calls, or datagrams; the
+    other scenarios run ours alone, to end soon, and `hop` and `mirror` what is in no other.
     """
+    whole = ("bulk", "api", "tokens", "shards", "udp")
     others = {"hop": "stoq-hop", "mirror": "stoq-mirrored"}
     alone = (others.get(scenario, OURS),)
     return Settings(
         scenario=scenario,
         seconds=1.0,
         rounds=1,
-        candidates=candidates if scenario in ("bulk", "api", "tokens") else alone,
+        candidates=candidates if scenario in whole else alone,
         rate=200.0,
         connections=4,
         idle=50,
@@ -176,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rate",
         type=float,
         default=default.rate,
-        help="latency, mirror, api: requests per second (%(default)s)",
+        help="latency, mirror, api, udp: requests per second (%(default)s)",
     )
     parser.add_argument(
         "--connections",

@@ -14,6 +14,7 @@ from lab import command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEERS = REPOSITORY / "hack" / "peers"
+WIREGUARD = REPOSITORY / ".stoq" / "peers" / "wireguard-go"  # built by hack/setup --bench
 
 _SYSTEM = {
     "ip": "iproute2",
@@ -31,6 +32,7 @@ class Tools:
 
     binaries: Path  # of hack/peers
     envoy: Path | None
+    wireguard: Path | None = None
 
     def peer(self, name: str) -> str:
         """The path of one of our own programs."""
@@ -42,6 +44,12 @@ class Tools:
             raise BenchError("Envoy is missing: run hack/setup --bench")
         return str(self.envoy)
 
+    def need_wireguard(self) -> str:
+        """wireguard-go's path; raises BenchError with the way to get it."""
+        if self.wireguard is None:
+            raise BenchError("wireguard-go is missing: run hack/setup --bench")
+        return str(self.wireguard)
+
     def versions(self) -> dict[str, str]:
         """What was measured, for the record."""
         versions = {
@@ -49,6 +57,9 @@ class Tools:
             "quinn": _locked_version("quinn"),
             "stoq": machine.revision(REPOSITORY),
         }
+        if self.wireguard is not None:
+            module = (PEERS / "wireguard-go" / "go.mod").read_text()
+            versions["wireguard-go"] = required_version(module, "golang.zx2c4.com/wireguard")
         if self.envoy is not None:
             said = command.run([str(self.envoy), "--version"], timeout=10).stdout
             match = re.search(r"/(\d+\.\d+\.\d+)/", said)
@@ -64,7 +75,8 @@ def find(*, peers: bool = True, smoke: bool = False) -> Tools:
     if missing:
         raise BenchError(f"missing programs: apt-get install {' '.join(missing)}")
     profile = "smoke" if smoke else "release"
-    return Tools(_build_peers(profile) if peers else PEERS, _find_envoy())
+    wireguard = WIREGUARD if WIREGUARD.exists() else None
+    return Tools(_build_peers(profile) if peers else PEERS, _find_envoy(), wireguard)
 
 
 def _build_peers(profile: str) -> Path:
@@ -91,6 +103,12 @@ def _find_envoy() -> Path | None:
         return None
     binary = Path(spec.origin).parent / "_bin" / "envoy"
     return binary if binary.exists() else None
+
+
+def required_version(module: str, package: str) -> str:
+    """The version of `package` that a go.mod asks for."""
+    match = re.search(rf"^\s*(?:require )?{re.escape(package)} v(\S+)", module, re.MULTILINE)
+    return match.group(1) if match else "unknown"
 
 
 def _locked_version(package: str) -> str:

@@ -6,8 +6,16 @@ from benchlib.candidates.envoy import EnvoyHttp3, EnvoyTcp
 from benchlib.candidates.grpc_aio import Grpc
 from benchlib.candidates.mirrored import StoqMirrored
 from benchlib.candidates.quinn import QuinnRelay, StockQuinn
-from benchlib.candidates.stoq import Stoq, StoqHop, StoqReserve, StoqTokens
+from benchlib.candidates.stoq import (
+    Stoq,
+    StoqFourLanes,
+    StoqHop,
+    StoqReserve,
+    StoqTokens,
+    StoqTwoLanes,
+)
 from benchlib.candidates.tcp_relay import TcpRelay
+from benchlib.candidates.wireguard import WireGuard
 
 ALL: tuple[Candidate, ...] = (
     Direct(),
@@ -17,10 +25,13 @@ ALL: tuple[Candidate, ...] = (
     QuinnRelay(),
     StockQuinn(),
     Grpc(),
+    WireGuard(),
     StoqReserve(),
     StoqTokens(),
     StoqHop(),
     StoqMirrored(),
+    StoqTwoLanes(),
+    StoqFourLanes(),
     Stoq(),
 )
 

@@ -8,11 +8,11 @@ from benchlib.candidates.base import Bench, Candidate, Route
 
 
 class Direct(Candidate):
-    """TCP over the veth."""
+    """TCP and UDP over the veth."""
 
     name: ClassVar[str] = "direct"
-    title: ClassVar[str] = "direct TCP (ceiling)"
-    scenarios: ClassVar[frozenset[str]] = frozenset({"bulk", "latency"})
+    title: ClassVar[str] = "direct (ceiling)"
+    scenarios: ClassVar[frozenset[str]] = frozenset({"bulk", "latency", "udp"})
 
     @contextlib.contextmanager
     def route(self, bench: Bench, port: int) -> Iterator[Route]:

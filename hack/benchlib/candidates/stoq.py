@@ -31,15 +31,21 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
             "tokens",
             "hop",
             "mirror",
+            "shards",
+            "udp",
         }
     )
+    lanes: ClassVar[int] = 1  # connections of an object
     environment: ClassVar[Mapping[str, str]] = {}  # settings of the sidecars
 
     @contextlib.contextmanager
     def route(self, bench: Bench, port: int) -> Iterator[Route]:
         """Control process, then both sidecars; all end with the namespaces."""
         network = bench.network
-        _, relays = started(network, MeshSettings(environment=self.environment))
+        # UDP is captured by the broker's sockets alone.
+        capture = "node" if bench.settings.scenario == "udp" else "init"
+        settings = MeshSettings(capture=capture, environment=self.environment)
+        _, relays = started(network, settings)
         yield Route(network.server.address, port, relays)
 
     def handshake_command(self, bench: Bench, *, resumed: bool) -> Sequence[str]:
@@ -102,6 +108,24 @@ class StoqHop(Stoq):
         mesh.wait_ready([gateway])
         _led(mesh, network.client)
         yield Route(network.server.address, port, relays)
+
+
+class StoqTwoLanes(Stoq):
+    """Objects over two connections."""
+
+    name: ClassVar[str] = "stoq-2-lanes"
+    title: ClassVar[str] = "STOQ, 2 connections"
+    scenarios: ClassVar[frozenset[str]] = frozenset({"shards"})
+    lanes: ClassVar[int] = 2
+
+
+class StoqFourLanes(Stoq):
+    """Objects over four connections."""
+
+    name: ClassVar[str] = "stoq-4-lanes"
+    title: ClassVar[str] = "STOQ, 4 connections"
+    scenarios: ClassVar[frozenset[str]] = frozenset({"shards"})
+    lanes: ClassVar[int] = 4
 
 
 def started(network: Network, settings: MeshSettings) -> tuple[Mesh, dict[str, Process]]:

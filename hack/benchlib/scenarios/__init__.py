@@ -9,8 +9,10 @@ from benchlib.scenarios.hop import Hop
 from benchlib.scenarios.latency import Latency
 from benchlib.scenarios.memory import Memory
 from benchlib.scenarios.mirror import Mirror
+from benchlib.scenarios.shards import Shards
 from benchlib.scenarios.stall import Stall
 from benchlib.scenarios.tokens import Tokens
+from benchlib.scenarios.udp import Udp
 
 ALL: dict[str, Scenario] = {
     scenario.name: scenario
@@ -25,5 +27,7 @@ ALL: dict[str, Scenario] = {
         Tokens(),
         Hop(),
         Mirror(),
+        Shards(),
+        Udp(),
     )
 }

@@ -4,6 +4,8 @@
 //!   latency counts from there, whenever it could really be sent, so that a stall of the path is
 //!   charged to every request it delays (no coordinated omission).
 //! - `echo`: the server both of them talk to.
+//! - `udp-latency`, `udp-echo`: the same with datagrams, each of which has its own answer.
+//! - `udp`: keeps a number of datagrams under way, and counts the answers.
 //! - `idle`: opens many connections, proves each with one byte, and holds them.
 //! - `stall`: opens many connections, fills them without reading, and holds them.
 
@@ -16,6 +18,7 @@ mod poller;
 mod recorder;
 mod schedule;
 mod stall;
+mod udp;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -85,6 +88,42 @@ enum Command {
         #[arg(long, default_value_t = 100)]
         connections: usize,
     },
+    /// Sends back every datagram.
+    UdpEcho {
+        /// Where to listen.
+        listen: SocketAddr,
+    },
+    /// Sends datagrams at a fixed rate and prints their latencies as one JSON object.
+    UdpLatency {
+        /// The echo server.
+        target: SocketAddr,
+        /// Datagrams per second.
+        #[arg(long, default_value_t = 1000.0)]
+        rate: f64,
+        /// Bytes of a datagram and of its answer.
+        #[arg(long, default_value_t = 100)]
+        size: usize,
+        /// How long to measure, seconds.
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+        /// How long to send before that without recording, seconds.
+        #[arg(long, default_value_t = 1.0)]
+        warmup: f64,
+    },
+    /// Keeps datagrams under way and prints how many were answered as one JSON object.
+    Udp {
+        /// The echo server.
+        target: SocketAddr,
+        /// How many are under way.
+        #[arg(long, default_value_t = 64)]
+        window: u64,
+        /// Bytes of a datagram and of its answer.
+        #[arg(long, default_value_t = 100)]
+        size: usize,
+        /// How long, seconds.
+        #[arg(long, default_value_t = 10.0)]
+        seconds: f64,
+    },
 }
 
 fn main() -> Result<()> {
@@ -123,6 +162,33 @@ fn main() -> Result<()> {
             target,
             connections,
         } => stall::run(target, connections),
+        Command::UdpEcho { listen } => udp::echo(listen),
+        Command::UdpLatency {
+            target,
+            rate,
+            size,
+            seconds,
+            warmup,
+        } => {
+            exact_timers()?;
+            let schedule = Schedule::new(
+                rate,
+                Duration::from_secs_f64(warmup),
+                Duration::from_secs_f64(seconds),
+            );
+            println!("{}", udp::on_schedule(target, schedule, size)?.to_json());
+            Ok(())
+        }
+        Command::Udp {
+            target,
+            window,
+            size,
+            seconds,
+        } => {
+            let seconds = Duration::from_secs_f64(seconds);
+            println!("{}", udp::as_many(target, window, size, seconds)?);
+            Ok(())
+        }
     }
 }
 
