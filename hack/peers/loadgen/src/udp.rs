@@ -25,7 +25,7 @@ const FIRST: u64 = u64::MAX;
 const SETUP: Duration = Duration::from_secs(10);
 
 /// How long to wait for the last answers.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Without any answer for so long the datagrams under way are lost, and as many are sent anew.
 const STALLED: Duration = Duration::from_millis(100);
@@ -85,13 +85,13 @@ pub(crate) fn as_many(
     seconds: Duration,
 ) -> Result<Value> {
     let mut path = Path::open(target, size)?;
-    let mut flight = Flight::default();
+    let mut flight = Flight::new(window);
     let started = Instant::now();
     let mut heard = started;
     while heard < started + seconds {
-        while flight.open < window {
+        while let Some(index) = flight.next() {
             // What the kernel does not take is lost, as what a path loses.
-            let _ = path.send(flight.send());
+            let _ = path.send(index);
         }
         path.wait(heard + STALLED)?;
         let mut silent = true;
@@ -99,52 +99,86 @@ pub(crate) fn as_many(
             flight.answered(index);
             silent = false;
         }
-        if silent && heard.elapsed() >= STALLED {
-            flight.lose();
-            silent = false;
+        if silent && heard.elapsed() < STALLED {
+            continue;
         }
-        if !silent {
-            heard = Instant::now();
+        if silent {
+            flight.lose_all();
         }
+        heard = Instant::now();
     }
+    let elapsed = (heard - started).as_secs_f64();
     Ok(json!({
         "answered": flight.answered,
         "lost": flight.lost,
-        "answered_per_second": flight.answered as f64 / (heard - started).as_secs_f64(),
+        "answered_per_second": flight.answered as f64 / elapsed.max(f64::MIN_POSITIVE),
     }))
 }
 
-/// Datagrams that are under way, of which it does not matter which is which.
-#[derive(Default)]
+/// Datagrams that are under way, never more than a window of them.
 struct Flight {
+    window: u64,
     next: u64,
-    open: u64,
-    /// Answers to earlier ones do not count: those were lost.
-    oldest: u64,
+    /// Those from `first` on: whether each still waits for its answer.
+    open: VecDeque<bool>,
+    first: u64,
+    waiting: u64,
     answered: u64,
     lost: u64,
 }
 
 impl Flight {
-    /// One more; its number.
-    fn send(&mut self) -> u64 {
-        self.next += 1;
-        self.open += 1;
-        self.next - 1
-    }
-
-    fn answered(&mut self, index: u64) {
-        if (self.oldest..self.next).contains(&index) && self.open > 0 {
-            self.answered += 1;
-            self.open -= 1;
+    fn new(window: u64) -> Self {
+        Self {
+            window,
+            next: 0,
+            open: VecDeque::new(),
+            first: 0,
+            waiting: 0,
+            answered: 0,
+            lost: 0,
         }
     }
 
-    /// All of them are lost.
-    fn lose(&mut self) {
-        self.lost += self.open;
-        self.open = 0;
-        self.oldest = self.next;
+    /// The number of another datagram, if there is room for it.
+    fn next(&mut self) -> Option<u64> {
+        if self.waiting == self.window {
+            return None;
+        }
+        self.open.push_back(true);
+        self.waiting += 1;
+        self.next += 1;
+        Some(self.next - 1)
+    }
+
+    /// Counts an answer once. What was sent a window or more before that datagram is lost: paths
+    /// here change the order of a few at most.
+    fn answered(&mut self, index: u64) {
+        let at = index.checked_sub(self.first).map(|at| at as usize);
+        let Some(open) = at.and_then(|at| self.open.get_mut(at)) else {
+            return;
+        };
+        if std::mem::take(open) {
+            self.answered += 1;
+            self.waiting -= 1;
+        }
+        while self.first + self.window <= index {
+            self.lose_first();
+        }
+    }
+
+    fn lose_first(&mut self) {
+        if let Some(open) = self.open.pop_front() {
+            self.first += 1;
+            self.lost += u64::from(open);
+            self.waiting -= u64::from(open);
+        }
+    }
+
+    fn lose_all(&mut self) {
+        while !self.open.is_empty() {
+            self.lose_first();
+        }
     }
 }
 
@@ -276,15 +310,36 @@ mod tests {
     }
 
     #[test]
-    fn late_answers_to_what_was_lost_do_not_count() {
-        let mut flight = Flight::default();
-        assert_eq!((flight.send(), flight.send()), (0, 1));
-        flight.answered(0);
-        flight.lose();
+    fn there_is_never_more_than_a_window_under_way() {
+        let mut flight = Flight::new(2);
+        assert_eq!((flight.next(), flight.next()), (Some(0), Some(1)));
+        assert_eq!(flight.next(), None);
         flight.answered(1);
-        assert_eq!(flight.send(), 2);
+        flight.answered(1);
+        assert_eq!((flight.next(), flight.next()), (Some(2), None));
+        assert_eq!((flight.answered, flight.lost), (1, 0));
+    }
+
+    #[test]
+    fn what_later_ones_have_overtaken_by_a_window_is_lost_and_makes_room() {
+        let mut flight = Flight::new(2);
+        assert_eq!((flight.next(), flight.next()), (Some(0), Some(1)));
+        flight.answered(1);
+        assert_eq!(flight.next(), Some(2));
         flight.answered(2);
-        assert_eq!((flight.answered, flight.lost, flight.open), (2, 1, 0));
+        assert_eq!((flight.answered, flight.lost, flight.waiting), (2, 1, 0));
+        flight.answered(0);
+        assert_eq!(flight.answered, 2, "it is too late");
+    }
+
+    #[test]
+    fn without_any_answer_all_are_lost() {
+        let mut flight = Flight::new(3);
+        while flight.next().is_some() {}
+        flight.lose_all();
+        flight.answered(2);
+        assert_eq!((flight.answered, flight.lost, flight.waiting), (0, 3, 0));
+        assert_eq!(flight.next(), Some(3));
     }
 
     #[test]
