@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -33,15 +32,12 @@ def settings(**more: str) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def free_ports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ADMIN_PORT", "METRICS_PORT", "DNS_PORT"):
         with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
             monkeypatch.setattr(constants, name, free.getsockname()[1])
     for name in ("STOQ_PORT", "OUTBOUND_PORT", "INBOUND_PORT"):
         monkeypatch.setattr(constants, name, 0)
-    level = logging.getLogger().level
-    yield
-    logging.getLogger().setLevel(level)
 
 
 def app_of(wanted: Settings) -> App:
