@@ -26,6 +26,7 @@ from benchlib.certificates import Certificates
 from benchlib.errors import BenchError
 from benchlib.node import run as node
 from benchlib.node import settings as node_settings
+from benchlib.output import Output
 from lab.command import CommandError
 from lab.process import ProcessError
 
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if any(result["failures"] for result in objects) else 0
 
 
-def _steady(found: tools.Tools, about: dict[str, object], output: settings.Output) -> report.Json:
+def _steady(found: tools.Tools, about: dict[str, object], output: Output) -> report.Json:
     """What adaptation costs, in miniature."""
     result, page = steady.run(steadiness.SMOKE, found, about)
     if not output.json:
@@ -68,7 +69,7 @@ def _steady(found: tools.Tools, about: dict[str, object], output: settings.Outpu
     return result
 
 
-def _node(output: settings.Output) -> report.Json:
+def _node(output: Output) -> report.Json:
     """The kernel programs in miniature, which need neither peers nor a cluster."""
     result, page = node.measure(node_settings.SMOKE)
     if not output.json:
@@ -108,9 +109,7 @@ def _measure_one(
     return f"{shown}; {sample.busy_cores:.2f} cores busy"
 
 
-def _publish(
-    rounds: report.Rounds, about: dict[str, object], output: settings.Output
-) -> report.Json:
+def _publish(rounds: report.Rounds, about: dict[str, object], output: Output) -> report.Json:
     result = report.to_json(rounds, about)
     about = {**about, **_mapping(result["machine"])}
     page = tables.markdown(rounds, about, TITLES)

@@ -1,15 +1,13 @@
 """What benchmarks in a cluster of `hack/cluster` have in common."""
 
-import argparse
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchlib import machine
-from benchlib.settings import Output
+from benchlib.output import measured_on
+from benchlib.tools import REPOSITORY
 from lab import command
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def kubeconfig(cluster: str) -> Path:
@@ -30,19 +28,9 @@ def about() -> dict[str, Any]:
     return {**machine.describe({}), "kubernetes": version, "stoq": revision}
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """The options that `Output` is made of."""
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="also write JSON and a Markdown page there"
+def where(about: Mapping[str, object]) -> str:
+    """The sentence that a page has of it."""
+    return (
+        f"{measured_on(about)}, load before {about['load_before']}; "
+        f"Kubernetes {about['kubernetes']}, stoq {about['stoq']}."
     )
-
-
-def show(output: Output, name: str, result: dict[str, Any], page: str) -> None:
-    """Prints one of them, and keeps both as `name` where a folder was named."""
-    text = json.dumps(result, indent=2)
-    print(text if output.json else page)
-    if output.folder is not None:
-        output.folder.mkdir(parents=True, exist_ok=True)
-        (output.folder / f"{name}.json").write_text(text + "\n")
-        (output.folder / f"{name}.md").write_text(page)

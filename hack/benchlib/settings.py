@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchlib.errors import BenchError
+from benchlib.output import Output, add_options
 
 SCENARIOS = (
     "bulk",
@@ -68,7 +68,7 @@ class Settings:
     smoke: bool = False
 
 
-def parse(arguments: Sequence[str]) -> tuple[list[Settings], "Output"]:
+def parse(arguments: Sequence[str]) -> tuple[list[Settings], Output]:
     """The benchmarks to run and where their results go; raises BenchError."""
     given = _parser().parse_args(arguments)
     candidates = _candidates(given.peers)
@@ -88,7 +88,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[Settings], "Output"]:
         _check_range(f"--{option}", getattr(given, option.replace("-", "_")), 1, 1_000_000)
     _check_range("--seconds", given.seconds, 0.5, 3600)
     _check_range("--rate", given.rate, 1, 1_000_000)
-    output = Output(json=given.json, folder=given.out)
+    output = Output.of(given)
     if given.smoke:
         return [smoke(scenario, candidates) for scenario in SCENARIOS], output
     settings = Settings(
@@ -109,14 +109,6 @@ def parse(arguments: Sequence[str]) -> tuple[list[Settings], "Output"]:
         pin=given.pin,
     )
     return [settings], output
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """How results are shown and kept."""
-
-    json: bool  # one object on standard output instead of tables
-    folder: Path | None  # where JSON, table and plot are written
 
 
 def smoke(scenario: str, candidates: tuple[str, ...]) -> Settings:
@@ -230,13 +222,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="client side on CPU 0, server side on CPU 1 (default: the kernel decides)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="also write JSON, Markdown table and plot there, such as docs/benchmarks",
-    )
+    add_options(parser, "JSON, Markdown table and plot there, such as docs/benchmarks")
     parser.add_argument(
         "--smoke",
         action="store_true",

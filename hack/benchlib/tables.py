@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from benchlib.output import measured_on
 from benchlib.report import SIDES, Rounds, total_cpu_per_gb
 from benchlib.samples import Metric
 from benchlib.settings import OURS, Settings
@@ -53,7 +54,7 @@ def markdown(rounds: Rounds, machine: Mapping[str, object], titles: Mapping[str,
     """One benchmark as a page."""
     settings = rounds.settings
     lines = [f"# {name(settings)}", "", f"`{command(settings)}`", ""]
-    lines += [f"Machine: {_machine(machine)}.", ""]
+    lines += [f"{_machine(machine)}.", ""]
     lines += [
         "Median of the rounds, with the least and the greatest in brackets. A ratio is ours over"
     ]
@@ -115,9 +116,8 @@ def _machine(machine: Mapping[str, object]) -> str:
     versions = machine.get("versions")
     named = versions.items() if isinstance(versions, dict) else ()
     return (
-        f"{machine['cpus']} × {machine['cpu']}, Linux {machine['kernel']}, "
-        f"rmem_max {machine['rmem_max']}, TCP {machine.get('tcp_congestion_control', '?')}, "
-        f"load before {machine['load_before']}, "
+        f"{measured_on(machine)}, rmem_max {machine['rmem_max']}, "
+        f"TCP {machine.get('tcp_congestion_control', '?')}, load before {machine['load_before']}, "
         f"steal {machine.get('steal_cores', 0)} cores; "
         + ", ".join(f"{tool} {version}" for tool, version in named)
     )

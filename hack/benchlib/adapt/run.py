@@ -13,6 +13,7 @@ from benchlib.adapt import measure, page, picture, settings
 from benchlib.adapt.series import Seen, goodput
 from benchlib.adapt.settings import Settings
 from benchlib.errors import BenchError
+from benchlib.output import failed, loads, measured_on
 from lab.command import CommandError
 from lab.netlab.schedule import Schedule, parse, presets
 from lab.process import ProcessError
@@ -94,16 +95,10 @@ def _page(
 ) -> str:
     versions = about["versions"]
     named = ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, dict) else ""
-    where = (
-        f"Machine: {about['cpus']} × {about['cpu']}, Linux {about['kernel']}, TCP "
-        f"{about['tcp_congestion_control']}, load {about['load_before']} before and "
-        f"{about['load_after']} after; {named}."
-    )
+    where = f"{measured_on(about)}, TCP {about['tcp_congestion_control']}, {loads(about)}; {named}."
     rows = [*page.table(schedules, seen), "", *page.settling(schedules, seen)]
     lines = ["# adapt", "", f"`{page.command(chosen)}`", "", where, "", READING, "", *rows]
-    if failures:
-        lines += ["", "Failed:", "", *(f"- {each}" for each in failures)]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join([*lines, *failed(failures)]).rstrip() + "\n"
 
 
 def _write(

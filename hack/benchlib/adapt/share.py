@@ -1,6 +1,5 @@
 """`hack/bench share`: two flows over one bottleneck, one of them or both kernel TCP."""
 
-import json
 import os
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from benchlib.adapt.sharing import FLOWS, Flow, Pair, Settings, Shares
 from benchlib.candidates.base import Bench
 from benchlib.candidates.stoq import Stoq
 from benchlib.certificates import Certificates
+from benchlib.output import failed, loads, measured_on, show
 from benchlib.settings import Settings as Bulk
 from benchlib.tools import Tools
 from lab.netlab import path
@@ -45,11 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         "failures": failures,
     }
     text = _page(chosen, about, seen, failures)
-    if output.folder is not None:
-        output.folder.mkdir(parents=True, exist_ok=True)
-        (output.folder / "share.json").write_text(json.dumps(result, indent=2) + "\n")
-        (output.folder / "share.md").write_text(text)
-    print(json.dumps(result, indent=2) if output.json else text)
+    show(output, "share", result, text)
     return 1 if failures else 0
 
 
@@ -124,10 +120,7 @@ def _pinned(controller: str, flows: Sequence[Flow]) -> Stoq:
 def _page(
     chosen: Settings, about: Mapping[str, object], seen: sharing.Found, failures: Sequence[str]
 ) -> str:
-    where = (
-        f"Machine: {about['cpus']} × {about['cpu']}, Linux {about['kernel']}, load "
-        f"{about['load_before']} before and {about['load_after']} after."
-    )
+    where = f"{measured_on(about)}, {loads(about)}."
     how = (
         f"{sharing.RATE_MBIT:g} Mbit/s, {sharing.RTT_MS:g} ms there and back, and a buffer of so "
         f"many products of the two. The second flow joins after {chosen.gap:g} s; "
@@ -136,9 +129,7 @@ def _page(
     )
     lines = ["# share", "", f"`{sharing.command(chosen)}`", "", where, "", how, ""]
     lines += sharing.table(seen)
-    if failures:
-        lines += ["", "Failed:", "", *(f"- {each}" for each in failures)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *failed(failures)]) + "\n"
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchlib.errors import BenchError
-from benchlib.settings import Output
+from benchlib.output import Output, add_options
 from benchlib.spread import Spread
 from benchlib.tables import show
 from lab.netlab.schedule import Conditions, Schedule, Step
@@ -156,10 +155,9 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
         "--rounds", type=int, default=default.rounds, help="each runs everything once (%(default)s)"
     )
     parser.add_argument("--smoke", action="store_true", help="a few seconds: does it run")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also write JSON and table there")
+    add_options(parser)
     given = parser.parse_args(arguments)
-    output = Output(given.json, given.out)
+    output = Output.of(given)
     if given.smoke:
         return SMOKE, output
     if not 1 <= given.rounds <= 1000:

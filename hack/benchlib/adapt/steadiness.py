@@ -5,9 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchlib import oncluster
 from benchlib.errors import BenchError
-from benchlib.settings import Output
+from benchlib.output import Output, add_options
 from benchlib.spread import Spread, ratios
 from benchlib.tables import show
 from lab.netlab.schedule import Conditions, Schedule, Step
@@ -199,9 +198,9 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
         help="how long each flow is looked at (%(default)g)",
     )  # fmt: skip
     parser.add_argument("--smoke", action="store_true", help="a few seconds: does it run")
-    oncluster.add_output(parser)
+    add_options(parser)
     given = parser.parse_args(arguments)
-    output = Output(given.json, given.out)
+    output = Output.of(given)
     if given.smoke:
         return SMOKE, output
     paths = tuple(word.strip() for word in given.paths.split(","))

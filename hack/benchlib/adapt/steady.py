@@ -13,7 +13,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchlib import certificates, machine, network, oncluster, tools
+from benchlib import certificates, machine, network, tools
 from benchlib.adapt import flow, steadiness
 from benchlib.adapt.measure import CANDIDATES as RELAYS
 from benchlib.adapt.run import ERRORS
@@ -22,6 +22,7 @@ from benchlib.candidates.base import Bench
 from benchlib.certificates import Certificates
 from benchlib.errors import BenchError
 from benchlib.network import Network
+from benchlib.output import failed, loads, measured_on, show
 from benchlib.scenarios.base import Observation
 from benchlib.settings import Settings as Bulk
 from benchlib.tools import REPOSITORY, Tools
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     except ERRORS as error:
         print(f"hack/bench steady: {error}", file=sys.stderr)
         return 2
-    oncluster.show(output, "steady", result, text)
+    show(output, "steady", result, text)
     return 1 if result["failures"] else 0
 
 
@@ -149,10 +150,7 @@ def _page(
     told: Cost | None,
     failures: Sequence[str],
 ) -> str:
-    where = (
-        f"Machine: {about['cpus']} × {about['cpu']}, Linux {about['kernel']}, load "
-        f"{about['load_before']} before and {about['load_after']} after."
-    )
+    where = f"{measured_on(about)}, {loads(about)}."
     how = (
         f"One flow that sends all it can, looked at for {chosen.seconds:g} s once it has run for "
         f"{chosen.settle:g} s; with adaptation and without it (fixed defaults, CUBIC), who comes "
@@ -164,9 +162,7 @@ def _page(
     if told is not None:
         lines += ["", "Without a network, from what a controller was told of a simulated flow:", ""]
         lines += steadiness.packet_table(told)
-    if failures:
-        lines += ["", "Failed:", "", *(f"- {each}" for each in failures)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *failed(failures)]) + "\n"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from benchlib.candidates.base import Bench, Candidate, HandshakeLoad, IdlePeers, Route
 from benchlib.network import Network, Side
+from benchlib.settings import SCENARIOS
 from lab.mesh import Mesh, MeshSettings
 from lab.process import Process
 
@@ -19,22 +20,7 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
 
     name: ClassVar[str] = "stoq"
     title: ClassVar[str] = "**STOQ**"
-    scenarios: ClassVar[frozenset[str]] = frozenset(
-        {
-            "bulk",
-            "latency",
-            "handshake",
-            "memory",
-            "cpu",
-            "stall",
-            "api",
-            "tokens",
-            "hop",
-            "mirror",
-            "shards",
-            "udp",
-        }
-    )
+    scenarios: ClassVar[frozenset[str]] = frozenset(SCENARIOS)
     lanes: ClassVar[int] = 1  # connections of an object
     environment: ClassVar[Mapping[str, str]] = {}  # settings of the sidecars
 

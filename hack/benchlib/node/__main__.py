@@ -4,9 +4,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from benchlib import oncluster
 from benchlib.errors import BenchError
 from benchlib.node import run, settings
+from benchlib.output import show
 from lab.command import CommandError
 from lab.process import ProcessError
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     except (BenchError, CommandError, ProcessError) as error:
         print(f"hack/bench node: {error}", file=sys.stderr)
         return 2
-    oncluster.show(output, "node", result, text)
+    show(output, "node", result, text)
     return 0
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from benchlib.node.settings import Settings
+from benchlib.output import loads, measured_on
 from benchlib.spread import Spread, ratios
 
 Rounds = Mapping[str, Sequence[float]]
@@ -94,10 +95,7 @@ def page(settings: Settings, rounds: Rounds, about: Mapping[str, object]) -> str
         "",
         f"`{command(settings)}`",
         "",
-        (
-            f"Machine: {about['cpus']} × {about['cpu']}, Linux {about['kernel']}, load before "
-            f"{about['load_before']}, after {about['load_after']}; stoq {about['stoq']}."
-        ),
+        f"{measured_on(about)}, {loads(about)}; stoq {about['stoq']}.",
         "",
         (
             f"{settings.rounds} rounds, {settings.rate} spoofed packets a second beside the flow. "

@@ -5,7 +5,7 @@ import os
 import sys
 from functools import partial
 
-from benchlib import machine, oncluster, tools
+from benchlib import machine, tools
 from benchlib.errors import BenchError
 from benchlib.node import drops, flow, local, page, programs
 from benchlib.node.settings import Settings
@@ -15,7 +15,7 @@ from benchlib.report import Json
 def measure(chosen: Settings) -> tuple[Json, str]:
     """All rounds: one JSON object, and the page. Raises what its parts raise."""
     found = tools.find(smoke=chosen.smoke)
-    about = {**machine.describe({}), "stoq": machine.revision(oncluster.REPOSITORY)}
+    about = {**machine.describe({}), "stoq": machine.revision(tools.REPOSITORY)}
     if about["cpus"] == 1:
         raise BenchError("one CPU: the generator and what drops need one each")
     rounds: dict[str, list[float]] = {}

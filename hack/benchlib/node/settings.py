@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchlib import oncluster
 from benchlib.errors import BenchError
-from benchlib.settings import MTUS, Output
+from benchlib.output import Output, add_options
+from benchlib.settings import MTUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
     parser.add_argument(
         "--seconds", type=float, default=default.seconds, help="of each measurement (%(default)s)"
     )
-    oncluster.add_output(parser)
+    add_options(parser)
     given = parser.parse_args(arguments)
     chosen = Settings(given.mtu, given.seconds, given.rounds, given.rate, given.sidecars)
     for name, least, most in (
@@ -57,4 +57,4 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
         value = getattr(chosen, name)
         if not least <= value <= most:
             raise BenchError(f"--{name}: {value:g} is outside {least} to {most}")
-    return chosen, Output(given.json, given.out)
+    return chosen, Output.of(given)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from benchlib import oncluster
 from benchlib.errors import BenchError
+from benchlib.output import show
 from benchlib.podstart import measure, page, settings
 from lab.command import CommandError
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         "results": {name: round(value, 4) for name, value in figures.items()},
     }
     text = page.page(chosen, figures, about)
-    oncluster.show(output, "pod-start", result, text)
+    show(output, "pod-start", result, text)
     return 0
 
 

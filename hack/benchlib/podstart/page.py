@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from benchlib import oncluster
 from benchlib.podstart.measure import MESHED, PLAIN, Found
 from benchlib.podstart.settings import Settings
 from benchlib.scale.quantiles import percentile
@@ -64,10 +65,7 @@ def page(settings: Settings, figures: Mapping[str, float], about: Mapping[str, o
             "",
             f"`{command(settings)}`",
             "",
-            (
-                f"Machine: {about['cpus']} × {about['cpu']}, Linux {about['kernel']}, load before "
-                f"{about['load_before']}; Kubernetes {about['kubernetes']}, stoq {about['stoq']}."
-            ),
+            oncluster.where(about),
             "",
             (
                 f"{settings.pods} pods of each sort, one after the other and in turn; then "

@@ -4,9 +4,8 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchlib import oncluster
 from benchlib.errors import BenchError
-from benchlib.settings import Output
+from benchlib.output import Output, add_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,11 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
         "--seconds", type=float, default=default.seconds,
         help="of looking at idle sidecars (%(default)s)",
     )  # fmt: skip
-    oncluster.add_output(parser)
+    add_options(parser)
     given = parser.parse_args(arguments)
     if not 2 <= given.pods <= 200:
         raise BenchError(f"--pods: {given.pods} is outside 2 to 200")
     # The kubelet reads its figures every ten seconds or so.
     if not 20 <= given.seconds <= 3600:
         raise BenchError(f"--seconds: {given.seconds:g} is outside 20 to 3600")
-    return Settings(given.cluster, given.pods, given.seconds), Output(given.json, given.out)
+    return Settings(given.cluster, given.pods, given.seconds), Output.of(given)

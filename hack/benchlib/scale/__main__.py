@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchlib import oncluster
 from benchlib.errors import BenchError
+from benchlib.output import show
 from benchlib.scale import measure, page, settings
 from lab import command
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         "results": {name: round(value, 6) for name, value in results.figures.items()},
     }
     text = page.page(chosen, results.figures, about)
-    oncluster.show(output, "scale", found, text)
+    show(output, "scale", found, text)
     return 0
 
 

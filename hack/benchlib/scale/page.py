@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from benchlib import oncluster
 from benchlib.scale.settings import Settings
 
 Row = tuple[str, str, str]
@@ -14,10 +15,7 @@ def page(settings: Settings, figures: Mapping[str, float], about: Mapping[str, o
         "",
         f"`{command(settings)}`",
         "",
-        (
-            f"Machine: {about['cpus']} × {about['cpu']}, Linux {about['kernel']}, load before "
-            f"{about['load_before']}; Kubernetes {about['kubernetes']}, stoq {about['stoq']}."
-        ),
+        oncluster.where(about),
         "",
         "| | | wanted |",
         "|---|---|---|",

@@ -4,9 +4,8 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchlib import oncluster
 from benchlib.errors import BenchError
-from benchlib.settings import Output
+from benchlib.output import Output, add_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
         "--seconds", type=float, default=default.seconds,
         help="of looking at an operator that has nothing to do (%(default)s)",
     )  # fmt: skip
-    oncluster.add_output(parser)
+    add_options(parser)
     parser.add_argument(
         "--smoke", action="store_true", help="in miniature, within seconds: does it run"
     )
@@ -64,7 +63,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
         raise BenchError(f"--seconds: {given.seconds:g} is outside 1 to 3600")
     if max(given.watched, given.sidecars) > given.workloads:
         raise BenchError(f"--workloads: {given.workloads} are fewer than --watched or --sidecars")
-    output = Output(given.json, given.out)
+    output = Output.of(given)
     if given.smoke:
         return smoke(given.cluster), output
     values = {name: getattr(given, name) for name in numbers}

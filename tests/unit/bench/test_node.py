@@ -32,7 +32,7 @@ def test_the_page_has_figures_wishes_load_and_the_command() -> None:
     chosen, _ = settings.parse(["--rate", "1000", "--rounds", "3"])
     text = page.page(chosen, ROUNDS, ABOUT | {"load_before": 0.1, "load_after": 1.9})
     assert "`hack/bench node --rounds 3 --rate 1000`" in text
-    assert "load before 0.1, after 1.9" in text
+    assert "load 0.1 before and 1.9 after" in text
     assert "Initials | 0.4 million/s (0.3–0.5) |  |" in text
     assert "| guard / prerouting, Initials | 2 (1.5–2.5) | ≥ 1.5 |" in text
     assert "| packets of theirs that the guard dropped | 0 | 0 |" in text
