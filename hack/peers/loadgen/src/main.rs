@@ -25,7 +25,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::schedule::Schedule;
@@ -48,21 +48,14 @@ enum Command {
     Latency {
         /// The echo server, or the proxy in front of it.
         target: SocketAddr,
-        /// Requests per second, over all connections.
-        #[arg(long, default_value_t = 1000.0)]
-        rate: f64,
+        #[command(flatten)]
+        timing: Timing,
         /// Connections the requests are spread over in turn.
         #[arg(long, default_value_t = 16)]
         connections: usize,
         /// Bytes of a request and of its answer.
         #[arg(long, default_value_t = 1024)]
         size: usize,
-        /// How long to measure, seconds.
-        #[arg(long, default_value_t = 10.0)]
-        seconds: f64,
-        /// How long to send before that without recording, seconds.
-        #[arg(long, default_value_t = 1.0)]
-        warmup: f64,
         /// A new TCP connection for each request; `--connections` is then not used.
         #[arg(long)]
         new_connections: bool,
@@ -97,18 +90,11 @@ enum Command {
     UdpLatency {
         /// The echo server.
         target: SocketAddr,
-        /// Datagrams per second.
-        #[arg(long, default_value_t = 1000.0)]
-        rate: f64,
+        #[command(flatten)]
+        timing: Timing,
         /// Bytes of a datagram and of its answer.
         #[arg(long, default_value_t = 100)]
         size: usize,
-        /// How long to measure, seconds.
-        #[arg(long, default_value_t = 10.0)]
-        seconds: f64,
-        /// How long to send before that without recording, seconds.
-        #[arg(long, default_value_t = 1.0)]
-        warmup: f64,
     },
     /// Keeps datagrams under way and prints how many were answered as one JSON object.
     Udp {
@@ -126,25 +112,44 @@ enum Command {
     },
 }
 
+/// When requests are sent that are sent at a fixed rate.
+#[derive(Args)]
+struct Timing {
+    /// Requests or datagrams per second, over all connections.
+    #[arg(long, default_value_t = 1000.0)]
+    rate: f64,
+    /// How long to measure, seconds.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// How long to send before that without recording, seconds.
+    #[arg(long, default_value_t = 1.0)]
+    warmup: f64,
+}
+
+impl Timing {
+    /// What is due when, for a thread whose timers are exact from here on.
+    fn schedule(&self) -> Result<Schedule> {
+        exact_timers()?;
+        Ok(Schedule::new(
+            self.rate,
+            Duration::from_secs_f64(self.warmup),
+            Duration::from_secs_f64(self.seconds),
+        ))
+    }
+}
+
 fn main() -> Result<()> {
     allow_many_descriptors()?;
     match Arguments::parse().command {
         Command::Echo { listen } => echo::serve(listen),
         Command::Latency {
             target,
-            rate,
+            timing,
             connections,
             size,
-            seconds,
-            warmup,
             new_connections,
         } => {
-            exact_timers()?;
-            let schedule = Schedule::new(
-                rate,
-                Duration::from_secs_f64(warmup),
-                Duration::from_secs_f64(seconds),
-            );
+            let schedule = timing.schedule()?;
             let recorder = if new_connections {
                 new_connections::run(target, schedule, size)?
             } else {
@@ -165,17 +170,10 @@ fn main() -> Result<()> {
         Command::UdpEcho { listen } => udp::echo(listen),
         Command::UdpLatency {
             target,
-            rate,
+            timing,
             size,
-            seconds,
-            warmup,
         } => {
-            exact_timers()?;
-            let schedule = Schedule::new(
-                rate,
-                Duration::from_secs_f64(warmup),
-                Duration::from_secs_f64(seconds),
-            );
+            let schedule = timing.schedule()?;
             println!("{}", udp::on_schedule(target, schedule, size)?.to_json());
             Ok(())
         }
