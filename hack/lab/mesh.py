@@ -149,29 +149,25 @@ class Mesh:
         if self.settings.capture == "init":
             argv = installation.as_root("stoq_sidecar.init")
             netns.run_in(pod.netns, [*_environment_words(self.environment(pod)), *argv])
-        sidecar = process.start(
-            self.state,
-            f"sidecar-{pod.name}",
-            installation.as_sidecar(self.state, "stoq_sidecar"),
-            netns=pod.netns,
-            environment=self.environment(pod),
-        )
-        self.sidecars[pod.name] = sidecar
-        return sidecar
+        return self._started(pod, "sidecar", "stoq_sidecar")
 
     def start_gateway(self, pod: Pod) -> Process:
         """Starts a gateway in a pod of its own, whose traffic nobody captures; does not wait until
         it is ready.
         """
-        gateway = process.start(
+        return self._started(pod, "gateway", "stoq_sidecar.gateway")
+
+    def _started(self, pod: Pod, kind: str, module: str) -> Process:
+        """One of the pods' programs, as the sidecars' user."""
+        started = process.start(
             self.state,
-            f"gateway-{pod.name}",
-            installation.as_sidecar(self.state, "stoq_sidecar.gateway"),
+            f"{kind}-{pod.name}",
+            installation.as_sidecar(self.state, module),
             netns=pod.netns,
             environment=self.environment(pod),
         )
-        self.sidecars[pod.name] = gateway
-        return gateway
+        self.sidecars[pod.name] = started
+        return started
 
     def wait_ready(self, pods: Sequence[Pod]) -> None:
         """Waits until the sidecars of `pods` say that they are. Raises process.ProcessError."""

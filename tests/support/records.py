@@ -1,7 +1,8 @@
-"""Short ways to write records."""
+"""Short ways to write records, and what follows from them."""
 
 from stoq.records.manifest import decode
 from stoq.records.meta import API_VERSION
+from stoq_operator.derive import derive
 
 TRUST_DOMAIN = "example.org"
 
@@ -38,3 +39,13 @@ def gateway(name, *, namespace="", **spec):
 
 def by_key(*records):
     return {item.key: item for item in records}
+
+
+def derived(*records, memo=None):
+    """What sidecars are told of these, each record with one virtual address."""
+    vips = {
+        f"{item.key.namespace}/{item.key.name}": f"fd53::{number:x}"
+        for number, item in enumerate(records, 16)
+        if item.KIND == "ServiceRecord"
+    }
+    return derive(by_key(*records), mesh().spec, vips, memo)

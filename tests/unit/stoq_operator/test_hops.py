@@ -2,11 +2,10 @@
 
 from stoq.records.meta import Key
 from stoq.registry import ForwardRule, GatewayEntry, GatewayReplica
-from stoq_operator.derive import derive
 from stoq_operator.memo import Memo
-from support.records import by_key, gateway, mesh, service, workload
+from support import records
+from support.records import gateway, service, workload
 
-MESH = mesh().spec
 ID = "spiffe://example.org/ns/gateways/sa/{}".format
 STOCK = "spiffe://example.org/ns/shop/sa/stock"
 PODS = (
@@ -22,14 +21,8 @@ FAR = gateway(
 )
 
 
-def derived(*records, memo=None):
-    every = (*PODS, *records)
-    vips = {
-        f"{item.key.namespace}/{item.key.name}": f"fd53::{number:x}"
-        for number, item in enumerate(every, 16)
-        if item.KIND == "ServiceRecord"
-    }
-    return derive(by_key(*every), MESH, vips, memo)
+def derived(*more, memo=None):
+    return records.derived(*PODS, *more, memo=memo)
 
 
 def behind(*addresses, name="stock", ways=(("west",),), **more):

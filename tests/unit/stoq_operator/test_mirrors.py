@@ -2,11 +2,10 @@
 
 from stoq.records.meta import Key
 from stoq.registry import MirrorRule
-from stoq_operator.derive import derive
 from stoq_operator.memo import Memo
-from support.records import by_key, mesh, record, service, workload
+from support import records
+from support.records import record, service, workload
 
-MESH = mesh().spec
 WEB = "spiffe://example.org/ns/shop/sa/web"
 PODS = (
     workload("db", "fd00::1"),
@@ -23,14 +22,8 @@ def policy(name, *mirrors, selector=None, namespace="shop"):
     return record("TransportPolicy", name, spec, namespace=namespace)
 
 
-def derived(*records, memo=None):
-    every = (*PODS, *records)
-    vips = {
-        f"{item.key.namespace}/{item.key.name}": f"fd53::{number:x}"
-        for number, item in enumerate(every, 16)
-        if item.KIND == "ServiceRecord"
-    }
-    return derive(by_key(*every), MESH, vips, memo)
+def derived(*more, memo=None):
+    return records.derived(*PODS, *more, memo=memo)
 
 
 def mirrored(*mirrors, shadow="fd00::2", **more):
