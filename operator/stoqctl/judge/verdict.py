@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stoqctl.finding import Finding
-from stoqctl.judge import agents, install, network, records, udp, workloads
+from stoqctl.judge import agents, honoured, install, network, records, udp, workloads
 from stoqctl.judge.facts import Facts, Object
 
 
@@ -31,6 +31,7 @@ def after(facts: Facts, objects: Sequence[Object], now: float) -> list[Finding]:
         *workloads.pods(facts),
         udp.findings(facts),
         *agents.findings(facts),
+        *honoured.findings(facts, objects),
         *network.findings(facts),
         records.findings(objects),
     ]

@@ -105,8 +105,15 @@ def mirroring(
     policies: Iterable[TransportPolicy], namespace: str, labels: Mapping[str, str]
 ) -> TransportPolicy | None:
     """The policy whose `mirrors` hold for a workload: that which wins, as for other fields."""
+    return saying("mirrors", policies, namespace, labels)
+
+
+def saying(
+    field: str, policies: Iterable[TransportPolicy], namespace: str, labels: Mapping[str, str]
+) -> TransportPolicy | None:
+    """The policy whose `field` holds for a workload; None: what the mesh says."""
     chosen = _chosen(policies, namespace, labels)
-    return next((policy for policy in chosen if policy.spec.mirrors is not None), None)
+    return next((policy for policy in chosen if getattr(policy.spec, field) is not None), None)
 
 
 def _chosen(
