@@ -4,7 +4,9 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from benchlib.errors import BenchError
 from lab import netns, plan
+from lab.command import CommandError
 from lab.netns import Link
 from lab.plan import Plan, Pod
 from lab.state import State
@@ -82,3 +84,19 @@ def pair(
         yield Network(client, server, made.pod("control"), made, state)
     finally:
         state.remove()
+
+
+def control_congestion(network: Network, name: str) -> None:
+    """Has TCP between the two sides use the kernel's congestion control of that name.
+
+    By route and not by sysctl: a namespace may have as its default only what the machine allows to
+    everybody. Raises BenchError when the kernel has none of that name.
+    """
+    for near, far in ((network.client, network.server), (network.server, network.client)):
+        route = ["route", "replace", f"{far.address}/128", "dev", "eth0", "congctl", name]
+        try:
+            netns.run_in(near.pod.netns, ["ip", "-6", *route])
+        except CommandError as error:
+            raise BenchError(
+                f"the kernel has no TCP congestion control {name!r}: modprobe tcp_{name}"
+            ) from error

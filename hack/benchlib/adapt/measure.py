@@ -14,7 +14,8 @@ from benchlib.adapt import flow
 from benchlib.adapt.decisions import Decisions
 from benchlib.adapt.series import LOOK, SAMPLE, Point, Seen
 from benchlib.candidates.base import Bench, Candidate
-from benchlib.candidates.envoy import EnvoyTcp
+from benchlib.candidates.envoy import EnvoyBbr, EnvoyCubic
+from benchlib.candidates.quinn import QuinnRelay
 from benchlib.candidates.stoq import Stoq
 from benchlib.certificates import Certificates
 from benchlib.network import Network
@@ -45,9 +46,24 @@ class Fixed(Stoq):
     environment: ClassVar[dict[str, str]] = {"STOQ_ADAPT_MODE": "off"}
 
 
-CANDIDATES: dict[str, Candidate] = {"adapting": Stoq(), "fixed": Fixed(), "envoy": EnvoyTcp()}
+CANDIDATES: dict[str, Candidate] = {
+    "adapting": Stoq(),
+    "fixed": Fixed(),
+    "quinn": QuinnRelay(),
+    "envoy-cubic": EnvoyCubic(),
+    "envoy-bbr": EnvoyBbr(),
+}
 
-TITLES = {"adapting": "STOQ, adapting", "fixed": Fixed.title, "envoy": EnvoyTcp.title}
+TITLES = {
+    "adapting": "STOQ, adapting",
+    "fixed": Fixed.title,
+    "quinn": "stock quinn, CUBIC",
+    "envoy-cubic": EnvoyCubic.title,
+    "envoy-bbr": EnvoyBbr.title,
+}
+
+BUILT = frozenset({"quinn"})
+"""Those of hack/peers, which have to be built."""
 
 
 def seconds(schedule: Schedule) -> float:
@@ -68,13 +84,14 @@ def measure(name: str, schedule: Schedule, found: Tools, certificates: Certifica
 
     with network.pair(1500, pin=False, link=link) as pods:
         bench = Bench(Settings("bulk"), pods, found, certificates)
+        candidate = CANDIDATES[name]
         with (
             flow.receiver(pods.server, PORT) as received,
-            CANDIDATES[name].route(bench, PORT) as route,
+            candidate.route(bench, PORT) as route,
             flow.sender(pods.client, (route.host, route.port), received),
         ):
             start = routes[0].begin()
-            asked = _Asked(pods) if name != "envoy" else None
+            asked = _Asked(pods) if isinstance(candidate, Stoq) else None
             return _watch(start, seconds(schedule), received, asked)
 
 

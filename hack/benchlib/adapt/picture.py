@@ -10,7 +10,13 @@ from benchlib.adapt.series import TIERS
 from benchlib.errors import BenchError
 from lab.netlab.schedule import Schedule
 
-COLOURS: Final = {"adapting": "tab:blue", "fixed": "tab:orange", "envoy": "tab:gray"}
+COLOURS: Final = {
+    "adapting": "tab:blue",
+    "fixed": "tab:orange",
+    "quinn": "tab:green",
+    "envoy-cubic": "tab:gray",
+    "envoy-bbr": "tab:purple",
+}
 
 
 def draw(name: str, schedule: Schedule, found: Found, target: Path) -> None:

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     """The command line; returns the exit status."""
     try:
         chosen, output = settings.parse(arguments)
-        found = tools.find(peers=False)
+        found = tools.find(peers=not measure.BUILT.isdisjoint(chosen.candidates))
         about = machine.describe(found.versions())
         result, text = run(chosen, found, about, output.folder)
     except ERRORS as error:

@@ -19,7 +19,7 @@ SCHEDULES = (
     "loss-3",
 )
 
-CANDIDATES = ("adapting", "fixed", "envoy")
+CANDIDATES = ("adapting", "fixed", "quinn", "envoy-cubic", "envoy-bbr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
     parser = argparse.ArgumentParser(
         prog="hack/bench adapt",
         description="One bulk flow over each path of hack/netlab, with adaptation, without it "
-        "(fixed defaults, CUBIC), and through a pair of Envoys over kernel TCP, in turn.",
+        "(fixed defaults, CUBIC), through a pair of relays of stock quinn (CUBIC), and through a "
+        "pair of Envoys over the kernel's CUBIC and over its BBR, in turn.",
     )
     parser.add_argument(
         "--schedules", metavar="A,B", default=",".join(SCHEDULES), help="presets (%(default)s)"

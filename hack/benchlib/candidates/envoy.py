@@ -1,7 +1,8 @@
 """Envoy pairs: what users have today. Their settings, each with its reason, are in
 hack/peers/envoy."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from string import Template
 from typing import ClassVar
 
@@ -11,8 +12,10 @@ from benchlib.candidates.base import (
     Bench,
     HandshakeLoad,
     RelayPair,
+    Route,
     handshakes,
 )
+from benchlib.network import control_congestion
 from benchlib.tools import PEERS
 
 
@@ -69,3 +72,27 @@ class EnvoyHttp3(EnvoyTcp):
     def handshake_command(self, bench: Bench, *, resumed: bool) -> Sequence[str]:
         """quinn against QUICHE; only the server has a certificate."""
         return handshakes(bench, "quic", "h3", resumed=resumed)
+
+
+class EnvoyCubic(EnvoyTcp):
+    """Over the kernel's CUBIC, whatever the machine's default is."""
+
+    name: ClassVar[str] = "envoy-cubic"
+    title: ClassVar[str] = "Envoy pair, kernel CUBIC"
+    scenarios: ClassVar[frozenset[str]] = frozenset()
+    congestion: ClassVar[str] = "cubic"
+
+    @contextlib.contextmanager
+    def route(self, bench: Bench, port: int) -> Iterator[Route]:
+        """As without, over routes that say so."""
+        control_congestion(bench.network, self.congestion)
+        with super().route(bench, port) as route:
+            yield route
+
+
+class EnvoyBbr(EnvoyCubic):
+    """Over the kernel's BBR, which is version 1."""
+
+    name: ClassVar[str] = "envoy-bbr"
+    title: ClassVar[str] = "Envoy pair, kernel BBR"
+    congestion: ClassVar[str] = "bbr"

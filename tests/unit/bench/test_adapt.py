@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchlib.adapt import page, series, settings
+from benchlib.adapt import measure, page, picture, series, settings
 from benchlib.adapt.decisions import Decisions
 from benchlib.adapt.run import SMOKE
 from benchlib.adapt.series import Decision, Point, Seen
@@ -157,6 +157,32 @@ def test_the_page_has_goodput_ratio_and_how_soon_a_rate_was_used() -> None:
     assert page.settling({"x": parse("steps = [{}]", "x")}, {"x": {"fixed": [flow(1)]}}) == []
 
 
+def test_every_peer_is_in_the_table_by_its_own_name() -> None:
+    found = {name: [FOLLOWED] for name in reversed(settings.CANDIDATES)}
+    head = page.table(schedules(), {"step": found})[0]
+    assert head.split(" | ")[1:] == [
+        "STOQ, adapting, Mbit/s",
+        "STOQ, fixed defaults, Mbit/s",
+        "stock quinn, CUBIC, Mbit/s",
+        "Envoy pair, kernel CUBIC, Mbit/s",
+        "Envoy pair, kernel BBR, Mbit/s",
+        "adapting / fixed |",
+    ]
+    told = page.settling(schedules(), {"step": found})
+    for name in settings.CANDIDATES:
+        assert any(f"| `step` | {measure.TITLES[name]} | 100, 10 |" in line for line in told)
+
+
+def test_whatever_can_be_asked_for_can_be_measured_named_and_drawn() -> None:
+    for known in (measure.CANDIDATES, measure.TITLES, picture.COLOURS):
+        assert tuple(known) == settings.CANDIDATES
+
+
+def test_only_peers_that_are_ours_to_build_are_built() -> None:
+    assert measure.BUILT.isdisjoint(settings.SMOKE.candidates)
+    assert measure.BUILT.issubset(settings.CANDIDATES)
+
+
 def test_csv_has_a_row_for_every_look_and_json_all_rounds() -> None:
     found = {"adapting": [FOLLOWED, STUCK]}
     rows = list(csv.DictReader(io.StringIO(page.rows(STEP, found))))
@@ -189,7 +215,10 @@ def test_the_command_line_names_what_it_does_not_know() -> None:
     assert page.command(settings.SMOKE) == "hack/bench adapt --smoke"
     for words, said in (
         (["--schedules", "moon"], "--schedules: 'moon' is not one of between-zones"),
-        (["--peers", "nginx"], "--peers: 'nginx' is not one of adapting, fixed, envoy"),
+        (
+            ["--peers", "nginx"],
+            "--peers: 'nginx' is not one of adapting, fixed, quinn, envoy-cubic, envoy-bbr",
+        ),
         (["--rounds", "0"], "--rounds: 0 is outside"),
     ):
         with pytest.raises(BenchError, match=said):
