@@ -18,8 +18,14 @@ use crate::swap::Active;
 /// and on a fast path there are tens of thousands of ACKs a second. Nobody looks more often.
 const PUBLICATION: Duration = Duration::from_millis(1);
 
+/// A window at which quinn-proto's pacer rests: it lets everything go above `u32::MAX`.
+const UNPACED: u64 = 1 << 32;
+
 /// Measures the path and lets one of CUBIC, NewReno and BBRv3 control it, exchangeable at any time
 /// through its [`PathHandle`].
+///
+/// Under BBR quinn-proto paces nothing: whoever drives the connection has to, by
+/// [`PathHandle::pacing_rate`] and no more than [`PathHandle::send_quantum`] at once.
 #[derive(Debug, Clone)]
 pub struct AdaptiveController {
     initial_window: u64,
@@ -36,7 +42,7 @@ pub struct AdaptiveController {
 impl AdaptiveController {
     /// A controller for a connection that begins now.
     pub(crate) fn new(congestion: Congestion, start: Start) -> Self {
-        Self {
+        let controller = Self {
             initial_window: start.window,
             mtu: start.mtu,
             seed: start.seed,
@@ -45,7 +51,9 @@ impl AdaptiveController {
             meter: PathMeter::new(start.now),
             active: Active::fresh(congestion, start),
             published: None,
-        }
+        };
+        controller.publish_pacing();
+        controller
     }
 
     /// What it shares with the driver. Copies of a controller, which quinn-proto makes when a
@@ -80,12 +88,21 @@ impl AdaptiveController {
     /// only whether its last attempt to send ran dry, and an ACK may come between two writes of an
     /// application that asks for little.
     fn is_underused(&self, in_flight: u64) -> bool {
-        let mut allowed = self.window();
+        let mut allowed = self.allowed();
         if let Active::Bbr(bbr) = &self.active {
             let seconds = self.meter.min_rtt().as_secs_f64();
             allowed = allowed.min((bbr.pacing_rate() as f64 * seconds) as u64);
         }
         (in_flight + self.sampler.newly_acked()) * 2 < allowed
+    }
+
+    /// Bytes that may be in flight.
+    fn allowed(&self) -> u64 {
+        // Two datagrams always: quinn-proto's own controllers never go lower (RFC 9002, 7.2).
+        self.active
+            .window()
+            .min(self.handle.window_limit())
+            .max(2 * self.mtu)
     }
 
     fn publish(&mut self, now: Instant) {
@@ -99,6 +116,7 @@ impl AdaptiveController {
     }
 
     fn publish_pacing(&self) {
+        self.handle.publish_window(self.allowed());
         match &self.active {
             Active::Bbr(bbr) => self
                 .handle
@@ -219,17 +237,23 @@ impl Controller for AdaptiveController {
         }
     }
 
+    /// What quinn-proto compares with what is in flight, and paces by. Under BBR it must not pace
+    /// (`docs/decisions/0048-bbr-paces-alone.md`), so it is told of no window as long as the next
+    /// aggregate fits in any case.
     fn window(&self) -> u64 {
-        // Two datagrams always: quinn-proto's own controllers never go lower (RFC 9002, 7.2).
-        self.active
-            .window()
-            .min(self.handle.window_limit())
-            .max(2 * self.mtu)
+        let allowed = self.allowed();
+        match &self.active {
+            Active::Bbr(bbr) => {
+                let after = self.sampler.in_flight_at_most() + bbr.send_quantum() + self.mtu;
+                if after <= allowed { UNPACED } else { allowed }
+            }
+            Active::Cubic(_) | Active::NewReno(_) => allowed,
+        }
     }
 
     fn metrics(&self) -> ControllerMetrics {
         let mut metrics = ControllerMetrics::default();
-        metrics.congestion_window = self.window();
+        metrics.congestion_window = self.allowed();
         metrics.ssthresh = self.active.slow_start_threshold();
         metrics.pacing_rate = self.handle.pacing_rate().map(|rate| rate.saturating_mul(8));
         metrics

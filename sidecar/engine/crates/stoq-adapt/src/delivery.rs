@@ -48,6 +48,8 @@ pub(crate) struct Sampler {
     first_send_time: Instant,
     lost: u64,
     in_flight: u64,
+    /// See [`Sampler::in_flight_at_most`].
+    in_flight_at_most: u64,
     /// End of the application-limited bubble in `delivered`; 0: none.
     app_limited: u64,
     /// When the newest packet was sent of the ACK that is being taken in.
@@ -64,6 +66,7 @@ impl Sampler {
             first_send_time: now,
             lost: 0,
             in_flight: 0,
+            in_flight_at_most: 0,
             app_limited: 0,
             newest: None,
             newly_acked: 0,
@@ -73,6 +76,12 @@ impl Sampler {
     /// Bytes in flight as far as is known between two ACKs.
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight
+    }
+
+    /// The same with everything counted that was sent since, also what may be only ACKs: never less
+    /// than quinn-proto counts.
+    pub(crate) fn in_flight_at_most(&self) -> u64 {
+        self.in_flight_at_most
     }
 
     /// Bytes that the ACK which is being taken in has acknowledged so far.
@@ -94,6 +103,7 @@ impl Sampler {
         if bytes >= MAYBE_ONLY_ACKS {
             self.in_flight += bytes;
         }
+        self.in_flight_at_most += bytes;
         if let Some(last) = self.records.back_mut()
             && now.saturating_duration_since(last.sent) <= min_rtt / PER_ROUND
         {
@@ -137,6 +147,7 @@ impl Sampler {
         min_rtt: Duration,
     ) -> Option<RateSample> {
         self.in_flight = in_flight;
+        self.in_flight_at_most = in_flight;
         if app_limited {
             self.mark_app_limited();
         }
@@ -178,6 +189,7 @@ impl Sampler {
     pub(crate) fn on_lost(&mut self, sent: Instant, bytes: u64) -> LossSample {
         self.lost += bytes;
         self.in_flight = self.in_flight.saturating_sub(bytes);
+        self.in_flight_at_most = self.in_flight_at_most.saturating_sub(bytes);
         let record = self.record(sent);
         LossSample {
             size: bytes,

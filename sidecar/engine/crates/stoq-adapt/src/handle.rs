@@ -29,6 +29,7 @@ pub struct PathHandle {
     restart: AtomicBool,
     window_limit: AtomicU64,
     rate_limit: AtomicU64,
+    window: AtomicU64,
     pacing_rate: AtomicU64,
     send_quantum: AtomicU64,
     measured: Measured,
@@ -59,6 +60,7 @@ impl PathHandle {
             restart: AtomicBool::new(false),
             window_limit: unknown(),
             rate_limit: unknown(),
+            window: zero(),
             pacing_rate: zero(),
             send_quantum: unknown(),
             measured: Measured {
@@ -108,8 +110,14 @@ impl PathHandle {
         self.rate_limit.store(rate.unwrap_or(UNKNOWN), Relaxed);
     }
 
-    /// Bytes per second at which the driver should send: BBR's rate, within the bound. `None`:
-    /// quinn-proto's own pacing is all.
+    /// Bytes that may be in flight. quinn-proto's own statistics do not tell: under BBR it is mostly
+    /// told of a window without end.
+    pub fn window(&self) -> u64 {
+        self.window.load(Relaxed).min(self.window_limit())
+    }
+
+    /// Bytes per second at which the driver has to send: BBR's rate, within the bound; nothing else
+    /// paces then. `None`: quinn-proto paces by itself.
     pub fn pacing_rate(&self) -> Option<u64> {
         let rate = match self.pacing_rate.load(Relaxed) {
             0 => UNKNOWN,
@@ -167,6 +175,10 @@ impl PathHandle {
 
     pub(crate) fn window_limit(&self) -> u64 {
         self.window_limit.load(Relaxed)
+    }
+
+    pub(crate) fn publish_window(&self, window: u64) {
+        self.window.store(window, Relaxed);
     }
 
     pub(crate) fn publish_pacing(&self, rate: u64, quantum: u64) {

@@ -1,8 +1,8 @@
 //! When the driver may send next: draft-ietf-ccwg-bbr, 5.6.2.
 //!
-//! quinn-proto's own pacer knows only the window and the round trip, and spreads 1.25 windows over
-//! one. Under BBR, whose window is two bandwidth-delay products, that is 2.5 times the bandwidth:
-//! it rarely holds back, so the driver does, before it calls `poll_transmit`.
+//! quinn-proto's own pacer knows only the window and the round trip, spreads 1.25 windows over one,
+//! and makes up for no late wake-up. Under BBR it is switched off (`AdaptiveController::window`), and
+//! the driver holds back, before it calls `poll_transmit`.
 
 use std::time::{Duration, Instant};
 

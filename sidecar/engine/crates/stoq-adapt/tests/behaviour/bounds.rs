@@ -19,8 +19,7 @@ fn limits_of_rate_and_window_hold_under_any_controller() {
 
         world.flows[0].path.set_limits(Some(15_000), None);
         world.run(1.0);
-        let quic = world.flows[0].client.quic().expect("a connection");
-        assert!(quic.stats().path.cwnd <= 15_000, "{congestion}");
+        assert!(world.flows[0].path.window() <= 15_000, "{congestion}");
         let goodput = world.goodput(0, 5.5, 6.0);
         assert!(
             goodput < 15_000.0 * 8e-6 / 0.02,

@@ -10,6 +10,7 @@ mod fairness;
 mod flow;
 mod liar;
 mod loss;
+mod pacing;
 mod plain;
 mod record;
 mod schedules;

@@ -16,18 +16,18 @@ type Step = (f64, Path);
 const STREAM_WINDOW: u32 = 1_000_000;
 
 /// A path of so many Mbit/s, milliseconds there and back, and milliseconds of queue.
-fn path(mbit: f64, rtt_ms: u64, queue_ms: u64) -> Path {
+pub(crate) fn path(mbit: f64, rtt_ms: u64, queue_ms: u64) -> Path {
     Path::queued(mbit, rtt_ms, queue_ms)
 }
 
-fn jittery(jitter_ms: u64, path: Path) -> Path {
+pub(crate) fn jittery(jitter_ms: u64, path: Path) -> Path {
     Path {
         jitter: Duration::from_millis(jitter_ms),
         ..path
     }
 }
 
-fn late(share: f64, path: Path) -> Path {
+pub(crate) fn late(share: f64, path: Path) -> Path {
     Path {
         late: share,
         ..path
@@ -86,7 +86,7 @@ fn schedules() -> Vec<(&'static str, Vec<Step>)> {
 }
 
 /// One greedy flow, which begins with CUBIC.
-fn begin(path: Path, adapting: bool) -> World {
+pub(crate) fn begin(path: Path, adapting: bool) -> World {
     let mut world = World::new(path);
     world.grain = Duration::from_millis(1);
     world.stream_window = STREAM_WINDOW;
@@ -178,15 +178,6 @@ fn a_fast_path_that_becomes_longer_finds_its_rate_though_cubic_had_it_before() {
     let goodput = world.goodput(0, 4.0, 6.0);
     // The window of the stream again.
     assert!(goodput > 165.0, "{goodput:.1} Mbit/s");
-}
-
-#[test]
-fn a_worker_that_looks_every_five_milliseconds_costs_a_fifth() {
-    let mut world = begin(path(100.0, 10, 40), true);
-    world.slice = Duration::from_millis(5);
-    world.run(6.0);
-    let goodput = world.goodput(0, 1.0, 6.0);
-    assert!(goodput > 78.0, "{goodput:.1} of 100 Mbit/s");
 }
 
 #[test]

@@ -45,7 +45,10 @@ pub(super) fn describe(worker: usize, link: &Link, now: Instant) -> ConnectionIn
         bytes_sent: stats.udp_tx.bytes,
         bytes_received: stats.udp_rx.bytes,
         rtt_seconds: stats.path.rtt.as_secs_f64(),
-        congestion_window: stats.path.cwnd,
+        congestion_window: link
+            .path
+            .as_ref()
+            .map_or(stats.path.cwnd, |path| path.congestion_window()),
         mtu: stats.path.current_mtu,
         lost_packets: stats.path.lost_packets,
         congestion_events: stats.path.congestion_events,

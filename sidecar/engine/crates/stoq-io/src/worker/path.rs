@@ -123,6 +123,11 @@ impl Path {
         self.holds
     }
 
+    /// Bytes that may be in flight.
+    pub(crate) fn congestion_window(&self) -> u64 {
+        self.handle.window()
+    }
+
     /// Whether the next datagrams may go; if not, [`Path::paced`] says when. What is not
     /// `established` is not held back.
     pub(crate) fn may_send(&mut self, now: Instant, established: bool) -> bool {
