@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use stoq_wire::head::FlowId;
 
+use crate::adaptation::Standing;
 use crate::counters::{FlowLabels, ResponseFlag};
 
 /// Records that may wait to be written: about 4 MB, and a tenth of a second at
@@ -55,6 +56,8 @@ pub struct AccessRecord {
     pub destination: SocketAddr,
     /// The other end of the STOQ connection that carried it.
     pub stoq: Option<SocketAddr>,
+    /// How that connection has adapted by now; none where adaptation is off.
+    pub adaptation: Option<Standing>,
     /// Application bytes this workload sent.
     pub bytes_sent: u64,
     /// Application bytes this workload received.

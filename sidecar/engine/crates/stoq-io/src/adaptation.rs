@@ -1,7 +1,7 @@
 //! Adaptation as the engine is told about it, and as it tells about it.
 
 use serde::Serialize;
-use stoq_adapt::{Bounds, Mode, Policy, PolicyDocument, PolicyError};
+use stoq_adapt::{Bounds, Change, Measurement, Mode, Policy, PolicyDocument, PolicyError};
 
 use crate::settings::TransportSettings;
 
@@ -119,4 +119,57 @@ pub struct AdaptationChange {
     pub cause: &'static str,
     /// Whether it was carried out; not in a dry run.
     pub applied: bool,
+}
+
+/// One decision, as an event of qlog (`docs/operations.md`). Units as qlog has them: milliseconds,
+/// bytes, bits per second.
+#[derive(Debug, Serialize)]
+pub(crate) struct TierDecided {
+    old: &'static str,
+    new: &'static str,
+    cause: &'static str,
+    applied: bool,
+    congestion: &'static str,
+    receive_window: u64,
+    send_window: u64,
+    gso_segments: u16,
+    min_rtt: f64,
+    smoothed_rtt: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_rate: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss_ratio: Option<f64>,
+}
+
+impl TierDecided {
+    /// Namespace and type of the event.
+    pub(crate) const NAME: &str = "stoq:tier_decided";
+
+    /// What was decided, and what it was decided by.
+    pub(crate) fn of(change: &Change, measured: &Measurement) -> Self {
+        let set = change.parameters;
+        Self {
+            old: change.from.name(),
+            new: change.to.name(),
+            cause: change.cause.name(),
+            applied: !change.dry_run,
+            congestion: set.congestion.name(),
+            receive_window: set.receive_window,
+            send_window: set.send_window,
+            gso_segments: set.gso_segments,
+            min_rtt: measured.min_rtt.as_secs_f64() * 1e3,
+            smoothed_rtt: measured.smoothed_rtt.as_secs_f64() * 1e3,
+            delivery_rate: measured.rate.map(|rate| rate.saturating_mul(8)),
+            loss_ratio: measured.loss_ppm.map(|ppm| f64::from(ppm) / 1e6),
+        }
+    }
+}
+
+/// How a connection stands when something that it carried ends, for the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The tier its parameters are from.
+    pub tier: &'static str,
+    /// Decisions carried out on it since it began.
+    pub changes: u64,
 }

@@ -34,7 +34,7 @@ mod worker;
 #[allow(dead_code, reason = "those tests use all of it")]
 mod pair;
 
-pub use adaptation::{Adaptation, AdaptationChange};
+pub use adaptation::{Adaptation, AdaptationChange, Standing};
 pub use api::{ApiError, ApiEvent, ApiPeer, ApiPort, StreamToken};
 pub use engine::{Engine, LocalPort};
 pub use error::EngineError;

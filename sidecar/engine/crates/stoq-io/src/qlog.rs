@@ -2,7 +2,10 @@
 //!
 //! What is in them is quinn-proto's choice: the header of every packet sent, received
 //! and lost, and the recovery metrics whenever they change; no frames, no payload, no
-//! keys. Off, a connection has no stream and pays one branch per packet.
+//! keys. Ours are the events named `stoq:`. Off, a connection has no stream and pays one
+//! branch per packet.
+
+mod recording;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -16,6 +19,7 @@ use quinn_proto::{ConnectionId, QlogConfig, QlogStream};
 use crate::access_log::time::Rfc3339;
 use crate::error::EngineError;
 use crate::log::Log;
+pub(crate) use recording::Recording;
 
 /// Connections that one engine records; later ones run without.
 pub(crate) const FILES: usize = 64;
@@ -66,8 +70,8 @@ impl Qlog {
         })
     }
 
-    /// The stream of a connection that begins `now`; none when all files are used up
-    /// or the kernel refuses this one, which the log says.
+    /// What quinn-proto and what we record a connection by that begins `now`; none when all
+    /// files are used up or the kernel refuses this one, which the log says.
     ///
     /// `id` is the first destination connection ID of the client (RFC 9000, 7.2): both
     /// ends know it, so that their files of one connection can be told.
@@ -77,7 +81,7 @@ impl Qlog {
         id: &ConnectionId,
         now: Instant,
         log: &Log,
-    ) -> Option<QlogStream> {
+    ) -> Option<(QlogStream, Recording)> {
         let less = |left: usize| left.checked_sub(1);
         let left = self
             .left
@@ -101,16 +105,17 @@ impl Qlog {
                 path.display()
             ));
         }
+        let recording = Recording::new(Bounded::new(file, FILE_BYTES), now);
         let mut config = QlogConfig::default();
         config
-            .writer(Box::new(Bounded::new(file, FILE_BYTES)))
+            .writer(Box::new(recording.clone()))
             .title(Some(self.title.clone()))
             .description(Some(match role {
                 Role::Client => "client".to_owned(),
                 Role::Server => "server".to_owned(),
             }))
             .start_time(now);
-        config.into_stream()
+        Some((config.into_stream()?, recording))
     }
 }
 
@@ -135,6 +140,7 @@ fn file_name(role: Role, id: &ConnectionId, at: SystemTime) -> String {
 
 /// Writes whole records until there are `limit` bytes or the disk is full, and drops
 /// the rest: a diagnosis must not end the connection it looks at.
+#[derive(Debug)]
 struct Bounded<W: Write> {
     to: BufWriter<W>,
     left: u64,
@@ -215,6 +221,32 @@ mod tests {
             file_name(Role::Client, &id, at),
             "2025-12-31T23-59-59.000001Z-client-ab01.sqlog"
         );
+    }
+
+    #[test]
+    fn events_of_ours_stand_between_quinns_records_and_stay_within_the_file() {
+        let folder = std::env::temp_dir().join(format!("stoq-qlog-own-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("own.sqlog");
+        let begun = Instant::now();
+        let mut recording = Recording::new(Bounded::new(create(&path).unwrap(), 100), begun);
+        recording
+            .write_all(b"\x1e{\"name\":\"quinn's\"}\n")
+            .unwrap();
+        for milliseconds in 1..=9 {
+            let at = begun + Duration::from_millis(milliseconds);
+            recording.event(at, "stoq:test", &milliseconds);
+        }
+        drop(recording);
+        let written = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let records: Vec<&str> = written.split('\u{1e}').skip(1).collect();
+        assert_eq!(records[0], "{\"name\":\"quinn's\"}\n");
+        assert_eq!(
+            records[1],
+            "{\"time\":1.0,\"name\":\"stoq:test\",\"data\":1}\n"
+        );
+        assert!(records.len() < 9 && written.ends_with("}\n"), "{written:?}");
     }
 
     #[test]

@@ -90,6 +90,10 @@ impl Line<'_> {
                 .flow
                 .map(|flow| format!("{:032x}", u128::from_be_bytes(flow.0))),
         );
+        if let Some(standing) = record.adaptation {
+            self.text("stoq.tier", standing.tier);
+            self.number("stoq.tier_changes", standing.changes);
+        }
         self.number("bytes_sent", record.bytes_sent);
         self.number("bytes_recv", record.bytes_received);
         self.text(

@@ -30,6 +30,10 @@ fn record(outcome: Outcome) -> AccessRecord {
         source: "[fd00::2]:40000".parse().unwrap(),
         destination: "[fd00::3]:5432".parse().unwrap(),
         stoq: Some("[fd00::3]:14008".parse().unwrap()),
+        adaptation: Some(Standing {
+            tier: "performance",
+            changes: 3,
+        }),
         bytes_sent: 10,
         bytes_received: 20,
         duration: Duration::from_millis(1234),
@@ -93,6 +97,8 @@ fn a_connection_is_one_json_object_on_one_line() {
         "signature": "Ed25519+FALCON-1024",
         "cipher": "AES-256-GCM",
         "flow": "abababababababababababababababab",
+        "stoq.tier": "performance",
+        "stoq.tier_changes": 3,
         "bytes_sent": 10,
         "bytes_recv": 20,
         "duration": "1234ms",
@@ -112,6 +118,7 @@ fn text_lines_quote_only_what_needs_it() {
         text.starts_with("1970-01-01T00:00:01.000000Z error access connection failed src.addr=")
     );
     assert!(text.contains(" dst.workload=db "));
+    assert!(text.contains(" stoq.tier=performance stoq.tier_changes=3 "));
     assert!(text.contains(" response_flags=CONNECT "));
     assert!(
         text.contains(r#" error="connection refused\nby \"db\"""#),
@@ -132,6 +139,7 @@ fn what_is_not_known_is_left_out() {
     });
     plain.flow = None;
     plain.stoq = None;
+    plain.adaptation = None;
     let text = written(LineFormat::Json, vec![plain]);
     let line: serde_json::Value = serde_json::from_str(&text).unwrap();
     let keys: Vec<_> = line.as_object().unwrap().keys().cloned().collect();
@@ -141,6 +149,8 @@ fn what_is_not_known_is_left_out() {
         "dst.service",
         "flow",
         "stoq.addr",
+        "stoq.tier",
+        "stoq.tier_changes",
         "cipher",
     ] {
         assert!(!keys.iter().any(|key| key == absent), "{absent}");

@@ -8,6 +8,7 @@ use stoq_adapt::{Change, Congestion, Measurement, Parameters, Policy, Tier};
 
 use super::path::{Judgement, Path};
 use super::{Phase, Worker};
+use crate::adaptation::TierDecided;
 
 impl Worker {
     /// What a new connection adapts by.
@@ -83,6 +84,10 @@ impl Worker {
         let Some(path) = &mut link.path else { return };
         let holds = path.take(change, now);
         link.quic.set_send_window(holds.send_window);
+        if let Some(recording) = &link.recording {
+            let event = TierDecided::of(change, &judgement.measured);
+            recording.event(now, TierDecided::NAME, &event);
+        }
         let remote = link.quic.remote_address();
         let counters = self.counters();
         counters.tier_decided(change.to);

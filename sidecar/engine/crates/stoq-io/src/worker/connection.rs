@@ -14,6 +14,7 @@ use super::path::Path;
 use super::peers::PeerKey;
 use super::proofs::Proofs;
 use super::timers::Timer;
+use crate::qlog::Recording;
 
 /// How a connection came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub(crate) struct Link {
     pub(crate) refused: Option<String>,
     /// Adaptation to its path; none: it is off.
     pub(crate) path: Option<Path>,
+    /// Its qlog file, for events of ours; none: it is not recorded.
+    pub(crate) recording: Option<Recording>,
     /// Bytes by which its receive window exceeds the configured one, or the adapted one.
     pub(crate) extra_window: u64,
     /// Number of our identity that its peer knows; an older one may be in its place.
@@ -130,6 +133,7 @@ impl Link {
             queued_steps: 0,
             refused: None,
             path: None,
+            recording: None,
             extra_window: 0,
             identity: 0,
             proofs: Proofs::new(now),

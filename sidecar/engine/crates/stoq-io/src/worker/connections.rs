@@ -65,7 +65,7 @@ impl Worker {
             Some(_) => tls.inner_config(expect, key.address, self.inner_payload),
             None => tls.client_config(expect, key.address),
         });
-        self.record_dialled(&mut config, way.is_some(), now);
+        let recording = self.record_dialled(&mut config, way.is_some(), now);
         config.token_store(Arc::new(NoneTokenStore));
         let (handle, quic) = self
             .endpoint
@@ -74,6 +74,7 @@ impl Worker {
         self.insert_link(handle, quic, Origin::Dialled(key.clone()), port, now);
         if let Some(link) = self.links[handle.0].as_mut() {
             link.identity = identity;
+            link.recording = recording;
         }
         self.peers.dialled(key, handle.0);
         self.counters().dialled();

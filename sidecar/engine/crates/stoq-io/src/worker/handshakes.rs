@@ -126,7 +126,8 @@ impl Worker {
             PortKind::Bootstrap => (self.bootstrap.clone(), Origin::Bootstrap),
             PortKind::Mesh | PortKind::Dial => (self.mesh.clone(), Origin::Mesh),
         };
-        let config = config.map(|config| self.recording(config, incoming.orig_dst_cid(), now));
+        let recorded = |config| self.recording(config, incoming.orig_dst_cid(), now);
+        let (config, recording) = config.map(recorded).unzip();
         self.outgoing.clear();
         let identity = self.shared.tls.identity_version();
         match self
@@ -138,6 +139,7 @@ impl Worker {
                 self.insert_link(handle, quic, origin, port, now);
                 if let Some(link) = self.links[handle.0].as_mut() {
                     link.identity = identity;
+                    link.recording = recording.flatten();
                 }
             }
             Err(error) => {

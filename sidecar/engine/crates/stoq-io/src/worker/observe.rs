@@ -156,6 +156,7 @@ impl Worker {
             source: info.source,
             destination: info.destination,
             stoq: link.map(|link| link.quic.remote_address()),
+            adaptation: link.and_then(|link| Some(link.path.as_ref()?.standing())),
             bytes_sent: info.moved.0,
             bytes_received: info.moved.1,
             duration: now - info.started,

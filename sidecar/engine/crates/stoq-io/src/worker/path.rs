@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use quinn_proto::Connection;
 use stoq_adapt::{Adapter, Change, Measurement, Pacer, Parameters, PathHandle, Policy, Tier};
 
-use crate::adaptation::{Adaptation, AdaptationChange};
+use crate::adaptation::{Adaptation, AdaptationChange, Standing};
 
 /// Least time between two judgements: some of them fit into the 50 ms in which a change of the
 /// path is to have been answered.
@@ -35,6 +35,8 @@ pub(crate) struct Path {
     /// When ACKs were last counted, and how many there had been.
     counted: (Instant, u64),
     changes: VecDeque<(Instant, Change)>,
+    /// Decisions carried out so far.
+    changed: u64,
 }
 
 impl Path {
@@ -57,6 +59,7 @@ impl Path {
             due: now,
             counted: (now, 0),
             changes: VecDeque::new(),
+            changed: 0,
         })
     }
 
@@ -103,6 +106,7 @@ impl Path {
         self.changes.push_front((now, *change));
         self.adapter.apply(change, &self.handle);
         if !change.dry_run {
+            self.changed += 1;
             self.holds = grown(self.holds, change.parameters);
         }
         self.holds
@@ -111,6 +115,14 @@ impl Path {
     /// The tier that parameters are from.
     pub(crate) fn tier(&self) -> Tier {
         self.adapter.tier()
+    }
+
+    /// For the access log.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            tier: self.tier().name(),
+            changes: self.changed,
+        }
     }
 
     /// Bytes the peer may send before they have been read.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use stoq_io::{Engine, EngineSettings};
 
-use crate::mesh::{Authority, Mesh, accept, application};
+use crate::mesh::{Authority, Mesh, accept, application, eventually};
 use crate::net::in_namespace;
 
 /// A folder of the test's own, gone with it.
@@ -99,6 +99,44 @@ fn each_end_writes_handshake_and_packets_of_a_connection_into_a_file() {
             .filter_map(|record| record["data"]["header"]["length"].as_u64())
             .sum();
         assert!(bytes > 200_000, "{bytes} bytes in the packets");
+    });
+}
+
+#[test]
+fn a_decision_about_the_tier_is_an_event_with_its_cause_and_what_it_sets() {
+    in_namespace(|| {
+        let web = Folder::new("qlog-tier");
+        let mesh = Mesh::with(json!({"qlog_dir": web.0}), json!({}));
+        let listener = application();
+        let mut client = mesh.dial();
+        let mut server = accept(&listener);
+        client.write_all(&vec![1; 200_000]).unwrap();
+        server.read_exact(&mut vec![0; 200_000]).unwrap();
+        let policy = serde_json::from_value(json!({"tier": "home", "congestion": "newreno"}));
+        mesh.web.set_adaptation(&policy.unwrap()).unwrap();
+        eventually("the policy is in force", || {
+            let told = mesh.web.connections().remove(0).adaptation.unwrap();
+            told.tier == "home"
+        });
+        drop(mesh);
+
+        let records = records(&web.files()[0]);
+        let decided: Vec<&Value> = records
+            .iter()
+            .filter(|record| record["name"] == "stoq:tier_decided")
+            .collect();
+        let last = decided.last().expect("no decision is recorded");
+        assert!(last["time"].as_f64().unwrap() > 0.0, "{last}");
+        let data = &last["data"];
+        assert_eq!(
+            (&data["new"], &data["cause"]),
+            (&json!("home"), &json!("policy"))
+        );
+        assert_eq!(data["applied"], true);
+        assert_eq!(data["congestion"], "newreno");
+        assert_eq!(data["send_window"], 8_000_000);
+        assert_eq!(data["gso_segments"], 16);
+        assert!(data["min_rtt"].as_f64().unwrap() > 0.0, "{data}");
     });
 }
 
