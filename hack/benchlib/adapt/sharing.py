@@ -12,7 +12,7 @@ from lab.netlab.schedule import Conditions, Schedule, Step
 
 RATE_MBIT = 20.0
 RTT_MS = 40.0
-"""The path, that of the simulation's comparison: docs/adaptation.md."""
+"""The path, that of the simulation's comparison: docs/benchmarks/adaptation.md."""
 
 MOST_BUFFER = 100.0
 
