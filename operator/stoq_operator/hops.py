@@ -67,7 +67,8 @@ def hops(
     gateways = _gateways(written, pods, workloads, problems)
     forwards = {
         gateways[record.metadata.name].spiffe_id: tuple(
-            ForwardRule(rule.source, rule.to, rule.next) for rule in record.spec.forwards
+            ForwardRule(rule.source, rule.to, rule.next, rule.origin)
+            for rule in record.spec.forwards
         )
         for record in written
         if record.metadata.name in gateways

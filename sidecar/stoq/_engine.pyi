@@ -189,7 +189,8 @@ class TlsContext:
         `max_shard`: offer peers shards, and take as many bytes in one, 0 to 1048576; 0 only sends,
         None does neither.
         `mirrors`: offer peers copies of flows; which are sent and taken is in the table.
-        `hops`: offer peers routes over gateways, which both a gateway and who dials over one must.
+        `hops`: offer peers routes over gateways, which both a gateway and who dials over one must,
+        and signatures of those.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:

@@ -163,8 +163,8 @@ class GatewayEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ForwardRule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Routes that the watching gateway lets pass. Each of the three is `*`,
-    `spiffe://<trust domain>` or a SPIFFE id.
+    """Routes that the watching gateway lets pass. Each name is `*`, `spiffe://<trust domain>` or a
+    SPIFFE id.
     """
 
     source: str = msgspec.field(name="from")
@@ -173,6 +173,8 @@ class ForwardRule(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who is at the end."""
     next: str = ""
     """The gateway that comes next; empty: the watcher is the last."""
+    origin: str = ""
+    """Who began the route, proven by its signature; empty: anybody, signed or not."""
 
 
 class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ class Extension(IntFlag):
     SEEDS = 16
     SIGNATURES = 32
     CAPTURED_UDP = 64
+    SIGNED_ROUTES = 128
 
 
 STREAM_FRAMES = Extension.SHARDS | Extension.HOPS | Extension.SEEDS | Extension.SIGNATURES
@@ -42,6 +43,7 @@ class Carrier(Enum):
 
 _PACKET, _STREAM = {Carrier.PACKET}, {Carrier.STREAM}
 _ANY = {Carrier.DATAGRAM, Carrier.STREAM}
+# Of several bits, one has to be in use.
 _TABLE: dict[tuple[Type, int], tuple[Extension, set[Carrier]]] = {
     (Type.TOKEN, 1): (Extension.STREAM_TOKENS, _STREAM),
     (Type.TOKEN, 2): (Extension.STREAM_TOKENS, _STREAM),
@@ -52,8 +54,10 @@ _TABLE: dict[tuple[Type, int], tuple[Extension, set[Carrier]]] = {
     (Type.SHARD, 3): (Extension.SHARDS, _STREAM),
     (Type.HOP, 0): (Extension.HOPS, _STREAM),
     (Type.HOP, 1): (Extension.HOPS, _ANY),
+    (Type.HOP, 2): (Extension.SIGNED_ROUTES, _STREAM),
     **{(Type.SEED, form): (Extension.SEEDS, _STREAM) for form in (1, 2)},
-    **{(Type.FALCON_SIGNATURE, form): (Extension.SIGNATURES, _STREAM) for form in (1, 2, 3, 4)},
+    **{(Type.FALCON_SIGNATURE, form): (Extension.SIGNATURES, _STREAM) for form in (1, 3, 4)},
+    (Type.FALCON_SIGNATURE, 2): (Extension.SIGNATURES | Extension.SIGNED_ROUTES, _STREAM),
     **{(Type.FALCON_KEY, form): (Extension.SIGNATURES, _STREAM) for form in (0, 1, 2)},
 }
 
@@ -97,7 +101,7 @@ def check(frame: Frame, carrier: Carrier, agreed: Agreed) -> None:
     extension, carriers = _TABLE[type_, frame.form]
     if carrier not in carriers:
         raise Malformed(f"{name} in a {carrier.value}")
-    if extension not in agreed.extensions:
+    if not extension & agreed.extensions:
         raise Malformed(f"{name}, whose extension is not in use")
     match frame:
         case frames.ObjectData(data=data) | frames.BulkData(data=data):

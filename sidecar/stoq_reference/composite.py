@@ -69,7 +69,10 @@ class PublicKeys:
             Ed25519PublicKey.from_public_bytes(self.ed25519).verify(ed25519[1], ed25519[0])
         except (InvalidSignature, ValueError):
             return "the Ed25519 signature does not verify"
-        content, signature = falcon
+        return self.falcon_fault(*falcon)
+
+    def falcon_fault(self, content: bytes, signature: bytes) -> str | None:
+        """What is wrong with a signature by the FALCON key alone, if anything."""
         if len(signature) != FALCON_SIGNATURE[self.scheme]:
             return f"a FALCON signature of {len(signature)} bytes"
         if not FALCON[self.scheme].verify(self.falcon, content, signature):
@@ -93,8 +96,12 @@ class PrivateKeys:
     def sign(self, content: bytes) -> bytes:
         """Both signatures, Ed25519 first."""
         classical = Ed25519PrivateKey.from_private_bytes(self.ed25519).sign(content)
-        falcon: bytes = FALCON[self.scheme].sign(self.falcon, content)
-        return classical + falcon
+        return classical + self.sign_falcon(content)
+
+    def sign_falcon(self, content: bytes) -> bytes:
+        """By the FALCON key alone."""
+        signature: bytes = FALCON[self.scheme].sign(self.falcon, content)
+        return signature
 
     @classmethod
     def joined(cls, encoded: bytes) -> "PrivateKeys":

@@ -1,6 +1,6 @@
 """Frames (docs/wire-format.md, sections 11 to 16): bytes in, values out.
 
-What a frame means is in `tokens`, `shards`, `hops` and `mirrors`; signatures are only read here.
+What a frame means is in `tokens`, `shards`, `hops`, `mirrors` and `origins`.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,7 @@ MAX_SHARDS = 4096
 MAX_RANGES = 256
 MAX_GATEWAYS = 8
 MAX_INNER = 65527
+MAX_LEAF = 8192
 MAX_IDENTITY = 2048
 WHOLE_SHARE = 10000
 DIGEST = ID = 32
@@ -111,6 +112,14 @@ class Inner:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The certificate (DER) of who began the route that follows."""
+
+    leaf: bytes
+    form = 2
+
+
+@dataclass(frozen=True)
 class Seed:
     """The head of a mirror (section 15)."""
 
@@ -151,7 +160,8 @@ class Key:
 
 
 Shard = Manifest | ObjectData | BulkData | Want
-Frame = Token | Shard | Open | Inner | Seed | Signature | Key
+Hop = Open | Inner | Origin
+Frame = Token | Shard | Hop | Seed | Signature | Key
 
 
 def type_of(frame: Frame) -> Type:
@@ -159,7 +169,7 @@ def type_of(frame: Frame) -> Type:
     match frame:
         case Token():
             return Type.TOKEN
-        case Open() | Inner():
+        case Open() | Inner() | Origin():
             return Type.HOP
         case Seed():
             return Type.SEED
@@ -194,6 +204,8 @@ def encode(frame: Frame) -> bytes:
             return head + route + frame.destination.encode() + _counted(frame.identity.encode())
         case Inner():
             return head + varint(frame.tunnel) + _counted(frame.data)
+        case Origin():
+            return head + _counted(frame.leaf)
         case Seed():
             share = frame.share.to_bytes(2, "big")
             return head + frame.id + share + _counted(frame.primary.encode())
@@ -295,11 +307,14 @@ def _address(reader: Reader) -> Address:
     return Address(host, port)
 
 
-def _hop(reader: Reader) -> Open | Inner:
-    if _form(reader, 0, 1) == 1:
+def _hop(reader: Reader) -> Hop:
+    form = _form(reader, 0, 2)
+    if form == 1:
         tunnel = reader.varint()
         length = _bounded("length of a HOP", reader.varint(), 1, MAX_INNER)
         return Inner(tunnel, reader.take(length))
+    if form == 2:
+        return Origin(reader.take(_bounded("length of a leaf", reader.varint(), 1, MAX_LEAF)))
     route, position = reader.take(NAME_LENGTH), reader.integer(1)
     _bounded("position", position, 0, MAX_GATEWAYS - 1)
     count = _bounded("number of gateways", reader.integer(1), 1, MAX_GATEWAYS)

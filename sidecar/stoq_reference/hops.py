@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from stoq_reference import frames
+from stoq_reference import frames, origins
+from stoq_reference.carriers import Extension
 from stoq_reference.codes import ConnectionCode, StreamCode
 from stoq_reference.connection import HybridConnection, configuration
 from stoq_reference.endpoint import Endpoint
@@ -17,6 +18,7 @@ from stoq_reference.errors import Malformed
 from stoq_reference.frames import NAME_LENGTH, Frame, Inner, Open
 from stoq_reference.head import Address, Kind
 from stoq_reference.objects import frames_of
+from stoq_reference.origins import NotProven, Origins
 from stoq_reference.peer import Peer
 from stoq_reference.stream import Stream, StreamFailed
 
@@ -116,6 +118,9 @@ async def connect(
     """
     stream = outer.open(Kind.FRAMES)
     route = Open(secrets.token_bytes(NAME_LENGTH), 0, gateways, destination, identity)
+    if Extension.SIGNED_ROUTES in outer.agreed.extensions and endpoint.identity is not None:
+        for frame in origins.proof(endpoint.identity, route, endpoint.clock()):
+            stream.send(frames.encode(frame))
     stream.send(frames.encode(route))
     tunnel = Tunnel(outer, stream, frames_of(stream, outer.agreed))
     connection = HybridConnection(
@@ -165,19 +170,28 @@ def refusal(route: Open, here: str) -> StreamCode | None:
 
 
 async def forward(
-    peer: Peer, stream: Stream, here: str, admits: Callable[[Open], bool] = lambda _: True
+    peer: Peer,
+    stream: Stream,
+    here: str,
+    seen: Origins,
+    admits: Callable[[Open, str | None], bool] = lambda *_: True,
 ) -> None:
     """Forwards the route that a stream of kind 3 brings, until it ends, as its last gateway; one
-    that it does not take, or `admits` does not, is reset (G1 to G3).
+    that it does not take, or `admits` does not, is reset (G1 to G3). `seen` are the signed
+    routes of before (G11), and `admits` is told who began the route, where that is proven.
 
     Raises StreamFailed when the peer resets it, and Malformed where the connection is to be closed
     with `protocol`.
     """
     incoming = frames_of(stream, peer.agreed)
-    route = await anext(incoming)
-    if not isinstance(route, Open):
-        raise Malformed(f"{frames.type_of(route).name} where a route is due")
-    code = refusal(route, here) or (None if admits(route) else StreamCode.DENIED)
+    begun = await origins.begun(incoming)
+    route = begun.route
+    try:
+        origin = seen.proven(begun)
+    except NotProven:
+        stream.reset(StreamCode.BAD_SIGNATURE)
+        return
+    code = refusal(route, here) or (None if admits(route, origin) else StreamCode.DENIED)
     if code is not None:
         stream.reset(code)
         return

@@ -40,7 +40,11 @@ def meshes() -> Iterator[tuple[Running, Mesh]]:
         )
         elsewhere = behind | {"endpoints": [{"address": str(far.ipv6)}]}
         one.write("HopGateway", "far", elsewhere, namespaced=False)
-        ends = {"from": one.spiffe_id(near), "to": two.spiffe_id(server)}
+        ends = {
+            "from": one.spiffe_id(near),
+            "origin": one.spiffe_id(made.pod("client")),
+            "to": two.spiffe_id(server),
+        }
         two.write("HopGateway", "far", behind | {"forwards": [ends]}, namespaced=False)
         one.write(
             "ServiceRecord",

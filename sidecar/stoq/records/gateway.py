@@ -34,7 +34,7 @@ class GatewayEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Forward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Routes that pass. Each of the three is `*`, `spiffe://<trust domain>` or a SPIFFE id."""
+    """Routes that pass. Each name is `*`, `spiffe://<trust domain>` or a SPIFFE id."""
 
     source: str = msgspec.field(name="from")
     """Who asks: a workload, or the gateway before."""
@@ -42,6 +42,9 @@ class Forward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who is at the end."""
     next: str = ""
     """The gateway that comes next; left out: routes that end here."""
+    origin: str = ""
+    """Who began the route and has signed it, also where it came over another gateway; left out:
+    whoever it was, signed or not."""
 
     def check(self, field: str) -> None:
         """Raises `RecordError` for what names nobody."""
@@ -49,6 +52,8 @@ class Forward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_who(f"{field}.to", self.to)
         if self.next:
             _check_who(f"{field}.next", self.next)
+        if self.origin:
+            _check_who(f"{field}.origin", self.origin)
 
 
 class HopGatewaySpec(Spec, frozen=True, kw_only=True):

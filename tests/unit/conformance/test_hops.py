@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -10,13 +11,14 @@ import pytest
 
 from stoq.api.stream import ByteStream
 from stoq.engine import CertificateAuthority, Engine, EngineSettings, Gateway, Listener
-from stoq_reference import frames, hops
+from stoq_reference import frames, hops, origins
 from stoq_reference.carriers import Extension
 from stoq_reference.client import connect
 from stoq_reference.codes import StreamCode
 from stoq_reference.endpoint import Endpoint
-from stoq_reference.frames import Inner, Open
+from stoq_reference.frames import Frame, Inner, Open
 from stoq_reference.head import Address, Kind
+from stoq_reference.origins import Origins
 from stoq_reference.parameters import Parameters
 from stoq_reference.peer import Peer
 from stoq_reference.server import serve
@@ -56,10 +58,18 @@ class Place:
         }
 
 
-def offering(ca: CertificateAuthority, identity: str, expected: str | None = None) -> Endpoint:
+ROUTES = Extension.HOPS | Extension.SIGNED_ROUTES
+
+
+def offering(
+    ca: CertificateAuthority,
+    identity: str,
+    expected: str | None = None,
+    offered: Extension = ROUTES,
+) -> Endpoint:
     """A reference that offers routes."""
     made = reference.endpoint(ca, identity, expected)
-    return replace(made, parameters=Parameters(extensions=Extension.HOPS))
+    return replace(made, parameters=Parameters(extensions=offered))
 
 
 @asynccontextmanager
@@ -142,9 +152,12 @@ async def reference_serving(
 
 
 @asynccontextmanager
-async def engine_gateway(ca: CertificateAuthority, end: Place) -> AsyncIterator[Place]:
-    """An engine that forwards what the client of these tests asks for."""
-    rule = {"from": engines.CLIENT, "to": end.identity}
+async def engine_gateway(
+    ca: CertificateAuthority, end: Place, origin: str = ""
+) -> AsyncIterator[Place]:
+    """An engine that forwards what the client of these tests asks for, and `origin` has begun."""
+    begun = {"origin": origin} if origin else {}
+    rule = {"from": engines.CLIENT, "to": end.identity, **begun}
     settings = EngineSettings(workers=1, stoq=listener(), gateway=Gateway(), log_level="error")
     table = {"workloads": [end.workload()], "forwards": [rule]}
     async with engine(ca, HERE, settings, **table) as made:
@@ -152,16 +165,21 @@ async def engine_gateway(ca: CertificateAuthority, end: Place) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def reference_gateway(ca: CertificateAuthority, end: Place) -> AsyncIterator[Place]:
+async def reference_gateway(
+    ca: CertificateAuthority, end: Place, origin: str = ""
+) -> AsyncIterator[Place]:
     """The same of the reference."""
 
-    def admits(route: Open) -> bool:
-        return (route.identity, route.destination) == (end.identity, end.address)
+    def admits(route: Open, begun_by: str | None) -> bool:
+        leads = (route.identity, route.destination) == (end.identity, end.address)
+        return leads and origin in ("", begun_by)
+
+    seen = Origins(offering(ca, HERE))
 
     async def each(peer: Peer) -> None:
         while True:
             with suppress(StreamFailed):
-                await hops.forward(peer, await peer.accepted.get(), HERE, admits)
+                await hops.forward(peer, await peer.accepted.get(), HERE, seen, admits)
 
     async with reference_serving(ca, HERE, each) as found:
         yield found
@@ -226,22 +244,37 @@ async def test_a_connection_over_a_gateway_proves_its_ends_and_carries_bytes_bot
         assert await spoken(stream) == DATA
 
 
+@pairs(TO_REFERENCE, TO_ENGINE, REFERENCES)
+async def test_a_gateway_that_asks_who_began_a_route_lets_the_signed_one_pass(
+    pair: Pair, ca: CertificateAuthority
+) -> None:
+    async with asyncio.timeout(3 * PATIENCE), AsyncExitStack() as stack:
+        end = await stack.enter_async_context(ENDS[pair.server](ca))
+        asks = GATEWAYS[pair.server](ca, end, engines.CLIENT)
+        gateway = await stack.enter_async_context(asks)
+        stream = await stack.enter_async_context(CLIENTS[pair.client](ca, gateway, end))
+        assert await spoken(stream) == DATA
+
+
 @asynccontextmanager
-async def asking(ca: CertificateAuthority, between: str) -> AsyncIterator[tuple[Peer, Place]]:
+async def asking(
+    ca: CertificateAuthority, between: str, origin: str = ""
+) -> AsyncIterator[tuple[Peer, Place]]:
     """A reference's connection with a gateway, and an end that nobody has to be at."""
     end = place(engines.SERVER, 9)
     own = offering(ca, engines.CLIENT, HERE)
     async with (
         asyncio.timeout(2 * PATIENCE),
-        GATEWAYS[between](ca, end) as gateway,
+        GATEWAYS[between](ca, end, origin) as gateway,
         connect(str(gateway.address.host), gateway.address.port, own) as outer,
     ):
         yield outer, end
 
 
-async def refused(outer: Peer, route: Open) -> int | None:
+async def refused(outer: Peer, route: Open, *before: Frame) -> int | None:
     stream = outer.open(Kind.FRAMES)
-    stream.send(frames.encode(route))
+    for frame in (*before, route):
+        stream.send(frames.encode(frame))
     with pytest.raises(StreamFailed) as failed:
         await stream.read()
     return failed.value.code
@@ -262,6 +295,34 @@ async def test_routes_that_do_not_lead_on_are_refused_with_their_code(
             (replace(good, destination=Address.of(own_address(), 10)), StreamCode.DENIED),
         ):
             assert await refused(outer, route) == code, route
+        assert not outer.closed.done()
+
+
+@pytest.mark.parametrize("between", sorted(GATEWAYS))
+async def test_a_route_that_nobody_proves_to_have_begun_is_refused_with_its_code(
+    between: str, ca: CertificateAuthority
+) -> None:
+    async with asking(ca, between, engines.CLIENT) as (outer, end):
+        good = Open(bytes(16), 0, (HERE,), end.address, end.identity)
+        mine = offering(ca, engines.CLIENT).identity
+        theirs = offering(ca, engines.SERVER).identity
+        assert mine is not None
+        assert theirs is not None
+        now = time.time()
+        origin, signature = origins.proof(mine, good, now)
+        other, by_another = origins.proof(theirs, good, now)
+        assert await refused(outer, good) == StreamCode.DENIED
+        assert await refused(outer, good, other, by_another) == StreamCode.DENIED
+        for before in (
+            (origin,),
+            (origin, by_another),
+            (other, signature),
+            (origin, replace(signature, until=signature.until - 1)),
+            origins.proof(mine, replace(good, route=bytes(15) + b"1"), now),
+            origins.proof(mine, good, now - 2 * origins.LIFE),
+            origins.proof(mine, good, now + 2 * origins.LIFE),
+        ):
+            assert await refused(outer, good, *before) == StreamCode.BAD_SIGNATURE, before
         assert not outer.closed.done()
 
 

@@ -41,6 +41,8 @@ def made(type_: str, value: Case) -> Frame:
             return frames.BulkData(raw["transfer"], value["offset"], raw["digest"], raw["data"])
         case Type.HOP if form == 1:
             return frames.Inner(value["tunnel"], raw["data"])
+        case Type.HOP if form == 2:
+            return frames.Origin(bytes.fromhex(value["leaf"]))
         case Type.HOP:
             host, _, port = value["destination"].rpartition(":")
             destination = Address.of(host.strip("[]"), int(port))

@@ -12,6 +12,7 @@ mod endpoint;
 mod leaves;
 mod reauthentication;
 mod shared;
+mod signed;
 mod signer;
 mod suite;
 mod verifier;
@@ -22,5 +23,6 @@ pub use composite::{
 pub use context::{Aead, ResetSecret, ServerRole, TlsContext, TlsSettings};
 pub use reauthentication::{Binding, ReauthenticationError};
 pub use shared::IdentityError;
+pub use signed::Vouched;
 
 pub(crate) use shared::{Shared, scheme_for};

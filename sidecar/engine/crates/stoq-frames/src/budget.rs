@@ -1,16 +1,27 @@
-//! How much a peer may make us verify (R7, F6): eight at once, and one more each second.
+//! How much a peer may make us verify (R7, F6): eight at once, and one more each second, unless
+//! something else is said.
 
 use std::time::{Duration, Instant};
 
-/// Verifications that may come at once.
-const BURST: u32 = 8;
+/// How many verifications there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    /// At once.
+    pub(crate) burst: u32,
+    /// How long it takes until there may be one more.
+    pub(crate) interval: Duration,
+}
 
-/// How long it takes until there may be one more.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// The numbers of R7.
+const USUAL: Rate = Rate {
+    burst: 8,
+    interval: Duration::from_secs(1),
+};
 
 /// What a peer has left.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
+    rate: Rate,
     left: u32,
     /// When `left` was right.
     since: Instant,
@@ -18,21 +29,37 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) const fn new(now: Instant) -> Self {
+        Self::of(USUAL, now)
+    }
+
+    pub(crate) const fn of(rate: Rate, now: Instant) -> Self {
         Self {
-            left: BURST,
+            rate,
+            left: rate.burst,
             since: now,
         }
     }
 
     /// Takes one, if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.since);
-        let more = u32::try_from(passed.as_secs() / INTERVAL.as_secs()).unwrap_or(u32::MAX);
-        self.left = self.left.saturating_add(more).min(BURST);
-        self.since += INTERVAL * more;
+        self.refill(now);
         let taken = self.left.checked_sub(1);
         self.left = taken.unwrap_or(0);
         taken.is_some()
+    }
+
+    /// Whether nothing of it is used.
+    pub(crate) fn is_whole(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.left == self.rate.burst
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.since).as_nanos();
+        let more = passed / self.rate.interval.as_nanos();
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        self.left = self.left.saturating_add(more).min(self.rate.burst);
+        self.since += self.rate.interval * more;
     }
 }
 
@@ -44,12 +71,14 @@ mod tests {
     fn eight_at_once_and_one_each_second() {
         let start = Instant::now();
         let mut budget = Budget::new(start);
+        assert!(budget.is_whole(start));
         assert_eq!((0..20).filter(|_| budget.take(start)).count(), 8);
         let at = |millis| start + Duration::from_millis(millis);
         assert!(!budget.take(at(999)));
         assert!(budget.take(at(1900)));
         assert!(!budget.take(at(1999)));
         assert!(budget.take(at(2000)));
+        assert!(!budget.is_whole(at(9000)));
         assert_eq!((0..20).filter(|_| budget.take(at(1_000_000))).count(), 8);
     }
 }

@@ -1,16 +1,18 @@
 //! Hops: whether a gateway takes a route, where it leads next, and what waits on it (wire format,
 //! section 14).
 //!
-//! [`Gateway`] admits routes and is asked once for each; [`Tunnel`] is asked for each packet, and
-//! belongs to whoever moves the packets of one route.
+//! [`Gateway`] admits routes and is asked once for each, [`Origins`] for those that are signed;
+//! [`Tunnel`] is asked for each packet, and belongs to whoever moves the packets of one route.
 
 mod gateway;
+mod origin;
 mod rule;
 mod tunnel;
 
 use std::time::Duration;
 
 pub use gateway::{Gateway, Next, RouteRefusal};
+pub use origin::{OriginRefusal, Origins, ROUTE_LIFE, route_digest};
 pub use rule::{Rule, Who, WhoError};
 pub use tunnel::{Fit, Tunnel, fit};
 

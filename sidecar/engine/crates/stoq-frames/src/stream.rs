@@ -40,6 +40,8 @@ enum Use {
     /// Keys and signatures so far.
     Unknown,
     Transfer,
+    /// Who began the route that has to follow.
+    Route,
     Tunnel,
     MirroredFlow,
     MirroredObject,
@@ -121,7 +123,8 @@ impl FrameReader {
             (before, Frame::Signature(_) | Frame::Key(_)) => before,
             (Use::Unknown | Use::Transfer, Frame::Shard(_)) => Use::Transfer,
             (Use::MirroredObject, Frame::Shard(_)) => Use::MirroredObject,
-            (Use::Unknown, Frame::Hop(Hop::Open(_)))
+            (Use::Unknown, Frame::Hop(Hop::Origin(_))) => Use::Route,
+            (Use::Unknown | Use::Route, Frame::Hop(Hop::Open(_)))
             | (Use::Tunnel, Frame::Hop(Hop::Packet { .. })) => Use::Tunnel,
             (Use::Unknown, Frame::Seed(seed)) => match seed.form {
                 SeedForm::Flow => Use::MirroredFlow,

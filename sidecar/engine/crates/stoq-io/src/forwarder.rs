@@ -4,17 +4,44 @@
 //! Locked when a route begins or ends and when the table changes, never for a packet.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use stoq_frames::hop::{Gateway, Limits, Next, RouteRefusal, Rule};
+use stoq_core::authorise::{Peer, Refusal};
+use stoq_core::tls::TlsContext;
+use stoq_frames::hop::{Gateway, Limits, Next, OriginRefusal, Origins, RouteRefusal, Rule};
+use stoq_wire::code::StreamCode;
 use stoq_wire::frame::hop::{Route, RouteId};
+use stoq_wire::frame::signature::Signature;
 
 use crate::settings::EngineSettings;
+
+/// Why it is not known who began a route.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotProven {
+    /// The certificate.
+    #[error(transparent)]
+    Certificate(#[from] Refusal),
+    /// The signature.
+    #[error(transparent)]
+    Signature(#[from] OriginRefusal),
+}
+
+impl NotProven {
+    /// What the stream is reset with.
+    pub(crate) const fn code(&self) -> StreamCode {
+        match self {
+            Self::Certificate(_) => StreamCode::BadSignature,
+            Self::Signature(refusal) => refusal.code(),
+        }
+    }
+}
 
 /// A gateway's routes.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
     limits: Limits,
     gateway: Mutex<Gateway>,
+    origins: Mutex<Origins>,
 }
 
 impl Forwarder {
@@ -24,6 +51,7 @@ impl Forwarder {
         Some(Self {
             limits,
             gateway: Mutex::new(Gateway::new(limits, Vec::new())),
+            origins: Mutex::default(),
         })
     }
 
@@ -37,8 +65,34 @@ impl Forwarder {
     }
 
     /// As [`Gateway::open`].
-    pub(crate) fn open(&self, here: &str, from: &str, route: Route) -> Result<Next, RouteRefusal> {
-        self.gateway().open(here, from, route)
+    pub(crate) fn open(
+        &self,
+        here: &str,
+        from: &str,
+        origin: Option<&str>,
+        route: Route,
+    ) -> Result<Next, RouteRefusal> {
+        self.gateway().open(here, from, origin, route)
+    }
+
+    /// Who began a route that `from` asks for, by the certificate and the signature that came with
+    /// it. Each signature is good for one route.
+    pub(crate) fn origin(
+        &self,
+        tls: &TlsContext,
+        from: &str,
+        route: &Route,
+        (leaf, signature): (&[u8], &Signature),
+        now: Instant,
+    ) -> Result<Peer, NotProven> {
+        self.origins().may_ask(from, now)?;
+        let vouched = tls.vouched(leaf)?;
+        let verify =
+            |_: &[u8], content: &[u8], signature: &[u8]| vouched.falcon.verify(content, signature);
+        let by = (vouched.peer.spiffe.as_str(), vouched.falcon.as_bytes());
+        let unix = tls.unix();
+        self.origins().take(by, route, signature, &verify, unix)?;
+        Ok(vouched.peer)
     }
 
     /// As [`Gateway::admits`].
@@ -53,5 +107,9 @@ impl Forwarder {
 
     fn gateway(&self) -> MutexGuard<'_, Gateway> {
         self.gateway.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn origins(&self) -> MutexGuard<'_, Origins> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

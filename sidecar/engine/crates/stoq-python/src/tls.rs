@@ -10,7 +10,9 @@ use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
-use stoq_wire::extension::{CAPTURED_UDP, HOPS, PACKET_TOKENS, SEEDS, SHARDS, STREAM_TOKENS};
+use stoq_wire::extension::{
+    CAPTURED_UDP, HOPS, PACKET_TOKENS, SEEDS, SHARDS, SIGNED_ROUTES, STREAM_TOKENS,
+};
 use stoq_wire::frame::shard::MAX_SHARD_LEN;
 use stoq_wire::frame::token::PACKET_TOKEN_LEN;
 use stoq_wire::parameters::{MAX_PACKET_RESERVE, StoqParameters};
@@ -81,7 +83,7 @@ impl TlsContext {
             parameters.extensions |= SEEDS;
         }
         if hops {
-            parameters.extensions |= HOPS;
+            parameters.extensions |= HOPS | SIGNED_ROUTES;
         }
         if let Some(most) = max_shard {
             if most > MAX_SHARD_LEN {

@@ -18,10 +18,18 @@ pub const SEEDS: u64 = 1 << 4;
 pub const SIGNATURES: u64 = 1 << 5;
 /// Captured UDP. It has no frame: its datagrams begin with a varint below 0xfe000000 (E4).
 pub const CAPTURED_UDP: u64 = 1 << 6;
+/// Routes that are signed by who began them: HOP frames of form 2, and signatures of routes.
+pub const SIGNED_ROUTES: u64 = 1 << 7;
 
 /// The bits that this crate knows.
-const KNOWN: u64 =
-    STREAM_TOKENS | PACKET_TOKENS | SHARDS | HOPS | SEEDS | SIGNATURES | CAPTURED_UDP;
+const KNOWN: u64 = STREAM_TOKENS
+    | PACKET_TOKENS
+    | SHARDS
+    | HOPS
+    | SEEDS
+    | SIGNATURES
+    | CAPTURED_UDP
+    | SIGNED_ROUTES;
 
 /// What a connection may use: the intersection of what both sides announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use stoq_wire::extension::Negotiated;
 use stoq_wire::frame::carrier::{Carrier, admit, takes_streams};
 use stoq_wire::frame::hop::{
-    Hop, MAX_GATEWAYS, MAX_PACKET_LEN, Route, RouteId, packet_frame, packet_overhead,
+    Hop, MAX_GATEWAYS, MAX_ORIGIN_LEN, MAX_PACKET_LEN, Route, RouteId, packet_frame,
+    packet_overhead,
 };
 use stoq_wire::frame::key::Key;
 use stoq_wire::frame::seed::{Seed, SeedForm, WHOLE};
@@ -125,7 +126,8 @@ fn hops() -> impl Strategy<Value = Frame> {
             })
         });
     let packet = (0..=varint::MAX, data()).prop_map(|(tunnel, data)| Hop::Packet { tunnel, data });
-    prop_oneof![open, packet].prop_map(Frame::Hop)
+    let origin = data().prop_map(Hop::Origin);
+    prop_oneof![open, packet, origin].prop_map(Frame::Hop)
 }
 
 fn signatures() -> impl Strategy<Value = Frame> {
@@ -233,6 +235,7 @@ fn longest() -> Vec<Frame> {
             tunnel: varint::MAX,
             data: Bytes::from(vec![8; MAX_PACKET_LEN as usize]),
         }),
+        Frame::Hop(Hop::Origin(Bytes::from(vec![9; MAX_ORIGIN_LEN as usize]))),
         Frame::Hop(Hop::Open(Route {
             id: RouteId([9; 16]),
             position: 7,
@@ -271,6 +274,9 @@ fn what_is_beyond_a_limit_is_not_written() {
             },
             Frame::Hop(Hop::Packet { data, .. }) => {
                 *data = Bytes::from(vec![0; MAX_PACKET_LEN as usize + 1]);
+            }
+            Frame::Hop(Hop::Origin(leaf)) => {
+                *leaf = Bytes::from(vec![0; MAX_ORIGIN_LEN as usize + 1]);
             }
             Frame::Hop(Hop::Open(route)) => route.identity.push('x'),
             other => panic!("{other:?}"),
@@ -316,7 +322,7 @@ fn a_frame_is_admitted_by_the_table_and_its_extension_alone() {
             }
         }
     }
-    assert_eq!(admitted, 21, "the table of the wire format");
+    assert_eq!(admitted, 22, "the table of the wire format");
 }
 
 #[test]

@@ -82,13 +82,18 @@ fn shard(value: &Value) -> Shard {
 }
 
 fn hop(value: &Value) -> Hop {
-    if number(&value["form"]) == 1 {
-        return Hop::Packet {
+    match number(&value["form"]) {
+        0 => Hop::Open(route(value)),
+        1 => Hop::Packet {
             tunnel: number(&value["tunnel"]),
             data: Bytes::from(bytes(&value["data"])),
-        };
+        },
+        _ => Hop::Origin(Bytes::from(bytes(&value["leaf"]))),
     }
-    Hop::Open(Route {
+}
+
+fn route(value: &Value) -> Route {
+    Route {
         id: RouteId(fixed(&value["route"])),
         position: number(&value["position"]) as u8,
         gateways: value["gateways"]
@@ -99,7 +104,7 @@ fn hop(value: &Value) -> Hop {
             .collect(),
         destination: text(&value["destination"]).parse().unwrap(),
         identity: text(&value["identity"]),
-    })
+    }
 }
 
 fn signature(value: &Value) -> Signature {

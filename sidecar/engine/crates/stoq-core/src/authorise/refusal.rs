@@ -121,12 +121,19 @@ impl Refusal {
     #[must_use]
     pub fn connection_code(&self) -> ConnectionCode {
         match self {
-            Self::Expired { .. } | Self::NotYetValid { .. } | Self::RootExpired { .. } => {
-                ConnectionCode::Expired
-            }
+            of_time if of_time.is_of_time() => ConnectionCode::Expired,
             Self::Revoked { .. } | Self::IdentityRevoked { .. } => ConnectionCode::Revoked,
             _ => ConnectionCode::Unauthorised,
         }
+    }
+
+    /// Whether time alone makes it one: nothing was taken back.
+    #[must_use]
+    pub fn is_of_time(&self) -> bool {
+        matches!(
+            self,
+            Self::Expired { .. } | Self::NotYetValid { .. } | Self::RootExpired { .. }
+        )
     }
 
     /// A short stable name for metrics and logs.

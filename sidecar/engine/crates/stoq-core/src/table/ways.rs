@@ -130,6 +130,8 @@ fn choose<'t>(
 #[serde(deny_unknown_fields)]
 pub(super) struct ForwardDocument {
     from: Text<Who>,
+    /// Absent: whoever began the route.
+    origin: Option<Text<Who>>,
     /// Absent: routes that end here.
     next: Option<Text<Who>>,
     to: Text<Who>,
@@ -139,6 +141,7 @@ impl From<ForwardDocument> for Rule {
     fn from(document: ForwardDocument) -> Self {
         Self {
             from: document.from.0,
+            origin: document.origin.map(|origin| origin.0),
             next: document.next.map(|next| next.0),
             to: document.to.0,
         }

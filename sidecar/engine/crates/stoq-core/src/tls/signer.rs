@@ -77,6 +77,12 @@ impl Identity {
         Ok((*scheme, signature))
     }
 
+    /// Signs a message that begins with a label of its own, by FALCON alone.
+    pub(super) fn sign_falcon(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        let HybridSigningKey { key, random, .. } = &*self.signing;
+        Ok(key.sign_falcon(&mut Random::new(*random)?, message))
+    }
+
     /// SHA-256 of our FALCON public key.
     pub(super) fn falcon_key_id(&self) -> [u8; 32] {
         self.falcon_key_id.0

@@ -19,6 +19,7 @@ mod refusals;
 mod requests;
 mod resumption;
 mod sessions;
+mod signed_routes;
 mod strictness;
 mod vectors;
 mod wrapped;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use stoq_wire::code::StreamCode;
 use stoq_wire::frame::hop::{Route, RouteId};
 
+use super::rule::Asked;
 use super::{Limits, Rule};
 
 /// Where a route leads from here.
@@ -62,15 +63,8 @@ impl RouteRefusal {
 pub struct Gateway {
     limits: Limits,
     rules: Vec<Rule>,
-    open: HashMap<RouteId, Open>,
-}
-
-/// What a route was admitted by.
-#[derive(Debug)]
-struct Open {
-    from: String,
-    next: Option<String>,
-    to: String,
+    /// By what each was admitted.
+    open: HashMap<RouteId, Asked>,
 }
 
 impl Gateway {
@@ -89,11 +83,18 @@ impl Gateway {
         self.rules = rules;
     }
 
-    /// Takes a route that `from` asks for at the gateway `here`, and says where it leads.
+    /// Takes a route that `from` asks for at the gateway `here`, and says where it leads. `origin` has
+    /// begun it, where that is proven.
     ///
     /// # Errors
     /// [`RouteRefusal`] of the first rule that is broken (G1 to G3).
-    pub fn open(&mut self, here: &str, from: &str, route: Route) -> Result<Next, RouteRefusal> {
+    pub fn open(
+        &mut self,
+        here: &str,
+        from: &str,
+        origin: Option<&str>,
+        route: Route,
+    ) -> Result<Next, RouteRefusal> {
         let position = usize::from(route.position);
         if route.gateways.get(position).map(String::as_str) != Some(here) {
             return Err(RouteRefusal::NotHere(route.position));
@@ -104,8 +105,9 @@ impl Gateway {
         if route.gateways.len() > self.limits.gateways {
             return Err(RouteRefusal::Full("gateways of a route"));
         }
-        let open = Open {
+        let open = Asked {
             from: from.to_owned(),
+            origin: origin.map(str::to_owned),
             next: route.gateways.get(position + 1).cloned(),
             to: route.identity.clone(),
         };
@@ -158,10 +160,8 @@ impl Gateway {
         self.open.is_empty()
     }
 
-    fn lets_pass(&self, open: &Open) -> bool {
-        let Open { from, next, to } = open;
-        let mut rules = self.rules.iter();
-        rules.any(|rule| rule.admits(from, next.as_deref(), to))
+    fn lets_pass(&self, open: &Asked) -> bool {
+        self.rules.iter().any(|rule| rule.admits(open))
     }
 }
 

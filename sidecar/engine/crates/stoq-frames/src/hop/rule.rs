@@ -56,11 +56,23 @@ impl Who {
     }
 }
 
+/// What rules are held against.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) from: String,
+    /// Proven; `None`: the route is not signed.
+    pub(super) origin: Option<String>,
+    pub(super) next: Option<String>,
+    pub(super) to: String,
+}
+
 /// A way that a gateway lets pass. There is none without a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Who asks: the peer on the connection.
     pub from: Who,
+    /// Who began the route, proven by its signature; `None`: whether or not it is signed.
+    pub origin: Option<Who>,
     /// The gateway that comes next; `None` for routes that end here.
     pub next: Option<Who>,
     /// The workload at the end.
@@ -68,14 +80,16 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether it lets a route of `from` pass, over `next` or as the last gateway, to `to`.
-    pub(super) fn admits(&self, from: &str, next: Option<&str>, to: &str) -> bool {
-        let leads = match (&self.next, next) {
+    /// Whether it lets a route pass.
+    pub(super) fn admits(&self, route: &Asked) -> bool {
+        let leads = match (&self.next, &route.next) {
             (Some(who), Some(next)) => who.is(next),
             (None, None) => true,
             _ => false,
         };
-        leads && self.from.is(from) && self.to.is(to)
+        let proven = |who: &Who| route.origin.as_deref().is_some_and(|origin| who.is(origin));
+        let begun = self.origin.as_ref().is_none_or(proven);
+        leads && begun && self.from.is(&route.from) && self.to.is(&route.to)
     }
 }
 

@@ -122,7 +122,7 @@ impl Keys {
     }
 
     /// Holds a signature against an identity's keys and the time (F1, F4).
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         identity: &str,
         signature: &Signature,

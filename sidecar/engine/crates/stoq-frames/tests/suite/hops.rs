@@ -25,11 +25,13 @@ fn rules() -> Vec<Rule> {
     vec![
         Rule {
             from: domain("one.example"),
+            origin: None,
             next: Some(Who::Exactly(THERE.to_owned())),
             to: domain("two.example"),
         },
         Rule {
             from: Who::Exactly(THERE.to_owned()),
+            origin: None,
             next: None,
             to: Who::Anyone,
         },
@@ -43,13 +45,13 @@ fn gateway(limits: Limits) -> Gateway {
 #[test]
 fn a_route_leads_to_the_next_gateway_and_then_to_its_end() {
     let mut gateway = gateway(Limits::default());
-    let found = gateway.open(HERE, PEER, route(1, 0, &[HERE, THERE]));
+    let found = gateway.open(HERE, PEER, None, route(1, 0, &[HERE, THERE]));
     let expected = Next::Gateway {
         identity: THERE.to_owned(),
         route: route(1, 1, &[HERE, THERE]),
     };
     assert_eq!(found, Ok(expected));
-    let found = gateway.open(HERE, THERE, route(2, 1, &[THERE, HERE]));
+    let found = gateway.open(HERE, THERE, None, route(2, 1, &[THERE, HERE]));
     let expected = Next::Destination {
         address: "[fd00::9]:14008".parse().unwrap(),
         identity: END.to_owned(),
@@ -67,14 +69,16 @@ fn what_no_rule_lets_pass_is_refused() {
         ("spiffe://one.example.evil/ns/a/sa/b", &[HERE, THERE]),
         ("spiffe://one.exampl", &[HERE, THERE]),
     ] {
-        let refused = gateway.open(HERE, from, route(1, 0, gateways)).unwrap_err();
+        let refused = gateway
+            .open(HERE, from, None, route(1, 0, gateways))
+            .unwrap_err();
         assert_eq!(
             (refused, refused.code()),
             (RouteRefusal::Denied, StreamCode::Denied)
         );
     }
     gateway.set_rules(vec![]);
-    let refused = gateway.open(HERE, PEER, route(1, 0, &[HERE, THERE]));
+    let refused = gateway.open(HERE, PEER, None, route(1, 0, &[HERE, THERE]));
     assert_eq!(refused, Err(RouteRefusal::Denied));
     assert!(gateway.is_empty());
 }
@@ -82,7 +86,8 @@ fn what_no_rule_lets_pass_is_refused() {
 #[test]
 fn a_route_that_is_not_here_or_comes_back_is_refused() {
     let mut gateway = gateway(Limits::default());
-    let code = |gateway: &mut Gateway, route| gateway.open(HERE, PEER, route).unwrap_err().code();
+    let code =
+        |gateway: &mut Gateway, route| gateway.open(HERE, PEER, None, route).unwrap_err().code();
     for route in [
         route(1, 1, &[HERE, THERE]),
         route(1, 0, &[THERE, HERE]),
@@ -98,7 +103,7 @@ fn a_route_that_is_not_here_or_comes_back_is_refused() {
         assert_eq!(code(&mut gateway, route(1, 0, gateways)), StreamCode::Loop);
     }
     gateway
-        .open(HERE, PEER, route(1, 0, &[HERE, THERE]))
+        .open(HERE, PEER, None, route(1, 0, &[HERE, THERE]))
         .unwrap();
     assert_eq!(
         code(&mut gateway, route(1, 0, &[HERE, THERE])),
@@ -107,7 +112,7 @@ fn a_route_that_is_not_here_or_comes_back_is_refused() {
     gateway.close(&RouteId([1; 16]));
     assert!(
         gateway
-            .open(HERE, PEER, route(1, 0, &[HERE, THERE]))
+            .open(HERE, PEER, None, route(1, 0, &[HERE, THERE]))
             .is_ok()
     );
 }
@@ -124,7 +129,7 @@ fn a_gateway_has_bounds() {
     let other = "spiffe://one.example/ns/shop/sa/other";
     let mut open = |from, id, gateways: &[&str]| {
         gateway
-            .open(HERE, from, route(id, 0, gateways))
+            .open(HERE, from, None, route(id, 0, gateways))
             .map_err(|refusal| refusal.code())
     };
     assert_eq!(open(PEER, 9, &[HERE, THERE, "x"]), Err(StreamCode::Refused));
@@ -141,7 +146,7 @@ fn a_route_that_other_rules_do_not_let_pass_is_admitted_no_more() {
     let id = RouteId([1; 16]);
     assert!(!gateway.admits(&id), "nobody has opened it");
     gateway
-        .open(HERE, PEER, route(1, 0, &[HERE, THERE]))
+        .open(HERE, PEER, None, route(1, 0, &[HERE, THERE]))
         .unwrap();
     assert!(gateway.admits(&id));
     gateway.set_rules(rules()[1..].to_vec());
@@ -178,7 +183,7 @@ proptest! {
                 continue;
             }
             let (position, gateways) = ways[usize::from(way)];
-            let taken = gateway.open(HERE, peers[peer], route(id, position, gateways));
+            let taken = gateway.open(HERE, peers[peer], None, route(id, position, gateways));
             if taken.is_ok() {
                 prop_assert!([0, 1, 4].contains(&way), "the others lead nowhere");
                 prop_assert!(open.insert(id, peer).is_none(), "it was open already");

@@ -1,6 +1,7 @@
 //! What frames mean, through the public doors of the crate.
 
 mod hops;
+mod origins;
 mod seeds;
 mod shards;
 mod signed;

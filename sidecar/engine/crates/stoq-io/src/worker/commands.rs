@@ -37,6 +37,7 @@ impl Worker {
                 for index in 0..self.links.len() {
                     self.check_authority(index, now);
                 }
+                self.recheck_origins(now);
             }
             Command::Prove => self.prove_everywhere(),
             Command::Policy(policy) => self.use_policy(*policy, now),

@@ -13,6 +13,7 @@ mod early;
 mod failover;
 mod hops;
 mod hops_hostile;
+mod hops_signed;
 mod hostile;
 mod identity;
 mod lossy;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use stoq_core::table::Table;
 use stoq_core::tls::TlsContext;
 use stoq_io::{ApiEvent, Engine, LocalPort, ObjectTarget, ReceivedObject};
-use stoq_wire::extension::{HOPS, SHARDS};
+use stoq_wire::extension::{HOPS, SHARDS, SIGNED_ROUTES};
 use stoq_wire::parameters::StoqParameters;
 
 use crate::mesh::{Authority, PATIENCE, id, merged, start};
@@ -26,6 +26,7 @@ pub(crate) struct Routed {
     pub(crate) web: Engine,
     pub(crate) db: Engine,
     gateways: BTreeMap<String, Engine>,
+    identities: BTreeMap<String, Arc<TlsContext>>,
     tables: RefCell<BTreeMap<String, Value>>,
     client_table: Value,
 }
@@ -41,20 +42,17 @@ fn port(engine: &Engine) -> u16 {
 
 fn offered() -> StoqParameters {
     StoqParameters {
-        extensions: HOPS | SHARDS,
+        extensions: HOPS | SHARDS | SIGNED_ROUTES,
         max_shard: SHARD,
         ..StoqParameters::default()
     }
 }
 
-fn begin(authority: &Authority, name: &str, more: &Value) -> Engine {
+fn begin(name: &str, tls: &Arc<TlsContext>, more: &Value) -> Engine {
     let usual = json!({
         "name": name, "workers": 2, "stoq": {"listen": format!("[{DB}]:0")}, "log_level": "debug",
     });
-    start(
-        merged(usual, more.clone()),
-        authority.offering(name, offered()),
-    )
+    start(merged(usual, more.clone()), Arc::clone(tls))
 }
 
 impl Routed {
@@ -65,13 +63,32 @@ impl Routed {
 
     /// The same, with settings on top of the usual ones: of client and server, and of gateways.
     pub(crate) fn with(ways: &[&[&str]], ends: &Value, gateway: &Value) -> Self {
+        Self::made(ways, &[], ends, gateway)
+    }
+
+    /// The same, where some gateways offer something else than is usual.
+    pub(crate) fn with_offers(ways: &[&[&str]], offers: &[(&str, StoqParameters)]) -> Self {
+        Self::made(ways, offers, &json!({}), &json!({}))
+    }
+
+    fn made(
+        ways: &[&[&str]],
+        offers: &[(&str, StoqParameters)],
+        ends: &Value,
+        gateway: &Value,
+    ) -> Self {
         let authority = Authority::new();
         let gateway = merged(json!({"gateway": {}}), gateway.clone());
-        let mut gateways = BTreeMap::new();
+        let (mut gateways, mut identities) = (BTreeMap::new(), BTreeMap::new());
         for name in ways.concat() {
-            gateways.insert(name.to_owned(), begin(&authority, name, &gateway));
+            let other = offers.iter().find(|(of, _)| *of == name);
+            let offer = other.map_or_else(offered, |(_, offer)| offer.clone());
+            let tls = authority.offering(name, offer);
+            gateways.insert(name.to_owned(), begin(name, &tls, &gateway));
+            identities.insert(name.to_owned(), tls);
         }
-        let [web, db] = ["web", "db"].map(|name| begin(&authority, name, ends));
+        let [web, db] =
+            ["web", "db"].map(|name| begin(name, &authority.offering(name, offered()), ends));
         db.objects().accept(true);
         let addresses = gateways.iter().map(|(name, engine)| {
             json!({"spiffe_id": id(name).as_str(), "address": DB, "port": port(engine)})
@@ -100,6 +117,7 @@ impl Routed {
             web,
             db,
             gateways,
+            identities,
             client_table,
         };
         routed.web.set_table(read(&routed.client_table));
@@ -120,6 +138,14 @@ impl Routed {
         self.authority.offering(name, offered())
     }
 
+    /// Has a gateway learn that every certificate of somebody is revoked.
+    pub(crate) fn revoke_at(&self, gateway: &str, whom: &str) {
+        let mut trust = self.authority.trust();
+        trust.revoke_identity(id(whom), u64::MAX);
+        self.identities[gateway].set_trust(trust);
+        self.gateways[gateway].reauthorise();
+    }
+
     /// Where a gateway listens.
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
         SocketAddr::new(DB.parse().unwrap(), port(&self.gateways[name]))
@@ -132,7 +158,7 @@ impl Routed {
 
     /// A client at `own` with the first one's identity, and settings and table of its own.
     pub(crate) fn another_client(&self, own: &str, settings: &Value, table: &Value) -> Engine {
-        let engine = begin(&self.authority, "web", settings);
+        let engine = begin("web", &self.identity("web"), settings);
         let own = json!({"own": {"name": "web-1", "namespace": "shop", "addresses": [own]}});
         let table = merged(merged(self.client_table.clone(), own), table.clone());
         engine.set_table(read(&table));

@@ -35,7 +35,7 @@ impl fmt::Display for Carrier {
 struct Row {
     frame: FrameType,
     form: u8,
-    /// The extension that has to be in use.
+    /// The extension that has to be in use: one of these bits.
     extension: u64,
     carriers: &'static [Carrier],
 }
@@ -53,6 +53,9 @@ const PACKET: &[Carrier] = &[Carrier::Packet];
 const STREAM: &[Carrier] = &[Carrier::Stream];
 const BOTH: &[Carrier] = &[Carrier::Datagram, Carrier::Stream];
 
+/// Where signatures of routes may come.
+const ROUTE_SIGNATURES: u64 = extension::SIGNATURES | extension::SIGNED_ROUTES;
+
 /// Every form of every frame. A form that is not here is not defined.
 const TABLE: &[Row] = &[
     row(FrameType::Token, 1, extension::STREAM_TOKENS, STREAM),
@@ -64,10 +67,11 @@ const TABLE: &[Row] = &[
     row(FrameType::Shard, 3, extension::SHARDS, STREAM),
     row(FrameType::Hop, 0, extension::HOPS, STREAM),
     row(FrameType::Hop, 1, extension::HOPS, BOTH),
+    row(FrameType::Hop, 2, extension::SIGNED_ROUTES, STREAM),
     row(FrameType::Seed, 1, extension::SEEDS, STREAM),
     row(FrameType::Seed, 2, extension::SEEDS, STREAM),
     row(FrameType::Signature, 1, extension::SIGNATURES, STREAM),
-    row(FrameType::Signature, 2, extension::SIGNATURES, STREAM),
+    row(FrameType::Signature, 2, ROUTE_SIGNATURES, STREAM),
     row(FrameType::Signature, 3, extension::SIGNATURES, STREAM),
     row(FrameType::Signature, 4, extension::SIGNATURES, STREAM),
     row(FrameType::Key, 0, extension::SIGNATURES, STREAM),

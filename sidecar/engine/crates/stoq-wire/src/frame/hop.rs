@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! type      8 bytes, 0xfe000003
-//! form      1 byte: 0 open, 1 packet
+//! form      1 byte: 0 open, 1 packet, 2 origin
 //!
 //! open      route 16 bytes, position 1 byte, count 1 byte, an identity for each gateway,
 //!           destination 7 or 19 bytes, identity
 //! packet    tunnel varint, length varint, data
+//! origin    length varint, leaf
 //! ```
 
 use std::net::SocketAddr;
@@ -38,11 +39,14 @@ pub fn packet_frame(tunnel: u64, packet: &[u8]) -> Bytes {
     out.into()
 }
 
+/// The longest certificate of an origin, in bytes (K1).
+pub const MAX_ORIGIN_LEN: u64 = 8192;
+
 /// Names a route at every gateway of it. Random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteId(pub [u8; 16]);
 
-/// A route, or a packet on it.
+/// A route, a packet on it, or who began it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hop {
     /// Opens a route.
@@ -54,6 +58,8 @@ pub enum Hop {
         /// At least a byte.
         data: Bytes,
     },
+    /// The certificate of who began the route that follows, DER.
+    Origin(Bytes),
 }
 
 /// The way to a workload.
@@ -85,6 +91,7 @@ impl Hop {
         match self {
             Self::Open(_) => 0,
             Self::Packet { .. } => 1,
+            Self::Origin(_) => 2,
         }
     }
 
@@ -100,19 +107,31 @@ impl Hop {
                 out.extend_from_slice(data);
                 Ok(())
             }
+            Self::Origin(leaf) => {
+                bounded(NAME, "length", leaf.len() as u64, 1, MAX_ORIGIN_LEN)?;
+                varint::write(leaf.len() as u64, out);
+                out.extend_from_slice(leaf);
+                Ok(())
+            }
         }
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Stop> {
-        if reader.bounded_byte("form", 0, 1)? == 0 {
-            return Ok(Self::Open(Route::read(reader)?));
+        match reader.bounded_byte("form", 0, 2)? {
+            0 => Ok(Self::Open(Route::read(reader)?)),
+            1 => {
+                let tunnel = reader.varint()?;
+                let length = reader.bounded("length", 1, MAX_PACKET_LEN)?;
+                Ok(Self::Packet {
+                    tunnel,
+                    data: reader.data(length)?,
+                })
+            }
+            _ => {
+                let length = reader.bounded("length", 1, MAX_ORIGIN_LEN)?;
+                Ok(Self::Origin(reader.data(length)?))
+            }
         }
-        let tunnel = reader.varint()?;
-        let length = reader.bounded("length", 1, MAX_PACKET_LEN)?;
-        Ok(Self::Packet {
-            tunnel,
-            data: reader.data(length)?,
-        })
     }
 }
 

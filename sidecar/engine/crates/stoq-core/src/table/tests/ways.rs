@@ -162,11 +162,11 @@ fn rules_are_read_and_decide() {
         destination: at("[fd00::3]:14008"),
         identity: identity.to_owned(),
     };
-    assert!(gateway.open(A, DB, route(1, &[A], DB)).is_ok());
+    assert!(gateway.open(A, DB, None, route(1, &[A], DB)).is_ok());
     let far = "spiffe://far/ns/shop/sa/stock";
-    assert!(gateway.open(A, WEB, route(2, &[A, C], far)).is_ok());
-    assert!(gateway.open(A, DB, route(3, &[A, C], far)).is_err());
-    assert!(gateway.open(A, WEB, route(4, &[A], far)).is_err());
+    assert!(gateway.open(A, WEB, None, route(2, &[A, C], far)).is_ok());
+    assert!(gateway.open(A, DB, None, route(3, &[A, C], far)).is_err());
+    assert!(gateway.open(A, WEB, None, route(4, &[A], far)).is_err());
 }
 
 #[test]

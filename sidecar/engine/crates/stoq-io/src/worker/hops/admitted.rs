@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
+use stoq_core::authorise::Peer;
 use stoq_core::table::WayDraw;
 use stoq_frames::hop::{Limits, Next};
 use stoq_wire::code::StreamCode;
@@ -14,11 +15,11 @@ use stoq_wire::frame::hop::Route;
 
 use super::super::observe::Outcome;
 use super::super::{FLOWS, Flow, PeerKey, Worker};
-use super::{Far, Hop, Near, Workload};
+use super::{Far, Hop, Near, Proof, Workload};
 use crate::socket::udp::Datagrams;
 
 /// Why a route is not taken: what its stream is reset with, and for a person.
-type Refused = (StreamCode, String);
+pub(super) type Refused = (StreamCode, String);
 
 impl Worker {
     /// A peer's stream has brought a route: it is a tunnel from now on, or refused.
@@ -31,17 +32,21 @@ impl Worker {
     ) {
         self.objects.forget(key);
         self.cancel_deadline(key);
-        let admitted = self.admit(index, &route);
-        let reached = admitted.and_then(|(next, limits)| {
-            let far = self.lead_on(key, &route, next, limits, now);
+        let proof = match &mut self.flows[key].flow {
+            Flow::Frames(frames) => std::mem::take(&mut frames.proof),
+            _ => Proof::default(),
+        };
+        let admitted = self.admit(index, &route, &proof, now);
+        let reached = admitted.and_then(|(next, origin, limits)| {
+            let far = self.lead_on(key, (&route, proof), next, limits, now);
             if far.is_err()
                 && let Some(forwarder) = &self.shared.forwarder
             {
                 forwarder.close(&route.id);
             }
-            Ok((far?, limits))
+            Ok((far?, origin, limits))
         });
-        let (far, limits) = match reached {
+        let (far, origin, limits) = match reached {
             Ok(found) => found,
             Err((code, why)) => {
                 self.counters().route_refused();
@@ -67,6 +72,7 @@ impl Worker {
         };
         let mut hop = Hop::new(Near::Open(stream, frames.frames), far, route, limits, now);
         hop.admitted = true;
+        hop.origin = origin;
         let ends = hop.queue.ends();
         self.flows[key].flow = Flow::Hop(Box::new(hop));
         self.tunnels.routes += 1;
@@ -82,7 +88,13 @@ impl Worker {
     }
 
     /// Holds a route against the rules and limits of this gateway.
-    fn admit(&self, index: usize, route: &Route) -> Result<(Next, Limits), Refused> {
+    fn admit(
+        &self,
+        index: usize,
+        route: &Route,
+        proof: &Proof,
+        now: Instant,
+    ) -> Result<(Next, Option<Peer>, Limits), Refused> {
         let no_route = |why: &str| (StreamCode::NoRoute, why.to_owned());
         let forwarder = self.shared.forwarder.as_ref();
         let forwarder = forwarder.ok_or_else(|| no_route("this endpoint is no gateway"))?;
@@ -93,19 +105,23 @@ impl Worker {
             .and_then(|link| link.evidence.as_ref());
         let peer = evidence.and_then(|evidence| evidence.peer.as_ref());
         let peer = peer.ok_or_else(|| no_route("the peer has shown no certificate"))?;
-        let next = forwarder.open(here.as_str(), peer.spiffe.as_str(), route.clone());
+        let from = peer.spiffe.as_str();
+        let origin = self.origin_of(from, route, proof, now)?;
+        let begun = origin.as_ref().map(|origin| origin.spiffe.as_str());
+        let next = forwarder.open(here.as_str(), from, begun, route.clone());
         let next = next.map_err(|refusal| {
-            let from = peer.spiffe.as_str();
-            (refusal.code(), format!("{from} asks, and {refusal}"))
+            let begun = begun.unwrap_or("it is not said who");
+            let text = format!("{from} asks, {begun} began it, and {refusal}");
+            (refusal.code(), text)
         })?;
-        Ok((next, forwarder.limits()))
+        Ok((next, origin, forwarder.limits()))
     }
 
     /// What a route leads to from here.
     fn lead_on(
         &mut self,
         key: usize,
-        route: &Route,
+        (route, proof): (&Route, Proof),
         next: Next,
         limits: Limits,
         now: Instant,
@@ -142,7 +158,8 @@ impl Worker {
                     key,
                     serial: self.flows[key].serial,
                 };
-                let hop = Hop::new(Near::Opening(peer), back, further, limits, now);
+                let mut hop = Hop::new(Near::Opening(peer), back, further, limits, now);
+                hop.proof = proof;
                 let key = self.insert_flow(Flow::Hop(Box::new(hop)), None);
                 self.tunnels.routes += 1;
                 self.set_deadline(key, now + self.opening_timeout());

@@ -5,12 +5,13 @@
 //! connection; at its far side what the packets are for: a connection of ours inside it ([`inner`]), or,
 //! at a gateway ([`admitted`]), the socket that leads to the workload, or the tunnel to the next
 //! gateway. [`moved`] carries packets from one side to the other and can read none of them; [`ways`] says
-//! over which gateways a peer is dialled.
+//! over which gateways a peer is dialled, and [`proof`] who began a route.
 
 mod admitted;
 mod inner;
 mod moved;
 mod opened;
+mod proof;
 mod run;
 mod ways;
 mod workload;
@@ -19,6 +20,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use quinn_proto::StreamId;
+use stoq_core::authorise::Peer;
 use stoq_frames::hop::{Limits, Tunnel};
 use stoq_wire::frame::hop::Route;
 
@@ -26,6 +28,7 @@ use super::PeerKey;
 use super::objects::Frames;
 
 pub(crate) use inner::Inner;
+pub(crate) use proof::Proof;
 use workload::Workload;
 
 /// A worker's tunnels.
@@ -79,6 +82,10 @@ pub(crate) struct Hop {
     route: Route,
     /// Whether it was admitted here: the forwarder knows its route, and its time is watched.
     admitted: bool,
+    /// Who began it, at a gateway where that is proven.
+    origin: Option<Peer>,
+    /// What goes before the route on a tunnel that we open for somebody else.
+    proof: Proof,
     /// Packets for the near side that wait for room.
     queue: Tunnel,
     /// Frames for the stream.
@@ -94,6 +101,8 @@ impl Hop {
             far,
             route,
             admitted: false,
+            origin: None,
+            proof: Proof::default(),
             queue: Tunnel::new(limits, now),
             unsent: BytesMut::new(),
             most: limits.bytes,

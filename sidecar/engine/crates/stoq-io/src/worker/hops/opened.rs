@@ -1,19 +1,21 @@
 //! Tunnels that we open to a gateway, and the end of every tunnel.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use quinn_proto::{StreamId, VarInt};
+use stoq_core::tls::TlsContext;
 use stoq_wire::code::StreamCode;
-use stoq_wire::extension::HOPS;
-use stoq_wire::frame::Frame;
+use stoq_wire::extension::{HOPS, SIGNED_ROUTES};
 use stoq_wire::frame::hop::Hop as HopFrame;
+use stoq_wire::frame::{Frame, FrameError};
 use stoq_wire::head::StreamKind;
 
 use super::super::labels::encode;
 use super::super::objects::Frames;
 use super::super::observe::Outcome;
 use super::super::{Direction, Flow, Worker};
-use super::{Far, Hop, Near};
+use super::{Far, Hop, Near, Proof};
 use crate::counters::ResponseFlag;
 
 impl Worker {
@@ -55,11 +57,13 @@ impl Worker {
         let source = remote.unwrap_or(destination);
         let info = self.info(Direction::Outbound, source, source, now);
         let head = encode(StreamKind::Frames, &info, false);
+        let signs = agreed.is_some_and(|agreed| agreed.extensions & SIGNED_ROUTES != 0);
         let Flow::Hop(hop) = &mut self.flows[key].flow else {
             return;
         };
         let mut open = Vec::new();
-        if let Err(error) = Frame::Hop(HopFrame::Open(hop.route.clone())).encode(&mut open) {
+        let written = begun(hop, signs.then_some(&self.shared.tls), &mut open);
+        if let Err(error) = written {
             let outcome = Outcome::Refused(format!("the route to {destination}: {error}"));
             return self.end_flow(key, StreamCode::NoRoute, outcome, now);
         }
@@ -130,6 +134,16 @@ impl Worker {
             }
         }
     }
+}
+
+/// Writes how a tunnel begins: who began its route, for a gateway that takes that, and the route.
+fn begun(hop: &Hop, signs: Option<&Arc<TlsContext>>, out: &mut Vec<u8>) -> Result<(), FrameError> {
+    match (signs, &hop.far) {
+        (Some(tls), Far::Inner { .. }) => Proof::of(tls, &hop.route)?.encode(out)?,
+        (Some(_), _) => hop.proof.encode(out)?,
+        (None, _) => {}
+    }
+    Frame::Hop(HopFrame::Open(hop.route.clone())).encode(out)
 }
 
 /// What the other side of a route is reset with.

@@ -13,6 +13,7 @@ use stoq_wire::frame::seed::Seed;
 use stoq_wire::frame::shard::{Shard, ShardBody, TransferId};
 use stoq_wire::head::StreamHead;
 
+use super::super::hops::Proof;
 use super::super::observe::Outcome;
 use super::super::{Flow, Worker};
 use super::{Frames, Next, takes_frames, write};
@@ -38,6 +39,8 @@ pub(crate) struct FrameStream {
     /// Of a stream that a peer has opened.
     head: Option<StreamHead>,
     pub(in super::super) frames: Frames,
+    /// Who began the route that is to come.
+    pub(in super::super) proof: Proof,
     /// What it brings is a copy of an object.
     pub(in super::super) copy: Option<Seed>,
     /// What it brings was asked for on it, until it is whole.
@@ -193,6 +196,7 @@ impl Worker {
                     Ok(Next::Frame(Frame::Hop(Hop::Open(route)))) if frames.asks.is_none() => {
                         return Step::Route(route);
                     }
+                    Ok(Next::Frame(frame)) if frames.proof.takes(&frame) => continue,
                     Ok(Next::Frame(other)) => {
                         let why = format!("a {} frame is not taken here", other.kind().name());
                         return Step::Refused(StreamCode::Denied, why);
@@ -367,6 +371,7 @@ impl FrameStream {
             stream,
             head: None,
             frames,
+            proof: Proof::default(),
             copy: None,
             asks: None,
             answer: None,

@@ -1,0 +1,149 @@
+//! Who began a route, proven by a signature over it (G10 to G12).
+//!
+//! Whose key it is says the certificate that comes with the route, which the caller has held against
+//! its trust before.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use stoq_wire::code::StreamCode;
+use stoq_wire::frame::hop::{Hop, Route, RouteId};
+use stoq_wire::frame::signature::{Signature, Subject};
+use stoq_wire::frame::{Frame, FrameError};
+
+use crate::budget::{Budget, Rate};
+use crate::sha256;
+use crate::signed::{Keys, SignatureRefusal, Verify};
+
+/// How long the signature of a route that begins now is valid, in seconds: time for a handshake at
+/// each gateway, and for clocks that differ.
+pub const ROUTE_LIFE: u64 = 300;
+
+/// How far ahead the signature of a route may end, in seconds (G11).
+const MAX_AHEAD: u64 = 600;
+
+/// Signed routes that are remembered. Ids and times: some 2 MB.
+const MOST_USED: usize = 16_384;
+
+/// What a peer may have verified: a gateway before this one asks for many.
+const RATE: Rate = Rate {
+    burst: 64,
+    interval: Duration::from_millis(50),
+};
+
+/// Peers whose rate is known; those that have used none of it are forgotten first.
+const MOST_PEERS: usize = 1024;
+
+/// Why the origin of a route is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OriginRefusal {
+    /// The signature itself.
+    #[error(transparent)]
+    Signature(#[from] SignatureRefusal),
+    /// It is not of this route.
+    #[error("the signature is not over this route")]
+    OtherRoute,
+    /// It is valid for longer than that of a route may be.
+    #[error("the signature ends at {0}, more than {MAX_AHEAD} seconds ahead")]
+    Ahead(u64),
+    /// The route has been begun with it before.
+    #[error("the route was begun before: its signature is used up")]
+    Used,
+    /// The peer has had too much verified.
+    #[error("the peer asks for too many signed routes at once")]
+    TooMany,
+}
+
+impl OriginRefusal {
+    /// What the stream is reset with.
+    #[must_use]
+    pub const fn code(&self) -> StreamCode {
+        match self {
+            Self::TooMany => StreamCode::Refused,
+            _ => StreamCode::BadSignature,
+        }
+    }
+}
+
+/// SHA-256 of what the signature of a route is over: its frame as it begins (section 16).
+///
+/// # Errors
+/// [`FrameError`] for a route that no frame can have.
+pub fn route_digest(route: &Route) -> Result<[u8; 32], FrameError> {
+    let first = Route {
+        position: 0,
+        ..route.clone()
+    };
+    let mut encoded = Vec::new();
+    Frame::Hop(Hop::Open(first)).encode(&mut encoded)?;
+    Ok(sha256(&encoded))
+}
+
+/// The signed routes that a gateway has seen, until their signatures end. Bounded.
+#[derive(Debug, Default)]
+pub struct Origins {
+    used: HashMap<RouteId, u64>,
+    /// The same by when it ends.
+    ends: BTreeSet<(u64, RouteId)>,
+    budgets: HashMap<String, Budget>,
+}
+
+impl Origins {
+    /// Whether a peer may have another origin verified, certificate and all. Ask once for each.
+    ///
+    /// # Errors
+    /// [`OriginRefusal::TooMany`].
+    pub fn may_ask(&mut self, peer: &str, now: Instant) -> Result<(), OriginRefusal> {
+        if self.budgets.len() >= MOST_PEERS && !self.budgets.contains_key(peer) {
+            self.budgets.retain(|_, budget| !budget.is_whole(now));
+        }
+        let budget = self.budgets.entry(peer.to_owned());
+        match budget.or_insert_with(|| Budget::of(RATE, now)).take(now) {
+            true => Ok(()),
+            false => Err(OriginRefusal::TooMany),
+        }
+    }
+
+    /// Takes the signature of a route by the key of `origin`, once. `unix` are Unix seconds.
+    ///
+    /// # Errors
+    /// [`OriginRefusal`] of the first rule that is broken.
+    pub fn take(
+        &mut self,
+        (origin, key): (&str, &[u8]),
+        route: &Route,
+        signature: &Signature,
+        verify: Verify<'_>,
+        unix: u64,
+    ) -> Result<(), OriginRefusal> {
+        let digest = route_digest(route).map_err(|_| OriginRefusal::OtherRoute)?;
+        if signature.subject != Subject::Route || signature.digest != digest {
+            return Err(OriginRefusal::OtherRoute);
+        }
+        if signature.until > unix.saturating_add(MAX_AHEAD) {
+            return Err(OriginRefusal::Ahead(signature.until));
+        }
+        self.expire(unix);
+        if self.used.contains_key(&route.id) {
+            return Err(OriginRefusal::Used);
+        }
+        let mut keys = Keys::default();
+        keys.pin(origin, key)?;
+        keys.verify(origin, signature, verify, unix)?;
+        if self.used.len() >= MOST_USED
+            && let Some((_, first)) = self.ends.pop_first()
+        {
+            self.used.remove(&first);
+        }
+        self.used.insert(route.id, signature.until);
+        self.ends.insert((signature.until, route.id));
+        Ok(())
+    }
+
+    fn expire(&mut self, unix: u64) {
+        while let Some(first) = self.ends.first().copied().filter(|first| first.0 <= unix) {
+            self.ends.remove(&first);
+            self.used.remove(&first.1);
+        }
+    }
+}
