@@ -48,7 +48,7 @@ class Begun:
 
 
 async def begun(incoming: AsyncIterator[Frame]) -> Begun:
-    """How a tunnel begins. Raises Malformed where the connection is to be closed with `protocol`."""
+    """How a tunnel begins. Raises Malformed where that closes the connection with `protocol`."""
     origin: Origin | None = None
     signature: Signature | None = None
     async for frame in incoming:

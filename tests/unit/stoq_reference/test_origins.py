@@ -1,4 +1,4 @@
-"""Who began a route: what the reference makes of docs/vectors/routes.json and of frames before it."""
+"""Who began a route: docs/vectors/routes.json, and the frames that come before a route."""
 
 from collections.abc import AsyncIterator
 from hashlib import sha256

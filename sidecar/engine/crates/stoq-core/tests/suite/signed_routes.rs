@@ -1,8 +1,5 @@
 //! Routes signed by an identity's FALCON key, and what a gateway makes of them.
 
-#[path = "../../../../testing/vectors.rs"]
-mod read;
-
 use std::time::Instant;
 
 use stoq_core::authorise::Refusal;
@@ -13,8 +10,8 @@ use stoq_wire::frame::Frame;
 use stoq_wire::frame::hop::{Hop, Route, RouteId};
 use stoq_wire::frame::signature::{Signature, Subject};
 
-use self::read::{bytes, cases, vectors};
 use crate::mesh::{DAY, Mesh, START, Workload};
+use crate::vectors::read::{bytes, cases, vectors};
 
 fn route() -> Route {
     Route {

@@ -1,7 +1,7 @@
 //! What `docs/vectors` says of certificates, asked of the gate, and of handshakes.
 
 #[path = "../../../../testing/vectors.rs"]
-mod read;
+pub(crate) mod read;
 
 use std::sync::Arc;
 
