@@ -92,9 +92,7 @@ class Origins:
         return certificate.spiffe_id
 
 
-def signature_fault(
-    route: Open, signature: Signature, keys: PublicKeys, now: float
-) -> str | None:
+def signature_fault(route: Open, signature: Signature, keys: PublicKeys, now: float) -> str | None:
     """What is wrong with the signature of a route, if anything."""
     if signature.subject != ROUTE or signature.digest != digest(route):
         return "the signature is not of this route"
@@ -103,4 +101,3 @@ def signature_fault(
     if signature.key_id != keys.falcon_key_id:
         return "the signature is by another key"
     return keys.falcon_fault(signature.signed(), signature.signature)
-

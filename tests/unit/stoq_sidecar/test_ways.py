@@ -78,7 +78,11 @@ def test_gateways_have_the_engines_shape_and_an_address_is_one_gateways() -> Non
 
 
 def test_a_gateway_is_told_what_it_forwards() -> None:
-    rules = (ForwardRule("*", "spiffe://td"), ForwardRule(FAR, "*", NEAR), ForwardRule(FAR, "*", origin="*"))
+    rules = (
+        ForwardRule("*", "spiffe://td"),
+        ForwardRule(FAR, "*", NEAR),
+        ForwardRule(FAR, "*", origin="*"),
+    )
     assert made("fd00:1::a", forwards=rules)["forwards"] == [
         {"from": "*", "to": "spiffe://td"},
         {"from": FAR, "to": "*", "next": NEAR},
