@@ -58,7 +58,7 @@ _TABLE: dict[tuple[Type, int], tuple[Extension, set[Carrier]]] = {
     **{(Type.SEED, form): (Extension.SEEDS, _STREAM) for form in (1, 2)},
     **{(Type.FALCON_SIGNATURE, form): (Extension.SIGNATURES, _STREAM) for form in (1, 3, 4)},
     (Type.FALCON_SIGNATURE, 2): (Extension.SIGNATURES | Extension.SIGNED_ROUTES, _STREAM),
-    **{(Type.FALCON_KEY, form): (Extension.SIGNATURES, _STREAM) for form in (0, 1, 2)},
+    **{(Type.FALCON_KEY, form): (Extension.SIGNATURES, _STREAM) for form in (0, 1, 2, 3)},
 }
 
 

@@ -45,6 +45,17 @@ def falcon_key_fault(key: bytes, scheme: Scheme) -> str | None:
     return None
 
 
+def falcon_signature_fault(
+    key: bytes, scheme: Scheme, content: bytes, signature: bytes
+) -> str | None:
+    """What is wrong with a FALCON signature, if anything."""
+    if len(signature) != FALCON_SIGNATURE[scheme]:
+        return f"a FALCON signature of {len(signature)} bytes"
+    if not FALCON[scheme].verify(key, content, signature):
+        return "the FALCON signature does not verify"
+    return None
+
+
 @dataclass(frozen=True)
 class PublicKeys:
     """Both keys of a certificate."""
@@ -73,11 +84,7 @@ class PublicKeys:
 
     def falcon_fault(self, content: bytes, signature: bytes) -> str | None:
         """What is wrong with a signature by the FALCON key alone, if anything."""
-        if len(signature) != FALCON_SIGNATURE[self.scheme]:
-            return f"a FALCON signature of {len(signature)} bytes"
-        if not FALCON[self.scheme].verify(self.falcon, content, signature):
-            return "the FALCON signature does not verify"
-        return None
+        return falcon_signature_fault(self.falcon, self.scheme, content, signature)
 
     def verify(self, content: bytes, signature: bytes) -> str | None:
         """Both parts over the same content; what is wrong, if anything."""

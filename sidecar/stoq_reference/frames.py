@@ -1,6 +1,6 @@
 """Frames (docs/wire-format.md, sections 11 to 16): bytes in, values out.
 
-What a frame means is in `tokens`, `shards`, `hops`, `mirrors` and `origins`.
+What a frame means is in `tokens`, `shards`, `hops`, `mirrors`, `origins` and `signatures`.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,12 @@ MAX_IDENTITY = 2048
 WHOLE_SHARE = 10000
 DIGEST = ID = 32
 NAME_LENGTH = 16
+
+REVOKE = 2
+"""The form of a FALCON_KEY that takes a key back."""
+
+CERTIFICATE = 3
+"""The form of a FALCON_KEY that says who signs."""
 
 SIGNATURE_LABEL = b"STOQ frame signature v1\0"
 
@@ -152,11 +158,12 @@ class Signature:
 
 @dataclass(frozen=True)
 class Key:
-    """A key, announced (0), put in the place of another (1), or taken back (2)."""
+    """A key, announced (0), put in the place of another (1), taken back (2); or who signs (3)."""
 
     form: int
     old: bytes = b""
     key: bytes = b""
+    """The encoded key; of form 3 the certificate, DER."""
 
 
 Shard = Manifest | ObjectData | BulkData | Want
@@ -213,7 +220,7 @@ def encode(frame: Frame) -> bytes:
             covered = frame.key_id + varint(frame.until) + frame.digest
             return head + covered + _counted(frame.signature)
         case Key():
-            return head + frame.old + (_counted(frame.key) if frame.form < 2 else b"")
+            return head + frame.old + (_counted(frame.key) if frame.form != REVOKE else b"")
 
 
 def _counted(data: bytes) -> bytes:
@@ -347,9 +354,12 @@ def _signature(reader: Reader) -> Signature:
 
 
 def _key(reader: Reader) -> Key:
-    form = _form(reader, 0, 2)
+    form = _form(reader, 0, 3)
+    if form == CERTIFICATE:
+        length = _bounded("length of a certificate", reader.varint(), 1, MAX_LEAF)
+        return Key(form, key=reader.take(length))
     old = reader.take(ID) if form > 0 else b""
-    return Key(form, old, _shaped(reader, "key", {897: 9, 1793: 10}) if form < 2 else b"")
+    return Key(form, old, _shaped(reader, "key", {897: 9, 1793: 10}) if form < REVOKE else b"")
 
 
 _READERS: dict[int, Callable[[Reader], Frame]] = {

@@ -6,11 +6,12 @@ from stoq_reference import carriers, frames
 from stoq_reference.carriers import Agreed, Carrier
 from stoq_reference.codes import StreamCode
 from stoq_reference.errors import Malformed
-from stoq_reference.frames import WHOLE_SHARE, Frame, Seed, Shard
+from stoq_reference.frames import WHOLE_SHARE, Frame, Key, Manifest, Seed, Shard, Signature
 from stoq_reference.head import Address, Kind
 from stoq_reference.peer import Peer
 from stoq_reference.reader import Short
 from stoq_reference.shards import Assembly, Refused
+from stoq_reference.signatures import KeyRing, said_by
 from stoq_reference.stream import Stream
 
 FLOW = 1
@@ -39,19 +40,19 @@ def begin_object(peer: Peer, seed: Seed, shards: list[Shard]) -> Stream:
     return stream
 
 
-async def take(stream: Stream, agreed: Agreed) -> tuple[Seed, bytes]:
+async def take(peer: Peer, stream: Stream) -> tuple[Seed, bytes]:
     """The copy that comes on a stream of kind 3, to its end; nothing is said to it but our own end
     (M3). Raises StreamFailed, Refused when the stream was reset for what it brought, and Malformed
     where the connection is to be closed with `protocol`.
     """
     received = await _begun(stream)
-    seed, rest = _decoded(received, agreed)
+    seed, rest = _decoded(received, peer.agreed)
     if not isinstance(seed, Seed):
         raise Malformed(f"{frames.type_of(seed).name} where a copy is due")
     said = rest + await stream.read()
     if seed.form == OBJECT:
         try:
-            said = _object(seed, said, agreed)
+            said = _object(peer, seed, said)
         except Refused as refused:
             stream.reset(refused.code)
             raise
@@ -59,16 +60,21 @@ async def take(stream: Stream, agreed: Agreed) -> tuple[Seed, bytes]:
     return seed, said
 
 
-def _object(seed: Seed, said: bytes, agreed: Agreed) -> bytes:
+def _object(peer: Peer, seed: Seed, said: bytes) -> bytes:
     """The object that these frames are."""
-    assembly = Assembly()
+    assembly, ring, signed = Assembly(), KeyRing.of(peer.endpoint), said_by(peer)
     while said:
         try:
-            frame, said = _decoded(said, agreed)
+            frame, said = _decoded(said, peer.agreed)
         except Short:
             raise Malformed(f"the stream ends {len(said)} bytes into a frame") from None
+        if isinstance(frame, Key | Signature):
+            ring.take(signed, frame)
+            continue
         if not isinstance(frame, Shard):
             raise Malformed(f"{frames.type_of(frame).name} among the shards of a copy")
+        if isinstance(frame, Manifest):
+            signed.signed(frame)
         if frame.transfer != seed.id:
             raise Refused("a copy brings another object than it says")
         assembly.take(frame)

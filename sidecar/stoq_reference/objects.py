@@ -2,27 +2,31 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from stoq_reference import carriers, frames
-from stoq_reference.carriers import Agreed, Carrier
+from stoq_reference import carriers, frames, signatures
+from stoq_reference.carriers import Agreed, Carrier, Extension
 from stoq_reference.codes import ConnectionCode, StreamCode
+from stoq_reference.endpoint import Identity
 from stoq_reference.errors import Malformed
 from stoq_reference.frames import (
     NAME_LENGTH,
     BulkData,
     Frame,
+    Key,
     Manifest,
     ObjectData,
     Shard,
+    Signature,
     Want,
 )
 from stoq_reference.head import Kind
 from stoq_reference.peer import Peer
 from stoq_reference.reader import MAX_VARINT, Short
 from stoq_reference.shards import Assembly, Early, Refused, split
+from stoq_reference.signatures import KeyRing, Said, said_by
 from stoq_reference.stream import Stream, StreamFailed
 
 PATIENCE = 10.0
@@ -48,11 +52,11 @@ async def frames_of(stream: Stream, agreed: Agreed) -> AsyncIterator[Frame]:
         raise Malformed(f"the stream ends {len(rest)} bytes into a frame")
 
 
-def begin(peer: Peer, shards: list[Shard]) -> Stream:
+def begin(peer: Peer, sent: Sequence[Frame]) -> Stream:
     """A lane: a stream with these frames, which stays open for the receiver's answers."""
     stream = peer.open(Kind.FRAMES)
-    for shard in shards:
-        stream.send(frames.encode(shard))
+    for frame in sent:
+        stream.send(frames.encode(frame))
     return stream
 
 
@@ -71,17 +75,23 @@ async def whole(stream: Stream, agreed: Agreed) -> list[Want]:
     raise Malformed("the receiver ended without saying that it has all")
 
 
-async def ask(peer: Peer, transfer: bytes) -> bytes:
-    """The object that the peer holds (D15).
+async def ask(peer: Peer, transfer: bytes, *, signer: str | None = None) -> bytes:
+    """The object that the peer holds (D15), which `signer` must have signed, if it is said.
 
     Raises StreamFailed, Refused for an answer that is not the object, and Malformed for none.
     """
     stream = peer.open(Kind.FRAMES)
     stream.send(frames.encode(Want(transfer, ((0, MAX_VARINT),))), end=True)
     assembly = Assembly()
+    ring, said = KeyRing.of(peer.endpoint), said_by(peer)
     async for frame in frames_of(stream, peer.agreed):
+        if isinstance(frame, Key | Signature):
+            ring.take(said, frame)
+            continue
         if not isinstance(frame, Shard):
             raise Malformed(f"{frames.type_of(frame).name} among shards")
+        if isinstance(frame, Manifest):
+            _require(signer, said.signed(frame))
         if frame.transfer != transfer:
             stream.reset(StreamCode.BAD_SHARD)
             raise Refused("another object than the one that was asked for")
@@ -91,25 +101,39 @@ async def ask(peer: Peer, transfer: bytes) -> bytes:
     return assembly.delivered
 
 
+def _require(signer: str | None, found: str | None) -> None:
+    if signer not in (None, found):
+        raise signatures.refused(f"the object is signed by {found or 'nobody'}, not by {signer}")
+
+
 async def send(
-    peers: list[Peer], data: bytes, shard_size: int, transfer: bytes | None = None
+    peers: list[Peer],
+    data: bytes,
+    shard_size: int,
+    transfer: bytes | None = None,
+    *,
+    signer: Identity | None = None,
 ) -> None:
     """Sends an object, with a lane on each of these connections, and returns when the receiver has
-    all of it. One that was sent before as `transfer` goes on with what is missing (D11).
+    all of it. One that was sent before as `transfer` goes on with what is missing (D11). `signer`
+    signs it.
 
     Raises StreamFailed, and Malformed for an answer that is none.
     """
     manifest, *shards = split(transfer or secrets.token_bytes(NAME_LENGTH), data, shard_size)
+    assert isinstance(manifest, Manifest)
+    now = peers[0].endpoint.clock()
+    proof = signatures.prove(signer, manifest, now) if signer else []
     count = len(peers)
     shares = (shards[lane::count] for lane in range(count))
     await asyncio.gather(
-        *(_send(peer, manifest, share) for peer, share in zip(peers, shares, strict=True))
+        *(_send(peer, [*proof, manifest], share) for peer, share in zip(peers, shares, strict=True))
     )
 
 
-async def _send(peer: Peer, manifest: Shard, share: list[Shard]) -> None:
+async def _send(peer: Peer, first: list[Frame], share: list[Shard]) -> None:
     """One lane: its share goes when the first answer says that there is room."""
-    stream = begin(peer, [manifest])
+    stream = begin(peer, first)
     async for frame in frames_of(stream, peer.agreed):
         if not isinstance(frame, Want):
             raise Malformed(f"{frames.type_of(frame).name} where a want is due")
@@ -134,6 +158,9 @@ class _Lane:
     """A stream that brings transfers, and what is still to be answered on it."""
 
     stream: Stream
+    said: Said
+    signatures: bool
+    """Whether they are in use."""
     asked: set[bytes] = field(default_factory=set)
     """Transfers whose manifest came on it, and that are not whole."""
     over: bool = False
@@ -162,17 +189,23 @@ class _Transfer:
     lanes: list[_Lane] = field(default_factory=list)
     known: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when there is a manifest."""
+    shown: list[Frame] = field(default_factory=list)
+    """What its signer is known by."""
 
 
 class Receiver:
     """Takes what peers send, objects and bulk transfers, from any of their connections."""
 
-    def __init__(self, patience: float = PATIENCE, *, holds: bool = False) -> None:
+    def __init__(
+        self, patience: float = PATIENCE, *, holds: bool = False, signer: str | None = None
+    ) -> None:
         """`patience`: seconds that data waits for its manifest (D2). `holds`: peers may ask for
-        objects that have come (D15).
+        objects that have come (D15). `signer`: who must have signed objects.
         """
         self._patience = patience
         self._holds = holds
+        self._signer = signer
+        self._ring: KeyRing | None = None
         self._transfers: dict[bytes, _Transfer] = {}
         self.whole: asyncio.Queue[bytes] = asyncio.Queue()
         """Those that have come whole."""
@@ -184,9 +217,13 @@ class Receiver:
 
     async def lane(self, peer: Peer, stream: Stream) -> None:
         """Takes what a stream of kind 3 brings, to its end."""
-        lane = _Lane(stream)
+        lane = _Lane(stream, said_by(peer), Extension.SIGNATURES in peer.agreed.extensions)
+        self._ring = self._ring or KeyRing.of(peer.endpoint)
         try:
             async for frame in frames_of(stream, peer.agreed):
+                if isinstance(frame, Key | Signature):
+                    self._ring.take(lane.said, frame)
+                    continue
                 if not isinstance(frame, Shard):
                     raise Malformed(f"{frames.type_of(frame).name} among shards")
                 await self._take(lane, frame)
@@ -208,10 +245,13 @@ class Receiver:
 
     async def _take(self, lane: _Lane, frame: Shard) -> None:
         if isinstance(frame, Want):
-            self._tell(lane.stream, frame)
+            self._tell(lane, frame)
             return
         transfer = self._transfers.setdefault(frame.transfer, _Transfer())
         if isinstance(frame, Manifest):
+            signer = lane.said.signed(frame)
+            _require(self._signer, signer)
+            transfer.shown = lane.said.shown if signer else transfer.shown
             self._taken(frame)
             transfer.known.set()
             transfer.lanes.append(lane)
@@ -228,12 +268,15 @@ class Receiver:
                 raise Refused(why, code=StreamCode.INCOMPLETE) from None
             self._taken(frame)
 
-    def _tell(self, stream: Stream, want: Want) -> None:
+    def _tell(self, lane: _Lane, want: Want) -> None:
         """Answers who asks for an object."""
+        stream = lane.stream
         known = self._transfers.get(want.transfer)
         manifest = known.assembly.manifest if known and known.assembly.whole else None
         if known is None or manifest is None or not manifest.shard_size or not self._holds:
             raise Refused("a want of what is not held here", code=StreamCode.DENIED)
+        for shown in known.shown if lane.signatures else []:
+            stream.send(frames.encode(shown))
         stream.send(frames.encode(manifest))
         _, *pieces = split(want.transfer, known.assembly.delivered, manifest.shard_size)
         for piece in pieces:

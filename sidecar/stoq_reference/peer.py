@@ -83,6 +83,11 @@ class Peer(QuicConnectionProtocol):
         return Agreed.of(self._endpoint.parameters or Parameters(), self.parameters)
 
     @property
+    def endpoint(self) -> Endpoint:
+        """What we are here."""
+        return self._endpoint
+
+    @property
     def quic(self) -> HybridConnection:
         """The connection below."""
         return self._connection

@@ -80,6 +80,15 @@ COUNTERS: Final = {
     "shards_taken": ("stoq_shards_taken", "Manifests and shards taken from peers"),
     "shards_repeated": ("stoq_shards_repeated", "Manifests and shards that were there already"),
     "shards_dropped": ("stoq_shards_dropped", "Shards in datagrams that could not be kept"),
+    "signatures_made": ("stoq_signatures_made", "Objects signed with this workload's FALCON key"),
+    "signatures_verified": (
+        "stoq_signatures_verified",
+        "Signatures of peers over objects that verified, each as often as a stream brings it",
+    ),
+    "signatures_refused": (
+        "stoq_signatures_refused",
+        "Keys and FALCON signatures of peers that were refused",
+    ),
     "mirrors_sent": ("stoq_mirrors_sent", "Copies of connections that shadows have taken whole"),
     "mirrors_sent_bytes": ("stoq_mirrors_sent_bytes", "Bytes of copies, also of unfinished ones"),
     "mirrors_dropped": (

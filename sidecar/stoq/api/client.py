@@ -117,14 +117,17 @@ class ApiClient:
         async with self._opened(method, timeout) as call:
             yield call
 
-    async def send_object(self, data: bytes, *, timeout: float = OBJECT_TIMEOUT) -> None:
-        """Sends an object, and returns when the peer has all of it, verified.
+    async def send_object(
+        self, data: bytes, *, timeout: float = OBJECT_TIMEOUT, sign: bool = False
+    ) -> None:
+        """Sends an object, and returns when the peer has all of it, verified. `sign`: with the
+        FALCON signature of our identity, so that whoever gets it of others knows whose it is.
 
         Raises an `ApiError`, and ValueError for a client that was made without `objects`.
         """
         if self._objects is None:
             raise ValueError("this client has no way for objects; give it `objects`")
-        await send_object(self._objects, data, timeout)
+        await send_object(self._objects, data, timeout, sign=sign)
 
     async def _call(self, method: Unary[Req, Resp], request: Req, deadline: Deadline) -> Resp:
         """The answer of the first endpoint that the call reaches."""

@@ -24,10 +24,17 @@ TOO_LARGE: Final = 0x1C
 INCOMPLETE: Final = 0x1D
 """Stream code `incomplete`: the object was not whole in time."""
 
+BAD_SIGNATURE: Final = 0x1E
+"""Stream code `bad_signature`: a signature or key is not acceptable to the receiver."""
+
 _MEANING: Final[dict[int, tuple[type[ApiError], str]]] = {
     DENIED: (Unauthorised, "the peer takes no objects, or no more of ours at once"),
     BAD_SHARD: (BadRequest, "the peer found other bytes than the digests say"),
     TOO_LARGE: (BadRequest, "it is larger than the peer takes; send it in parts"),
+    BAD_SIGNATURE: (
+        Unauthorised,
+        "the peer takes only what a certain identity has signed, or does not trust our signature",
+    ),
     INCOMPLETE: (TimedOut, "the peer had nothing new of it for too long"),
 }
 
@@ -43,14 +50,16 @@ class ReceivedObject:
     data: bytes
     copy_of: str | None = None
     """Of a copy for a shadow: whom the original is for, as the sender says; else None."""
+    signer: str | None = None
+    """Whose FALCON signature its manifest has, which was verified; None: nobody's."""
 
 
 class ObjectSender(Protocol):
     """Sends objects to one endpoint."""
 
-    async def send(self, data: bytes) -> None:
-        """Returns when the peer has all of `data`. Raises StreamError, and ValueError where it
-        cannot be sent to anybody. Cancelling it gives up on the object.
+    async def send(self, data: bytes, *, sign: bool = False) -> None:
+        """Returns when the peer has all of `data`; `sign`: with our signature. Raises StreamError,
+        and ValueError where it cannot be sent to anybody. Cancelling it gives up on the object.
         """
 
 
@@ -95,14 +104,16 @@ async def ask_object(
     raise NotFound(f"object {transfer.hex()}: none of {len(holders)} peers holds it for us")
 
 
-async def send_object(sender: ObjectSender, data: bytes, timeout: float) -> None:
-    """Returns when the peer has all of `data`. Raises an `ApiError`: `TimedOut` after `timeout`
-    seconds.
+async def send_object(
+    sender: ObjectSender, data: bytes, timeout: float, *, sign: bool = False
+) -> None:
+    """Returns when the peer has all of `data`; `sign`: with our signature. Raises an `ApiError`:
+    `TimedOut` after `timeout` seconds.
     """
     scope = asyncio.timeout(timeout)
     try:
         async with scope:
-            await sender.send(data)
+            await sender.send(data, sign=sign)
     except TimeoutError:
         if not scope.expired():
             raise

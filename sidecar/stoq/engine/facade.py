@@ -124,13 +124,16 @@ class Engine:
         self._hub.attach()
         return EngineObjectSender(self._objects, remote, expect, shard_size, lanes, shadows)
 
-    def object_receiver(self, *, mirrors_from: Sequence[str] | None = None) -> EngineObjectReceiver:
+    def object_receiver(
+        self, *, mirrors_from: Sequence[str] | None = None, signer: str | None = None
+    ) -> EngineObjectReceiver:
         """Yields the objects that peers send, from now on; before the first receiver they are
         denied. This endpoint is a shadow for the SPIFFE ids in `mirrors_from` (empty: for everyone,
-        None: for nobody).
+        None: for nobody). `signer`: the SPIFFE id that must have signed every object; senders of
+        others are refused.
         """
         self._hub.attach()
-        return EngineObjectReceiver(self._objects, mirrors_from)
+        return EngineObjectReceiver(self._objects, mirrors_from, signer)
 
     def hold_objects(self, most: int, askers: Sequence[str] = ()) -> None:
         """Keeps objects that come from now on, the latest, up to `most` bytes, for the SPIFFE ids
@@ -138,12 +141,15 @@ class Engine:
         """
         self._objects.hold(most, askers)
 
-    def object_asker(self, remote: str, expect: str | None = None) -> EngineObjectAsker:
+    def object_asker(
+        self, remote: str, expect: str | None = None, *, signer: str | None = None
+    ) -> EngineObjectAsker:
         """Asks `remote` (address and port for STOQ between workloads) for objects that it holds; it
-        must prove to be the SPIFFE id `expect`, or any member of the mesh.
+        must prove to be the SPIFFE id `expect`, or any member of the mesh. `signer`: the SPIFFE id
+        that must have signed them, whoever holds them.
         """
         self._hub.attach()
-        return EngineObjectAsker(self._objects, remote, expect)
+        return EngineObjectAsker(self._objects, remote, expect, signer)
 
     async def drain(self, seconds: float) -> None:
         """Takes nothing new and returns when the last flow has ended, or after `seconds`.

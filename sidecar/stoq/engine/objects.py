@@ -50,15 +50,18 @@ class Objects:
         shard_size: int,
         lanes: int,
         shadows: Sequence[Shadow],
+        *,
+        sign: bool,
     ) -> None:
-        """Returns when the peer has all of `data`. Cancelling it gives up on the object.
+        """Returns when the peer has all of `data`; `sign`: with our signature. Cancelling it gives
+        up on the object.
 
         Raises StreamError, and ValueError for arguments.
         """
         if self._ended:
             raise ConnectionLost("the engine has shut down")
         copies = [(shadow.remote, shadow.expect, shadow.share) for shadow in shadows]
-        token = self._native.send(remote, data, expect, shard_size, lanes, copies)
+        token = self._native.send(remote, data, expect, shard_size, lanes, copies, sign)
         waiting = self._sending[token] = asyncio.get_running_loop().create_future()
         try:
             await waiting
@@ -66,11 +69,15 @@ class Objects:
             del self._sending[token]
             self._native.cancel(token)
 
-    async def ask(self, transfer: bytes, remote: str, expect: str | None) -> ReceivedObject:
-        """The object that `remote` holds. Raises StreamError, and ValueError for arguments."""
+    async def ask(
+        self, transfer: bytes, remote: str, expect: str | None, signer: str | None
+    ) -> ReceivedObject:
+        """The object that `remote` holds, which `signer` must have signed, if it is said. Raises
+        StreamError, and ValueError for arguments.
+        """
         if self._ended:
             raise ConnectionLost("the engine has shut down")
-        token = self._native.ask(transfer, remote, expect)
+        token = self._native.ask(transfer, remote, expect, signer)
         waiting = self._asking[token] = asyncio.get_running_loop().create_future()
         try:
             await waiting
@@ -98,10 +105,12 @@ class Objects:
         self._received.put_nowait(None)
         raise ConnectionLost("the engine has shut down")
 
-    def accept(self, mirrors_from: Sequence[str] | None) -> None:
-        """Takes objects from peers from now on, and copies from these."""
+    def accept(self, mirrors_from: Sequence[str] | None, signer: str | None) -> None:
+        """Takes objects from peers from now on, and copies from these; what `signer` signed, if it
+        is said.
+        """
         names = None if mirrors_from is None else list(mirrors_from)
-        self._native.accept(accepting=True, mirrors_from=names)
+        self._native.accept(accepting=True, mirrors_from=names, signer=signer)
 
     def told(self, kind: str, token: int, reason: str | None, code: int | None) -> None:
         """The engine has said something about an object."""
@@ -152,21 +161,30 @@ class EngineObjectSender:
         self._lanes = lanes
         self._shadows = tuple(shadows)
 
-    async def send(self, data: bytes) -> None:
-        """Returns when the peer has all of `data`. Raises StreamError with the reason, and
-        ValueError for one that makes more than 4096 shards.
+    async def send(self, data: bytes, *, sign: bool = False) -> None:
+        """Returns when the peer has all of `data`; `sign`: with our signature. Raises StreamError
+        with the reason, and ValueError for one that makes more than 4096 shards, or without an
+        identity to sign with.
         """
         await self._objects.send(
-            self._remote, data, self._expect, self._shard_size, self._lanes, self._shadows
+            self._remote,
+            data,
+            self._expect,
+            self._shard_size,
+            self._lanes,
+            self._shadows,
+            sign=sign,
         )
 
 
 class EngineObjectReceiver:
     """Yields the objects that peers send; an `ObjectReceiver`."""
 
-    def __init__(self, objects: Objects, mirrors_from: Sequence[str] | None) -> None:
+    def __init__(
+        self, objects: Objects, mirrors_from: Sequence[str] | None, signer: str | None
+    ) -> None:
         self._objects = objects
-        objects.accept(mirrors_from)
+        objects.accept(mirrors_from, signer)
 
     async def receive(self) -> ReceivedObject:
         """Waits for the next object. Raises StreamError when the engine has shut down."""
@@ -176,11 +194,14 @@ class EngineObjectReceiver:
 class EngineObjectAsker:
     """Asks one endpoint for objects that it holds; an `ObjectAsker`."""
 
-    def __init__(self, objects: Objects, remote: str, expect: str | None) -> None:
+    def __init__(
+        self, objects: Objects, remote: str, expect: str | None, signer: str | None
+    ) -> None:
         self._objects = objects
         self._remote = remote
         self._expect = expect
+        self._signer = signer
 
     async def ask(self, transfer: bytes) -> ReceivedObject:
         """The object of this transfer. Raises StreamError with the reason."""
-        return await self._objects.ask(transfer, self._remote, self._expect)
+        return await self._objects.ask(transfer, self._remote, self._expect, self._signer)

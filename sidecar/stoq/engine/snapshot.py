@@ -78,6 +78,12 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Those that were there already."""
     shards_dropped: int
     """Shards in datagrams that could not be kept."""
+    signatures_made: int
+    """Objects that we signed."""
+    signatures_verified: int
+    """Peers' signatures that verified, each as often as a stream brought it."""
+    signatures_refused: int
+    """Peers' keys and signatures that were refused."""
     mirrors_sent: int
     """Copies of flows that shadows have taken whole."""
     mirrors_sent_bytes: int
@@ -265,6 +271,19 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True):
     """The last decisions, the newest first."""
 
 
+class Signatures(msgspec.Struct, frozen=True, kw_only=True):
+    """The FALCON signatures over objects that a connection's peer has brought."""
+
+    verified: int
+    """Each as often as a stream brought it."""
+    refused: int
+    """Keys and signatures."""
+    signer: str | None
+    """The SPIFFE id whose the last one was that verified."""
+    key_id: str | None
+    """SHA-256 of the key that made it, hexadecimal."""
+
+
 class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One STOQ connection, with the evidence of its handshake; None before it is complete."""
 
@@ -290,6 +309,8 @@ class ConnectionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Whether there is a token in each packet."""
     stream_tokens: bool
     """Whether relayed streams have tokens."""
+    signatures: Signatures | None
+    """None: they are not in use."""
     resumed: bool
     peer_expires: int | None
     """When the peer's certificate ends, Unix time."""

@@ -21,11 +21,11 @@ from support.interop import LOOPBACK, TABLE, until
 class EngineServer(Server):
     """An engine with both of its listeners."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, signer: str | None) -> None:
         self.engine = engine
         self.mesh, self.api = (engine.local_port(name) or 0 for name in ("stoq", "bootstrap"))
         self._acceptor = engine.acceptor()
-        self._objects = engine.object_receiver()
+        self._objects = engine.object_receiver(signer=signer)
 
     async def accept(self) -> ByteStream:
         return await self._acceptor.accept()
@@ -53,10 +53,12 @@ class EngineClient(Client):
     async def open(self, server: Server) -> ByteStream:
         return await self.engine.dialler(f"[{LOOPBACK}]:{server.api}", engines.SERVER).open()
 
-    async def send_object(self, server: Server, data: bytes, *, lanes: int = 1) -> None:
+    async def send_object(
+        self, server: Server, data: bytes, *, lanes: int = 1, sign: bool = False
+    ) -> None:
         remote = f"[{LOOPBACK}]:{server.mesh}"
         sender = self.engine.object_sender(remote, engines.SERVER, shard_size=SHARD, lanes=lanes)
-        await sender.send(data)
+        await sender.send(data, sign=sign)
 
     async def hang_up(self) -> None:
         """Its pool does so with what nobody uses."""
@@ -82,7 +84,7 @@ async def serving(ca: CertificateAuthority, offer: Offer) -> AsyncIterator[Engin
         engine.set_table(TABLE)
         if offer.holds:
             engine.hold_objects(1_000_000)
-        yield EngineServer(engine)
+        yield EngineServer(engine, offer.signer)
 
 
 @asynccontextmanager

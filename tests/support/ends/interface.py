@@ -21,6 +21,8 @@ class Offer:
     """Bytes at the end of each packet; tokens in packets ask for theirs by themselves."""
     max_shard: int | None = None
     """None: no objects."""
+    signatures: bool = True
+    """With objects; an engine always offers both."""
     profile: Profile = "hybrid-1024"
     aead: Aead = "AES-256-GCM"
     certificate: bool = True
@@ -28,6 +30,8 @@ class Offer:
     """Of a server: every client proves its address first."""
     holds: bool = False
     """Of a server: objects that have come can be asked for."""
+    signer: str | None = None
+    """Of a server: who must have signed objects."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,9 @@ class Client(ABC):
         """An API stream."""
 
     @abstractmethod
-    async def send_object(self, server: Server, data: bytes, *, lanes: int = 1) -> None:
+    async def send_object(
+        self, server: Server, data: bytes, *, lanes: int = 1, sign: bool = False
+    ) -> None:
         """Returns when the server has all of it."""
 
     @abstractmethod

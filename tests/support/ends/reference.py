@@ -59,10 +59,12 @@ class ReferenceStream:
 class ReferenceServer(Server):
     """A reference that takes API streams and objects."""
 
-    def __init__(self, listener: Listener, *, holds: bool = False) -> None:
+    def __init__(
+        self, listener: Listener, *, holds: bool = False, signer: str | None = None
+    ) -> None:
         self.listener = listener
         self.mesh = self.api = listener.port
-        self.objects = objects.Receiver(holds=holds)
+        self.objects = objects.Receiver(holds=holds, signer=signer)
         self._accepted: asyncio.Queue[tuple[Peer, Stream]] = asyncio.Queue()
 
     @property
@@ -136,9 +138,12 @@ class ReferenceClient(Client):
         peer = self.peer if self._open else await self.dial(server.api)
         return ReferenceStream(peer, peer.open(Kind.API))
 
-    async def send_object(self, server: Server, data: bytes, *, lanes: int = 1) -> None:
+    async def send_object(
+        self, server: Server, data: bytes, *, lanes: int = 1, sign: bool = False
+    ) -> None:
         peers = [await self.dial(server.mesh) for _ in range(lanes)]
-        await objects.send(peers, data, SHARD)
+        signer = self._endpoint.identity if sign else None
+        await objects.send(peers, data, SHARD, signer=signer)
 
     async def hang_up(self) -> None:
         gone, self._open = self._open, []
@@ -154,6 +159,8 @@ def endpoint(ca: CertificateAuthority, spiffe_id: str, offer: Offer) -> Endpoint
     """A reference that is made so; as a server it takes clients without a certificate."""
     least = MIN_TOKEN_RESERVE if offer.tokens == "packet" else 0
     shards = Extension.SHARDS if offer.max_shard is not None else Extension(0)
+    if shards and offer.signatures:
+        shards |= Extension.SIGNATURES
     parameters = Parameters(
         extensions=_EXTENSIONS[offer.tokens] | shards,
         packet_reserve=max(offer.reserve, least),
@@ -175,7 +182,7 @@ async def serving(ca: CertificateAuthority, offer: Offer) -> AsyncIterator[Refer
     made = endpoint(ca, engines.SERVER, offer)
     async with (
         serve(LOOPBACK, 0, made, retry=offer.retry) as listener,
-        ReferenceServer(listener, holds=offer.holds).running() as server,
+        ReferenceServer(listener, holds=offer.holds, signer=offer.signer).running() as server,
     ):
         yield server
 

@@ -40,7 +40,7 @@ OF_TYPE = {
     for type_ in Type
 }
 """The shortest of each type, since it has to fit a datagram."""
-SHARDS = Offer(max_shard=65536)
+SHARDS = Offer(max_shard=65536, signatures=False)
 
 
 def comes_in(frame: Frame, carrier: Carrier) -> bool:

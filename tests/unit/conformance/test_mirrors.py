@@ -92,7 +92,7 @@ async def taking_reference(ca: CertificateAuthority) -> AsyncIterator[tuple[Peer
 
     async def take(server: Server) -> bytes:
         peer = await server.accepted.get()
-        seed, said = await mirrors.take(await peer.accepted.get(), peer.agreed)
+        seed, said = await mirrors.take(peer, await peer.accepted.get())
         assert seed == SEED
         return said
 

@@ -67,7 +67,7 @@ async def other(ca: CertificateAuthority) -> AsyncIterator[Taking]:
         peer = await server.accepted.get()
         while True:
             try:
-                seed, said = await mirrors.take(await peer.accepted.get(), peer.agreed)
+                seed, said = await mirrors.take(peer, await peer.accepted.get())
             except Refused:
                 continue
             assert replace(seed, id=TRANSFER) == SEED

@@ -194,6 +194,42 @@ async def test_the_next_holder_is_asked_when_one_is_not_whom_it_should_be(
     assert (await ask_object(holders, received.transfer, 10)).data == b"data"
 
 
+async def test_an_object_that_was_signed_is_known_to_be_its_authors_wherever_it_is_had(
+    sending: Sending, late: Engine
+) -> None:
+    sending.far.hold_objects(16_000_000)
+    receiver = sending.far.object_receiver(signer=engines.CLIENT)
+    data = secrets.token_bytes(200_000)
+    await sending.client(lanes=2).send_object(data, sign=True)
+    received = await receiver.receive()
+    assert (received.data, received.signer) == (data, engines.CLIENT)
+    remote = f"[::1]:{sending.far.local_port('stoq')}"
+    other = late.object_asker(remote, engines.SERVER, signer=engines.SERVER)
+    with pytest.raises(Unavailable, match="not signed by whom it must be"):
+        await ask_object([other], received.transfer, 10)
+    right = late.object_asker(remote, engines.SERVER, signer=engines.CLIENT)
+    found = await ask_object([other, right], received.transfer, 10)
+    assert (found.data, found.sender, found.signer) == (data, engines.SERVER, engines.CLIENT)
+    (known,) = {made.signatures for made in late.connections()}
+    assert known is not None
+    assert (known.verified, known.refused, known.signer) == (3, 0, engines.CLIENT)
+    assert sending.near.snapshot().counters.signatures_made == 1
+
+
+async def test_who_does_not_sign_where_that_is_required_is_unauthorised(sending: Sending) -> None:
+    sending.far.object_receiver(signer=engines.SERVER)
+    for sign in (False, True):
+        with pytest.raises(Unauthorised, match="what a certain identity has signed"):
+            await sending.client().send_object(b"data", sign=sign)
+
+
+async def test_who_must_have_signed_is_an_identity(sending: Sending, late: Engine) -> None:
+    with pytest.raises(ValueError, match=r"signer: .*db"):
+        sending.far.object_receiver(signer="db")
+    with pytest.raises(ValueError, match=r"signer: .*db"):
+        await late.object_asker("[::1]:9", signer="db").ask(bytes(16))
+
+
 async def test_an_object_that_nobody_holds_for_us_is_not_found(
     sending: Sending, late: Engine
 ) -> None:

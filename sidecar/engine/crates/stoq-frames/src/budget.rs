@@ -1,5 +1,5 @@
-//! How much a peer may make us verify (R7, F6): eight at once, and one more each second, unless
-//! something else is said.
+//! How much a peer may make us verify, or verify in vain (R7, F6): eight at once, and one more each
+//! second, unless something else is said.
 
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,12 @@ impl Budget {
         }
     }
 
+    /// Whether there is one left.
+    pub(crate) fn has(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.left > 0
+    }
+
     /// Takes one, if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         self.refill(now);
@@ -66,6 +72,17 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_full_until_one_is_taken_and_again_when_that_is_refilled() {
+        let start = Instant::now();
+        let mut budget = Budget::new(start);
+        assert!(budget.is_whole(start) && budget.has(start));
+        assert!((0..8).all(|_| budget.take(start)));
+        assert!(!budget.is_whole(start) && !budget.has(start));
+        let later = start + Duration::from_secs(8);
+        assert!(budget.has(later) && budget.is_whole(later));
+    }
 
     #[test]
     fn eight_at_once_and_one_each_second() {

@@ -9,6 +9,7 @@ use stoq_wire::code::{ConnectionCode, StreamCode};
 use stoq_wire::frame::signature::{Signature, Subject};
 
 use crate::budget::Budget;
+use crate::sha256;
 
 mod keys;
 
@@ -29,6 +30,9 @@ pub enum SignatureRefusal {
     /// A key that was taken back.
     #[error("the key was revoked")]
     RevokedKey,
+    /// A key whose certificate has ended.
+    #[error("the certificate of the key ended at {0}")]
+    ExpiredKey(u64),
     /// A signature of another key's length.
     #[error("the signature is not of the key's degree")]
     Degree,
@@ -44,8 +48,8 @@ pub enum SignatureRefusal {
     /// A signature over something else than the frame before it.
     #[error("the signature is over something else")]
     OtherContent,
-    /// More than a peer may have us verify.
-    #[error("too many signatures at once")]
+    /// More than a peer may have us verify in vain.
+    #[error("too many signatures and keys that are not acceptable")]
     TooMany,
 }
 
@@ -76,6 +80,7 @@ pub struct Signed {
     known: HashMap<(Subject, [u8; 32]), By>,
     /// The same by when it ends, so that what ends first makes room.
     ends: BTreeMap<(u64, Subject, [u8; 32]), ()>,
+    /// Of peers that had us verify in vain lately.
     budgets: HashMap<String, Budget>,
 }
 
@@ -84,6 +89,8 @@ struct By {
     identity: String,
     key: KeyId,
     until: u64,
+    /// SHA-256 of the signature.
+    signature: [u8; 32],
 }
 
 impl Signed {
@@ -99,39 +106,71 @@ impl Signed {
         }
     }
 
-    /// Takes a signature that came from `identity`. `unix` are Unix seconds.
+    /// Takes a signature of `identity` that came from the peer `from`. `unix` are Unix seconds. One
+    /// that is known already, as it comes on each lane of an object, is not verified again.
     ///
     /// # Errors
     /// [`SignatureRefusal`] of the first rule that is broken; cheap ones come first.
     pub fn take(
         &mut self,
+        from: &str,
         identity: &str,
         signature: &Signature,
         keys: &Keys,
         verify: Verify<'_>,
         (now, unix): (Instant, u64),
     ) -> Result<(), SignatureRefusal> {
-        let budget = self.budgets.entry(identity.to_owned());
-        if !budget.or_insert_with(|| Budget::new(now)).take(now) {
-            return Err(SignatureRefusal::TooMany);
-        }
-        keys.verify(identity, signature, verify, unix)?;
         let at = (signature.subject, signature.digest);
-        let by = By {
+        let by = |until| By {
             identity: identity.to_owned(),
             key: signature.key_id,
-            until: signature.until,
+            until,
+            signature: sha256(&signature.signature),
         };
         self.expire(unix);
+        if let Some(known) = self.known.get(&at)
+            && *known == by(known.until)
+            && signature.until >= known.until
+        {
+            return Ok(());
+        }
+        self.may_verify(from, now)?;
+        let ends = match keys.verify(identity, signature, verify, unix) {
+            Ok(ends) => ends,
+            Err(refusal) => {
+                self.in_vain(from, now);
+                return Err(refusal);
+            }
+        };
         self.forget(&at);
         if self.known.len() >= self.most
             && let Some((first, ())) = self.ends.pop_first()
         {
             self.known.remove(&(first.1, first.2));
         }
+        let by = by(signature.until.min(ends));
         self.ends.insert((by.until, at.0, at.1), ());
         self.known.insert(at, by);
         Ok(())
+    }
+
+    /// Whether anything is to be verified for a peer now (F6).
+    ///
+    /// # Errors
+    /// [`SignatureRefusal::TooMany`].
+    pub fn may_verify(&mut self, from: &str, now: Instant) -> Result<(), SignatureRefusal> {
+        let budget = self.budgets.get_mut(from);
+        match budget.is_none_or(|budget| budget.has(now)) {
+            true => Ok(()),
+            false => Err(SignatureRefusal::TooMany),
+        }
+    }
+
+    /// A peer had us verify something that was not worth it.
+    pub fn in_vain(&mut self, from: &str, now: Instant) {
+        self.budgets.retain(|_, budget| !budget.is_whole(now));
+        let budget = self.budgets.entry(from.to_owned());
+        budget.or_insert_with(|| Budget::new(now)).take(now);
     }
 
     /// Who signed this with which key, if somebody did and it has not ended.
@@ -158,11 +197,6 @@ impl Signed {
             let ((_, subject, digest), ()) = first.remove_entry();
             self.known.remove(&(subject, digest));
         }
-    }
-
-    /// The last connection of an identity is gone: its budget is forgotten.
-    pub fn gone(&mut self, identity: &str) {
-        self.budgets.remove(identity);
     }
 
     /// How much is known to be signed.

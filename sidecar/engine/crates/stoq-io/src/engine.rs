@@ -23,7 +23,7 @@ use crate::error::EngineError;
 use crate::forwarder::Forwarder;
 use crate::log::Log;
 use crate::mailbox::{Command, Mailbox};
-use crate::objects::ObjectHub;
+use crate::objects::{ObjectHub, Signatures};
 use crate::qlog::Qlog;
 use crate::settings::{AccessLogFormat, EngineSettings, ListenerSettings, LogLevel, MAX_WORKERS};
 use crate::shared::Shared;
@@ -98,6 +98,7 @@ impl Engine {
             mailboxes,
             api: ApiHub::new(limit).map_err(EngineError::Worker)?,
             objects: ObjectHub::new(settings.limits.shards()),
+            signatures: Signatures::new(),
             log: Log::new(settings.log_level),
             qlog: qlog(&settings)?,
             sources: sources(&settings)?,

@@ -24,6 +24,7 @@ mod settings;
 mod shared;
 pub mod snapshot;
 mod socket;
+pub mod statement;
 pub mod steering;
 mod transport;
 mod worker;
@@ -45,5 +46,5 @@ pub use settings::{
     AccessLogFormat, EngineSettings, GatewaySettings, LimitSettings, ListenerSettings, LogLevel,
     MAX_WORKERS, MIN_MTU, PoolSettings, TransportSettings, UdpSettings,
 };
-pub use snapshot::{ConnectionInfo, Snapshot};
+pub use snapshot::{ConnectionInfo, SignatureInfo, Snapshot};
 pub use stoq_adapt::{Mode, PolicyDocument};

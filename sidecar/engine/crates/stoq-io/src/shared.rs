@@ -15,7 +15,7 @@ use crate::endpoints::Endpoints;
 use crate::forwarder::Forwarder;
 use crate::log::Log;
 use crate::mailbox::Mailbox;
-use crate::objects::ObjectHub;
+use crate::objects::{ObjectHub, Signatures};
 use crate::qlog::Qlog;
 use crate::settings::EngineSettings;
 use crate::socket::raw::RawSockets;
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) api: ApiHub,
     /// Transfers that come, of all workers.
     pub(crate) objects: ObjectHub,
+    /// Whose signatures stand.
+    pub(crate) signatures: Signatures,
     pub(crate) log: Log,
     /// Where connections are recorded; none: they are not.
     pub(crate) qlog: Option<Qlog>,

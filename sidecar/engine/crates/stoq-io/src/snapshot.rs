@@ -109,6 +109,19 @@ pub enum ConnectionState {
     Closing,
 }
 
+/// The signatures that a connection's peer has brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SignatureInfo {
+    /// Those that verified, each as often as a stream brought it.
+    pub verified: u64,
+    /// Keys and signatures that were refused.
+    pub refused: u64,
+    /// Whose the last one was that verified.
+    pub signer: Option<String>,
+    /// SHA-256 of the key that made it, hexadecimal.
+    pub key_id: Option<String>,
+}
+
 /// One STOQ connection, with the evidence of its handshake.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConnectionInfo {
@@ -138,6 +151,8 @@ pub struct ConnectionInfo {
     pub packet_tokens: bool,
     /// Whether relayed streams have tokens.
     pub stream_tokens: bool,
+    /// What it has brought of FALCON signatures; none: they are not in use.
+    pub signatures: Option<SignatureInfo>,
     /// Whether the handshake resumed an earlier session.
     pub resumed: bool,
     /// When the peer's certificate ends, in seconds since 1970.

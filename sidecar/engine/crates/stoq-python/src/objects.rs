@@ -13,18 +13,25 @@ use crate::{dialled, mistakes};
 #[pyclass(frozen, module = "stoq._engine")]
 pub(crate) struct Objects(pub(crate) ObjectPort);
 
-/// Transfer, sender, data, and whom the original of a copy is for.
+/// Transfer, sender, data, whom the original of a copy is for, and who signed it.
 type Received<'py> = (
     Bound<'py, PyBytes>,
     String,
     Bound<'py, PyBytes>,
     Option<String>,
+    Option<String>,
 );
 
 #[pymethods]
 impl Objects {
-    #[pyo3(signature = (accepting, mirrors_from = None))]
-    fn accept(&self, accepting: bool, mirrors_from: Option<Vec<String>>) -> PyResult<()> {
+    #[pyo3(signature = (accepting, mirrors_from = None, signer = None))]
+    fn accept(
+        &self,
+        accepting: bool,
+        mirrors_from: Option<Vec<String>>,
+        signer: Option<&str>,
+    ) -> PyResult<()> {
+        self.0.require_signer(identity("signer", signer)?);
         let from = mirrors_from.map(|ids| identities("mirrors_from", &ids));
         self.0.expect_mirrors(from.transpose()?);
         self.0.accept(accepting);
@@ -47,10 +54,11 @@ impl Objects {
         })?;
         let transfer = PyBytes::new(py, &found.transfer.0);
         let sender = found.sender.as_str().to_owned();
-        Ok(Some((transfer, sender, data, found.copy_of)))
+        let signer = found.signer.map(|signer| signer.as_str().to_owned());
+        Ok(Some((transfer, sender, data, found.copy_of, signer)))
     }
 
-    #[pyo3(signature = (remote, data, expect = None, shard_size = 65536, lanes = 1, shadows = Vec::new()))]
+    #[pyo3(signature = (remote, data, expect = None, shard_size = 65536, lanes = 1, shadows = Vec::new(), sign = false))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn send(
         &self,
@@ -61,6 +69,7 @@ impl Objects {
         shard_size: u64,
         lanes: u8,
         shadows: Vec<(String, String, i64)>,
+        sign: bool,
     ) -> PyResult<u64> {
         let (remote, expect) = dialled::endpoint(remote, expect)?;
         let shadows = shadows.iter().map(shadow).collect::<PyResult<_>>()?;
@@ -69,6 +78,7 @@ impl Objects {
             expect,
             shard_size,
             lanes,
+            sign,
             shadows,
         };
         // The workers read it for longer than Python keeps it.
@@ -83,20 +93,32 @@ impl Objects {
         Ok(())
     }
 
-    #[pyo3(signature = (transfer, remote, expect = None))]
-    fn ask(&self, transfer: &[u8], remote: &str, expect: Option<&str>) -> PyResult<u64> {
+    #[pyo3(signature = (transfer, remote, expect = None, signer = None))]
+    fn ask(
+        &self,
+        transfer: &[u8],
+        remote: &str,
+        expect: Option<&str>,
+        signer: Option<&str>,
+    ) -> PyResult<u64> {
         let id = transfer.try_into().map_err(|_| {
             let text = format!("{} bytes: a transfer's name has 16", transfer.len());
             mistakes::argument("transfer", text)
         })?;
         let (remote, expect) = dialled::endpoint(remote, expect)?;
-        let asked = self.0.ask(TransferId(id), remote, expect);
+        let signer = identity("signer", signer)?;
+        let asked = self.0.ask(TransferId(id), remote, expect, signer);
         asked.map(|token| token.0).map_err(mistakes::value)
     }
 
     fn cancel(&self, token: u64) {
         self.0.cancel(StreamToken(token));
     }
+}
+
+fn identity(argument: &str, id: Option<&str>) -> PyResult<Option<SpiffeId>> {
+    id.map(|id| SpiffeId::parse(id).map_err(|error| mistakes::argument(argument, error)))
+        .transpose()
 }
 
 fn identities(argument: &str, ids: &[String]) -> PyResult<Vec<SpiffeId>> {

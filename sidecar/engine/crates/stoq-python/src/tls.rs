@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use stoq_core::authorise::Trust;
 use stoq_core::cert::RootCertificate;
 use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
+use stoq_io::statement;
 use stoq_wire::extension::{
-    CAPTURED_UDP, HOPS, PACKET_TOKENS, SEEDS, SHARDS, SIGNED_ROUTES, STREAM_TOKENS,
+    CAPTURED_UDP, HOPS, PACKET_TOKENS, SEEDS, SHARDS, SIGNATURES, SIGNED_ROUTES, STREAM_TOKENS,
 };
 use stoq_wire::frame::shard::MAX_SHARD_LEN;
 use stoq_wire::frame::token::PACKET_TOKEN_LEN;
@@ -90,7 +92,7 @@ impl TlsContext {
                 let text = format!("{most} is more than {MAX_SHARD_LEN}");
                 return Err(mistakes::argument("max_shard", text));
             }
-            parameters.extensions |= SHARDS;
+            parameters.extensions |= SHARDS | SIGNATURES;
             parameters.max_shard = most;
         }
         let settings = TlsSettings {
@@ -163,6 +165,29 @@ impl TlsContext {
             self.0.set_trust(trust);
             Ok(())
         })
+    }
+
+    fn sign_statement<'py>(
+        &self,
+        py: Python<'py>,
+        digest: [u8; 32],
+        until: u64,
+    ) -> Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        let made = py.detach(|| statement::sign(&self.0, digest, until))?;
+        let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
+        Some((bytes(&made.leaf), bytes(&made.signature)))
+    }
+
+    fn verify_statement(
+        &self,
+        py: Python<'_>,
+        leaf: &[u8],
+        signature: &[u8],
+        digest: [u8; 32],
+    ) -> PyResult<String> {
+        py.detach(|| statement::verify(&self.0, leaf, signature, digest))
+            .map(|signer| signer.as_str().to_owned())
+            .map_err(mistakes::value)
     }
 
     fn ticket_counts(&self) -> (usize, usize) {

@@ -70,6 +70,12 @@ impl Negotiated {
         self.extensions & STREAM_TOKENS != 0
     }
 
+    /// Whether keys and signatures may be sent.
+    #[must_use]
+    pub const fn signatures(&self) -> bool {
+        self.extensions & SIGNATURES != 0
+    }
+
     /// Whether each packet has a token (T5).
     #[must_use]
     pub const fn packet_tokens(&self) -> bool {

@@ -130,9 +130,10 @@ fn key(value: &Value) -> Key {
             old: fixed(&value["old"]),
             key,
         },
-        _ => Key::Revoke {
+        2 => Key::Revoke {
             old: fixed(&value["old"]),
         },
+        _ => Key::Certificate { leaf: key },
     }
 }
 

@@ -128,7 +128,8 @@ impl Origins {
             return Err(OriginRefusal::Used);
         }
         let mut keys = Keys::default();
-        keys.pin(origin, key)?;
+        // The caller has looked at the certificate, now.
+        keys.pin(origin, key, u64::MAX)?;
         keys.verify(origin, signature, verify, unix)?;
         if self.used.len() >= MOST_USED
             && let Some((_, first)) = self.ends.pop_first()

@@ -118,6 +118,13 @@ impl Store {
         self.ended.retain(|(ended, whole)| *ended != id || *whole);
     }
 
+    /// What has come whole is not to be had, after all: as if it had failed.
+    pub fn spoil(&mut self, id: TransferId) {
+        for (_, whole) in self.ended.iter_mut().filter(|(ended, _)| *ended == id) {
+            *whole = false;
+        }
+    }
+
     /// Drops what there is of a transfer, which may begin again.
     pub fn drop_unfinished(&mut self, id: TransferId) {
         self.forget(id);

@@ -18,36 +18,60 @@ const MAX_KEYS: usize = 4;
 /// Keys that an identity may revoke by itself, so that it cannot fill our memory.
 const MAX_REVOKED: usize = 64;
 
-/// The keys that are trusted, by identity. The caller drops identities that are gone.
+/// Identities whose keys are kept. One more, and that whose keys end first makes room: a certificate
+/// brings them back.
+const MAX_IDENTITIES: usize = 1024;
+
+/// The keys that are trusted, by identity: bounded.
 #[derive(Debug, Default)]
 pub struct Keys {
-    trusted: HashMap<String, Vec<(KeyId, Vec<u8>)>>,
+    trusted: HashMap<String, Vec<Trusted>>,
     /// Ids that are never trusted again, by identity.
     revoked: HashMap<String, HashSet<KeyId>>,
 }
 
+#[derive(Debug)]
+struct Trusted {
+    id: KeyId,
+    key: Vec<u8>,
+    /// When it is no longer trusted, Unix seconds: as long as its certificate, or that of the key
+    /// that it was rotated from.
+    until: u64,
+}
+
 impl Keys {
-    /// Trusts the key of an identity's certificate, which was authorised.
+    /// Trusts the key of an identity's certificate, which was authorised, to its end.
     ///
     /// # Errors
     /// [`SignatureRefusal::RevokedKey`].
-    pub fn pin(&mut self, identity: &str, key: &[u8]) -> Result<KeyId, SignatureRefusal> {
+    pub fn pin(
+        &mut self,
+        identity: &str,
+        key: &[u8],
+        until: u64,
+    ) -> Result<KeyId, SignatureRefusal> {
         let id = sha256(key);
         if self.is_revoked(identity, &id) {
             return Err(SignatureRefusal::RevokedKey);
         }
-        let keys = self.trusted.entry(identity.to_owned()).or_default();
-        if !keys.iter().any(|(known, _)| *known == id) {
-            if keys.len() == MAX_KEYS {
-                keys.remove(0);
-            }
-            keys.push((id, key.to_vec()));
+        if !self.trusted.contains_key(identity) {
+            self.make_room();
         }
+        let keys = self.trusted.entry(identity.to_owned()).or_default();
+        if let Some(known) = keys.iter_mut().find(|known| known.id == id) {
+            known.until = known.until.max(until);
+            return Ok(id);
+        }
+        if keys.len() == MAX_KEYS {
+            keys.remove(0);
+        }
+        let key = key.to_vec();
+        keys.push(Trusted { id, key, until });
         Ok(id)
     }
 
     /// Trusts a key that an authenticated peer announced, if `announced` is its id: what the
-    /// transport parameters of the connection say (F1).
+    /// transport parameters of the connection say (F1). `until`: the end of the peer's certificate.
     ///
     /// # Errors
     /// [`SignatureRefusal::UnknownKey`] for another one, and as [`pin`](Self::pin).
@@ -56,13 +80,14 @@ impl Keys {
         identity: &str,
         key: &[u8],
         announced: Option<&KeyId>,
+        until: u64,
     ) -> Result<KeyId, SignatureRefusal> {
         let id = sha256(key);
         let known = self.get(identity, &id).is_ok();
         if !known && announced != Some(&id) {
             return Err(SignatureRefusal::UnknownKey);
         }
-        self.pin(identity, key)
+        self.pin(identity, key, until)
     }
 
     /// Rotates or revokes a key, once [`Signed`] has taken a signature over the frame: a rotation
@@ -85,18 +110,19 @@ impl Keys {
             return Err(SignatureRefusal::OtherContent);
         };
         match frame {
-            Key::Announce { .. } => Err(SignatureRefusal::OtherContent),
-            Key::Rotate { old, key } => match by == *old {
-                true => self.pin(identity, key).map(|_| None),
-                false => Err(SignatureRefusal::UnknownKey),
-            },
+            Key::Announce { .. } | Key::Certificate { .. } => Err(SignatureRefusal::OtherContent),
+            Key::Rotate { old, key } if by == *old => {
+                let until = self.get(identity, old)?.until;
+                self.pin(identity, key, until).map(|_| None)
+            }
+            Key::Rotate { .. } => Err(SignatureRefusal::UnknownKey),
             Key::Revoke { old } => {
                 self.get(identity, old)?;
-                if self
-                    .revoked
-                    .get(identity)
-                    .is_some_and(|revoked| revoked.len() >= MAX_REVOKED)
-                {
+                let full = match self.revoked.get(identity) {
+                    Some(theirs) => theirs.len() >= MAX_REVOKED,
+                    None => self.revoked.len() >= MAX_IDENTITIES,
+                };
+                if full {
                     return Err(SignatureRefusal::TooMany);
                 }
                 self.revoke(identity, old);
@@ -108,7 +134,7 @@ impl Keys {
     /// Takes a key back, whoever says so: the registry may.
     pub fn revoke(&mut self, identity: &str, id: &KeyId) {
         if let Some(keys) = self.trusted.get_mut(identity) {
-            keys.retain(|(known, _)| known != id);
+            keys.retain(|known| known.id != *id);
         }
         self.revoked
             .entry(identity.to_owned())
@@ -116,50 +142,58 @@ impl Keys {
             .insert(*id);
     }
 
-    /// Forgets an identity that is gone, but not what was revoked of it.
-    pub fn gone(&mut self, identity: &str) {
-        self.trusted.remove(identity);
+    /// Whether a key was taken back.
+    #[must_use]
+    pub fn is_revoked(&self, identity: &str, id: &KeyId) -> bool {
+        let revoked = self.revoked.get(identity);
+        revoked.is_some_and(|revoked| revoked.contains(id))
     }
 
-    /// Holds a signature against an identity's keys and the time (F1, F4).
+    /// Holds a signature against an identity's keys and the time (F1, F4). Returns when the key ends.
     pub(crate) fn verify(
         &self,
         identity: &str,
         signature: &Signature,
         verify: Verify<'_>,
         unix: u64,
-    ) -> Result<(), SignatureRefusal> {
+    ) -> Result<u64, SignatureRefusal> {
         if signature.until <= unix {
             return Err(SignatureRefusal::Ended(signature.until));
         }
         if signature.until > unix.saturating_add(MAX_AHEAD) {
             return Err(SignatureRefusal::Ahead(signature.until));
         }
-        let key = self.get(identity, &signature.key_id)?;
+        let Trusted { key, until, .. } = self.get(identity, &signature.key_id)?;
+        if *until <= unix {
+            return Err(SignatureRefusal::ExpiredKey(*until));
+        }
         // H5: a key begins with the degree's logarithm, a signature with 0x30 more.
         if key.first().map(|degree| degree + 0x30) != signature.signature.first().copied() {
             return Err(SignatureRefusal::Degree);
         }
         match verify(key, &signature.signed_content(), &signature.signature) {
-            true => Ok(()),
+            true => Ok(*until),
             false => Err(SignatureRefusal::Forged),
         }
     }
 
-    fn get(&self, identity: &str, id: &KeyId) -> Result<&[u8], SignatureRefusal> {
+    fn get(&self, identity: &str, id: &KeyId) -> Result<&Trusted, SignatureRefusal> {
         if self.is_revoked(identity, id) {
             return Err(SignatureRefusal::RevokedKey);
         }
-        let keys = self.trusted.get(identity).into_iter().flatten();
-        let found = keys.into_iter().find(|(known, _)| known == id);
-        found
-            .map(|(_, key)| key.as_slice())
+        let mut keys = self.trusted.get(identity).into_iter().flatten();
+        keys.find(|known| known.id == *id)
             .ok_or(SignatureRefusal::UnknownKey)
     }
 
-    fn is_revoked(&self, identity: &str, id: &KeyId) -> bool {
-        self.revoked
-            .get(identity)
-            .is_some_and(|revoked| revoked.contains(id))
+    fn make_room(&mut self) {
+        if self.trusted.len() < MAX_IDENTITIES {
+            return;
+        }
+        let ends = |keys: &Vec<Trusted>| keys.iter().map(|key| key.until).max();
+        let first = self.trusted.iter().min_by_key(|(_, keys)| ends(keys));
+        if let Some(identity) = first.map(|(identity, _)| identity.clone()) {
+            self.trusted.remove(&identity);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Keys and what they signed. A stand-in signs: FALCON itself is tested where it is called.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stoq_frames::sha256;
 use stoq_frames::signed::{Keys, MAX_AHEAD, SignatureRefusal, Signed};
@@ -12,6 +12,8 @@ use stoq_wire::frame::signature::{Signature, Subject};
 const PEER: &str = "spiffe://test/ns/a/sa/peer";
 const OTHER: &str = "spiffe://test/ns/a/sa/other";
 const NOW: u64 = 1_800_000_000;
+/// The end of the keys' certificates.
+const ENDS: u64 = NOW + 86_400;
 
 fn key(fill: u8) -> Vec<u8> {
     let mut key = vec![fill; 1793];
@@ -58,7 +60,7 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let mut keys = Keys::default();
-        keys.pin(PEER, &key(1)).unwrap();
+        keys.pin(PEER, &key(1), ENDS).unwrap();
         Self {
             keys,
             signed: Signed::new(3),
@@ -67,8 +69,9 @@ impl Case {
     }
 
     fn take(&mut self, from: &str, signature: &Signature) -> Result<(), SignatureRefusal> {
+        let now = (self.at, NOW);
         self.signed
-            .take(from, signature, &self.keys, &verify, (self.at, NOW))
+            .take(from, from, signature, &self.keys, &verify, now)
     }
 
     /// Takes a signature over a key frame, and then the frame.
@@ -155,24 +158,87 @@ fn what_ends_first_makes_room() {
 }
 
 #[test]
-fn more_signatures_than_we_verify_close_the_connection() {
+fn who_has_us_verify_in_vain_too_often_is_closed() {
     let mut case = Case::new();
-    let made = signature(&key(1), Subject::Route, [1; 32], NOW + 10);
-    let refused = (0..9)
-        .map(|_| case.take(PEER, &made))
-        .last()
-        .unwrap()
-        .unwrap_err();
-    assert_eq!(refused.connection_code(), Some(ConnectionCode::Overloaded));
-    assert_eq!(refused.code(), None);
-    let other = case.take(OTHER, &made);
+    let mut forged = signature(&key(1), Subject::Route, [1; 32], NOW + 10);
+    forged.signature[100] ^= 1;
+    let mut refused = (0..9).map(|_| case.take(PEER, &forged).unwrap_err());
+    assert!(
+        refused
+            .by_ref()
+            .take(8)
+            .all(|one| one == SignatureRefusal::Forged)
+    );
+    let last = refused.next().unwrap();
+    assert_eq!(last.connection_code(), Some(ConnectionCode::Overloaded));
+    assert_eq!(last.code(), None);
+    let good = signature(&key(1), Subject::Route, [2; 32], NOW + 10);
+    assert_eq!(case.take(PEER, &good), Err(SignatureRefusal::TooMany));
     assert_eq!(
-        other,
+        case.take(OTHER, &good),
         Err(SignatureRefusal::UnknownKey),
         "others have a budget of their own"
     );
-    case.signed.gone(PEER);
-    assert_eq!(case.take(PEER, &made), Ok(()));
+    case.at += Duration::from_secs(1);
+    assert_eq!(case.take(PEER, &good), Ok(()));
+}
+
+#[test]
+fn signatures_that_are_right_cost_their_sender_nothing() {
+    let mut case = Case::new();
+    for digest in 0..50 {
+        let made = signature(&key(1), Subject::Manifest, [digest; 32], NOW + 10);
+        assert_eq!(case.take(PEER, &made), Ok(()));
+        assert_eq!(case.take(PEER, &made), Ok(()), "as each lane brings it");
+    }
+    assert_eq!(case.signed.len(), 3);
+}
+
+#[test]
+fn one_that_is_known_stands_for_no_other() {
+    let mut case = Case::new();
+    let made = signature(&key(1), Subject::Manifest, [7; 32], NOW + 10);
+    case.take(PEER, &made).unwrap();
+    let mut forged = made.clone();
+    forged.signature[100] ^= 1;
+    assert_eq!(case.take(PEER, &forged), Err(SignatureRefusal::Forged));
+    let theirs = case.take(OTHER, &made);
+    assert_eq!(theirs, Err(SignatureRefusal::UnknownKey));
+    assert!(case.signed.by(Subject::Manifest, &[7; 32], NOW).is_some());
+}
+
+#[test]
+fn a_key_ends_with_its_certificate_and_so_does_what_it_signed() {
+    let mut case = Case::new();
+    case.keys.pin(OTHER, &key(2), NOW).unwrap();
+    let made = signature(&key(2), Subject::Manifest, [7; 32], NOW + 10);
+    assert_eq!(
+        case.take(OTHER, &made),
+        Err(SignatureRefusal::ExpiredKey(NOW))
+    );
+    case.keys.pin(OTHER, &key(2), NOW + 5).unwrap();
+    assert_eq!(case.take(OTHER, &made), Ok(()));
+    let by = |unix| case.signed.by(Subject::Manifest, &[7; 32], unix).is_some();
+    assert!(by(NOW + 4) && !by(NOW + 5));
+}
+
+#[test]
+fn keys_of_a_thousand_identities_are_kept_and_the_first_to_end_makes_room() {
+    let mut keys = Keys::default();
+    let name = |number: u64| format!("spiffe://test/ns/a/sa/{number}");
+    for number in 0..=1024 {
+        keys.pin(&name(number), &key(1), ENDS + number).unwrap();
+    }
+    let mut signed = Signed::new(3);
+    let made = signature(&key(1), Subject::Manifest, [7; 32], NOW + 10);
+    let mut take = |number| {
+        let identity = name(number);
+        let now = (Instant::now(), NOW);
+        signed.take(PEER, &identity, &made, &keys, &verify, now)
+    };
+    assert_eq!(take(0), Err(SignatureRefusal::UnknownKey));
+    assert_eq!(take(1), Ok(()));
+    assert_eq!(take(1024), Ok(()));
 }
 
 #[test]
@@ -180,16 +246,16 @@ fn a_key_is_announced_by_who_has_its_id_in_the_handshake() {
     let mut keys = Keys::default();
     let id = sha256(&key(5));
     assert_eq!(
-        keys.announce(PEER, &key(5), None),
+        keys.announce(PEER, &key(5), None, ENDS),
         Err(SignatureRefusal::UnknownKey)
     );
     assert_eq!(
-        keys.announce(PEER, &key(5), Some(&[0; 32])),
+        keys.announce(PEER, &key(5), Some(&[0; 32]), ENDS),
         Err(SignatureRefusal::UnknownKey)
     );
-    assert_eq!(keys.announce(PEER, &key(5), Some(&id)), Ok(id));
+    assert_eq!(keys.announce(PEER, &key(5), Some(&id), ENDS), Ok(id));
     assert_eq!(
-        keys.announce(PEER, &key(5), None),
+        keys.announce(PEER, &key(5), None, ENDS),
         Ok(id),
         "it is trusted already"
     );
@@ -202,7 +268,7 @@ fn a_key_is_rotated_by_the_old_one_alone() {
         old: sha256(&key(1)),
         key: key(2),
     };
-    case.keys.pin(PEER, &key(3)).unwrap();
+    case.keys.pin(PEER, &key(3), ENDS).unwrap();
     assert_eq!(
         case.change(&rotate, &key(3)),
         Err(SignatureRefusal::UnknownKey)
@@ -248,9 +314,9 @@ fn a_revoked_key_and_what_it_signed_are_no_longer_trusted() {
     case.signed.revoke(&id);
     assert!(case.signed.is_empty());
     assert_eq!(case.take(PEER, &made), Err(SignatureRefusal::RevokedKey));
-    case.keys.gone(PEER);
+    assert!(case.keys.is_revoked(PEER, &id));
     assert_eq!(
-        case.keys.pin(PEER, &key(1)),
+        case.keys.pin(PEER, &key(1), ENDS),
         Err(SignatureRefusal::RevokedKey)
     );
 }
@@ -259,7 +325,7 @@ fn a_revoked_key_and_what_it_signed_are_no_longer_trusted() {
 fn an_identity_has_four_keys_at_most() {
     let mut case = Case::new();
     for fill in 2..6 {
-        case.keys.pin(PEER, &key(fill)).unwrap();
+        case.keys.pin(PEER, &key(fill), ENDS).unwrap();
     }
     let made = |fill| signature(&key(fill), Subject::Route, [fill; 32], NOW + 10);
     assert_eq!(case.take(PEER, &made(1)), Err(SignatureRefusal::UnknownKey));

@@ -18,6 +18,21 @@ impl Counters {
         add(&self.values.objects_expired, transfers);
     }
 
+    /// We signed an object.
+    pub fn signature_made(&self) {
+        add(&self.values.signatures_made, 1);
+    }
+
+    /// A peer's signature verified.
+    pub fn signature_verified(&self) {
+        add(&self.values.signatures_verified, 1);
+    }
+
+    /// A key or a signature of a peer was refused.
+    pub fn signature_refused(&self) {
+        add(&self.values.signatures_refused, 1);
+    }
+
     /// A manifest or a shard was taken.
     pub fn shard_taken(&self) {
         add(&self.values.shards_taken, 1);

@@ -59,6 +59,9 @@ fn counters_of_all_workers_are_added_up() {
         worker.object_sent();
         worker.object_received();
         worker.objects_expired(3);
+        worker.signature_made();
+        worker.signature_verified();
+        worker.signature_refused();
         worker.shard_taken();
         worker.shard_repeated();
         worker.shard_dropped();
@@ -122,6 +125,9 @@ fn counters_of_all_workers_are_added_up() {
         objects_sent: 2,
         objects_received: 2,
         objects_expired: 6,
+        signatures_made: 2,
+        signatures_verified: 2,
+        signatures_refused: 2,
         shards_taken: 2,
         shards_repeated: 2,
         shards_dropped: 2,

@@ -107,6 +107,12 @@ values! {
     shards_repeated,
     /// Shards in datagrams that could not be kept.
     shards_dropped,
+    /// Objects that we signed.
+    signatures_made,
+    /// Peers' signatures that verified, each as often as a stream brought it.
+    signatures_verified,
+    /// Peers' keys and signatures that were refused.
+    signatures_refused,
     /// Copies of flows that shadows have taken whole.
     mirrors_sent,
     /// Their bytes, and those of copies that did not become whole.

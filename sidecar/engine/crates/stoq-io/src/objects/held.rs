@@ -8,8 +8,13 @@ use stoq_core::spiffe::SpiffeId;
 use stoq_wire::frame::Frame;
 use stoq_wire::frame::shard::{Manifest, Range, Shard, ShardBody, TransferId};
 
+use super::Proof;
+
 /// What is counted for each shard beside its bytes.
 const OVERHEAD: usize = 128;
+
+/// What is counted for who signed an object: a certificate, mostly.
+const PROOF: usize = 8192;
 
 /// Bounded by bytes: what came first makes room.
 #[derive(Debug, Default)]
@@ -19,8 +24,8 @@ pub(super) struct Held {
     /// Who may ask; empty: everyone.
     askers: Vec<SpiffeId>,
     objects: VecDeque<Arc<HeldObject>>,
-    /// Of transfers that are under way.
-    manifests: HashMap<TransferId, Manifest>,
+    /// Of transfers that are under way, with who signed them.
+    manifests: HashMap<TransferId, (Manifest, Option<Arc<Proof>>)>,
 }
 
 impl Held {
@@ -31,9 +36,15 @@ impl Held {
     }
 
     /// A transfer has begun.
-    pub(super) fn began(&mut self, transfer: TransferId, manifest: &Manifest) {
+    pub(super) fn began(
+        &mut self,
+        transfer: TransferId,
+        manifest: &Manifest,
+        proof: Option<&Arc<Proof>>,
+    ) {
         if self.most > 0 {
-            self.manifests.insert(transfer, manifest.clone());
+            let begun = (manifest.clone(), proof.cloned());
+            self.manifests.insert(transfer, begun);
         }
     }
 
@@ -44,11 +55,12 @@ impl Held {
 
     /// An object has come whole.
     pub(super) fn put(&mut self, transfer: TransferId, shards: &[Bytes]) {
-        let Some(manifest) = self.manifests.remove(&transfer) else {
+        let Some((manifest, proof)) = self.manifests.remove(&transfer) else {
             return;
         };
         let object = HeldObject {
             transfer,
+            proof,
             manifest,
             shards: shards.to_vec(),
         };
@@ -80,6 +92,7 @@ impl Held {
 #[derive(Debug)]
 pub(crate) struct HeldObject {
     transfer: TransferId,
+    proof: Option<Arc<Proof>>,
     manifest: Manifest,
     shards: Vec<Bytes>,
 }
@@ -87,11 +100,12 @@ pub(crate) struct HeldObject {
 impl HeldObject {
     fn cost(&self) -> usize {
         let shards: usize = self.shards.iter().map(|shard| shard.len() + OVERHEAD).sum();
-        shards + OVERHEAD
+        shards + OVERHEAD + self.proof.as_ref().map_or(0, |_| PROOF)
     }
 
-    /// Answers a want.
-    pub(crate) fn answer(self: Arc<Self>, ranges: &[Range]) -> Answer {
+    /// Answers a want; with who signed it, for who understands that, and if that has not ended
+    /// `unix` seconds into 1970.
+    pub(crate) fn answer(self: Arc<Self>, ranges: &[Range], signed: Option<u64>) -> Answer {
         let each = self.manifest.shard_size;
         let touched = |index: &usize| {
             let begin = *index as u64 * each;
@@ -101,8 +115,11 @@ impl HeldObject {
                 .any(|range| range.offset < end && begin < range.offset + range.length)
         };
         let shards = (0..self.shards.len()).filter(touched).collect();
+        let proof = self.proof.as_deref().zip(signed);
+        let proof = proof.and_then(|(proof, unix)| proof.frames(unix));
         Answer {
             object: self,
+            proof,
             begun: false,
             shards,
         }
@@ -113,6 +130,8 @@ impl HeldObject {
 #[derive(Debug)]
 pub(crate) struct Answer {
     object: Arc<HeldObject>,
+    /// What goes before the manifest.
+    proof: Option<Bytes>,
     begun: bool,
     shards: VecDeque<usize>,
 }
@@ -120,6 +139,9 @@ pub(crate) struct Answer {
 impl Answer {
     /// The next frame; none when all was said.
     pub(crate) fn next(&mut self) -> Option<Bytes> {
+        if let Some(proof) = self.proof.take() {
+            return Some(proof);
+        }
         let body = if self.begun {
             let index = self.shards.pop_front()?;
             ShardBody::Object {
@@ -151,7 +173,7 @@ mod tests {
     /// Puts an object of 25 bytes in shards of 10.
     fn put(held: &mut Held, number: u8) {
         let (transfer, object) = (TransferId([number; 16]), [number; 25]);
-        held.began(transfer, &manifest(&object, 10).unwrap());
+        held.began(transfer, &manifest(&object, 10).unwrap(), None);
         let shards: Vec<_> = object.chunks(10).map(Bytes::copy_from_slice).collect();
         held.put(transfer, &shards);
     }
@@ -162,7 +184,7 @@ mod tests {
 
     fn said(held: &Held, ranges: &[Range]) -> Vec<Option<u64>> {
         let object = held.get(TransferId([1; 16]), &id("web")).unwrap();
-        let mut answer = object.answer(ranges);
+        let mut answer = object.answer(ranges, Some(0));
         let frames = std::iter::from_fn(|| answer.next());
         let offset = |frame: Bytes| match Frame::decode(&frame).unwrap().unwrap().0 {
             Frame::Shard(Shard {
@@ -212,7 +234,7 @@ mod tests {
         put(&mut held, 1);
         assert!(!holds(&held, 1) && held.manifests.is_empty());
         held.configure(10_000, Vec::new());
-        held.began(TransferId([2; 16]), &manifest(b"2", 10).unwrap());
+        held.began(TransferId([2; 16]), &manifest(b"2", 10).unwrap(), None);
         held.failed(TransferId([2; 16]));
         assert!(held.manifests.is_empty());
     }

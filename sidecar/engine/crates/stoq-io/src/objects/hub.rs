@@ -1,7 +1,7 @@
 //! The transfers that come to this engine, and the objects that wait for the caller.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use stoq_core::spiffe::SpiffeId;
@@ -9,9 +9,9 @@ use stoq_frames::shard::{Limits, Outcome, Refusal, Store};
 use stoq_wire::code::StreamCode;
 use stoq_wire::frame::shard::{Range, Shard, ShardBody, TransferId};
 
-use super::ReceivedObject;
 use super::held::{Answer, Held};
 use super::inbox::Inbox;
+use super::{Proof, ReceivedObject};
 use crate::api::StreamToken;
 
 /// What became of a shard or a manifest.
@@ -38,6 +38,9 @@ pub(crate) enum NotTaken {
     /// No caller has asked for objects.
     #[error("nobody here takes objects")]
     Unwanted,
+    /// An object that nobody signed, or somebody else than must have.
+    #[error("its manifest is not signed by whom it must be, or no longer")]
+    Unsigned,
     /// A bulk transfer.
     #[error("this endpoint takes objects, and no bulk transfers")]
     Bulk,
@@ -49,6 +52,7 @@ impl NotTaken {
         match self {
             Self::Refused(refusal) => refusal.code(),
             Self::Unwanted | Self::Bulk => StreamCode::Denied,
+            Self::Unsigned => StreamCode::BadSignature,
         }
     }
 
@@ -56,7 +60,7 @@ impl NotTaken {
     pub(crate) const fn is_fatal(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.is_fatal(),
-            Self::Unwanted | Self::Bulk => false,
+            Self::Unwanted | Self::Bulk | Self::Unsigned => false,
         }
     }
 }
@@ -68,13 +72,30 @@ const EVERYTHING: Range = Range {
 };
 
 /// How a frame came.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct From<'a> {
     pub(crate) sender: &'a SpiffeId,
     /// It is of a copy of what is for this identity.
     pub(crate) copy_of: Option<&'a str>,
     /// The caller asked for its transfer.
-    pub(crate) asked: bool,
+    pub(crate) asked: Option<Terms<'a>>,
+    /// Who signed it, if it is a manifest.
+    pub(crate) proof: Option<&'a Arc<Proof>>,
+    /// Whether a proof still stands when its object is whole.
+    pub(crate) trusts: &'a dyn Fn(&Proof) -> bool,
+}
+
+/// What was said of an object that was asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    /// Who must have signed it.
+    pub(crate) signer: Option<&'a SpiffeId>,
+}
+
+/// Who signed a transfer under way, and who brought that.
+struct Vouched {
+    owner: SpiffeId,
+    proof: Arc<Proof>,
 }
 
 /// How far a transfer is.
@@ -99,10 +120,14 @@ struct Inner {
     accepting: bool,
     /// Whose copies are taken, empty for everyone's; none: nobody's.
     mirrors_from: Option<Vec<SpiffeId>>,
+    /// Who must have signed what was not asked for; none: nobody.
+    signer: Option<SpiffeId>,
     inbox: Inbox,
     held: Held,
     /// Transfers under way that began because the caller asked for them, under these tokens.
     asked: HashMap<TransferId, StreamToken>,
+    /// Transfers under way whose manifest is signed.
+    vouched: HashMap<TransferId, Vouched>,
 }
 
 impl ObjectHub {
@@ -112,8 +137,10 @@ impl ObjectHub {
             store: Store::new(limits),
             accepting: false,
             mirrors_from: None,
+            signer: None,
             held: Held::default(),
             asked: HashMap::new(),
+            vouched: HashMap::new(),
         };
         Self {
             inner: Mutex::new(inner),
@@ -137,33 +164,70 @@ impl ObjectHub {
             _ => return Err(NotTaken::Bulk),
         };
         let data = manifest.is_none();
-        if !inner.store.knows(transfer) {
-            if !(inner.accepting || from.asked) {
-                return Err(NotTaken::Unwanted);
-            }
+        let required = match from.asked {
+            Some(terms) => terms.signer,
+            None => inner.signer.as_ref(),
+        };
+        let known = inner.store.knows(transfer);
+        if !(known || inner.accepting || from.asked.is_some()) {
+            return Err(NotTaken::Unwanted);
+        }
+        if !data && !is_signed_by(from.proof, required) {
+            return Err(NotTaken::Unsigned);
+        }
+        if !known {
             if !data && !inner.inbox.admits(from.sender) {
                 return Ok(Taken::NoRoom);
             }
             if let Some(manifest) = manifest {
-                inner.held.began(transfer, manifest);
+                inner.held.began(transfer, manifest, from.proof);
             }
-            if from.asked {
+            if from.asked.is_some() {
                 inner.asked.insert(transfer, token);
             }
+        } else if let Some(vouched) = inner.vouched.get(&transfer)
+            && from.asked.is_none()
+            && vouched.owner != *from.sender
+        {
+            // Whom we did not ask (D12).
+            return Err(Refusal::NotTheirs.into());
         }
         let taken = inner.store.take(from.sender.as_str(), shard, now);
+        if let (false, Ok(_), Some(proof)) = (data, &taken, from.proof)
+            && inner.store.is_open(transfer)
+            && !inner.vouched.contains_key(&transfer)
+        {
+            // Whoever is asked may bring shards of it now.
+            inner.store.share(transfer);
+            let vouched = Vouched {
+                owner: from.sender.clone(),
+                proof: Arc::clone(proof),
+            };
+            inner.vouched.insert(transfer, vouched);
+        }
+        let mut proof = None;
         if !inner.store.is_open(transfer) {
             inner.asked.remove(&transfer);
+            proof = inner.vouched.remove(&transfer).map(|known| known.proof);
             if !matches!(taken, Ok(Outcome::Taken { .. })) {
                 inner.held.failed(transfer);
             }
         }
         match taken? {
             Outcome::Taken { ready, whole: true } => {
+                let proof = proof.as_ref().or(from.proof);
+                if !is_signed_by(proof, required)
+                    || proof.is_some_and(|proof| !(from.trusts)(proof))
+                {
+                    inner.held.failed(transfer);
+                    inner.store.spoil(transfer);
+                    return Err(NotTaken::Unsigned);
+                }
                 inner.held.put(transfer, &ready);
                 let object = ReceivedObject {
                     transfer,
                     sender: from.sender.clone(),
+                    signer: proof.map(|proof| proof.signer.spiffe.clone()),
                     data: ready,
                     copy_of: from.copy_of.map(str::to_owned),
                 };
@@ -193,6 +257,7 @@ impl ObjectHub {
         for transfer in &expired {
             inner.held.failed(*transfer);
             inner.asked.remove(transfer);
+            inner.vouched.remove(transfer);
         }
         expired.len()
     }
@@ -207,20 +272,27 @@ impl ObjectHub {
         self.lock().accepting = accepting;
     }
 
+    /// From now on what is not asked for must be signed by this identity, if by any.
+    pub(crate) fn require_signer(&self, signer: Option<SpiffeId>) {
+        self.lock().signer = signer;
+    }
+
     /// From now on objects that come whole are kept for these, up to so many bytes.
     pub(crate) fn hold(&self, most: usize, askers: Vec<SpiffeId>) {
         self.lock().held.configure(most, askers);
     }
 
-    /// The answer to a want of `asker`, if it may have what is held here (D15).
+    /// The answer to a want of `asker`, if it may have what is held here (D15); `signed` as
+    /// [`HeldObject::answer`](super::held::HeldObject::answer) has it.
     pub(crate) fn answer(
         &self,
         transfer: TransferId,
         asker: &SpiffeId,
         ranges: &[Range],
+        signed: Option<u64>,
     ) -> Option<Answer> {
         let held = self.lock().held.get(transfer, asker)?;
-        Some(held.answer(ranges))
+        Some(held.answer(ranges, signed))
     }
 
     /// What is to be asked for of a transfer, which may come although it has failed before; nothing
@@ -233,14 +305,16 @@ impl ObjectHub {
         })
     }
 
-    /// What was asked for does not come from that holder any more. Another identity may not go on
-    /// with what it has begun (D12), so that is dropped.
+    /// What was asked for does not come from that holder any more. Another identity may go on with
+    /// what it has begun only if it is signed (D12), so that other things are dropped.
     pub(crate) fn asked_in_vain(&self, transfer: TransferId, token: StreamToken) {
         let mut inner = self.lock();
         if inner.asked.get(&transfer) == Some(&token) {
             inner.asked.remove(&transfer);
-            inner.store.drop_unfinished(transfer);
-            inner.held.failed(transfer);
+            if !inner.vouched.contains_key(&transfer) {
+                inner.store.drop_unfinished(transfer);
+                inner.held.failed(transfer);
+            }
         }
     }
 
@@ -265,6 +339,11 @@ impl ObjectHub {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether that satisfies who is required, if anybody is.
+fn is_signed_by(proof: Option<&Arc<Proof>>, required: Option<&SpiffeId>) -> bool {
+    required.is_none_or(|required| proof.is_some_and(|proof| proof.signer.spiffe == *required))
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@ mod hub;
 mod inbox;
 mod port;
 mod shadows;
+mod signatures;
 
 pub(crate) use held::Answer;
-pub(crate) use hub::{From, NotTaken, ObjectHub, Progress, Taken};
+pub(crate) use hub::{From, NotTaken, ObjectHub, Progress, Taken, Terms};
 pub use port::{ObjectError, ObjectPort};
 pub(crate) use shadows::ObjectMirror;
 pub use shadows::{MAX_SHADOWS, ObjectShadow};
+pub(crate) use signatures::{NotSigned, Proof, Signatures};
 
 use std::net::SocketAddr;
 
@@ -33,6 +35,8 @@ pub struct ReceivedObject {
     pub transfer: TransferId,
     /// Who sent it, as the handshake proved.
     pub sender: SpiffeId,
+    /// Who signed its manifest, as that verified; none: nobody did.
+    pub signer: Option<SpiffeId>,
     /// Its bytes, in order.
     pub data: Vec<Bytes>,
     /// Of a copy for a shadow: whom the original is for, as the sender says.
@@ -51,6 +55,8 @@ pub struct ObjectTarget {
     /// Streams that share the shards out, each on a connection of its own as far as
     /// `pool.connections_per_peer` allows; 1 to [`MAX_LANES`].
     pub lanes: u8,
+    /// Whether we sign its manifest, so that whoever gets it of others knows that it is ours.
+    pub sign: bool,
     /// Who gets copies; nobody waits for them. Not without `expect`, which they are told.
     pub shadows: Vec<ObjectShadow>,
 }
@@ -66,6 +72,8 @@ pub(crate) struct Outgoing {
     pub(crate) transfer: TransferId,
     pub(crate) object: Bytes,
     pub(crate) shard_size: u64,
+    /// Who signs the manifest, and that; empty: nobody.
+    pub(crate) proof: Bytes,
     /// The manifest's frame, as it goes first on each lane.
     pub(crate) manifest: Bytes,
     /// Shards by index.
@@ -79,6 +87,8 @@ pub(crate) struct Asked {
     pub(crate) token: StreamToken,
     pub(crate) peer: PeerKey,
     pub(crate) transfer: TransferId,
+    /// Who must have signed its manifest; none: nobody has to.
+    pub(crate) signer: Option<SpiffeId>,
 }
 
 /// What a worker is asked about objects.

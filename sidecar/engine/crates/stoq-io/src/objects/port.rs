@@ -12,6 +12,7 @@ use stoq_wire::frame::shard::{MAX_SHARDS, Shard, ShardBody, TransferId};
 use stoq_wire::frame::{Frame, FrameError};
 
 use super::shadows::{self, Copied};
+use super::signatures;
 use super::{Asked, MAX_LANES, MAX_SHADOWS, ObjectRequest, ObjectTarget, Outgoing, ReceivedObject};
 use crate::api::StreamToken;
 use crate::engine::Engine;
@@ -44,6 +45,9 @@ pub enum ObjectError {
     /// Shadows are told whom the original is for.
     #[error("shadows, and no identity that the peer must prove: say whom the object is for")]
     Anybody,
+    /// A signature without an identity.
+    #[error("no certificate that is valid now: there is nothing to sign the object with")]
+    NoIdentity,
     /// IPv4 with `ipv6_only` set.
     #[error("ipv6_only is set, which refuses the IPv4 address {0}; use the peer's IPv6 address")]
     Ipv4Refused(std::net::SocketAddr),
@@ -72,6 +76,12 @@ impl ObjectPort {
         self.shared.objects.accept(accepting);
     }
 
+    /// Takes no objects from now on but those whose manifest this identity has signed; none: all.
+    /// What is asked for goes by what [`ask`](Self::ask) says.
+    pub fn require_signer(&self, signer: Option<SpiffeId>) {
+        self.shared.objects.require_signer(signer);
+    }
+
     /// Takes copies that these identities send for a shadow, beside objects that are meant for
     /// this endpoint: empty for everyone's, none for nobody's, which is so at first.
     pub fn expect_mirrors(&self, from: Option<Vec<SpiffeId>>) {
@@ -85,7 +95,8 @@ impl ObjectPort {
     }
 
     /// Asks a peer that holds it for an object, or for what is missing of one that is on its way.
-    /// `Object` or `Failed` follows under the token.
+    /// `Object` or `Failed` follows under the token. `signer` must have signed its manifest, if it is
+    /// said; parts of an object that is signed may come of several peers.
     ///
     /// # Errors
     /// [`ObjectError::Ipv4Refused`].
@@ -94,6 +105,7 @@ impl ObjectPort {
         transfer: TransferId,
         remote: SocketAddr,
         expect: Option<SpiffeId>,
+        signer: Option<SpiffeId>,
     ) -> Result<StreamToken, ObjectError> {
         if self.shared.settings.ipv6_only && remote.ip().to_canonical().is_ipv4() {
             return Err(ObjectError::Ipv4Refused(remote));
@@ -109,6 +121,7 @@ impl ObjectPort {
             token,
             peer,
             transfer,
+            signer,
         };
         self.post(worker, ObjectRequest::Ask(asked));
         Ok(token)
@@ -127,7 +140,7 @@ impl ObjectPort {
     }
 
     /// Sends an object, which stays in memory until then. `ObjectSent` or `Failed` follows under
-    /// the token. Hashes it twice before it returns, at some 1.5 GB/s.
+    /// the token. Hashes it twice before it returns, at some 1.5 GB/s, and signs it in some 0.3 ms.
     ///
     /// # Errors
     /// [`ObjectError`] for what cannot be sent to anybody.
@@ -142,6 +155,7 @@ impl ObjectPort {
             expect,
             shard_size,
             lanes,
+            sign,
             shadows,
         } = target;
         let addresses = shadows.iter().map(|shadow| shadow.remote);
@@ -163,14 +177,18 @@ impl ObjectPort {
         OsRng.fill_bytes(&mut id);
         let transfer = TransferId(id);
         let body = ShardBody::Manifest(manifest(&object, shard_size).map_err(refused)?);
+        let shard = Shard { transfer, body };
+        let proof = match sign {
+            true => self.proof(&shard, refused)?,
+            false => Bytes::new(),
+        };
         let mut encoded = Vec::new();
-        Frame::Shard(Shard { transfer, body })
-            .encode(&mut encoded)
-            .map_err(refused)?;
+        Frame::Shard(shard).encode(&mut encoded).map_err(refused)?;
         let encoded = Bytes::from(encoded);
         let copied = Copied {
             transfer,
             object: &object,
+            proof: &proof,
             manifest: &encoded,
             shard_size,
             primary: expect.as_ref(),
@@ -189,6 +207,7 @@ impl ObjectPort {
             transfer,
             object,
             shard_size,
+            proof,
             manifest: encoded,
             // A lane is never held back: what QUIC takes is what is in flight.
             shards: Lanes::new(MAX_SHARDS as usize),
@@ -200,6 +219,16 @@ impl ObjectPort {
             self.post(worker, ObjectRequest::Mirror(Box::new(mirror)));
         }
         Ok(token)
+    }
+
+    /// The frames by which we sign a manifest.
+    fn proof(
+        &self,
+        manifest: &Shard,
+        refused: impl Fn(FrameError) -> ObjectError,
+    ) -> Result<Bytes, ObjectError> {
+        let made = signatures::sign(&self.shared.tls, manifest);
+        made.map_err(refused)?.ok_or(ObjectError::NoIdentity)
     }
 
     /// Gives up on an object that is sent; no event follows. Harmless when it is over.

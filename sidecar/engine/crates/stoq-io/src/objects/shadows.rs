@@ -34,6 +34,8 @@ pub(crate) struct ObjectMirror {
     pub(crate) transfer: TransferId,
     pub(crate) object: Bytes,
     pub(crate) shard_size: u64,
+    /// Who signs the manifest, and that; empty: nobody.
+    pub(crate) proof: Bytes,
     /// The manifest's frame.
     pub(crate) manifest: Bytes,
 }
@@ -42,6 +44,7 @@ pub(crate) struct ObjectMirror {
 pub(super) struct Copied<'o> {
     pub(super) transfer: TransferId,
     pub(super) object: &'o Bytes,
+    pub(super) proof: &'o Bytes,
     pub(super) manifest: &'o Bytes,
     pub(super) shard_size: u64,
     /// Whom it is for; there where there are shadows.
@@ -93,6 +96,7 @@ pub(super) fn mirrors<'o>(
             transfer: copied.transfer,
             object: copied.object.clone(),
             shard_size: copied.shard_size,
+            proof: copied.proof.clone(),
             manifest: copied.manifest.clone(),
         })
     })

@@ -10,6 +10,7 @@ use stoq_core::session::{Evidence, Packets};
 use stoq_frames::token::TokenKeys;
 
 use super::hops::Inner;
+use super::objects::LinkSignatures;
 use super::path::Path;
 use super::peers::PeerKey;
 use super::proofs::Proofs;
@@ -81,6 +82,8 @@ pub(crate) struct Link {
     pub(crate) identity: u64,
     /// Re-authentications on it.
     pub(crate) proofs: Proofs,
+    /// What it has brought of them.
+    pub(crate) signatures: LinkSignatures,
     /// When the peer's certificate is looked at again.
     pub(crate) expiry: Option<Instant>,
     /// When the peer was last heard of.
@@ -137,6 +140,7 @@ impl Link {
             extra_window: 0,
             identity: 0,
             proofs: Proofs::new(now),
+            signatures: LinkSignatures::default(),
             expiry: None,
             heard: now,
             silence_watched: false,

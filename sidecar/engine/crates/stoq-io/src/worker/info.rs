@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
+use stoq_core::falcon::KeyId;
+
+use super::objects::LinkSignatures;
 use super::{Link, Origin, Phase};
-use crate::snapshot::{ConnectionInfo, ConnectionState, Initiator};
+use crate::snapshot::{ConnectionInfo, ConnectionState, Initiator, SignatureInfo};
 
 /// Describes one connection.
 pub(super) fn describe(worker: usize, link: &Link, now: Instant) -> ConnectionInfo {
@@ -34,6 +37,9 @@ pub(super) fn describe(worker: usize, link: &Link, now: Instant) -> ConnectionIn
         packet_reserve: agreed.reserve,
         packet_tokens: agreed.packet_tokens(),
         stream_tokens: agreed.stream_tokens(),
+        signatures: agreed
+            .signatures()
+            .then(|| SignatureInfo::of(&link.signatures)),
         resumed: evidence.is_some_and(|evidence| evidence.resumed),
         peer_expires: peer.map(|peer| peer.not_after),
         handshake_seconds: took,
@@ -53,5 +59,18 @@ pub(super) fn describe(worker: usize, link: &Link, now: Instant) -> ConnectionIn
         lost_packets: stats.path.lost_packets,
         congestion_events: stats.path.congestion_events,
         adaptation: link.path.as_ref().map(|path| path.describe(now)),
+    }
+}
+
+impl SignatureInfo {
+    fn of(found: &LinkSignatures) -> Self {
+        let last = found.last.as_deref();
+        let key_id = last.map(|proof| KeyId(proof.signature.key_id).to_string());
+        Self {
+            verified: found.verified,
+            refused: found.refused,
+            signer: last.map(|proof| proof.signer.spiffe.as_str().to_owned()),
+            key_id,
+        }
     }
 }

@@ -61,6 +61,7 @@ impl Three {
             expect: Some(id("db")),
             shard_size: EACH,
             lanes: 2,
+            sign: false,
             shadows: Vec::new(),
         };
         self.web.objects().send(object.clone(), target).unwrap();
@@ -73,7 +74,7 @@ impl Three {
 
     fn ask(&self, asker: &Engine, transfer: TransferId) -> Result<ReceivedObject, ApiEvent> {
         let remote = address(&self.db);
-        let asked = asker.objects().ask(transfer, remote, Some(id("db")));
+        let asked = asker.objects().ask(transfer, remote, Some(id("db")), None);
         let token = asked.unwrap();
         let event = wait(asker, |event| of(event) == Some(token));
         match event {
@@ -190,7 +191,9 @@ fn nobody_hears_of_what_he_does_not_ask_for_any_more() {
     let three = Three::start();
     let transfer = three.send(&object(3_000_000));
     let objects = three.late.objects();
-    let token = objects.ask(transfer, address(&three.db), None).unwrap();
+    let token = objects
+        .ask(transfer, address(&three.db), None, None)
+        .unwrap();
     objects.cancel(token);
     let second = three.ask(&three.late, transfer);
     let events = three.late.api().poll_events();

@@ -29,6 +29,7 @@ mod relay;
 mod renewals;
 mod resets;
 mod routed;
+mod signed;
 mod spy;
 mod stalls;
 mod start;

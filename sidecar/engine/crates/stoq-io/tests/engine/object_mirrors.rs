@@ -71,6 +71,7 @@ impl Three {
             expect: Some(id("db")),
             shard_size: EACH,
             lanes: 2,
+            sign: false,
             shadows: vec![ObjectShadow {
                 remote: address(&self.shadow),
                 expect: id("shadow"),

@@ -77,6 +77,7 @@ impl Pair {
             expect: Some(id("db")),
             shard_size: 64 * KIB as u64,
             lanes,
+            sign: false,
             shadows: Vec::new(),
         };
         self.web.objects().send(object.clone(), target).unwrap()

@@ -215,6 +215,7 @@ impl Routed {
             expect: Some(id("db")),
             shard_size: SHARD,
             lanes: 1,
+            sign: false,
             shadows: Vec::new(),
         };
         let token = web.objects().send(object.clone(), target).unwrap();

@@ -77,6 +77,7 @@ const TABLE: &[Row] = &[
     row(FrameType::Key, 0, extension::SIGNATURES, STREAM),
     row(FrameType::Key, 1, extension::SIGNATURES, STREAM),
     row(FrameType::Key, 2, extension::SIGNATURES, STREAM),
+    row(FrameType::Key, 3, extension::SIGNATURES, STREAM),
 ];
 
 /// Whether a form of a frame may come in `carrier` where `extensions` are in use.

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! type        8 bytes, 0xfe000006
-//! form        1 byte: 0 announce, 1 rotate, 2 revoke
+//! form        1 byte: 0 announce, 1 rotate, 2 revoke, 3 certificate
 //! old key id  32 bytes, of forms 1 and 2
 //! key         varint length (897 or 1793), then the encoded key, of forms 0 and 1
+//! certificate varint length (1 to 8192), then DER, of form 3
 //! ```
 
 use super::reader::{Reader, Stop, bounded};
 use super::{FrameError, FrameType};
+use crate::control::MAX_LEAF_LEN;
 use crate::varint;
 
 /// What happens to a key.
@@ -31,6 +33,11 @@ pub enum Key {
         /// Its id.
         old: [u8; 32],
     },
+    /// Says who signs what follows: a certificate has the identity and its key.
+    Certificate {
+        /// The certificate, DER.
+        leaf: Vec<u8>,
+    },
 }
 
 const NAME: &str = FrameType::Key.name();
@@ -44,6 +51,7 @@ impl Key {
             Self::Announce { .. } => 0,
             Self::Rotate { .. } => 1,
             Self::Revoke { .. } => 2,
+            Self::Certificate { .. } => 3,
         }
     }
 
@@ -59,11 +67,17 @@ impl Key {
                 out.extend_from_slice(old);
                 Ok(())
             }
+            Self::Certificate { leaf } => {
+                check_leaf(leaf.len() as u64)?;
+                varint::write(leaf.len() as u64, out);
+                out.extend_from_slice(leaf);
+                Ok(())
+            }
         }
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Stop> {
-        Ok(match reader.bounded_byte("form", 0, 2)? {
+        Ok(match reader.bounded_byte("form", 0, 3)? {
             0 => Self::Announce {
                 key: read_key(reader)?,
             },
@@ -71,9 +85,16 @@ impl Key {
                 old: reader.array()?,
                 key: read_key(reader)?,
             },
-            _ => Self::Revoke {
+            2 => Self::Revoke {
                 old: reader.array()?,
             },
+            _ => {
+                let length = reader.varint()?;
+                check_leaf(length)?;
+                Self::Certificate {
+                    leaf: reader.take(length as usize)?.to_vec(),
+                }
+            }
         })
     }
 }
@@ -92,6 +113,11 @@ fn read_key(reader: &mut Reader<'_>) -> Result<Vec<u8>, Stop> {
     let key = reader.take(length as usize)?;
     check_first(key)?;
     Ok(key.to_vec())
+}
+
+/// Certificates are no longer elsewhere, either.
+fn check_leaf(length: u64) -> Result<(), FrameError> {
+    bounded(NAME, "length", length, 1, MAX_LEAF_LEN as u64)
 }
 
 fn check_length(length: u64) -> Result<(), FrameError> {

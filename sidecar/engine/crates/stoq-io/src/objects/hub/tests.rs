@@ -5,6 +5,8 @@ use stoq_frames::shard::{Share, cut, manifest};
 
 use super::*;
 
+mod signed;
+
 const EACH: u64 = 1000;
 
 fn limits(bytes: usize) -> Limits {
@@ -28,7 +30,9 @@ fn from(sender: &SpiffeId) -> From<'_> {
     From {
         sender,
         copy_of: None,
-        asked: false,
+        asked: None,
+        proof: None,
+        trusts: &|_| true,
     }
 }
 
@@ -174,7 +178,7 @@ fn one_sender_does_not_take_all_the_room_of_others() {
 /// Takes a frame of what was asked for under the token.
 fn answer(hub: &ObjectHub, holder: &SpiffeId, frame: Shard, token: u64) -> Result<Taken, NotTaken> {
     let from = From {
-        asked: true,
+        asked: Some(Terms { signer: None }),
         ..from(holder)
     };
     hub.take(from, frame, StreamToken(token), Instant::now())

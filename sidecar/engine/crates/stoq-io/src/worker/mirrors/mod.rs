@@ -73,13 +73,16 @@ impl Worker {
     pub(super) fn mirror_possible(&mut self, key: usize, index: usize, now: Instant) -> bool {
         let link = self.links[index].as_ref();
         let agreed = link.and_then(|link| Some(link.evidence.as_ref()?.agreed));
-        let Flow::Mirror(mirror) = &self.flows[key].flow else {
+        let Flow::Mirror(mirror) = &mut self.flows[key].flow else {
             return true;
         };
-        let object = mirror.object.as_ref();
-        if agreed.is_some_and(|agreed| {
-            agreed.extensions & SEEDS != 0 && object.is_none_or(|object| object.fits(agreed))
-        }) {
+        let object = mirror.object.as_mut();
+        if let Some(agreed) = agreed.filter(|agreed| agreed.extensions & SEEDS != 0)
+            && object.as_ref().is_none_or(|object| object.fits(agreed))
+        {
+            if let Some(object) = object {
+                object.goes_by(agreed);
+            }
             return true;
         }
         let remote = mirror.peer.address;

@@ -25,6 +25,8 @@ pub(crate) struct ObjectCopy {
     transfer: TransferId,
     object: Bytes,
     shard_size: u64,
+    /// Who signs the manifest, and that.
+    proof: Option<Bytes>,
     manifest: Option<Bytes>,
     /// Shards that were sent.
     sent: u64,
@@ -36,6 +38,7 @@ impl ObjectCopy {
             transfer: mirror.transfer,
             object: mirror.object,
             shard_size: mirror.shard_size,
+            proof: Some(mirror.proof).filter(|proof| !proof.is_empty()),
             manifest: Some(mirror.manifest),
             sent: 0,
         }
@@ -51,8 +54,18 @@ impl ObjectCopy {
         agreed.extensions & SHARDS != 0 && self.shard_size <= agreed.send_shard
     }
 
-    /// The next frame, or the end.
+    /// What is agreed on with the shadow: without signatures it gets the object without.
+    pub(super) fn goes_by(&mut self, agreed: Negotiated) {
+        if !agreed.signatures() {
+            self.proof = None;
+        }
+    }
+
+    /// The next frames, or the end.
     pub(super) fn next(&mut self) -> Next {
+        if let Some(proof) = self.proof.take() {
+            return Next::Data(proof);
+        }
         if let Some(manifest) = self.manifest.take() {
             return Next::Data(manifest);
         }
@@ -94,6 +107,7 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use stoq_wire::extension::SIGNATURES;
     use stoq_wire::frame::Frame;
     use stoq_wire::frame::seed::{Seed, SeedForm};
     use stoq_wire::frame::shard::{Shard, ShardBody};
@@ -119,13 +133,31 @@ mod tests {
             transfer: TransferId([1; 16]),
             object: (0..length).map(|n| n as u8).collect(),
             shard_size,
+            proof: Bytes::from_static(b"proof"),
             manifest: Bytes::from_static(b"manifest"),
         })
     }
 
     #[test]
+    fn a_shadow_gets_the_signature_if_it_takes_any() {
+        for extensions in [SHARDS, SHARDS | SIGNATURES] {
+            let mut copy = copy(0, 10);
+            copy.goes_by(Negotiated {
+                extensions,
+                ..Negotiated::default()
+            });
+            let first = match extensions & SIGNATURES {
+                0 => &b"manifest"[..],
+                _ => b"proof",
+            };
+            assert_eq!(copy.next(), Next::Data(Bytes::from_static(first)));
+        }
+    }
+
+    #[test]
     fn the_manifest_goes_first_then_every_shard_once_and_the_end() {
         let mut copy = copy(25, 10);
+        copy.goes_by(Negotiated::default());
         assert_eq!(copy.next(), Next::Data(Bytes::from_static(b"manifest")));
         let mut found = Vec::new();
         while let Next::Data(frame) = copy.next() {
@@ -146,6 +178,7 @@ mod tests {
     #[test]
     fn an_empty_object_is_its_manifest() {
         let mut copy = copy(0, 10);
+        copy.goes_by(Negotiated::default());
         assert!(matches!(copy.next(), Next::Data(_)));
         assert_eq!(copy.next(), Next::End);
     }

@@ -134,7 +134,9 @@ impl Worker {
     ) -> Option<Step> {
         let evidence = self.links[index].as_ref()?.evidence.clone()?;
         let asker = &evidence.peer.as_ref()?.spiffe;
-        let answer = self.shared.objects.answer(transfer, asker, ranges);
+        let tls = &self.shared.tls;
+        let signed = evidence.agreed.signatures().then(|| tls.unix());
+        let answer = self.shared.objects.answer(transfer, asker, ranges, signed);
         let Flow::Frames(frames) = &mut self.flows[key].flow else {
             return None;
         };

@@ -10,6 +10,8 @@ mod lane;
 mod places;
 mod received;
 mod sending;
+mod signed;
+mod taking;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
@@ -31,6 +33,7 @@ pub(crate) use lane::Lane;
 pub(super) use lane::shard_frame;
 pub(crate) use places::LanePlace;
 pub(crate) use received::FrameStream;
+pub(crate) use signed::LinkSignatures;
 
 use sending::Sending;
 

@@ -101,14 +101,18 @@ impl Worker {
             return true;
         };
         let token = place.token;
-        let size = self
-            .objects
-            .sending
-            .get(&token)
-            .map(|sending| sending.outgoing.shard_size);
-        let takes = agreed(self.links[index].as_deref()).map_or(0, |agreed| agreed.send_shard);
+        let outgoing = self.objects.sending.get(&token);
+        let outgoing = outgoing.map(|sending| &sending.outgoing);
+        let size = outgoing.map(|outgoing| outgoing.shard_size);
+        let signs = outgoing.is_some_and(|outgoing| !outgoing.proof.is_empty());
+        let agreed = agreed(self.links[index].as_deref()).unwrap_or_default();
+        let (takes, signatures) = (agreed.send_shard, agreed.signatures());
         let why = match size {
-            Some(size) if size <= takes => return true,
+            Some(size) if size <= takes && (signatures || !signs) => return true,
+            Some(size) if size <= takes => {
+                "the peer takes no signatures, as its engine is older: send the object unsigned"
+                    .to_owned()
+            }
             _ if takes == 0 => "the peer takes no shards: it does not offer them, or we do not \
                                 (STOQ_FRAMES_MAX_SHARD)"
                 .to_owned(),
@@ -144,6 +148,7 @@ impl Worker {
         };
         sending.waiting = sending.waiting.saturating_sub(1);
         let mut first = BytesMut::from(&encode(StreamKind::Frames, &info, false)[..]);
+        first.extend_from_slice(&sending.outgoing.proof);
         first.extend_from_slice(&sending.outgoing.manifest);
         let lane = Lane::new(place.token, stream, agreed, first.freeze());
         self.flows[key].flow = Flow::Lane(Box::new(lane));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn_proto::StreamId;
+use stoq_frames::signed::SignatureRefusal;
 use stoq_frames::stream::StreamFault;
 use stoq_wire::code::{ConnectionCode, StreamCode};
 use stoq_wire::frame::Frame;
@@ -16,9 +17,10 @@ use stoq_wire::head::StreamHead;
 use super::super::hops::Proof;
 use super::super::observe::Outcome;
 use super::super::{Flow, Worker};
+use super::signed::SignedStream;
+use super::taking::Way;
 use super::{Frames, Next, takes_frames, write};
-use crate::api::{ApiEvent, StreamToken};
-use crate::objects::{Answer, Asked, From, NotTaken, Progress, Taken};
+use crate::objects::{Answer, Asked, Progress, Taken};
 
 /// Streams with frames that a worker has at once. Each keeps a frame that is not whole.
 const MOST: usize = 256;
@@ -48,6 +50,8 @@ pub(crate) struct FrameStream {
     /// What its peer has asked for, and whether it took something of it since that was looked at.
     pub(super) answer: Option<Answer>,
     moved: bool,
+    /// Who signs what comes on it.
+    pub(super) signed: SignedStream,
     /// A frame that has to wait, and whether that is for its manifest.
     held: Option<(Shard, bool)>,
     /// Transfers whose manifest came on it, and that have not been answered to the end.
@@ -55,15 +59,6 @@ pub(crate) struct FrameStream {
     /// Answers that are not sent yet.
     pub(super) pending: Bytes,
     ended: bool,
-}
-
-/// How a shard came.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Way<'a> {
-    /// As a part of a copy of what is for this identity.
-    copy_of: Option<&'a str>,
-    /// On the stream where its transfer was asked for, under this token.
-    token: Option<StreamToken>,
 }
 
 /// What a turn of a stream came to.
@@ -75,7 +70,7 @@ pub(super) enum Step {
     /// What was asked for has come.
     Enough,
     Refused(StreamCode, String),
-    Wrong(String),
+    Wrong(ConnectionCode, String),
     Gone(Option<StreamCode>),
     /// A copy of something follows.
     Mirror(Seed),
@@ -155,7 +150,7 @@ impl Worker {
                 self.end_flow(key, code, Outcome::Refused(why), now);
             }
             Step::Mirror(seed) => self.accept_mirror(key, index, &seed, now),
-            Step::Wrong(why) => self.close(index, ConnectionCode::Protocol, &why, now),
+            Step::Wrong(code, why) => self.close(index, code, &why, now),
         }
     }
 
@@ -197,6 +192,12 @@ impl Worker {
                         return Step::Route(route);
                     }
                     Ok(Next::Frame(frame)) if frames.proof.takes(&frame) => continue,
+                    Ok(Next::Frame(frame @ (Frame::Key(_) | Frame::Signature(_)))) => {
+                        match self.take_vouching(key, index, frame, now) {
+                            Some(step) => return step,
+                            None => continue,
+                        }
+                    }
                     Ok(Next::Frame(other)) => {
                         let why = format!("a {} frame is not taken here", other.kind().name());
                         return Step::Refused(StreamCode::Denied, why);
@@ -207,7 +208,9 @@ impl Worker {
                         return self.all_has_come(key, index);
                     }
                     Ok(Next::Reset(code)) => return Step::Gone(code),
-                    Err(fault) => return Step::Wrong(fault.to_string()),
+                    Err(fault) => {
+                        return Step::Wrong(ConnectionCode::Protocol, fault.to_string());
+                    }
                 },
             };
             if let Some(step) = self.take_shard(key, index, shard, now) {
@@ -238,19 +241,27 @@ impl Worker {
         }
         let (transfer, begins) = (shard.transfer, matches!(shard.body, ShardBody::Manifest(_)));
         let held = shard.clone();
-        let (copy, asks) = match &self.flows[key].flow {
-            Flow::Frames(frames) => (frames.copy.clone(), frames.asks.clone()),
-            _ => (None, None),
+        let Flow::Frames(frames) = &self.flows[key].flow else {
+            return None;
         };
+        let (copy, asks) = (frames.copy.clone(), frames.asks.clone());
+        let proof = frames.signed.proof.clone();
         let named = copy.as_ref().map(|copy| TransferId(copy.id));
         let named = named.or(asks.as_ref().map(|asks| asks.transfer));
         if named.is_some_and(|named| named != transfer) {
             let why = "another object comes than the one that was named".to_owned();
             return Some(Step::Refused(StreamCode::BadShard, why));
         }
+        if begins
+            && let Some(proof) = &proof
+            && !proof.covers(&held)
+        {
+            return Some(self.not_signed(index, &SignatureRefusal::OtherContent.into()));
+        }
         let way = Way {
             copy_of: copy.as_ref().map(|copy| copy.primary.as_str()),
-            token: asks.as_ref().map(|asks| asks.token),
+            asked: asks.as_ref(),
+            proof: proof.as_ref().filter(|_| begins),
         };
         let taken = match self.put_shard(index, shard, way, now)? {
             Ok(taken) => taken,
@@ -266,6 +277,9 @@ impl Worker {
         let Flow::Frames(frames) = &mut self.flows[key].flow else {
             return None;
         };
+        if begins {
+            frames.signed.proof = None;
+        }
         if let Some(asks) = asks {
             if taken == Taken::Whole {
                 frames.asks = None;
@@ -281,49 +295,6 @@ impl Worker {
             }
         }
         None
-    }
-
-    /// Hands a shard to the engine's transfers; none when the connection is not authenticated.
-    pub(super) fn put_shard(
-        &mut self,
-        index: usize,
-        shard: Shard,
-        way: Way<'_>,
-        now: Instant,
-    ) -> Option<Result<Taken, NotTaken>> {
-        let evidence = self.links[index].as_ref()?.evidence.clone()?;
-        let sender = &evidence.peer.as_ref()?.spiffe;
-        let begins = matches!(shard.body, ShardBody::Manifest(_));
-        let token = way.token.unwrap_or_else(|| self.shared.api.token());
-        let from = From {
-            sender,
-            copy_of: way.copy_of,
-            asked: way.token.is_some(),
-        };
-        let taken = self.shared.objects.take(from, shard, token, now);
-        match &taken {
-            Ok(Taken::Kept) => {
-                self.counters().shard_taken();
-                if begins {
-                    self.transfers_changed();
-                }
-            }
-            Ok(Taken::Whole) => {
-                self.counters().shard_taken();
-                self.counters().object_received();
-                if way.copy_of.is_some() {
-                    self.counters().mirror_received();
-                }
-                self.shared.api.publish(ApiEvent::Object(token));
-                self.transfers_changed();
-            }
-            Ok(Taken::Repeated) => self.counters().shard_repeated(),
-            Ok(Taken::Early | Taken::NoRoom) => {}
-            // A transfer that has failed may have streams of other connections.
-            Err(refused) if refused.is_fatal() => self.transfers_changed(),
-            Err(_) => {}
-        }
-        Some(taken)
     }
 
     /// A stream that brings nothing that begins anything ends by itself; one that waits for room,
@@ -347,17 +318,6 @@ impl Worker {
             self.set_deadline(key, now + PATIENCE);
         }
     }
-
-    /// A shard in a datagram: dropped and counted unless it can be kept now (D2, D9, E6).
-    pub(in super::super) fn shard_datagram(&mut self, index: usize, shard: Shard, now: Instant) {
-        let taken = self.put_shard(index, shard, Way::default(), now);
-        if !matches!(
-            taken,
-            Some(Ok(Taken::Kept | Taken::Whole | Taken::Repeated))
-        ) {
-            self.counters().shard_dropped();
-        }
-    }
 }
 
 impl FrameStream {
@@ -376,6 +336,7 @@ impl FrameStream {
             asks: None,
             answer: None,
             moved: false,
+            signed: SignedStream::default(),
             held: None,
             asked: Vec::new(),
             pending: Bytes::new(),

@@ -77,6 +77,9 @@ impl Worker {
 
     fn open_lanes(&mut self, mut outgoing: Outgoing, now: Instant) {
         let (token, lanes) = (outgoing.token, outgoing.lanes);
+        if !outgoing.proof.is_empty() {
+            self.counters().signature_made();
+        }
         (0..outgoing.count()).for_each(|index| outgoing.shards.push(index));
         let sending = Sending {
             outgoing,
