@@ -13,6 +13,7 @@ from stoq.api.server import ApiServer
 from stoq.program import together
 from stoq.records.mesh import MeshConfigSpec
 from stoq.registry import TrustEntry
+from stoq.sealing import Sealer
 from stoq_operator import settings
 from stoq_operator.ca import Ca
 from stoq_operator.controller import Controller
@@ -69,8 +70,9 @@ async def run(
         found = mesh_of(fold({}, first))
         fixed = found.spec if found else MeshConfigSpec(trust_domain=mesh.trust_domain)
         authority = Ca(fixed.trust_domain, fixed.profile)
-        registry = Registry(Index(secrets.token_hex(8), time.time_ns() // 1_000_000), parts.metrics)
         endpoint = EngineEndpoint(listen.address, fixed.trust_domain, fixed.profile, log_level)
+        index = Index(secrets.token_hex(8), time.time_ns() // 1_000_000)
+        registry = Registry(index, parts.metrics, Sealer(endpoint.sign, time.time))
         controller = Controller(
             store=parts.store,
             batches=batches,

@@ -16,6 +16,7 @@ from stoq.api.errors import BadRequest, NotFound, Unauthorised
 from stoq.api.server import ApiServer
 from stoq.api.stream import Peer
 from stoq.registry import WATCH, TrustEntry, WatchMessage, WatchRequest, WorkloadEntry
+from stoq.sealing import Sealer
 from stoq_operator.derive import Derived
 from stoq_operator.index import Index
 from stoq_operator.metrics import Metrics
@@ -35,8 +36,9 @@ PATIENCE: Final = 5.0
 class Registry:
     """The index and those who watch it."""
 
-    def __init__(self, index: Index, metrics: Metrics) -> None:
+    def __init__(self, index: Index, metrics: Metrics, sealer: Sealer) -> None:
         self._index = index
+        self._sealer = sealer
         self._metrics = metrics
         self._moved = asyncio.Event()
         self._revoked: frozenset[str] = frozenset()
@@ -68,7 +70,8 @@ class Registry:
         """
         own = self._own(request, context.peer)
         node, epoch, version = request.node, request.resume_epoch, request.resume_version
-        digests, packed = request.digests, request.packed
+        digests, packed, signed = request.digests, request.packed, request.signed
+        shown = b""
         log.info("%s (%s) watches from %s", node, context.remote, version or "nothing")
         # Whoever watches for days holds neither the request nor what was sent.
         del request
@@ -89,6 +92,9 @@ class Registry:
                         # They were of the state it came with.
                         first, digests = False, ()
                         self._metrics.sent(message.type)
+                        if signed:
+                            message = self._sealer.seal(message, shown)
+                            shown = message.certificate or shown
                         yield message
                         del message
                     continue

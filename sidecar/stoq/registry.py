@@ -256,6 +256,8 @@ class WatchRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """`digests` of the state; whoever resumes gives them for a registry that is another process."""
     packed: bool = False
     """Entries may come in `WatchMessage.packed`; a release before does not know it."""
+    signed: bool = False
+    """Messages may come in `WatchMessage.sealed`; a release before does not know it."""
 
 
 class WatchMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -281,6 +283,13 @@ class WatchMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     packed: tuple[bytes, ...] = ()
     """More workloads and services: `Entries`, each packed by `stoq.packing`. Only for a watcher
     that asked for it."""
+    sealed: bytes = b""
+    """The message itself, msgpack, as it was signed: beside it only type, epoch and version are
+    there. Only for a watcher that asked for it (`stoq.sealing`)."""
+    certificate: bytes = b""
+    """Of who signed it, DER; empty: the one that came last on this stream."""
+    signature: bytes = b""
+    """FALCON_SIGNATURE over SHA-256 of `sealed`, subject 3 (wire format, section 16)."""
 
 
 class Entries(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

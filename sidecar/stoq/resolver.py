@@ -21,6 +21,7 @@ from stoq.registry import (
     apply,
     digests,
 )
+from stoq.sealing import Opener
 from stoq.settings.kinds import join_host_and_port
 
 log: Final = logging.getLogger(__name__)
@@ -30,11 +31,12 @@ LONGEST_PAUSE: Final = 15.0
 
 
 async def follow(
-    client: ApiClient, node: str, state: RegistryState | None
+    client: ApiClient, node: str, state: RegistryState | None, opener: Opener | None = None
 ) -> AsyncGenerator[RegistryState, None]:
-    """What the registry says to workload `node`, from `state` on, for as long as it is there.
+    """What the registry says to workload `node`, from `state` on, for as long as it is there, held
+    against its signature by `opener`.
 
-    Raises `ApiError`, and `Gap` when it has to be asked again for everything.
+    Raises `ApiError`, `Gap` when it has to be asked again for everything, and `Unsealed`.
     """
     request = WatchRequest(
         node=node,
@@ -42,10 +44,11 @@ async def follow(
         resume_version=state.version if state else 0,
         digests=digests(state) if state else (),
         packed=True,
+        signed=opener is not None,
     )
     async with client.stream(WATCH, request) as messages:
         async for message in messages:
-            state = apply(state, message)
+            state = apply(state, opener.open(message, node) if opener else message)
             yield state
 
 

@@ -185,7 +185,13 @@ class App:
         again = Backoff(follow.retry_min_seconds, follow.retry_max_seconds)
         keeper = SvidKeeper(authority, plane, renewal, retry, self.readiness)
         follower = Discovery(
-            plane.dialler, partial(self._use, plane), node, again, self.readiness, keeper.renew_now
+            plane.dialler,
+            partial(self._use, plane),
+            node,
+            again,
+            self.readiness,
+            keeper.renew_now,
+            plane.opener(),
         )
         self._keeper, self._follower = keeper, follower
         async with asyncio.TaskGroup() as tasks:

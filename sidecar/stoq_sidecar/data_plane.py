@@ -13,6 +13,7 @@ from stoq.api.stream import ByteStream, ConnectionLost
 from stoq.engine import Engine, HybridKey, Snapshot, TlsContext
 from stoq.pem import certificates
 from stoq.registry import RegistryState, TrustEntry
+from stoq.sealing import Opener
 from stoq.settings.kinds import join_host_and_port, split_host_and_port
 from stoq_sidecar.adaptation import Adaptation
 from stoq_sidecar.ca_client import SigningError, read_token
@@ -126,6 +127,12 @@ class DataPlane:
             federated={one.trust_domain: list(one.roots) for one in trust.federated},
             revoked_identities=[(r.spiffe_id, r.before) for r in trust.revoked_identities],
         )
+
+    def opener(self) -> Opener:
+        """Holds what the registry says against the control plane's signature."""
+        signer = constants.operator_spiffe_id(self._settings.identity.trust_domain)
+        required = self._settings.discovery.signed == "require"
+        return Opener(self._tls.verify_statement, signer, required=required)
 
     def dialler(self) -> "ControlDialler":
         """A dialler of the control plane."""

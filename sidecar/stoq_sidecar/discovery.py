@@ -18,6 +18,7 @@ from stoq.api.errors import ApiError
 from stoq.api.stream import Dialler
 from stoq.registry import Gap, RegistryState
 from stoq.resolver import follow
+from stoq.sealing import Opener, Unsealed
 from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.identity import refused_by_peer
 from stoq_sidecar.readiness import Readiness
@@ -37,12 +38,15 @@ class DiscoveryStatus:
     reconnects: int = 0
     refused: int = 0
     """States that the engine refused; the one before stayed in force."""
+    unsealed: int = 0
+    """Messages that the control plane had not signed; what was said before stayed in force."""
     last_error: str = ""
 
 
 class Discovery:
     """Runs for as long as the sidecar does. `use` puts a state in force and raises ValueError for
-    one that cannot be used; `refused` is called when the registry does not take our certificate.
+    one that cannot be used; `refused` is called when the registry does not take our certificate;
+    `opener` holds what the registry says against its signature.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Discovery:
         backoff: Backoff,
         readiness: Readiness,
         refused: Callable[[], None],
+        opener: Opener | None = None,
     ) -> None:
         self._dial = dial
         self._use = use
@@ -60,6 +65,7 @@ class Discovery:
         self._backoff = backoff
         self._readiness = readiness
         self._refused = refused
+        self._opener = opener
         self._state: RegistryState | None = None
         self._heard = False
         self.status = DiscoveryStatus()
@@ -80,6 +86,10 @@ class Discovery:
             except Gap as gap:
                 self._state = None  # ask for everything; the engine keeps the last table
                 why = str(gap)
+            except Unsealed as unsealed:
+                self.status.unsealed += 1
+                why = str(unsealed)
+                log.error("what the registry says is not used: %s", unsealed)
             except ApiError as error:
                 why = str(error)
             # A stream that brought something proves that the registry works.
@@ -88,7 +98,9 @@ class Discovery:
             await asyncio.sleep(self._backoff.delay(failures, random.random()))  # noqa: S311
 
     async def _follow(self) -> None:
-        async with aclosing(follow(ApiClient(self._dial()), self._node, self._state)) as states:
+        client = ApiClient(self._dial())
+        said = follow(client, self._node, self._state, self._opener)
+        async with aclosing(said) as states:
             async for state in states:
                 self._received(state)
 

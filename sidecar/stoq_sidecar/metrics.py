@@ -165,6 +165,11 @@ def agent_families(
         "States of the registry that could not be used",
         value=discovery.refused,
     )
+    yield CounterMetricFamily(
+        "stoq_registry_unsigned_messages",
+        "What the registry said and the control plane had not signed: it was not used",
+        value=discovery.unsealed,
+    )
     yield GaugeMetricFamily("stoq_ready", "1 when every readiness latch dropped", value=int(ready))
 
 

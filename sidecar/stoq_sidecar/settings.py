@@ -109,6 +109,12 @@ class Discovery:
     retry_max_seconds: float = option(
         15.0, number(0.1, 600, "seconds"), "keeps 5,000 waiting sidecars under 400 dials a second"
     )
+    signed: str = option(
+        "prefer",
+        choice(("prefer", "require")),
+        "prefer: what the registry signs is verified, and an older one signs nothing; require: "
+        "nothing else is used",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

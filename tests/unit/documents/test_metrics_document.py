@@ -82,7 +82,9 @@ def _snapshot() -> snapshot.Snapshot:
 
 def _sidecar() -> Iterable[Metric]:
     svid = SimpleNamespace(expires=1, obtained=1, renewals=1, failures=1)
-    discovery = SimpleNamespace(version=1, updated=1, stale=False, reconnects=1, refused=1)
+    discovery = SimpleNamespace(
+        version=1, updated=1, stale=False, reconnects=1, refused=1, unsealed=1
+    )
     yield from engine_families(_snapshot())
     yield from agent_families(svid, discovery, ready=True)  # type: ignore[arg-type]
     yield client_address_family({"ipv6": True})

@@ -9,6 +9,7 @@ from stoq.api.errors import BadRequest, NotFound, Unauthorised, Unavailable
 from stoq.api.stream import Opened, StreamError
 from stoq.engine import parse_certificate
 from stoq.registry import WATCH, WatchRequest, apply
+from stoq.sealing import Opener
 from stoq.signing import BINDING_LABEL, SIGN, SignRequest, binding
 from stoq_operator import join
 from stoq_operator.endpoint import STREAMS
@@ -22,17 +23,21 @@ WEB_ID = "spiffe://example.org/ns/shop/sa/web"
 class Watcher:
     """Follows the registry as a sidecar does."""
 
-    def __init__(self, member, *, packed=True, **resume):
+    def __init__(self, member, *, packed=True, opener=None, **resume):
         self.member = member
-        self.request = WatchRequest(node="shop/web", packed=packed, **resume)
+        self.opener = opener
+        self.request = WatchRequest(
+            node="shop/web", packed=packed, signed=opener is not None, **resume
+        )
         self.state = None
         self.types = []
         self.moved = asyncio.Condition()
 
     async def follow(self):
         async with self.member.client().stream(WATCH, self.request) as messages:
-            async for message in messages:
+            async for said in messages:
                 async with self.moved:
+                    message = self.opener.open(said, "shop/web") if self.opener else said
                     self.types.append(message.type)
                     self.state = apply(self.state, message)
                     self.moved.notify_all()
@@ -157,6 +162,21 @@ async def test_a_sidecar_of_the_release_before_is_told_the_same(control, web, wa
             await watcher.until(lambda state: "shop/db" in state.services)
         task.cancel()
     assert older.state == watching.state
+
+
+async def test_what_the_registry_says_is_signed_by_the_control_plane(control, web, watching):
+    opener = Opener(web.tls.verify_statement, OPERATOR, required=True)
+    signed = Watcher(web, opener=opener)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(signed.follow())
+        await signed.until(lambda state: True)
+        control.write(workload("db", "fd00::3"), service("db", "fd00::3"))
+        for watcher in (signed, watching):
+            await watcher.until(lambda state: "shop/db" in state.services)
+        task.cancel()
+    assert signed.state == watching.state
+    assert signed.types[0] == "snapshot"
+    assert set(signed.types[1:]) == {"delta"}
 
 
 async def test_a_watcher_hears_what_policy_holds_for_it(control, watching):

@@ -1,6 +1,7 @@
 """Following the registry over the real API layer in memory."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -19,9 +20,11 @@ from stoq.registry import (
     WorkloadEntry,
     digests,
 )
+from stoq.sealing import Opener, Sealer
 from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.discovery import LATCH, Discovery
 from stoq_sidecar.readiness import Readiness
+from support import engines
 from support.streams import Network
 
 WEB = Peer("spiffe://td/ns/shop/sa/web")
@@ -58,7 +61,9 @@ class Registry:
 
 
 class World:
-    def __init__(self, registry: Registry, *, refuse: int | None = None) -> None:
+    def __init__(
+        self, registry: Registry, *, refuse: int | None = None, opener: Opener | None = None
+    ) -> None:
         self.registry, self.refuse = registry, refuse
         self.used: list[RegistryState] = []
         self.readiness = Readiness([LATCH])
@@ -70,6 +75,7 @@ class World:
             Backoff(0.001, 0.01),
             self.readiness,
             self.refused,
+            opener,
         )
 
     def refused(self) -> None:
@@ -171,3 +177,22 @@ async def test_only_a_registry_that_refuses_our_certificate_is_told_to_the_keepe
     await world.run(lambda: bool(world.used))
     assert world.discovery.status.reconnects == 2
     assert world.refusals == 1
+
+
+async def test_what_is_not_signed_by_the_control_plane_leaves_the_last_state_in_force() -> None:
+    ca = engines.authority()
+    sealer = Sealer(engines.identity(ca, engines.SERVER).sign_statement, time.time)
+    forging = Sealer(engines.identity(ca, engines.CLIENT).sign_statement, time.time)
+    opener = Opener(
+        engines.identity(ca, engines.CLIENT).verify_statement, engines.SERVER, required=True
+    )
+    first: list[WatchMessage | Exception] = [
+        sealer.seal(SNAPSHOT, b""),
+        forging.seal(DELTA, b""),
+    ]
+    world = World(Registry(first, [DELTA], [sealer.seal(DELTA, b"")]), opener=opener)
+    await world.run(lambda: len(world.used) == 2)
+    assert [state.version for state in world.used] == [1, 2]
+    assert world.discovery.status.unsealed == 2
+    assert [request.signed for request in world.registry.requests] == [True] * 3
+    assert [request.resume_version for request in world.registry.requests] == [0, 1, 1]

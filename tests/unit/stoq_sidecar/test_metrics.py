@@ -47,7 +47,9 @@ def snapshot() -> Iterator[Snapshot]:
 
 def page(snapshot: Snapshot) -> list[Sample]:
     svid = SvidStatus(obtained=1000.0, expires=2000.0, renewals=3, failures=1)
-    discovery = DiscoveryStatus(version=7, updated=1500.0, stale=True, reconnects=2, refused=1)
+    discovery = DiscoveryStatus(
+        version=7, updated=1500.0, stale=True, reconnects=2, refused=1, unsealed=3
+    )
     sources = Sources(
         snapshot=lambda: snapshot,
         svid=lambda: svid,
@@ -160,6 +162,7 @@ def test_identity_and_registry_are_on_the_page(snapshot: Snapshot) -> None:
     assert value(samples, "stoq_registry_stale") == 1
     assert value(samples, "stoq_registry_connection_terminations_total") == 2
     assert value(samples, "stoq_registry_refused_versions_total") == 1
+    assert value(samples, "stoq_registry_unsigned_messages_total") == 3
     assert value(samples, "stoq_ready") == 1
 
 

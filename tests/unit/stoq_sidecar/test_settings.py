@@ -39,7 +39,11 @@ def test_every_default_is_pinned() -> None:
             "retry_min_seconds": "1.0",
             "retry_max_seconds": "60.0",
         },
-        "discovery": {"retry_min_seconds": "0.2", "retry_max_seconds": "15.0"},
+        "discovery": {
+            "retry_min_seconds": "0.2",
+            "retry_max_seconds": "15.0",
+            "signed": "prefer",
+        },
         "capture": {
             "mode": "init",
             "sidecar_uid": "14008",
