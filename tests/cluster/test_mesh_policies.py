@@ -58,20 +58,6 @@ def test_a_mesh_only_pod_reaches_no_stranger_but_by_an_excluded_port(
         assert shop.fetch("open", target) == "outside"
 
 
-def test_a_stranger_reaches_an_excluded_port_of_a_strict_pod(shop: Cluster, mesh: Mesh) -> None:
-    counter, safe = pod("counter", serve("over the counter")), pod("safe", serve("never"))
-    strict = {"stoq.dev/inbound": "strict"}
-    counter["metadata"]["annotations"] = {**strict, "stoq.dev/exclude-inbound-ports": "8080"}
-    safe["metadata"]["annotations"] = strict
-    shop.apply(counter, safe)
-    shop.ready("counter", "safe")
-    with mesh.namespace(enrolled=False) as outside:
-        outside.apply(pod("stranger", WAIT))
-        outside.ready("stranger")
-        assert outside.fetch("stranger", url(shop.addresses("counter")[0])) == "over the counter"
-        assert refused(outside, "stranger", url(shop.addresses("safe")[0]))
-
-
 def test_an_access_policy_admits_whom_it_names_and_nobody_else(shop: Cluster) -> None:
     shop.kubectl("create", "serviceaccount", "friend")
     shop.apply(

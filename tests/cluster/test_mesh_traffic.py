@@ -65,13 +65,6 @@ def test_both_ends_were_authenticated_with_post_quantum_algorithms(pair: Cluster
         assert "falcon" in each["signature"].lower()
 
 
-def test_a_pod_outside_the_mesh_still_reaches_one_inside(pair: Cluster, mesh: Mesh) -> None:
-    with mesh.namespace(enrolled=False) as outside:
-        outside.apply(pod("stranger", WAIT))
-        outside.ready("stranger")
-        assert outside.fetch("stranger", f"http://web.{pair.namespace}/") == "hello"
-
-
 def test_a_pod_inside_the_mesh_still_reaches_one_outside(
     pair: Cluster, mesh: Mesh, witness: Witness
 ) -> None:
@@ -91,11 +84,6 @@ def test_a_pod_that_opts_out_has_no_sidecar(pair: Cluster) -> None:
     pair.ready("alone")
     assert "initContainers" not in pair.get("pod", "alone")["spec"]
     assert pair.fetch("client", url(pair.addresses("alone")[0])) == "alone"
-
-
-def test_the_api_server_still_answers_a_meshed_pod(pair: Cluster) -> None:
-    ask = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 5 nc kubernetes.default.svc 443"
-    assert "HTTP request to an HTTPS server" in pair.execute("client", "sh", "-c", ask)
 
 
 def test_the_charts_own_test_passes(mesh: Mesh) -> None:

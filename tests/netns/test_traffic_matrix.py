@@ -1,4 +1,4 @@
-"""Every row of docs/traffic-matrix.md, as it says."""
+"""Every row of the first table of docs/traffic-matrix.md, as it says."""
 
 import shutil
 import socket
@@ -14,6 +14,7 @@ from lab.command import CommandError
 from lab.mesh import Mesh, MeshSettings
 from lab.plan import Pod
 from lab.state import State
+from support.tables import tables
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "traffic-matrix.md"
 PAYLOAD = "the payload of a row of the traffic matrix"
@@ -36,27 +37,13 @@ class Row:
 
 
 def _rows() -> list[Row]:
-    table = [
-        [cell.strip() for cell in line.strip("|\n ").split("|")]
-        for line in DOCUMENT.read_text().splitlines()
-        if line.startswith("| ") and "---" not in line
-    ]
-    heading, *body = table
-    assert heading == [
-        "from",
-        "to",
-        "protocol",
-        "port",
-        "inbound",
-        "outbound",
-        "sidecars",
-        "outcome",
-    ]
     rows = []
-    for source, destination, protocol, port, inbound, outbound, sidecars, outcome in body:
+    for row in tables(DOCUMENT.read_text())[0]:
+        inbound, outbound = row["inbound"], row.pop("outbound")
         for mode in MODES if inbound == "any" else [inbound]:
             assert outbound in ("any", MODES[mode]), "modes are tested in these two pairs"
-            rows.append(Row(source, destination, protocol, port, mode, sidecars, outcome))
+            words = {**row, "inbound": mode}
+            rows.append(Row(words.pop("from"), words.pop("to"), **words))
     # One mesh per mode: the rows of a mode stand together.
     return sorted(rows, key=lambda row: row.inbound)
 
