@@ -6,9 +6,10 @@ from functools import partial
 
 import pytest
 
-from lab import installation, netns, plan, process
+from lab import installation, netns, process
 from lab.plan import Pod
 from lab.state import State
+from netns.laboratories import pods
 from netns.sockets import listen
 from stoq.capture import nft
 from stoq.capture.netns import run_in
@@ -23,11 +24,8 @@ ENVIRONMENT = {
 
 @pytest.fixture
 def lab() -> Iterator[tuple[State, Pod]]:
-    layout = plan.make(plan.new_run_id("t"), ["client"])
-    state = State.create(layout.run, "test")
-    netns.build(layout, state)
-    yield state, layout.pods[0]
-    state.remove()
+    with pods("client", ipv4=False) as (layout, state):
+        yield state, layout.pods[0]
 
 
 def start(lab: tuple[State, Pod], **more: str) -> "subprocess.CompletedProcess[str]":

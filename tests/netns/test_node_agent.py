@@ -11,6 +11,7 @@ import pytest
 from lab import command, netns, plan
 from lab.node import Node
 from lab.state import State
+from netns.laboratories import pods
 from netns.meshes import Echo, eventually
 from netns.sockets import connect
 from netns.witness import Witness
@@ -19,13 +20,8 @@ from stoq_node.capabilities import CAPTURES
 
 @pytest.fixture
 def laboratory() -> Iterator[tuple[plan.Plan, Node, State]]:
-    layout = plan.make(plan.new_run_id("n"), ["pod", "peer", "other"], ipv4=True)
-    state = State.create(layout.run, "test")
-    try:
-        netns.build(layout, state)
+    with pods("pod", "peer", "other") as (layout, state):
         yield layout, Node(layout, state), state
-    finally:
-        state.remove()
 
 
 def dials(source: str, address: object, port: int = 8080) -> bool:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import netns, plan, process
+from lab import plan, process
 from lab.node import Node
 from lab.state import State
+from netns.laboratories import pods
 from netns.meshes import Echo, eventually
 from netns.sockets import connect
 from netns.traces import eventually_one, tracing
@@ -95,13 +96,8 @@ def described(pod: plan.Pod, config: Config = CONFIG, **annotations: str) -> Obj
 
 @pytest.fixture
 def laboratory() -> Iterator[tuple[plan.Plan, Node, Cluster]]:
-    layout = plan.make(plan.new_run_id("n"), ["pod", "peer"], ipv4=True)
-    state = State.create(layout.run, "test")
-    try:
-        netns.build(layout, state)
+    with pods("pod", "peer") as (layout, state):
         yield layout, Node(layout, state), Cluster(layout, state)
-    finally:
-        state.remove()
 
 
 def dials(source: plan.Pod, target: plan.Pod) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from lab import netns, plan
 from lab.node import Node
-from lab.state import State
+from netns.laboratories import pods
 from netns.meshes import Echo, echoed, eventually, running
 from netns.sockets import in_pod
 from netns.witness import UDP, Witness
@@ -99,13 +99,8 @@ def test_a_spoofed_blast_is_dropped_and_a_meshed_flow_goes_on() -> None:
 
 @pytest.fixture
 def laboratory() -> Iterator[tuple[plan.Plan, Node]]:
-    layout = plan.make(plan.new_run_id("n"), ["outside"])
-    state = State.create(layout.run, "test")
-    try:
-        netns.build(layout, state)
+    with pods("outside", ipv4=False) as (layout, state):
         yield layout, Node(layout, state)
-    finally:
-        state.remove()
 
 
 def test_the_guard_follows_its_interface_and_goes_when_it_is_off(

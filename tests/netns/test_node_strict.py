@@ -8,7 +8,7 @@ import pytest
 
 from lab import netns, plan
 from lab.node import Node
-from lab.state import State
+from netns.laboratories import pods
 from netns.meshes import Echo, eventually, running
 from netns.sockets import connect, in_pod
 from netns.witness import TCP, UDP, Packet, Witness
@@ -20,13 +20,8 @@ SECRET = b"what must not be seen outside of the pod"
 
 @pytest.fixture
 def laboratory() -> Iterator[tuple[plan.Plan, Node]]:
-    layout = plan.make(plan.new_run_id("n"), ["pod", "peer"], ipv4=True)
-    state = State.create(layout.run, "test")
-    try:
-        netns.build(layout, state)
+    with pods("pod", "peer") as (layout, state):
         yield layout, Node(layout, state)
-    finally:
-        state.remove()
 
 
 def dials(source: plan.Pod, address: object, port: int = PORT) -> bool:

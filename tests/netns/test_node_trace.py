@@ -12,6 +12,7 @@ from lab import command, netns, plan
 from lab.mesh import NAMESPACE
 from lab.node import Node
 from lab.state import State
+from netns.laboratories import pods
 from netns.meshes import PORT, Echo, echoed, eventually, running
 from netns.sockets import APPLICATION_UID, connect, in_pod
 from netns.traces import TRACEFS, eventually_one, tracing, words
@@ -20,13 +21,8 @@ from stoq.constants import SIDECAR_UID
 
 @pytest.fixture
 def laboratory() -> Iterator[tuple[plan.Plan, Node, State]]:
-    layout = plan.make(plan.new_run_id("n"), ["pod", "peer"], ipv4=True)
-    state = State.create(layout.run, "test")
-    try:
-        netns.build(layout, state)
+    with pods("pod", "peer") as (layout, state):
         yield layout, Node(layout, state), state
-    finally:
-        state.remove()
 
 
 def test_a_meshed_connection_is_counted_and_a_bypassing_one_shown_with_its_program() -> None:

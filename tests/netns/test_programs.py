@@ -5,19 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import apps, netns, plan
+from lab import apps, plan
 from lab.state import State
+from netns import laboratories
 
 
 @pytest.fixture(scope="module")
 def pods() -> Iterator[tuple[State, plan.Pod, plan.Pod]]:
-    layout = plan.make(plan.new_run_id("t"), ["client", "server"])
-    state = State.create(layout.run, "test")
-    try:
-        netns.build(layout, state)
+    with laboratories.pods("client", "server", ipv4=False) as (layout, state):
         yield state, layout.pod("client"), layout.pod("server")
-    finally:
-        state.remove()
 
 
 def test_curl_fetches_a_file_whole(pods: tuple[State, plan.Pod, plan.Pod]) -> None:

@@ -7,19 +7,15 @@ import pytest
 from lab import apps, netns, plan, process, sniff
 from lab.command import run
 from lab.state import State
+from netns.laboratories import pods
 
 MARKER = b"a payload that everybody on the wire can read"
 
 
 @pytest.fixture
 def laboratory() -> Iterator[tuple[plan.Plan, State]]:
-    layout = plan.make(plan.new_run_id("t"), ["alice", "bob", "carol"], ipv4=True)
-    state = State.create(layout.run, "test")
-    try:
-        netns.build(layout, state)
+    with pods("alice", "bob", "carol") as (layout, state):
         yield layout, state
-    finally:
-        state.remove()
 
 
 def _serve(state: State, server: plan.Pod) -> None:
