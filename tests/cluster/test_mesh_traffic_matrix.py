@@ -134,7 +134,9 @@ class Stage:
 
     def asks_name_server(self, row: Row) -> str:
         where, client = self.caller(row)
-        return where.execute(client, "nslookup", f"stranger.{self.outside.namespace}.svc")
+        return where.execute(
+            client, "nslookup", f"stranger.{self.outside.namespace}.svc.cluster.local"
+        )
 
     def asks(self, row: Row) -> str:
         """One request, without a second try."""

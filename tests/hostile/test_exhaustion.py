@@ -4,9 +4,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from resource import RLIMIT_NOFILE, prlimit
 
 from lab import netns
+from lab.command import run
+from lab.installation import SIDECAR_UID
 from netns.meshes import PORT, Echo, Running, echoed, eventually
 from netns.sockets import connect
 
@@ -37,13 +38,20 @@ def few_ports(mesh: Running) -> Iterator[None]:
 def few_descriptors(mesh: Running) -> Iterator[None]:
     """The client's sidecar may open `DESCRIPTORS` more."""
     pid = mesh.mesh.sidecars["client"].pid
-    soft, hard = prlimit(pid, RLIMIT_NOFILE)
     highest = max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
-    prlimit(pid, RLIMIT_NOFILE, (highest + 1 + DESCRIPTORS, hard))
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    before = next(line for line in limits.splitlines() if line.startswith("Max open files"))
+    set_descriptors(pid, str(highest + 1 + DESCRIPTORS))
     try:
         yield
     finally:
-        prlimit(pid, RLIMIT_NOFILE, (soft, hard))
+        set_descriptors(pid, before.split()[3])
+
+
+def set_descriptors(pid: int, limit: str) -> None:
+    """As the sidecar's own user: root may not everywhere."""
+    user = ["setpriv", f"--reuid={SIDECAR_UID}", f"--regid={SIDECAR_UID}", "--clear-groups"]
+    run([*user, "prlimit", f"--pid={pid}", f"--nofile={limit}:"])
 
 
 def dial(mesh: Running) -> socket.socket:

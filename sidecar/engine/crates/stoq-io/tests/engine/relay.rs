@@ -7,35 +7,41 @@ use std::thread;
 use crate::mesh::{Mesh, accept, application};
 use crate::net::in_namespace;
 
+/// Sends through the mesh and back again; how many bytes.
+pub(crate) fn echoed(mesh: &Mesh) -> usize {
+    let listener = application();
+    let echo = thread::spawn(move || {
+        let mut stream = accept(&listener);
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).unwrap();
+        stream.write_all(&received).unwrap();
+    });
+    let mut stream = mesh.dial();
+    let sent: Vec<u8> = (0..3_000_000u32)
+        .map(|n| (n.wrapping_mul(7919) >> 5) as u8)
+        .collect();
+    stream.write_all(&sent).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert!(
+        received == sent,
+        "{} of {} bytes",
+        received.len(),
+        sent.len()
+    );
+    echo.join().unwrap();
+    sent.len()
+}
+
 #[test]
 fn bytes_arrive_whole_in_both_directions() {
     in_namespace(|| {
         let mesh = Mesh::start();
-        let listener = application();
-        let echo = thread::spawn(move || {
-            let mut stream = accept(&listener);
-            let mut received = Vec::new();
-            stream.read_to_end(&mut received).unwrap();
-            stream.write_all(&received).unwrap();
-        });
-        let mut stream = mesh.dial();
-        let sent: Vec<u8> = (0..3_000_000u32)
-            .map(|n| (n.wrapping_mul(7919) >> 5) as u8)
-            .collect();
-        stream.write_all(&sent).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut received = Vec::new();
-        stream.read_to_end(&mut received).unwrap();
-        assert!(
-            received == sent,
-            "{} of {} bytes",
-            received.len(),
-            sent.len()
-        );
-        echo.join().unwrap();
+        let sent = echoed(&mesh);
         let flows = mesh.web.snapshot().flows;
         assert_eq!(flows.len(), 1);
-        assert_eq!(flows[0].sent_bytes, sent.len() as u64);
+        assert_eq!(flows[0].sent_bytes, sent as u64);
         assert_eq!(
             flows[0].destination_principal,
             crate::mesh::id("db").as_str()

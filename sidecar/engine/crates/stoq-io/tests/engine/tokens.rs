@@ -1,15 +1,12 @@
 //! Tokens between two engines.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::thread;
-
 use stoq_io::ConnectionInfo;
 use stoq_wire::extension::{PACKET_TOKENS, STREAM_TOKENS};
 use stoq_wire::parameters::StoqParameters;
 
-use crate::mesh::{Mesh, accept, application, eventually};
+use crate::mesh::{Mesh, eventually};
 use crate::net::in_namespace;
+use crate::relay::echoed;
 
 fn offering(extensions: u64, packet_reserve: u64) -> StoqParameters {
     StoqParameters {
@@ -17,27 +14,6 @@ fn offering(extensions: u64, packet_reserve: u64) -> StoqParameters {
         packet_reserve,
         ..StoqParameters::default()
     }
-}
-
-/// Sends through the mesh and back again.
-fn echoes(mesh: &Mesh) {
-    let listener = application();
-    let echo = thread::spawn(move || {
-        let mut stream = accept(&listener);
-        let mut received = Vec::new();
-        stream.read_to_end(&mut received).unwrap();
-        stream.write_all(&received).unwrap();
-    });
-    let mut stream = mesh.dial();
-    let sent: Vec<u8> = (0..3_000_000u32)
-        .map(|n| (n.wrapping_mul(7919) >> 5) as u8)
-        .collect();
-    stream.write_all(&sent).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    let mut received = Vec::new();
-    stream.read_to_end(&mut received).unwrap();
-    assert!(received == sent, "{} bytes", received.len());
-    echo.join().unwrap();
 }
 
 fn connection(mesh: &Mesh) -> ConnectionInfo {
@@ -53,7 +29,7 @@ fn connection(mesh: &Mesh) -> ConnectionInfo {
 fn a_token_in_every_packet_lets_all_bytes_through() {
     in_namespace(|| {
         let mesh = Mesh::offering(offering(PACKET_TOKENS, 50), offering(PACKET_TOKENS, 256));
-        echoes(&mesh);
+        echoed(&mesh);
         let found = connection(&mesh);
         assert!(found.packet_tokens);
         assert_eq!(found.packet_reserve, 50);
@@ -67,7 +43,7 @@ fn a_token_in_every_packet_lets_all_bytes_through() {
 fn a_reserve_without_tokens_lets_all_bytes_through() {
     in_namespace(|| {
         let mesh = Mesh::offering(offering(0, 256), offering(PACKET_TOKENS, 256));
-        echoes(&mesh);
+        echoed(&mesh);
         let found = connection(&mesh);
         assert!(!found.packet_tokens);
         assert_eq!(found.packet_reserve, 256);
@@ -78,7 +54,7 @@ fn a_reserve_without_tokens_lets_all_bytes_through() {
 fn an_engine_that_offers_nothing_speaks_with_one_that_does() {
     in_namespace(|| {
         let mesh = Mesh::offering(offering(PACKET_TOKENS, 64), offering(0, 0));
-        echoes(&mesh);
+        echoed(&mesh);
         assert_eq!(connection(&mesh).packet_reserve, 0);
         eventually("the flow is over", || {
             mesh.web.snapshot().gauges.relays == 0
@@ -90,7 +66,7 @@ fn an_engine_that_offers_nothing_speaks_with_one_that_does() {
 fn tokens_on_streams_let_all_bytes_through_and_nothing_else() {
     in_namespace(|| {
         let mesh = Mesh::offering(offering(STREAM_TOKENS, 0), offering(STREAM_TOKENS, 0));
-        echoes(&mesh);
+        echoed(&mesh);
         let found = connection(&mesh);
         assert!(found.stream_tokens && !found.packet_tokens);
         eventually("the flow is over", || {
@@ -116,13 +92,13 @@ fn both_kinds_of_tokens_go_together_and_one_side_alone_has_none() {
     in_namespace(|| {
         let both = || offering(STREAM_TOKENS | PACKET_TOKENS, 64);
         let mesh = Mesh::offering(both(), both());
-        echoes(&mesh);
+        echoed(&mesh);
         let found = connection(&mesh);
         assert!(found.stream_tokens && found.packet_tokens);
     });
     in_namespace(|| {
         let mesh = Mesh::offering(offering(STREAM_TOKENS, 0), offering(0, 0));
-        echoes(&mesh);
+        echoed(&mesh);
         assert!(!connection(&mesh).stream_tokens);
     });
 }
