@@ -46,7 +46,7 @@ def _rows() -> list[Row]:
 
 def serving(name: str, *ports: int, **spec: Any) -> dict[str, Any]:
     """A pod that answers with its name on several ports."""
-    listen = "; ".join(f"httpd -f -p {port} -h /tmp/www &" for port in ports).replace("&;", "&")
+    listen = " ".join(f"httpd -f -p {port} -h /tmp/www &" for port in ports)
     say = f"mkdir /tmp/www; echo {name} > /tmp/www/index.html; trap 'exit 0' TERM"
     return pod(name, ["sh", "-c", f"{say}; {listen} wait"], **spec)
 
