@@ -7,5 +7,6 @@ mod guard;
 mod links;
 mod random;
 mod spaces;
+mod splice;
 mod strict;
 mod strict_modes;
