@@ -72,7 +72,11 @@ impl Buffers {
                 .push_back(Bytes::copy_from_slice(&data[..taken]));
             self.outbound_bytes += taken;
         }
-        self.caller_waits = taken < data.len();
+        // Nothing at all is asked for by who wants to know whether the peer has stopped us: somebody
+        // else may wait.
+        if !data.is_empty() {
+            self.caller_waits = taken < data.len();
+        }
         taken
     }
 
@@ -151,6 +155,15 @@ mod tests {
         let _ = buffers.next_outbound();
         assert!(buffers.caller_may_send());
         assert!(!buffers.caller_may_send());
+    }
+
+    #[test]
+    fn regression_sending_nothing_forgets_nobody_who_waits_for_room() {
+        let mut buffers = Buffers::default();
+        assert_eq!(buffers.accept(&vec![0; BOUND + 1]), BOUND);
+        assert_eq!(buffers.accept(&[]), 0);
+        let _ = buffers.next_outbound();
+        assert!(buffers.caller_may_send());
     }
 
     #[test]
