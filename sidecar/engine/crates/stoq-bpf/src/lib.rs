@@ -5,7 +5,6 @@
 //! - [`Guard`]: `xdp_guard` or `tc_guard`, on the node's uplink.
 //! - [`Strict`]: `tc_strict`, on the host's end of the link of every pod of the mesh.
 //! - [`Account`]: `tc_account`, there too.
-//! - [`Splice`]: `tc_splice`, on the links of pods that are joined with others of the node.
 //!
 //! What is attached outlives the process that attached it: links and maps are pinned under a folder of
 //! a bpffs ([`Pins`]), a successor finds them there and replaces programs in place.
@@ -33,7 +32,6 @@ mod permission;
 mod pins;
 mod run;
 mod shared;
-mod splice;
 mod strict;
 
 pub use account::{Account, AccountKey, Accounted};
@@ -48,5 +46,4 @@ pub use permission::Permission;
 pub use pins::Pins;
 pub use run::{Action, Arrival};
 pub use shared::Count;
-pub use splice::{End, Pair, Splice};
 pub use strict::{Pod, Seen, Strict};

@@ -16,8 +16,6 @@ pub enum Object {
     Strict,
     /// `tc_account.bpf.c`
     Account,
-    /// `tc_splice.bpf.c`
-    Splice,
 }
 
 macro_rules! compiled {
@@ -28,13 +26,7 @@ macro_rules! compiled {
 
 impl Object {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Guard,
-        Self::TcGuard,
-        Self::Strict,
-        Self::Account,
-        Self::Splice,
-    ];
+    pub const ALL: [Self; 4] = [Self::Guard, Self::TcGuard, Self::Strict, Self::Account];
 
     /// The file's name without its ending.
     pub const fn name(self) -> &'static str {
@@ -43,7 +35,6 @@ impl Object {
             Self::TcGuard => "tc_guard",
             Self::Strict => "tc_strict",
             Self::Account => "tc_account",
-            Self::Splice => "tc_splice",
         }
     }
 
@@ -54,7 +45,6 @@ impl Object {
             Self::TcGuard => &["tc_guard"],
             Self::Strict => &["strict_to_pod", "strict_from_pod"],
             Self::Account => &["account_to_pod", "account_from_pod"],
-            Self::Splice => &["splice_from_pod"],
         }
     }
 
@@ -65,7 +55,6 @@ impl Object {
             Self::TcGuard => compiled!("tc_guard"),
             Self::Strict => compiled!("tc_strict"),
             Self::Account => compiled!("tc_account"),
-            Self::Splice => compiled!("tc_splice"),
         }
     }
 
@@ -75,7 +64,6 @@ impl Object {
             Self::Guard | Self::TcGuard => shared::GUARD,
             Self::Strict => shared::STRICT,
             Self::Account => shared::ACCOUNT,
-            Self::Splice => shared::SPLICE,
         }
     }
 }

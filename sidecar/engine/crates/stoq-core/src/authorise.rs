@@ -46,7 +46,8 @@ pub struct Peer {
     pub falcon_degree: Degree,
     /// SHA-256 of its FALCON public key.
     pub falcon_key_id: KeyId,
-    /// Its certificate.
+    /// Its certificate. Empty for a connection with the bootstrap listener, of which an engine may
+    /// have thousands: nobody is shown it there.
     pub leaf_der: Arc<[u8]>,
 }
 

@@ -7,6 +7,7 @@
 
 mod configs;
 mod evidence;
+mod exporter;
 mod keys;
 mod packets;
 mod refuse;

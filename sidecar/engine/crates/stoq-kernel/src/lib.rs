@@ -8,7 +8,6 @@ mod guard;
 mod mistakes;
 mod permission;
 mod pins;
-mod splice;
 mod strict;
 mod words;
 
@@ -27,8 +26,6 @@ mod _kernel {
     use crate::permission::Permission;
     #[pymodule_export]
     use crate::pins::Pins;
-    #[pymodule_export]
-    use crate::splice::Splice;
     #[pymodule_export]
     use crate::strict::Strict;
 }

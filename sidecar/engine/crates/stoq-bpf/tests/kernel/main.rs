@@ -7,6 +7,5 @@ mod guard;
 mod links;
 mod random;
 mod spaces;
-mod splice;
 mod strict;
 mod strict_modes;

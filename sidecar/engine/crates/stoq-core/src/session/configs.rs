@@ -5,9 +5,10 @@ use std::sync::Arc;
 use quinn_proto::crypto::{self, Keys, Session, UnsupportedVersion};
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectError, ConnectionId, Side};
-use rustls::quic::{ClientConnection, Connection, ServerConnection, Suite, Version};
+use rustls::quic::{ClientConnection, ServerConnection, Suite, Version};
 use stoq_wire::payload::with_max_payload;
 
+use super::exporter::Exporter;
 use super::keys;
 use super::tls::TlsSession;
 use crate::authorise::Expect;
@@ -41,12 +42,12 @@ impl crypto::ClientConfig for ClientSessions {
             encode(&self.shared, Side::Client, parameters, self.payload),
         )
         .map_err(|error| ConnectError::InvalidServerName(format!("TLS: {error}")))?;
-        Ok(Box::new(TlsSession::new(
-            Connection::Client(connection),
+        Ok(Box::new(TlsSession::client(
+            connection,
             self.shared.clone(),
             self.initial,
             self.expect.clone(),
-            Some(self.scope.clone()),
+            self.scope.clone(),
         )))
     }
 }
@@ -74,18 +75,22 @@ impl crypto::ServerConfig for ServerSessions {
         _version: u32,
         parameters: &TransportParameters,
     ) -> Box<dyn Session> {
+        let exporter = Arc::new(Exporter::default());
+        // A key log is told by no connection but its own.
+        let mut tls = rustls::ServerConfig::clone(&self.tls);
+        tls.key_log = exporter.clone();
         let connection = ServerConnection::new(
-            self.tls.clone(),
+            Arc::new(tls),
             Version::V1,
             encode(&self.shared, Side::Server, parameters, None),
         )
         .expect("our configuration speaks TLS 1.3 over QUIC, without early data");
-        Box::new(TlsSession::new(
-            Connection::Server(connection),
+        Box::new(TlsSession::server(
+            connection,
             self.shared.clone(),
             self.initial,
             self.expect.clone(),
-            None,
+            exporter,
         ))
     }
 }

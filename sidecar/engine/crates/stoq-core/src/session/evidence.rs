@@ -43,8 +43,15 @@ pub struct Evidence {
 impl Evidence {
     /// The same connection after its peer has proven another certificate of its identity;
     /// `own` is the profile in force here.
-    pub(crate) fn renewed(&self, peer: Peer, own: CryptoProfile) -> Self {
+    pub(crate) fn renewed(&self, mut peer: Peer, own: CryptoProfile) -> Self {
         let theirs = profile_of(own, &peer);
+        if self
+            .peer
+            .as_ref()
+            .is_some_and(|peer| peer.leaf_der.is_empty())
+        {
+            peer.leaf_der = Arc::default();
+        }
         Self {
             peer_signature: signature_name(theirs),
             profile: weaker(own, theirs),

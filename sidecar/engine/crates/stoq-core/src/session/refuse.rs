@@ -23,6 +23,13 @@ pub(super) fn by_tls(error: &Error, alert: Option<AlertDescription>) -> Transpor
     }
 }
 
+/// As rustls refuses what a client sends once the handshake is over (RFC 8446, section 4.6; RFC 9001,
+/// section 6, of a KeyUpdate).
+pub(super) fn after_the_handshake() -> TransportError {
+    let reason = "TLS: a message came after the handshake, where a client has none to send";
+    crypto(AlertDescription::UnexpectedMessage, reason.to_owned())
+}
+
 /// TRANSPORT_PARAMETER_ERROR (RFC 9000, section 7.4).
 pub(super) fn by_parameters(error: ParameterError) -> TransportError {
     transport(

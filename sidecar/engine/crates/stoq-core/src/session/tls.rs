@@ -9,14 +9,15 @@ use quinn_proto::crypto::{
 };
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectionId, Side, TransportError};
-use rustls::quic::{Connection, KeyChange, Secrets, Suite};
-use rustls::{CipherSuite, HandshakeKind, NamedGroup};
+use rustls::quic::{ClientConnection, Connection, KeyChange, Secrets, ServerConnection, Suite};
+use rustls::{CipherSuite, HandshakeKind, NamedGroup, SupportedCipherSuite};
 use stoq_frames::token::TokenKeys;
 use stoq_wire::control::Role;
 use stoq_wire::frame::token::{EXPORTER_LABEL, EXPORTER_LEN};
 use stoq_wire::parameters::StoqParameters;
 
 use super::evidence::{profile_of, signature_name, weaker};
+use super::exporter::Exporter;
 use super::packets::{Packets, reserved};
 use super::{Evidence, keys, refuse};
 use crate::authorise::{Expect, Peer, Refusal};
@@ -25,42 +26,77 @@ use crate::tls::Shared;
 
 /// A TLS handshake, its outcome, and the keys that follow from it.
 pub(super) struct TlsSession {
-    tls: Connection,
+    tls: Tls,
+    side: Side,
     shared: Arc<Shared>,
     initial: Suite,
     expect: Expect,
     /// Where a client's ticket will be kept.
     scope: Option<TicketScope>,
+    /// Where a server's exporter secret is.
+    exporter: Option<Arc<Exporter>>,
     /// Whether we had an SVID to show when the handshake began.
     has_identity: bool,
     next_secrets: Option<Secrets>,
     /// Set with the first 1-RTT keys, where packets have a reserve.
     packets: Option<Arc<Packets>>,
     /// Set when the gate has let the peer in.
-    established: Option<Established>,
+    established: Option<Arc<Evidence>>,
 }
 
-struct Established {
-    peer: Option<Peer>,
-    stoq: Option<StoqParameters>,
+/// rustls, as long as it has something to do.
+enum Tls {
+    Busy(Box<Connection>),
+    /// A server's handshake is over and its tickets are on their way: no client has a message to send
+    /// after that, and what rustls still has, certificates among it, are kilobytes
+    /// (`docs/decisions/0047-a-server-lets-go-of-tls.md`).
+    Over(SupportedCipherSuite),
 }
 
 impl TlsSession {
-    pub(super) fn new(
-        tls: Connection,
+    pub(super) fn client(
+        tls: ClientConnection,
         shared: Arc<Shared>,
         initial: Suite,
         expect: Expect,
-        scope: Option<TicketScope>,
+        scope: TicketScope,
     ) -> Self {
-        let side = side_of(&tls);
         Self {
-            tls,
+            scope: Some(scope),
+            ..Self::new(tls.into(), Side::Client, shared, initial, expect)
+        }
+    }
+
+    /// `exporter` is the key log of the connection, and of no other.
+    pub(super) fn server(
+        tls: ServerConnection,
+        shared: Arc<Shared>,
+        initial: Suite,
+        expect: Expect,
+        exporter: Arc<Exporter>,
+    ) -> Self {
+        Self {
+            exporter: Some(exporter),
+            ..Self::new(tls.into(), Side::Server, shared, initial, expect)
+        }
+    }
+
+    fn new(
+        tls: Connection,
+        side: Side,
+        shared: Arc<Shared>,
+        initial: Suite,
+        expect: Expect,
+    ) -> Self {
+        Self {
+            tls: Tls::Busy(Box::new(tls)),
+            side,
             has_identity: shared.identity(side).is_some(),
             shared,
             initial,
             expect,
-            scope,
+            scope: None,
+            exporter: None,
             next_secrets: None,
             packets: None,
             established: None,
@@ -72,7 +108,8 @@ impl TlsSession {
     /// rustls, and quinn-proto takes no 1-RTT packet before this returns.
     fn establish(&mut self) -> Result<(), TransportError> {
         let stoq = self.stoq_parameters()?;
-        let leaf = self.tls.peer_certificates().and_then(<[_]>::first);
+        let certificates = self.tls.busy().and_then(|tls| tls.peer_certificates());
+        let leaf = certificates.and_then(<[_]>::first);
         let peer = self
             .shared
             .authorise(leaf.map(AsRef::as_ref), &self.expect)
@@ -82,19 +119,19 @@ impl TlsSession {
             self.shared.client_tickets.expect(scope, peer.not_after);
         }
         self.reserve(stoq.as_ref());
-        if let Some(packets) = self.packets.as_ref().filter(|packets| packets.has_tokens()) {
-            let (ours, theirs) = match side_of(&self.tls) {
+        let packets = self.packets.as_ref().filter(|packets| packets.has_tokens());
+        if let (Some(packets), Some(tls)) = (packets, self.tls.busy()) {
+            let (ours, theirs) = match self.side {
                 Side::Client => (Role::Client, Role::Server),
                 Side::Server => (Role::Server, Role::Client),
             };
             let exporter = [0; EXPORTER_LEN];
-            let exporter = self
-                .tls
+            let exporter = tls
                 .export_keying_material(exporter, EXPORTER_LABEL, Some(&[]))
                 .map_err(|error| refuse::by_tls(&error, None))?;
             packets.begin(TokenKeys::new(&exporter, ours), theirs);
         }
-        self.established = Some(Established { peer, stoq });
+        self.established = self.evidence(peer, stoq).map(Arc::new);
         Ok(())
     }
 
@@ -107,20 +144,21 @@ impl TlsSession {
     }
 
     fn stoq_parameters(&self) -> Result<Option<StoqParameters>, TransportError> {
-        let block = self.tls.quic_transport_parameters().unwrap_or_default();
-        StoqParameters::find(block).map_err(refuse::by_parameters)
+        let block = self
+            .tls
+            .busy()
+            .and_then(|tls| tls.quic_transport_parameters());
+        StoqParameters::find(block.unwrap_or_default()).map_err(refuse::by_parameters)
     }
 
-    fn evidence(&self) -> Evidence {
-        let (peer, stoq) = match &self.established {
-            Some(established) => (established.peer.clone(), established.stoq.clone()),
-            None => (None, None),
-        };
+    /// None before a cipher is chosen.
+    fn evidence(&self, peer: Option<Peer>, stoq: Option<StoqParameters>) -> Option<Evidence> {
+        let tls = self.tls.busy()?;
+        let cipher = tls.negotiated_cipher_suite()?;
         let own = self.shared.profile;
         let theirs = peer.as_ref().map(|peer| profile_of(own, peer));
-        Evidence {
-            key_exchange: self
-                .tls
+        Some(Evidence {
+            key_exchange: tls
                 .negotiated_key_exchange_group()
                 .map_or("none", |group| group_name(group.name())),
             peer_signature: theirs.map_or("none", signature_name),
@@ -129,16 +167,33 @@ impl TlsSession {
             } else {
                 "none"
             },
-            cipher: self
-                .tls
-                .negotiated_cipher_suite()
-                .map_or("none", |suite| cipher_name(suite.suite())),
+            cipher: cipher_name(cipher.suite()),
             profile: theirs.map_or(own, |theirs| weaker(own, theirs)),
-            resumed: self.tls.handshake_kind() == Some(HandshakeKind::Resumed),
+            resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
             agreed: self.shared.agreed(stoq.as_ref()),
             packets: self.packets.clone(),
             peer,
             stoq,
+        })
+    }
+
+    /// Once a server's handshake is over and rustls has given its last message out.
+    fn let_go(&mut self) {
+        let suite = self
+            .tls
+            .busy()
+            .and_then(|tls| tls.negotiated_cipher_suite());
+        if let (Side::Server, Some(_), Some(suite)) = (self.side, &self.established, suite) {
+            self.tls = Tls::Over(suite);
+        }
+    }
+}
+
+impl Tls {
+    fn busy(&self) -> Option<&Connection> {
+        match self {
+            Self::Busy(tls) => Some(tls),
+            Self::Over(_) => None,
         }
     }
 }
@@ -148,10 +203,11 @@ impl Session for TlsSession {
         keys::initial(&self.initial, *cid, side)
     }
 
-    /// An [`Evidence`], once there is anything to tell.
+    /// An `Arc` of an [`Evidence`], once there is anything to tell.
     fn handshake_data(&self) -> Option<Box<dyn Any>> {
-        self.tls.negotiated_cipher_suite()?;
-        Some(Box::new(self.evidence()))
+        let established = self.established.clone();
+        let evidence = established.or_else(|| self.evidence(None, None).map(Arc::new))?;
+        Some(Box::new(evidence))
     }
 
     /// The [`Peer`], once it is authorised.
@@ -166,35 +222,49 @@ impl Session for TlsSession {
     }
 
     fn early_data_accepted(&self) -> Option<bool> {
-        (side_of(&self.tls) == Side::Client).then_some(false)
+        (self.side == Side::Client).then_some(false)
     }
 
     fn is_handshaking(&self) -> bool {
-        self.tls.is_handshaking()
+        self.tls.busy().is_some_and(|tls| tls.is_handshaking())
     }
 
     fn read_handshake(&mut self, bytes: &[u8]) -> Result<bool, TransportError> {
-        self.tls
-            .read_hs(bytes)
-            .map_err(|error| refuse::by_tls(&error, self.tls.alert()))?;
-        if self.established.is_some() || self.tls.is_handshaking() {
+        let Tls::Busy(tls) = &mut self.tls else {
+            return Err(refuse::after_the_handshake());
+        };
+        tls.read_hs(bytes)
+            .map_err(|error| refuse::by_tls(&error, tls.alert()))?;
+        if self.established.is_some() || tls.is_handshaking() {
             return Ok(false);
         }
         self.establish()?;
         Ok(true)
     }
 
+    /// Asked for during the handshake only.
     fn transport_parameters(&self) -> Result<Option<TransportParameters>, TransportError> {
-        let Some(block) = self.tls.quic_transport_parameters() else {
+        let block = self
+            .tls
+            .busy()
+            .and_then(|tls| tls.quic_transport_parameters());
+        let Some(block) = block else {
             return Ok(None);
         };
         self.stoq_parameters()?;
-        let parameters = TransportParameters::read(side_of(&self.tls), &mut Cursor::new(block))?;
+        let parameters = TransportParameters::read(self.side, &mut Cursor::new(block))?;
         Ok(Some(parameters))
     }
 
     fn write_handshake(&mut self, out: &mut Vec<u8>) -> Option<Keys> {
-        match self.tls.write_hs(out)? {
+        let Tls::Busy(tls) = &mut self.tls else {
+            return None;
+        };
+        let Some(change) = tls.write_hs(out) else {
+            self.let_go();
+            return None;
+        };
+        match change {
             KeyChange::Handshake { keys } => Some(keys::keys(keys)),
             KeyChange::OneRtt { keys, next } => {
                 self.next_secrets = Some(next);
@@ -224,17 +294,15 @@ impl Session for TlsSession {
         label: &[u8],
         context: &[u8],
     ) -> Result<(), ExportKeyingMaterialError> {
-        self.tls
-            .export_keying_material(out, label, Some(context))
-            .map(drop)
-            .map_err(|_| ExportKeyingMaterialError)
-    }
-}
-
-fn side_of(tls: &Connection) -> Side {
-    match tls {
-        Connection::Client(_) => Side::Client,
-        Connection::Server(_) => Side::Server,
+        let exported = match (&self.tls, &self.exporter) {
+            (Tls::Busy(tls), _) => {
+                let exported = tls.export_keying_material(out, label, Some(context));
+                exported.ok().map(drop)
+            }
+            (Tls::Over(suite), Some(exporter)) => exporter.export(*suite, out, label, context),
+            (Tls::Over(_), None) => None,
+        };
+        exported.ok_or(ExportKeyingMaterialError)
     }
 }
 

@@ -128,7 +128,11 @@ impl Shared {
         let trust = self.trust()?;
         let verified = self.leaves.verified(der, &trust)?;
         reauthorise(&verified.peer, self.clock.now(), &trust, expect)?;
-        Ok(Some(verified.peer.clone()))
+        let mut peer = verified.peer.clone();
+        if *expect == Expect::Bootstrap {
+            peer.leaf_der = Arc::default();
+        }
+        Ok(Some(peer))
     }
 
     /// The keys of a leaf that the gate let in.

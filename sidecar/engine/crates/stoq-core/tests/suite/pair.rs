@@ -15,6 +15,8 @@ use stoq_core::authorise::Expect;
 use stoq_core::session::Evidence;
 use stoq_core::tls::{ServerRole, TlsContext};
 
+use crate::mesh::Workload;
+
 pub(crate) const CLIENT: &str = "[fd00::1]:40000";
 pub(crate) const SERVER: &str = "[fd00::2]:14008";
 
@@ -49,6 +51,37 @@ pub(crate) struct Pair {
 pub(crate) fn quic_parameters() -> TransportParameters {
     // initial_source_connection_id, empty
     TransportParameters::read(Side::Server, &mut &[0x0f, 0x00][..]).unwrap()
+}
+
+/// The sessions of a client and a server alone, with the handshake behind them.
+pub(crate) fn shaken(client: &Workload, server: &Workload) -> [Box<dyn crypto::Session>; 2] {
+    let dialled = client
+        .tls
+        .client_config(Expect::Id(server.id.clone()), SERVER.parse().unwrap());
+    let dialled = dialled.start_session(1, "unused", &quic_parameters());
+    let accepted = server.tls.server_config(ServerRole::Mesh);
+    let mut sessions = [
+        dialled.unwrap(),
+        accepted.start_session(1, &quic_parameters()),
+    ];
+    // ClientHello; the server's flight; the client's; tickets.
+    for turn in 0..4 {
+        let [client, server] = &mut sessions;
+        let (from, to) = match turn % 2 {
+            0 => (client, server),
+            _ => (server, client),
+        };
+        loop {
+            let mut messages = Vec::new();
+            let keys = from.write_handshake(&mut messages);
+            if !messages.is_empty() {
+                to.read_handshake(&messages).unwrap();
+            } else if keys.is_none() {
+                break;
+            }
+        }
+    }
+    sessions
 }
 
 fn transport() -> Arc<TransportConfig> {
@@ -204,7 +237,8 @@ impl End {
 
     pub(crate) fn evidence(&mut self) -> Evidence {
         let data = self.connection().crypto_session().handshake_data();
-        *data.expect("negotiated").downcast().unwrap()
+        let evidence: Arc<Evidence> = *data.expect("negotiated").downcast().unwrap();
+        Arc::unwrap_or_clone(evidence)
     }
 
     pub(crate) fn export(&mut self, label: &[u8], context: &[u8]) -> [u8; 32] {

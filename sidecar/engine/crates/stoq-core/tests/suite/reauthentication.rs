@@ -130,6 +130,19 @@ fn a_renewed_certificate_takes_the_place_of_the_old_one() {
 }
 
 #[test]
+fn a_renewed_certificate_is_kept_where_the_one_of_the_handshake_was() {
+    for (role, kept) in [(ServerRole::Mesh, true), (ServerRole::Bootstrap, false)] {
+        let mut case = case();
+        case.pair = Pair::dial(&case.web.tls, &case.db.tls, role, Expect::Id(id("db")));
+        case.pair.settle();
+        case.renew();
+        let message = case.message(1);
+        let peer = case.judge(0, &message).unwrap().peer.unwrap();
+        assert_eq!(!peer.leaf_der.is_empty(), kept);
+    }
+}
+
+#[test]
 fn the_server_re_authenticates_as_the_client_does() {
     let mut case = case();
     case.mesh.clock.advance(HALF);

@@ -1,13 +1,16 @@
 //! The rest of what quinn-proto asks of a session: key updates, exporters,
 //! Retry, versions.
 
-use quinn_proto::crypto::ExportKeyingMaterialError;
-use quinn_proto::{ConnectError, ConnectionId};
+use std::sync::Arc;
+
+use quinn_proto::crypto::{ExportKeyingMaterialError, Session};
+use quinn_proto::{ConnectError, ConnectionId, TransportErrorCode};
 use stoq_core::authorise::Expect;
+use stoq_core::session::Evidence;
 use stoq_core::tls::ServerRole;
 
 use crate::mesh::{Mesh, Workload, id};
-use crate::pair::{Pair, SERVER, quic_parameters};
+use crate::pair::{Pair, SERVER, quic_parameters, shaken};
 
 fn workloads() -> (Mesh, Workload, Workload) {
     let mesh = Mesh::new();
@@ -55,12 +58,78 @@ fn both_ends_export_the_same_secret_and_another_for_each_label_and_context() {
 #[test]
 fn an_export_beyond_what_hkdf_gives_is_an_error() {
     let mut pair = connected();
-    let mut out = vec![0; 255 * 48 + 1];
-    let session = pair.client.connection().crypto_session();
+    for end in [&mut pair.client, &mut pair.server] {
+        let session = end.connection().crypto_session();
+        let mut out = vec![0; 255 * 48];
+        let exported = session.export_keying_material(&mut out, b"EXPORTER-stoq-test", b"");
+        assert_eq!(exported, Ok(()));
+        out.push(0);
+        let exported = session.export_keying_material(&mut out, b"EXPORTER-stoq-test", b"");
+        assert_eq!(exported, Err(ExportKeyingMaterialError));
+    }
+}
+
+#[test]
+fn a_server_has_no_room_for_a_label_of_more_than_249_bytes() {
+    let mut pair = connected();
+    let longest = [b'x'; 249];
     assert_eq!(
-        session.export_keying_material(&mut out, b"EXPORTER-stoq-test", b""),
+        pair.client.export(&longest, b""),
+        pair.server.export(&longest, b"")
+    );
+    let session = pair.server.connection().crypto_session();
+    assert_eq!(
+        session.export_keying_material(&mut [0; 32], &[b'x'; 250], b""),
         Err(ExportKeyingMaterialError)
     );
+}
+
+#[test]
+fn a_certificate_is_kept_where_it_may_be_shown_and_not_at_the_bootstrap_listener() {
+    let (_mesh, web, db) = workloads();
+    for (role, kept) in [(ServerRole::Mesh, true), (ServerRole::Bootstrap, false)] {
+        let mut pair = Pair::dial(&web.tls, &db.tls, role, Expect::Id(id("db")));
+        pair.settle();
+        let peer = pair.server.evidence().peer.unwrap();
+        assert_eq!(peer.spiffe, id("web"));
+        assert_eq!(!peer.leaf_der.is_empty(), kept);
+        assert!(!pair.client.evidence().peer.unwrap().leaf_der.is_empty());
+    }
+}
+
+#[test]
+fn a_server_refuses_every_message_after_the_handshake() {
+    let (_mesh, web, db) = workloads();
+    // A KeyUpdate (RFC 9001, section 6), a request that only servers make, and no message at all.
+    for message in [&[24, 0, 0, 1, 0][..], &[13, 0, 0, 3, 0, 0, 0], &[0xff; 9]] {
+        let [_client, mut server] = shaken(&web, &db);
+        let error = server.read_handshake(message).unwrap_err();
+        assert_eq!(error.code, TransportErrorCode::crypto(10), "{error}");
+        let mut more = Vec::new();
+        assert!(server.write_handshake(&mut more).is_none() && more.is_empty());
+    }
+}
+
+#[test]
+fn a_server_whose_handshake_is_over_tells_what_it_told_at_its_end() {
+    let (_mesh, web, db) = workloads();
+    let [client, mut server] = shaken(&web, &db);
+    let evidence = |session: &dyn Session| {
+        let data = session.handshake_data().expect("negotiated");
+        *data.downcast::<Arc<Evidence>>().unwrap()
+    };
+    let (ours, theirs) = (evidence(&*server), evidence(&*client));
+    assert_eq!(ours.cipher, theirs.cipher);
+    assert_eq!(ours.key_exchange, theirs.key_exchange);
+    assert_eq!(
+        ours.peer.as_ref().map(|peer| &peer.spiffe),
+        Some(&id("web"))
+    );
+    assert!(Arc::ptr_eq(&ours, &evidence(&*server)), "it is kept once");
+    assert!(server.peer_identity().is_some());
+    assert!(!server.is_handshaking());
+    assert!(server.next_1rtt_keys().is_some());
+    assert!(matches!(server.transport_parameters(), Ok(None)));
 }
 
 #[test]

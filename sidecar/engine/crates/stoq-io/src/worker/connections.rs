@@ -184,8 +184,8 @@ impl Worker {
         };
         let data = link.quic.crypto_session().handshake_data();
         let evidence = data
-            .and_then(|data| data.downcast::<Evidence>().ok())
-            .map(|e| Arc::new(*e));
+            .and_then(|data| data.downcast::<Arc<Evidence>>().ok())
+            .map(|evidence| *evidence);
         link.phase = Phase::Established;
         link.established = Some(now);
         link.first_rtt = link.quic.rtt();
