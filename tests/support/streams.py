@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import socket
+from collections.abc import Callable
 
 from stoq.api.stream import ByteStream, ConnectionLost, Peer, StreamError, StreamReset
 
@@ -22,11 +23,16 @@ class SocketStream:
         self.reset_sent: int | None = None
         self.closed = False
         self.reached = True
+        self._tell: Callable[[], None] | None = None
+        self._reset.add_done_callback(lambda _: self._news())
 
     async def send(self, data: bytes, *, end: bool = False) -> None:
         loop = asyncio.get_running_loop()
         if self._reset.done():
             raise StreamReset(self._reset.result())
+        if self.other is not None:
+            # Once the first of it is on its way.
+            loop.call_soon(self.other._news)
         try:
             await self._or_reset(loop.sock_sendall(self._sock, data))
             if end:
@@ -40,11 +46,29 @@ class SocketStream:
         except OSError as error:
             raise ConnectionLost(str(error)) from error
 
-    async def abandoned(self) -> StreamError:
+    def take(self, limit: int = 65536) -> bytes | None:
+        if self._reset.done():
+            raise StreamReset(self._reset.result())
         try:
-            return StreamReset(await asyncio.shield(self._reset))
-        except ConnectionLost as lost:
-            return lost
+            return self._sock.recv(limit)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
+
+    @property
+    def gone(self) -> StreamError | None:
+        if not self._reset.done():
+            return None
+        lost = self._reset.exception()
+        return lost if isinstance(lost, StreamError) else StreamReset(self._reset.result())
+
+    def attend(self, tell: Callable[[], None] | None) -> None:
+        self._tell = tell
+
+    def _news(self) -> None:
+        if self._tell is not None:
+            self._tell()
 
     def reset(self, code: int) -> None:
         self.reset_sent = code

@@ -23,18 +23,31 @@ class Channel:
         Raises `Malformed` for bytes that are no frame or end inside one, `StreamError` when the
         stream is gone.
         """
-        while True:
-            frame = self._decoder.next()
-            if frame is not None:
-                return frame
+        while (frame := self._decoder.next()) is None:
             data = await self.stream.recv()
             if not data:
-                if self._decoder.pending:
-                    raise Malformed(
-                        f"the stream ends inside a frame, {self._decoder.pending} bytes into it"
-                    )
+                self._end()
                 return None
             self._decoder.feed(data)
+        return frame
+
+    def take(self) -> Frame | None:
+        """The next frame if all of it has come; raises as `receive` does."""
+        while (frame := self._decoder.next()) is None:
+            data = self.stream.take()
+            if data is None:
+                return None
+            if not data:
+                self._end()
+                return None
+            self._decoder.feed(data)
+        return frame
+
+    def _end(self) -> None:
+        if self._decoder.pending:
+            raise Malformed(
+                f"the stream ends inside a frame, {self._decoder.pending} bytes into it"
+            )
 
     @property
     def pending(self) -> int:

@@ -60,6 +60,8 @@ class Decoder:
     one read are ever held.
     """
 
+    __slots__ = ("_buffer", "_limit")
+
     def __init__(self, limit: int) -> None:
         """`limit`: longest message body accepted, in bytes."""
         self._limit = limit

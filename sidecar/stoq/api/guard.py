@@ -1,21 +1,29 @@
 """Ends the task of a call when its time is over or its caller is gone.
 
 Most calls are answered before anything could happen to them. So nothing is watched in a call's
-first moment: one timer is all that such a call costs, and no second task.
+first moment: one timer is all that such a call costs. One that lasts for days, beside thousands of
+others, has no second task either.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final
+from typing import Final, Protocol
 
 from stoq.api.errors import TimedOut
 
 PATIENCE: Final = 0.002
 """Seconds from which on a call is watched: a caller's reset reaches its handler so much later."""
 
-Watch = Callable[[], Coroutine[Any, Any, Exception]]
-"""Waits for something that ends the call, and returns what it then fails with."""
+
+class Caller(Protocol):
+    """Who waits for what the block does."""
+
+    def attend(self, tell: Callable[[], None] | None) -> None:
+        """Has `tell` called whenever `verdict` may have changed; `None`: no more."""
+
+    def verdict(self) -> Exception | None:
+        """What the block ends with for the caller's sake; `None`: it goes on."""
 
 
 class Guard:
@@ -24,8 +32,8 @@ class Guard:
     Cancellation by somebody else stays what it is.
     """
 
-    __slots__ = ("_at", "_attended", "_before", "_cause", "_late", "_loop", "_over", "_task",
-                 "_timer", "_watch", "_watching")  # fmt: skip
+    __slots__ = ("_at", "_attended", "_before", "_caller", "_cause", "_late", "_loop", "_over",
+                 "_task", "_timer")  # fmt: skip
 
     def __init__(self, seconds: float, late: str) -> None:
         """The block has so many seconds; after them `TimedOut` with this text is raised."""
@@ -37,17 +45,16 @@ class Guard:
         self._at: float | None = self._loop.time() + seconds
         self._late = late
         self._cause: Exception | None = None
-        self._watch: Watch | None = None
-        self._watching: asyncio.Task[Exception] | None = None
+        self._caller: Caller | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._attended = False
         self._over = False
 
-    def until(self, at: float | None, late: str, watch: Watch) -> None:
+    def until(self, at: float | None, late: str, caller: Caller) -> None:
         """From now on the block has until `at` (the loop's time; None: for ever), and it ends with
-        what `watch` returns.
+        the caller's verdict.
         """
-        self._at, self._late, self._watch = at, late, watch
+        self._at, self._late, self._caller = at, late, caller
         if self._attended:
             self._attend()
 
@@ -63,10 +70,10 @@ class Guard:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        # The watch may have ended in this very turn: what it says concerns nobody any more.
+        # A look may be due in this very turn: what it shows concerns nobody any more.
         self._over = True
-        if self._watching is not None:
-            self._watching.cancel()
+        if self._caller is not None and self._attended:
+            self._caller.attend(None)
         cause = self._cause
         if cause is None:
             return
@@ -81,18 +88,26 @@ class Guard:
             self._timer = None
         if self._at is not None:
             self._timer = self._loop.call_at(self._at, self._expire)
-        if self._watch is not None and self._watching is None:
-            self._watching = self._loop.create_task(self._watch())
-            self._watching.add_done_callback(self._seen)
+        if self._caller is not None:
+            self._caller.attend(self._told)
+            self._told()
+
+    def _told(self) -> None:
+        # Perhaps by the block itself, whose task cannot be cancelled while it runs.
+        self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        if self._caller is None or self._over:
+            return
+        try:
+            verdict = self._caller.verdict()
+        except Exception as error:
+            verdict = error
+        if verdict is not None:
+            self._end(verdict)
 
     def _expire(self) -> None:
         self._end(TimedOut(self._late))
-
-    def _seen(self, watching: asyncio.Task[Exception]) -> None:
-        if watching.cancelled():
-            return
-        error = watching.exception()
-        self._end(error if isinstance(error, Exception) else watching.result())
 
     def _end(self, cause: Exception) -> None:
         if self._cause is None and not self._over:

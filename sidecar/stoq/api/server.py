@@ -100,9 +100,7 @@ class ApiServer:
                 except StreamError as ended:
                     log.info("no more streams to serve: %s", ended)
                     return
-                task = calls.create_task(self.handle(stream))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
+                calls.create_task(self.handle(stream))
 
     async def drain(self, seconds: float) -> None:
         """Refuses new calls from now on, and returns when those that run have ended; after
@@ -124,6 +122,9 @@ class ApiServer:
 
     async def handle(self, stream: ByteStream) -> None:
         """Serves the one call on `stream` to its end. Raises nothing but cancellation."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
         peer, remote = stream.peer, stream.remote
         refusal = self._load.add(peer, remote)
         try:
@@ -137,6 +138,7 @@ class ApiServer:
             stream.reset(DRAINING)
             raise
         finally:
+            self._running.discard(task)
             self._load.remove(peer, remote)
             if not self._load.all:
                 self._idle.set()

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from stoq.api import codec as codecs
@@ -98,6 +97,8 @@ async def run_call(
             request = await _read_request(channel, methods)
             name = request.handling.method.name
             _watch(guard, channel, request, limits)
+            if not request.handling.many_requests and channel.pending:
+                await _expect_nothing(channel)
             await _answer(channel, request)
         return name, Status.OK
     except ApiError as error:
@@ -168,35 +169,40 @@ def _watch(guard: Guard, channel: Channel, request: _Request, limits: ServerLimi
     if not (handling.many_requests or handling.many_responses):
         latest = asyncio.get_running_loop().time() + limits.unary_timeout
         end = latest if end is None else min(end, latest)
-    late = f"{handling.method.name} did not finish before its deadline"
-    if handling.many_requests:
-        guard.until(end, late, channel.stream.abandoned)
-    else:
-        guard.until(end, late, lambda: _caller_gone(channel))
+    late = "" if end is None else f"{handling.method.name} did not finish before its deadline"
+    guard.until(end, late, _Caller(channel, silent=not handling.many_requests))
 
 
-async def _caller_gone(channel: Channel) -> Exception:
-    """Returns once the caller of a method with one request is gone or talks on."""
-    try:
-        if await channel.receive() is not None:
-            return _one_too_many()
-    except (Malformed, StreamError) as error:
-        return error
-    # The caller has finished its direction and still waits.
-    return await channel.stream.abandoned()
+class _Caller:
+    """The caller of a call that is being answered. A `guard.Caller`."""
+
+    __slots__ = ("_channel", "_silent")
+
+    def __init__(self, channel: Channel, *, silent: bool) -> None:
+        """`silent`: it has sent all that it may."""
+        self._channel = channel
+        self._silent = silent
+
+    def attend(self, tell: Callable[[], None] | None) -> None:
+        self._channel.stream.attend(tell)
+
+    def verdict(self) -> Exception | None:
+        """That it is gone, or talks on. It may have finished its direction, and wait."""
+        try:
+            if self._silent and self._channel.take() is not None:
+                return _one_too_many()
+        except (Malformed, StreamError) as error:
+            return error
+        return self._channel.stream.gone
 
 
 def _one_too_many() -> BadRequest:
     return BadRequest("a second message came where the method takes one request")
 
 
-async def _answer(channel: Channel, request: _Request) -> None:
-    if not request.handling.many_requests and channel.pending:
-        await _expect_nothing(channel)
-    if request.handling.many_responses:
-        await _answer_many(channel, request)
-    else:
-        await _answer_one(channel, request)
+def _answer(channel: Channel, request: _Request) -> Awaitable[None]:
+    answer = _answer_many if request.handling.many_responses else _answer_one
+    return answer(channel, request)
 
 
 async def _expect_nothing(channel: Channel) -> None:
@@ -212,14 +218,16 @@ async def _answer_one(channel: Channel, request: _Request) -> None:
 
 
 async def _answer_many(channel: Channel, request: _Request) -> None:
-    responses: AsyncIterator[Any] = request.handling.handler(request.take(), request.context)
+    responses: Any = request.handling.handler(request.take(), request.context)
     first = True
-    async with aclosing(responses):  # type: ignore[type-var]
+    try:
         async for response in responses:
             await _send(channel, request.codec, response, first=first)
             first = False
             # The next one may take days: megabytes must not wait with us.
             del response
+    finally:
+        await responses.aclose()
     await (channel.send((Kind.STATUS, _OK), end=True) if first else channel.send(end=True))
 
 

@@ -4,6 +4,7 @@
 socket pair. Everything above is written against them and nothing else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -65,9 +66,15 @@ class ByteStream(Protocol):
         stream fails, all of it may be sent again elsewhere.
         """
 
-    async def abandoned(self) -> StreamError:
-        """Waits until nothing that is sent here can arrive any more, and returns why: the peer has
-        reset the stream, wants nothing of it, or is gone. Its finished direction does not count.
+    @property
+    def gone(self) -> StreamError | None:
+        """Why nothing that is sent here can arrive any more: the peer has reset the stream, wants
+        nothing of it, or is gone. `None` while it can; that the peer has finished does not count.
+        """
+
+    def attend(self, tell: Callable[[], None] | None) -> None:
+        """Has `tell` called whenever `take` or `gone` may say something new, perhaps more often;
+        `None`: no more. It must not raise.
         """
 
     async def send(self, data: bytes, *, end: bool = False) -> None:
@@ -81,6 +88,9 @@ class ByteStream(Protocol):
 
         Raises `StreamError` when the stream was reset or the connection is gone.
         """
+
+    def take(self, limit: int = 65536) -> bytes | None:
+        """As `recv`, but `None` where that would wait."""
 
     def reset(self, code: int) -> None:
         """Abandons both directions with `code`. Never blocks; harmless on an ended stream."""

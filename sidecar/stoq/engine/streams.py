@@ -1,6 +1,7 @@
 """One API stream on asyncio: `stoq.api.stream.ByteStream` over the engine."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,8 +24,8 @@ class Stream:
     """One API stream; a `ByteStream`. Close it, or it is kept for as long as the engine runs."""
 
     __slots__ = (
-        "_closed", "_failure", "_far", "_finished", "_native", "_office", "_opening", "_remote",
-        "_stopped", "_token", "_waiting", "reached",
+        "_closed", "_failure", "_finished", "_native", "_office", "_opening", "_peer", "_remote",
+        "_stopped", "_tell", "_token", "_waiting", "reached",
     )  # fmt: skip
 
     def __init__(self, office: "Office", token: int, remote: str, *, reached: bool) -> None:
@@ -33,7 +34,8 @@ class Stream:
         self._native = office.native
         self._token = token
         self._remote = remote
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: tuple[asyncio.Future[None], ...] = ()
+        self._tell: Callable[[], None] | None = None
         self.reached = reached
         """Whether the stream has been opened at the peer, or by it."""
         self._stopped: bool | None = False
@@ -42,22 +44,24 @@ class Stream:
         self._finished = False
         self._closed = False
         self._failure: StreamError | None = None
-        self._far: StreamPeer | None = None
+        self._peer: Peer | None = None
 
     @property
     def far(self) -> StreamPeer | None:
-        """The other end with all its evidence; None before the handshake is complete."""
-        if self._far is None:
-            self._far = self._native.peer(self._token)
-        return self._far
+        """The other end with all its evidence; None before the handshake is complete, and of a
+        stream that was closed.
+        """
+        return self._native.peer(self._token)
 
     @property
     def peer(self) -> Peer | None:
         """The authenticated peer; None for a client without a certificate."""
-        far = self.far
-        if far is None or far.spiffe_id is None:
-            return None
-        return Peer(far.spiffe_id, far.serial or "", far.not_after or 0)
+        far = self.far if self._peer is None else None
+        if far is not None and far.spiffe_id is not None:
+            # Thousands of pods have one identity.
+            spiffe_id = sys.intern(far.spiffe_id)
+            self._peer = Peer(spiffe_id, far.serial or "", far.not_after or 0)
+        return self._peer
 
     @property
     def remote(self) -> str:
@@ -89,19 +93,22 @@ class Stream:
 
         What arrived before the stream failed is still delivered. Raises StreamError.
         """
-        while True:
-            finished, failure = self._finished, self._failure
-            try:
-                piece = self._native.recv(self._token, limit)
-            except StreamClosed as error:
-                raise self._failed(error) from None
-            if piece:
-                return piece
-            if failure is not None:
-                raise failure
-            if finished:
-                return b""
+        while (piece := self.take(limit)) is None:
             await self._news()
+        return piece
+
+    def take(self, limit: int = 65536) -> bytes | None:
+        """As `recv`, but `None` where that would wait."""
+        finished, failure = self._finished, self._failure
+        try:
+            piece = self._native.recv(self._token, limit)
+        except StreamClosed as error:
+            raise self._failed(error) from None
+        if piece:
+            return piece
+        if failure is not None:
+            raise failure
+        return b"" if finished else None
 
     def reset(self, code: int) -> None:
         """Abandons both directions with `code`. Never blocks; harmless on an ended stream."""
@@ -113,8 +120,8 @@ class Stream:
         if self._closed:
             return
         self._closed = True
-        # The peer can be asked for afterwards, by whoever writes a log line.
-        _ = self.far
+        # Both can be asked for afterwards, by whoever writes a log line.
+        _ = self.peer, self.remote
         self._office.forget(self._token)
         self._native.close(self._token)
         self._fail(StreamError("the stream was closed here"))
@@ -134,15 +141,19 @@ class Stream:
                 raise self._failure
             await self._news()
 
-    async def abandoned(self) -> StreamError:
-        """Waits until nothing that is sent here can arrive any more, and returns why."""
-        while self._failure is None:
-            if self._stopped is None:
-                self._stopped = self._takes_nothing()
-            if self._stopped:
-                return StreamReset(CANCELLED)
-            await self._news()
+    @property
+    def gone(self) -> StreamError | None:
+        """Why nothing that is sent here can arrive any more; None while it can."""
+        if self._failure is None and self._stopped is None:
+            self._stopped = self._takes_nothing()
+        # Asking may have told of a failure.
+        if self._failure is None and self._stopped:
+            return StreamReset(CANCELLED)
         return self._failure
+
+    def attend(self, tell: Callable[[], None] | None) -> None:
+        """Has `tell` called whenever `take` or `gone` may say something new; None: no more."""
+        self._tell = tell
 
     def told(self, kind: str, reason: str | None, code: int | None) -> None:
         """The engine has said something about this stream."""
@@ -166,11 +177,13 @@ class Stream:
     async def _news(self) -> None:
         """Waits until the engine says something more."""
         waiting = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
+        self._waiting += (waiting,)
         await waiting
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        if self._tell is not None:
+            self._tell()
+        waiting, self._waiting = self._waiting, ()
         for future in waiting:
             if not future.done():
                 future.set_result(None)

@@ -9,14 +9,24 @@ from stoq.api.guard import PATIENCE, Guard
 
 
 class Leaving:
-    """A watch that ends when it is told to."""
+    """A caller who leaves when he is told to."""
 
-    def __init__(self):
-        self.left = asyncio.get_running_loop().create_future()
+    def __init__(self, verdict=None):
+        self.tell = None
+        self.found = verdict
 
-    async def __call__(self):
-        await self.left
-        return Unavailable("gone")
+    def attend(self, tell):
+        self.tell = tell
+
+    def verdict(self):
+        if isinstance(self.found, OSError):
+            raise self.found
+        return self.found
+
+    def leave(self):
+        self.found = Unavailable("gone")
+        if self.tell is not None:
+            self.tell()
 
 
 async def test_a_block_that_takes_too_long_is_late():
@@ -35,30 +45,45 @@ async def test_a_later_limit_takes_the_place_of_the_first():
         await asyncio.sleep(5)
 
 
-async def test_what_the_watch_returns_ends_the_block():
-    watch = Leaving()
+@pytest.mark.parametrize("before", [0, 5 * PATIENCE], ids=["at once", "later"])
+async def test_a_caller_who_leaves_ends_the_block(before):
+    caller = Leaving()
     with pytest.raises(Unavailable, match="gone"), Guard(5, "late") as guard:
-        guard.until(None, "late", watch)
-        watch.left.set_result(None)
+        guard.until(None, "late", caller)
+        asyncio.get_running_loop().call_later(before, caller.leave)
         await asyncio.sleep(5)
+    assert caller.tell is None, "nobody listens any more"
 
 
-async def test_a_watch_that_fails_ends_the_block_with_its_error():
-    async def watch():
-        raise OSError("broken")
-
+async def test_a_verdict_that_fails_ends_the_block_with_its_error():
     with pytest.raises(OSError, match="broken"), Guard(5, "late") as guard:
-        guard.until(None, "late", watch)
+        guard.until(None, "late", Leaving(OSError("broken")))
         await asyncio.sleep(5)
 
 
-async def test_regression_a_watch_that_ends_with_the_block_cancels_nothing_after_it():
-    watch = Leaving()
+async def test_regression_a_caller_who_leaves_with_the_block_cancels_nothing_after_it():
+    caller = Leaving()
     with Guard(5, "late") as guard:
-        guard.until(None, "late", watch)
+        guard.until(None, "late", caller)
         await asyncio.sleep(5 * PATIENCE)
-        watch.left.set_result(None)
-        await asyncio.sleep(0)
+        caller.leave()
+    await asyncio.sleep(0.01)
+
+
+async def test_a_block_that_waits_for_nothing_ends_as_it_does_though_its_caller_has_left():
+    with Guard(5, "late") as guard:
+        await asyncio.sleep(5 * PATIENCE)
+        guard.until(None, "late", Leaving(Unavailable("gone")))
+    await asyncio.sleep(0.01)
+
+
+async def test_a_block_that_makes_its_caller_leave_ends_as_it_does():
+    caller = Leaving()
+    with pytest.raises(KeyError), Guard(5, "late") as guard:
+        guard.until(None, "late", caller)
+        await asyncio.sleep(5 * PATIENCE)
+        caller.leave()
+        raise KeyError
     await asyncio.sleep(0.01)
 
 
