@@ -12,7 +12,6 @@ BPF: Final = 39
 
 STRICT: Final = "tc_strict"
 ACCOUNT: Final = "tc_account"
-SPLICE: Final = "tc_splice"
 GUARD: Final = "xdp_guard"
 GUARD_TC: Final = "tc_guard"
 """The programs, as `bpf/programs` calls them."""
@@ -28,7 +27,6 @@ _TCX: Final = ((6, 6), "links of tc programs, which outlive the agent (tcx)")
 _NEEDS: Final = {
     STRICT: _TCX,
     ACCOUNT: _TCX,
-    SPLICE: _TCX,
     GUARD: ((5, 18), "XDP on frames of several buffers"),
     GUARD_TC: _TCX,
 }
@@ -76,16 +74,12 @@ class Capability:
 def decide(facts: Facts) -> tuple[Capability, ...]:
     """Every capability, in the order in which they build on each other."""
     pins = _pins(facts)
-    strict, account, splice, xdp, tc = (
-        _program(facts, name) for name in (STRICT, ACCOUNT, SPLICE, GUARD, GUARD_TC)
+    strict, account, xdp, tc = (
+        _program(facts, name) for name in (STRICT, ACCOUNT, GUARD, GUARD_TC)
     )
     placed = pins or _uplink(facts)
     lacking = facts.capture
-    capture: tuple[tuple[str, str], ...] = ()
-    if lacking is not None:
-        # Pods are joined by who captures them.
-        joined = splice or strict or account or pins or lacking.get(CAPTURES[0], "")
-        capture = (*((part, lacking.get(part, "")) for part in CAPTURES), ("splice", joined))
+    capture = () if lacking is None else ((part, lacking.get(part, "")) for part in CAPTURES)
     return tuple(
         Capability(name, not reason, reason)
         for name, reason in (

@@ -15,9 +15,9 @@ SEND_WINDOW: Final = 262_144
 not accepted costs nothing."""
 
 
-STREAMS: Final = 16
-"""Calls that a sidecar may have on one connection: it watches, and signs now and then. Each that it
-may have takes memory in advance, 12 KB for the 128 of connections between workloads."""
+STREAMS: Final = 4
+"""Calls that a sidecar may have on one connection: it watches, and signs now and then; for more it
+makes a further one. Each that it may have takes memory in advance, some 100 bytes."""
 
 
 class EngineEndpoint:

@@ -1,7 +1,6 @@
 """The control process's metrics: names, labels and meaning in one place (docs/metrics.md)."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -104,14 +103,13 @@ class Metrics:
         for type_, count in counts.items():
             self._entries.labels(type_).set(count)
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Counts one watcher while the block runs."""
+    def watcher_came(self) -> None:
+        """A watch stream was opened."""
         self._watchers.inc()
-        try:
-            yield
-        finally:
-            self._watchers.dec()
+
+    def watcher_left(self) -> None:
+        """A watch stream has ended."""
+        self._watchers.dec()
 
     def sent(self, type_: str) -> None:
         """A message went to a watcher."""

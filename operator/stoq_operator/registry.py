@@ -40,7 +40,7 @@ class Registry:
         self._index = index
         self._sealer = sealer
         self._metrics = metrics
-        self._moved = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
         self._revoked: frozenset[str] = frozenset()
         self._turns = Turns(AT_ONCE, PATIENCE)
 
@@ -55,8 +55,9 @@ class Registry:
             "version %d: %d workloads, %d services, %d revoked certificates",
             self._index.version, counts["workloads"], counts["services"], len(trust.revoked),
         )  # fmt: skip
-        self._moved.set()
-        self._moved = asyncio.Event()
+        for watcher in self._waiting:
+            if not watcher.done():
+                watcher.set_result(None)
 
     def register(self, server: ApiServer) -> None:
         """Adds the registry's method to a server."""
@@ -75,10 +76,12 @@ class Registry:
         log.info("%s (%s) watches from %s", node, context.remote, version or "nothing")
         # Whoever watches for days holds neither the request nor what was sent.
         del request
-        with self._metrics.watching():
+        # What is held here while nothing happens is held for each sidecar of the mesh: no Event, no
+        # context managers.
+        self._metrics.watcher_came()
+        try:
             first = True
             while True:
-                moved = self._moved
                 if first or version != self._index.version:
                     long = not self._index.continues(epoch, version)
                     async with self._turns.one() if long else nullcontext():
@@ -98,7 +101,14 @@ class Registry:
                         yield message
                         del message
                     continue
-                await moved.wait()
+                waiting = asyncio.get_running_loop().create_future()
+                self._waiting.add(waiting)
+                try:
+                    await waiting
+                finally:
+                    self._waiting.discard(waiting)
+        finally:
+            self._metrics.watcher_left()
 
     def _own(self, request: WatchRequest, peer: Peer | None) -> WorkloadEntry:
         namespace, _, name = request.node.partition("/")

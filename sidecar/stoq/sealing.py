@@ -38,6 +38,8 @@ class Sealer:
         self._sign = sign
         self._clock = clock
         self._made: OrderedDict[bytes, tuple[int, bytes, bytes]] = OrderedDict()
+        self._certificate = b""
+        """The last, as one object: thousands of streams remember that they have shown it."""
         self.signed = 0
         """Signatures that were made."""
 
@@ -71,11 +73,14 @@ class Sealer:
         if made is None:
             return None
         self.signed += 1
-        self._made[digest] = until, *made
+        certificate, signature = made
+        if certificate != self._certificate:
+            self._certificate = certificate
+        self._made[digest] = until, self._certificate, signature
         self._made.move_to_end(digest)
         if len(self._made) > KEPT:
             self._made.popitem(last=False)
-        return made
+        return self._certificate, signature
 
 
 class Opener:

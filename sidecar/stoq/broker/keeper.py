@@ -5,11 +5,9 @@ In a cluster the node agent does this; in the embedded mode the control process.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Final
 
-from stoq.broker.protocol import Offer, Spliced
 from stoq.broker.server import Broker, Pod
 from stoq.capture.nft import CaptureError
 
@@ -24,16 +22,9 @@ class Keeper:
     force.
     """
 
-    def __init__(
-        self,
-        server: str,
-        sidecar_uid: int,
-        join: Callable[[str, Offer], Spliced] | None = None,
-    ) -> None:
-        """`join` takes what sidecars offer (`stoq.broker.server.Join`), with the pod's key."""
+    def __init__(self, server: str, sidecar_uid: int) -> None:
         self._server = server
         self._uid = sidecar_uid
-        self._join = join
         self._wanted: dict[str, Pod] = {}
         self._changed = asyncio.Event()
         self.serving: set[str] = set()
@@ -73,8 +64,7 @@ class Keeper:
 
     async def _once(self, uid: str, pod: Pod) -> None:
         ready = asyncio.Event()
-        join = partial(self._join, uid) if self._join else None
-        broker = Broker(pod, self._server, self._uid, join=join)
+        broker = Broker(pod, self._server, self._uid)
         noting = asyncio.create_task(self._note(uid, pod, ready))
         try:
             await broker.serve(ready)

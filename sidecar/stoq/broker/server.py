@@ -8,11 +8,8 @@ sidecar restarts, connections wait in the queue of the listener instead of faili
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-
-import msgspec
 
 from stoq import constants
 from stoq.broker import channel, sockets
@@ -21,13 +18,11 @@ from stoq.broker.protocol import (
     VERSION,
     Code,
     Hello,
-    Offer,
     Operation,
     ProtocolError,
     Refusal,
     Reply,
     Request,
-    Spliced,
     decode_request,
     encode_reply,
 )
@@ -36,10 +31,6 @@ from stoq.capture.netns import run_in
 from stoq.capture.plan import Plan
 
 log = logging.getLogger("stoq.broker")
-
-Join = Callable[[Offer], Spliced]
-"""Takes a sidecar's offer to be joined with other pods of the node. It never blocks, and raises
-`ProtocolError` for what can not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +59,13 @@ class Broker:
         allowed_uid: int = constants.SIDECAR_UID,
         name: str = NAME,
         patience: float = 2.0,
-        join: Join | None = None,
     ) -> None:
-        """Without `join` it joins nobody."""
         self._pod = pod
         self._client_address = False
         self._server = server
         self._allowed_uid = allowed_uid
         self._name = name
         self._patience = patience
-        self._join = join
         self._listeners: list[sockets.OpenSocket] = []
         self._stoq: list[sockets.OpenSocket] = []
         self._transparent: list[sockets.OpenSocket] = []
@@ -190,26 +178,13 @@ class Broker:
                     Code.UNSUPPORTED,
                     "operation 'handover' is reserved; drain the sidecar before its restart",
                 )
-            case Operation.SPLICE:
-                return Reply(v=VERSION, spliced=self._splice(request.offer)), []
-
-    def _splice(self, offer: Offer | msgspec.UnsetType) -> Spliced:
-        if self._join is None:
-            raise ProtocolError(
-                Code.UNSUPPORTED, "nobody is joined here: NodeCapability says why, as splice"
-            )
-        if isinstance(offer, msgspec.UnsetType):
-            raise ProtocolError(Code.MALFORMED, "operation 'splice' lacks 'offer'")
-        return self._join(offer)
 
     def _hello(self) -> Hello:
-        splice = (Operation.SPLICE,) if self._join else ()
         return Hello(
             server=self._server,
             pod=self._pod.name,
             namespace=self._pod.namespace,
             captured=self._pod.plan is not None,
-            operations=(Operation.HELLO, Operation.SOCKETS, *splice),
         )
 
     async def _open(self, workers: int) -> list[sockets.OpenSocket]:

@@ -20,8 +20,7 @@ def test_the_manifests_are_accepted_as_they_stand() -> None:
     first = ["MeshConfig", "Workload", "ServiceRecord", "TransportPolicy"]
     mirrored = ["ServiceRecord", "ServiceRecord"]
     behind = ["HopGateway", "ServiceRecord"]
-    joined = ["TransportPolicy"]
-    assert kinds == first + mirrored + behind + joined
+    assert kinds == first + mirrored + behind
 
 
 def test_the_table_of_flags_is_the_programs() -> None:
