@@ -21,7 +21,7 @@ from stoq_node.pinned import AgentError
 from stoq_node.programs import load
 from stoq_node.settings import Settings, read
 from stoq_node.trace import command as trace
-from stoq_node.trial import tried
+from stoq_node.trial import lacking_af_xdp, tried
 
 log: Final = logging.getLogger("stoq.node")
 
@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _probe(settings: Settings, *, as_json: bool) -> None:
     where, capture = settings.kernel.pins, tried(settings.capture.namespaces)
-    facts = gather(where, settings.guard.interface, load(None).refused, capture)
+    af_xdp = lacking_af_xdp(settings.af_xdp.mode, settings.capture.namespaces)
+    facts = gather(where, settings.guard.interface, load(None).refused, capture, af_xdp)
     found = decide(facts)
     if as_json:
         uplink = dataclasses.asdict(facts.uplink) if facts.uplink else None

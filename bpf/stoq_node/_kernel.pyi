@@ -122,3 +122,26 @@ class Guard:
         """False if it was not listed."""
     def counts(self) -> list[tuple[str, int, int]]:
         """(verdict, packets, bytes)."""
+
+@final
+class Lent:
+    """AF_XDP sockets of an interface and what belongs to them: descriptors, the caller's."""
+
+    ring: int
+    """Entries of each ring of a queue."""
+    chunk: int
+    """Bytes of a chunk of memory."""
+    native: bool
+    """Whether the program runs in the driver."""
+    zero_copy: bool
+    program: int
+    """Keeps the program attached."""
+    taken: int
+    """In which an engine says what it takes."""
+    queues: list[tuple[int, int]]
+    """Socket and memory of each, from queue 0 on."""
+
+def lend(interface: str, zero_copy: bool) -> Lent:
+    """Of the network namespace of the calling thread. Nothing is taken before an engine says so,
+    and nothing any more when the descriptors are closed.
+    """

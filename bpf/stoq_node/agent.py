@@ -16,6 +16,7 @@ from stoq_node.captures import Captures
 from stoq_node.enforce import Enforcer
 from stoq_node.facts import gather, mounted
 from stoq_node.kernel import Kernel
+from stoq_node.lending import lender
 from stoq_node.metrics import Metrics
 from stoq_node.pinned import AgentError, Folder
 from stoq_node.podfile import PodFile
@@ -23,7 +24,7 @@ from stoq_node.pods import Pod, Source
 from stoq_node.programs import Programs, load
 from stoq_node.report import Known, status
 from stoq_node.settings import Settings
-from stoq_node.trial import tried
+from stoq_node.trial import lacking_af_xdp, tried
 from stoq_node.uplink import Uplink, modes
 
 log: Final = logging.getLogger("stoq.node")
@@ -40,14 +41,17 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         # Only now: without Kubernetes its client need not be installed.
         from stoq_node.kube import Cluster
 
-        cluster = Cluster(settings.kubernetes, settings.capture)
+        cluster = Cluster(settings.kubernetes, settings.capture, lender(settings.af_xdp.mode))
     try:
         there = mounted(settings.kernel.pins) == BPFFS
         folder = Folder(settings.kernel.pins) if there else None
         programs = load(folder.pins if folder is not None else None)
         capture = await asyncio.to_thread(tried, settings.capture.namespaces)
+        af_xdp = await asyncio.to_thread(
+            lacking_af_xdp, settings.af_xdp.mode, settings.capture.namespaces
+        )
         where = (settings.kernel.pins, settings.guard.interface)
-        facts = gather(*where, programs.refused, capture)
+        facts = gather(*where, programs.refused, capture, af_xdp)
         found = decide(facts)
         for one in found:
             reason = f"no: {one.reason}"

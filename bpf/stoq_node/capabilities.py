@@ -60,6 +60,8 @@ class Facts:
     uplink: Uplink | None
     capture: Mapping[str, str] | None = None
     """Part of capture in pods -> why it cannot be; None where this agent captures in none."""
+    af_xdp: str | None = None
+    """Why no pod's interface can be lent to its sidecar; None where none is to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def decide(facts: Facts) -> tuple[Capability, ...]:
     placed = pins or _uplink(facts)
     lacking = facts.capture
     capture = () if lacking is None else ((part, lacking.get(part, "")) for part in CAPTURES)
+    lent = () if facts.af_xdp is None else (("af-xdp", facts.af_xdp),)
     return tuple(
         Capability(name, not reason, reason)
         for name, reason in (
@@ -90,6 +93,7 @@ def decide(facts: Facts) -> tuple[Capability, ...]:
             ("guard-tc", tc or placed),
             ("guard-native", xdp or placed or _native(facts)),
             *capture,
+            *lent,
         )
     )
 

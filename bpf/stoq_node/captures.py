@@ -14,6 +14,7 @@ from typing import Final
 
 from stoq import constants
 from stoq.broker.keeper import Keeper
+from stoq.broker.lending import Lender
 from stoq.broker.server import Pod as Served
 from stoq_node import namespaces
 from stoq_node.capturing import Unreadable, plan, wanted
@@ -49,12 +50,13 @@ class Captures:
         notices: Notices,
         look: Look = namespaces.look,
         patience: float = PATIENCE,
+        lender: Lender | None = None,
     ) -> None:
         """`folder` is where the runtime keeps the namespaces of pods."""
         self._look = partial(look, folder)
         self._notices = notices
         self._patience = patience
-        self._keeper = Keeper(SERVER, constants.SIDECAR_UID)
+        self._keeper = Keeper(SERVER, constants.SIDECAR_UID, lender)
         self._placed: dict[str, Placed] = {}
         self._around: Surround | None = None
         self._served: dict[str, tuple[Placed, Served]] = {}

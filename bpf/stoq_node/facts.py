@@ -25,10 +25,11 @@ def gather(
     interface: str,
     refused: Mapping[str, str],
     capture: Mapping[str, str] | None = None,
+    af_xdp: str | None = None,
 ) -> Facts:
     """The facts of this node; `interface` is the uplink, if it is not to be found by its route,
-    `refused` says which programs the kernel does not take, and why, and `capture` the same of the
-    parts of capture.
+    `refused` says which programs the kernel does not take, and why, `capture` the same of the parts
+    of capture and `af_xdp` of that.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     return Facts(
@@ -39,6 +40,7 @@ def gather(
         refused=refused,
         uplink=_uplink(interface or default_interface(*_routes())),
         capture=capture,
+        af_xdp=af_xdp,
     )
 
 

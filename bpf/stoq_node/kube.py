@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
+from stoq.broker.lending import Lender
 from stoq.capture.plan import Address
 from stoq.records.mesh import MeshConfigSpec
 from stoq_kube.kube import ApiServer
@@ -22,8 +23,11 @@ RESOLV_CONF: Final = Path("/etc/resolv.conf")
 class Cluster:
     """One connection pool for pods, report and Events. Its `parts` must run beside."""
 
-    def __init__(self, settings: Kubernetes, capture: Capture | None = None) -> None:
-        """Without `capture` no pod is captured: only the agent does that, and it alone.
+    def __init__(
+        self, settings: Kubernetes, capture: Capture | None = None, lender: Lender | None = None
+    ) -> None:
+        """Without `capture` no pod is captured: only the agent does that, and it alone. Without
+        `lender` sidecars get no AF_XDP sockets.
 
         Raises `stoq_kube.apiserver.ApiError` when there is no API server to talk to."""
         self._client = ApiServer()
@@ -34,7 +38,7 @@ class Cluster:
             api_servers=_api_servers(),
         )
         self.captures = (
-            Captures(capture.namespaces, Notices(self._client, NOT_CAPTURED))
+            Captures(capture.namespaces, Notices(self._client, NOT_CAPTURED), lender=lender)
             if capture and capture.namespaces
             else None
         )

@@ -67,6 +67,19 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AfXdp:
+    """STOQ past the kernel's stack, for sidecars that have their sockets from this agent."""
+
+    mode: str = option(
+        "off",
+        choice(("off", "copy", "zero-copy")),
+        "what is lent of a pod's interface; off: a veth carries many datagrams of a "
+        "socket as one packet, and single frames here; zero-copy: where the driver can, and not at "
+        "all elsewhere",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
     """The guard against floods of handshakes, on the node's uplink."""
 
@@ -128,6 +141,7 @@ class Settings:
     pods: Pods
     kubernetes: Kubernetes
     capture: Capture
+    af_xdp: AfXdp
     guard: Guard
     bypass: Bypass
     listen: Listen

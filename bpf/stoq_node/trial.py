@@ -1,4 +1,4 @@
-"""Tries capture in a network namespace made for it, which nobody is in.
+"""Tries capture and AF_XDP in a network namespace made for it, which nobody is in.
 
 No list of kernel modules and capabilities knows what a node allows as well as the kernel does, and
 it is better known before the first pod waits.
@@ -12,15 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from stoq.broker import sockets
+from stoq.broker import channel, sockets
+from stoq.broker.lending import NotLent
 from stoq.capture import force
 from stoq.capture.netns import run_in_new
 from stoq.capture.nft import CaptureError
 from stoq.capture.plan import Plan
+from stoq_node import _kernel
 from stoq_node.capabilities import CAPTURES
+from stoq_node.lending import OFF, Opener, lend
 
 # linux/sockios.h, linux/if.h, netdevice(7).
 _SIOCSIFFLAGS: Final = 0x8914
+_SIOCSIFMTU: Final = 0x8922
 _UP: Final = 1
 
 T = TypeVar("T")
@@ -48,6 +52,32 @@ def tried(folder: str) -> Mapping[str, str] | None:
     return {part: why for part, why in lacking if why}
 
 
+def lacking_af_xdp(mode: str, folder: str, opener: Opener = _kernel.lend) -> str | None:
+    """Why no pod's interface can be lent, empty if it can; None where none is to be. `folder` as
+    for `tried`. Blocks.
+    """
+    if mode == OFF:
+        return None
+    if not folder:
+        return (
+            "only an agent that captures passes sockets: set STOQ_CAPTURE_NAMESPACES (chart: "
+            "capture.mode=node), or STOQ_AF_XDP_MODE to off"
+        )
+
+    def try_it() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            # As much as a pod's: the loopback device's own packets fit no chunk.
+            fcntl.ioctl(any_socket, _SIOCSIFMTU, struct.pack("16si20x", b"lo", 1500))
+        # Which never does without copies; a pod's may, and says so when it is asked.
+        channel.close(lend(zero_copy=False, opener=opener, interface="lo").descriptors)
+
+    try:
+        _alone(try_it)
+    except (NotLent, OSError) as error:
+        return _why(error)
+    return ""
+
+
 def _udp() -> str:
     def try_it() -> None:
         force.apply(Plan(udp=True))
@@ -60,7 +90,7 @@ def _udp() -> str:
     return ""
 
 
-def _why(error: CaptureError | OSError) -> str:
+def _why(error: CaptureError | NotLent | OSError) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 

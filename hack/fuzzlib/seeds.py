@@ -40,12 +40,38 @@ def seeds(vectors: Path) -> dict[str, list[bytes]]:
         "frame": _bytes(document("frames"), "valid", "read", "invalid", "reserves"),
         "frame_stream": list(_transfers(document("shards"))),
         "falcon_key": [bytes.fromhex(key["falcon"]) for key in keys],
+        "link_frame": list(_frames()),
         "spiffe_id": sorted(set(ids)),
         "stream_head": _bytes(document("stream-heads"), "valid", "invalid", "incomplete"),
         "token_stream": _bytes(document("tokens"), "streams", "invalid"),
         "udp": _bytes(document("udp"), "datagrams", "invalid_datagrams", *_MESSAGES),
         "transport_parameters": _bytes(document("transport-parameters"), "valid", "invalid"),
     }
+
+
+def _frames() -> Iterator[bytes]:
+    """A datagram of IPv6 and one of IPv4, whose sums a veth's sender has left to the device."""
+    payload = bytes(range(0x40, 0x60))
+    udp = b"\x9c\x40\x36\xb8" + (8 + len(payload)).to_bytes(2)
+    six = bytes.fromhex("fd00" + 13 * "00" + "01" + "fd00" + 13 * "00" + "02")
+    four = bytes([10, 0, 0, 1, 10, 0, 0, 2])
+    for addresses in (six, four):
+        length = 8 + len(payload)
+        partial = _folded(addresses + bytes([0, 17]) + length.to_bytes(2)).to_bytes(2)
+        if addresses is six:
+            kind, head = b"\x86\xdd", b"\x60\0\0\0" + length.to_bytes(2) + b"\x11\x40"
+        else:
+            kind = b"\x08\0"
+            head = b"\x45\0" + (20 + length).to_bytes(2) + b"\0\0\x40\0\x40\x11"
+            head += (0xFFFF - _folded(head + addresses)).to_bytes(2)
+        yield bytes(12) + kind + head + addresses + udp + partial + payload
+
+
+def _folded(words: bytes) -> int:
+    total = sum(int.from_bytes(words[at : at + 2]) for at in range(0, len(words), 2))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
 
 
 def _bytes(document: Document, *headings: str) -> list[bytes]:

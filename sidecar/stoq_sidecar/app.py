@@ -237,14 +237,18 @@ class App:
         failures = 0
         while True:
             try:
-                return await asyncio.to_thread(
+                passed = await asyncio.to_thread(
                     broker.sockets,
                     count,
                     capture.broker_uid,
                     transparent=capture.client_address != "off",
                     udp=capture.udp != "off",
                     needs_udp=capture.udp == "on",
+                    af_xdp=capture.af_xdp != "off",
                 )
+                if passed.no_af_xdp:
+                    log.warning("STOQ goes by the kernel's stack: %s", passed.no_af_xdp)
+                return passed
             except broker.BrokerError as error:
                 failures += 1
                 if loop.time() > deadline:

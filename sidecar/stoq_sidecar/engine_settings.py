@@ -9,6 +9,7 @@ from stoq import constants
 from stoq.broker.client import Sockets
 from stoq.engine.settings import (
     AccessLog,
+    AfXdp,
     EngineSettings,
     Gateway,
     Listener,
@@ -63,6 +64,7 @@ def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
         transparent=around.client_address,
         transparent_fd=UNSET if transparent is None else transparent,
         udp=_udp(settings, passed),
+        af_xdp=_af_xdp(passed),
         gateway=_gateway(settings),
         ipv6_only=settings.link.ipv6_only,
         transport=Transport(
@@ -107,4 +109,20 @@ def _udp(settings: Settings, passed: Sockets | None) -> Udp | UnsetType:
         unanswered_ms=round(settings.data.udp_idle_seconds * 500),
         flows=settings.data.udp_flows,
         flows_per_peer=max(1, settings.data.udp_flows // 8),
+    )
+
+
+def _af_xdp(passed: Sockets | None) -> AfXdp | UnsetType:
+    """Where the broker has lent the pod's interface."""
+    lent = passed.af_xdp if passed else None
+    if lent is None:
+        return UNSET
+    return AfXdp(
+        interface=lent.interface,
+        ring=lent.ring,
+        chunk=lent.chunk,
+        program=lent.program,
+        taken=lent.taken,
+        sockets=tuple(socket for socket, _ in lent.queues),
+        memories=tuple(memory for _, memory in lent.queues),
     )

@@ -109,6 +109,15 @@ COUNTERS: Final = {
         "stoq_hop_streamed_packets",
         "Packets of tunnels that were too large for a QUIC datagram",
     ),
+    "af_xdp_frames_received": (
+        "stoq_af_xdp_received_frames",
+        "Frames received past the kernel's stack",
+    ),
+    "af_xdp_frames_sent": ("stoq_af_xdp_sent_frames", "Frames sent past the kernel's stack"),
+    "af_xdp_frames_malformed": (
+        "stoq_af_xdp_malformed_frames",
+        "Of those received, the ones without a datagram for this sidecar",
+    ),
     "adapt_measurements": (
         "stoq_adapt_measurements",
         "Measurements of paths that adaptation has judged",
@@ -134,6 +143,10 @@ GAUGES: Final = {
     "mirrors": ("stoq_mirrors", "Copies of connections on their way to shadows now"),
     "routes": ("stoq_route_streams", "Streams of routes forwarded for others now"),
     "buffer_bytes": ("stoq_buffer_bytes", "Pooled receive buffers"),
+    "af_xdp_queues": (
+        "stoq_af_xdp_queues",
+        "Queues of the interface that are served past the kernel's stack",
+    ),
 }
 
 NAMED: Final = {
@@ -143,6 +156,11 @@ NAMED: Final = {
         "Applications' datagrams dropped",
     ),
     "hop_dropped": ("stoq_hop_dropped_packets", "reason", "Packets of tunnels dropped"),
+    "af_xdp_fallbacks": (
+        "stoq_af_xdp_fallbacks",
+        "reason",
+        "Sends left to the socket although an interface is served past the kernel's stack",
+    ),
     "refused": ("stoq_refused", "reason", "Captured connections refused by the routing table"),
     "streams_refused": ("stoq_streams_refused", "code", "Streams refused, by stream code"),
     "connections_closed": (

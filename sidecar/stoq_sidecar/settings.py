@@ -160,6 +160,12 @@ class Capture:
     exclude_inbound_udp_ports: tuple[PortRange, ...] = option(
         (), ports(), "UDP to these ports reaches the application as it is"
     )
+    af_xdp: str = option(
+        "auto",
+        choice(("auto", "off")),
+        "STOQ past the kernel's stack, in mode node alone. auto: where the node agent lends the "
+        "pod's interface; off: is not asked for",
+    )
     probe_ports: tuple[PortRange, ...] = option(
         (), ports(), "declared probe ports: the node reaches them in plaintext in any mode"
     )

@@ -88,6 +88,17 @@ def test_to_capture_it_enters_namespaces_and_has_what_that_takes() -> None:
     assert "hostPID" not in pod(*capture)
 
 
+def test_to_lend_interfaces_it_has_raw_sockets_and_locked_memory() -> None:
+    lends = ("capture.mode=node", "capture.udp=false", "node.afXdp=copy")
+    added = container(*lends)["securityContext"]["capabilities"]["add"]
+    assert added == [*THREE, "SYS_ADMIN", "NET_RAW", "IPC_LOCK"]
+    assert settings.read(environment(*lends)).af_xdp.mode == "copy"
+    assert settings.read(environment("capture.mode=node")).af_xdp.mode == "off"
+    # Without a broker there is nobody to pass them.
+    alone = container("node.afXdp=copy")["securityContext"]["capabilities"]["add"]
+    assert alone == THREE
+
+
 def test_it_looks_for_plaintext_past_sidecars_as_often_as_it_is_told() -> None:
     assert settings.read(environment()).bypass == settings.read({}).bypass
     assert settings.read(environment("node.bypassSeconds=0")).bypass.seconds == 0

@@ -196,4 +196,21 @@ struct stoq_account {
 	__u64 payload_bytes;
 };
 
+/* ---- xsk_redirect ---- */
+
+/* Queues of an interface that can have an AF_XDP socket; others are the stack's. */
+#define STOQ_XSK_QUEUES 32
+#define STOQ_XSK_ADDRESSES 16
+
+/*
+ * Value of xsk_taken, which the engine maps into its memory (stoq-io, src/xsk/taken.rs) and changes while
+ * packets come: a member at a time, each of which counts by itself.
+ */
+struct stoq_xsk_taken {
+	__u32 largest;	 /* bytes of a frame that a chunk holds; 0: nothing is taken */
+	__u32 addresses; /* how many of `address` are used */
+	struct stoq_address address[STOQ_XSK_ADDRESSES];
+	__u64 ports[1024]; /* a bit for each port: the lowest of the first word is port 0 */
+};
+
 #endif

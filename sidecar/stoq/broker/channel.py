@@ -7,10 +7,11 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from stoq.broker.protocol import MAX_MESSAGE, MAX_WORKERS, Code, ProtocolError
+from stoq.broker.protocol import MAX_MESSAGE, MAX_QUEUES, MAX_WORKERS, Code, ProtocolError
 
-MAX_DESCRIPTORS: Final = 2 * MAX_WORKERS + 7
-"""STOQ and UDP sockets of every worker, two listeners, the transparent one, four raw ones."""
+MAX_DESCRIPTORS: Final = 2 * MAX_WORKERS + 7 + 2 * MAX_QUEUES + 2
+"""STOQ and UDP sockets of every worker, two listeners, the transparent one, four raw ones; sockets
+and memories of AF_XDP, and their program."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ from typing import Final
 import msgspec
 
 from stoq.broker import channel
+from stoq.broker.lending import Lent, sorted_out
 from stoq.broker.protocol import (
     NAME,
+    AfXdp,
     Code,
     Hello,
     Operation,
@@ -37,7 +39,8 @@ class BrokerError(Exception):
 class Sockets:
     """Descriptors received from the broker, owned by the receiver. `stoq` is in the order of the
     workers. With `transparent` the application may be dialled from the client's address; with
-    `udp`, `inject` and `emit`, which come together, UDP is captured.
+    `udp`, `inject` and `emit`, which come together, UDP is captured. `af_xdp` is the pod's
+    interface, lent; `no_af_xdp` says why it is not, though it was asked for.
     """
 
     outbound: int
@@ -47,11 +50,14 @@ class Sockets:
     udp: tuple[int, ...] = ()
     inject: tuple[int, ...] = ()
     emit: tuple[int, ...] = ()
+    af_xdp: Lent | None = None
+    no_af_xdp: str = ""
 
     def close(self) -> None:
         """Closes all of them."""
         udp = [*self.udp, *self.inject, *self.emit]
-        passed = [self.outbound, self.inbound, *self.stoq, *udp]
+        lent = self.af_xdp.descriptors if self.af_xdp else []
+        passed = [self.outbound, self.inbound, *self.stoq, *udp, *lent]
         channel.close(passed + ([] if self.transparent is None else [self.transparent]))
 
 
@@ -73,10 +79,11 @@ def sockets(
     transparent: bool = False,
     udp: bool = False,
     needs_udp: bool = False,
+    af_xdp: bool = False,
 ) -> Sockets:
-    """The pod's sockets, one STOQ socket per worker, and the transparent one and those of captured
-    UDP if they are wanted and the broker has them. With `needs_udp` nothing is taken from one that
-    has none of those.
+    """The pod's sockets, one STOQ socket per worker, and the transparent one, those of captured UDP
+    and those of AF_XDP if they are wanted and the broker has them. With `needs_udp` nothing is
+    taken from one that has none for UDP.
 
     `server_uid` is the only user the broker may run as: an application that got hold of the name
     first must not be able to pass us sockets of its own. Raises BrokerError.
@@ -86,10 +93,11 @@ def sockets(
         workers=workers,
         transparent=True if transparent else msgspec.UNSET,
         udp=True if udp else msgspec.UNSET,
+        af_xdp=True if af_xdp else msgspec.UNSET,
     )
     reply, descriptors = _ask(request, server_uid, name, timeout)
     try:
-        found = _sorted(reply.sockets, descriptors, workers)
+        found = _sorted(reply.sockets, descriptors, workers, reply.af_xdp)
         if needs_udp and not found.udp:
             raise BrokerError(
                 "the broker captures no UDP here, and STOQ_CAPTURE_UDP is on: the node agent is of "
@@ -102,7 +110,12 @@ def sockets(
         raise
 
 
-def _sorted(infos: tuple[SocketInfo, ...], descriptors: list[int], workers: int) -> Sockets:
+def _sorted(
+    infos: tuple[SocketInfo, ...],
+    descriptors: list[int],
+    workers: int,
+    af_xdp: AfXdp | None = None,
+) -> Sockets:
     if len(infos) != len(descriptors):
         raise BrokerError(
             f"the broker describes {len(infos)} sockets and passed {len(descriptors)}"
@@ -123,6 +136,10 @@ def _sorted(infos: tuple[SocketInfo, ...], descriptors: list[int], workers: int)
             f"the broker passed {found}; needed are one outbound, one inbound and {workers} stoq, "
             "and of udp none or as many, with inject and emit"
         )
+    try:
+        lent = sorted_out(af_xdp, by_role)
+    except ValueError as error:
+        raise BrokerError(f"the broker passed {error}") from error
     return Sockets(
         outbound=by_role[Role.OUTBOUND][0][1],
         inbound=by_role[Role.INBOUND][0][1],
@@ -131,6 +148,8 @@ def _sorted(infos: tuple[SocketInfo, ...], descriptors: list[int], workers: int)
         udp=tuple(descriptor for _, descriptor in sorted(by_role[Role.UDP])),
         inject=tuple(descriptor for _, descriptor in by_role[Role.INJECT]),
         emit=tuple(descriptor for _, descriptor in by_role[Role.EMIT]),
+        af_xdp=lent,
+        no_af_xdp=af_xdp.refused if af_xdp else "",
     )
 
 

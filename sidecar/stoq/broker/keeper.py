@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from stoq.broker.lending import Lender
 from stoq.broker.server import Broker, Pod
 from stoq.capture.nft import CaptureError
 
@@ -22,8 +23,9 @@ class Keeper:
     force.
     """
 
-    def __init__(self, server: str, sidecar_uid: int) -> None:
+    def __init__(self, server: str, sidecar_uid: int, lender: Lender | None = None) -> None:
         self._server = server
+        self._lender = lender
         self._uid = sidecar_uid
         self._wanted: dict[str, Pod] = {}
         self._changed = asyncio.Event()
@@ -64,7 +66,7 @@ class Keeper:
 
     async def _once(self, uid: str, pod: Pod) -> None:
         ready = asyncio.Event()
-        broker = Broker(pod, self._server, self._uid)
+        broker = Broker(pod, self._server, self._uid, lender=self._lender)
         noting = asyncio.create_task(self._note(uid, pod, ready))
         try:
             await broker.serve(ready)

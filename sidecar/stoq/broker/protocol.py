@@ -24,6 +24,10 @@ MAX_WORKERS: Final = 64
 (`SCM_MAX_FD`)."""
 
 
+MAX_QUEUES: Final = 32
+"""Queues of an interface that can be lent, as the kernel's program has places (STOQ_XSK_QUEUES)."""
+
+
 class Operation(StrEnum):
     """What can be asked."""
 
@@ -42,6 +46,10 @@ class Role(StrEnum):
     UDP = "udp"
     INJECT = "inject"
     EMIT = "emit"
+    XSK = "xsk"
+    XSK_MEMORY = "xsk-memory"
+    XSK_PROGRAM = "xsk-program"
+    XSK_TAKEN = "xsk-taken"
 
 
 class Code(StrEnum):
@@ -64,8 +72,8 @@ class ProtocolError(Exception):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """`workers` counts the engine's workers, `transparent` and `udp` ask for those sockets too; all
-    are about `sockets` only.
+    """`workers` counts the engine's workers, `transparent`, `udp` and `af_xdp` ask for those
+    sockets too; all are about `sockets` only.
     """
 
     v: int = VERSION
@@ -73,11 +81,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     workers: Annotated[int, msgspec.Meta(ge=1, le=MAX_WORKERS)] = 1
     transparent: bool | msgspec.UnsetType = msgspec.UNSET
     udp: bool | msgspec.UnsetType = msgspec.UNSET
+    af_xdp: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class SocketInfo(msgspec.Struct, frozen=True):
     """One passed socket: what it is for, the port it is bound to, the worker that shall read it
-    (of roles `stoq` and `udp`, else 0), and whether it is transparent (may use foreign addresses).
+    (of roles `stoq` and `udp`; of `xsk` and `xsk-memory` the queue; else 0), and whether it is
+    transparent (may use foreign addresses).
     """
 
     role: Role
@@ -98,6 +108,17 @@ class Hello(msgspec.Struct, frozen=True):
     operations: tuple[str, ...] = (Operation.HELLO, Operation.SOCKETS)
 
 
+class AfXdp(msgspec.Struct, frozen=True, kw_only=True):
+    """How what is passed for AF_XDP is made: the interface, entries of each ring, bytes of a chunk.
+    With `refused`, which says why, nothing is passed.
+    """
+
+    interface: str = ""
+    ring: int = 0
+    chunk: int = 0
+    refused: str = ""
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """Why nothing was done. `code` is a `Code`, or one that a later broker knows."""
 
@@ -111,6 +132,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: Annotated[int, msgspec.Meta(ge=0)]
     hello: Hello | None = None
     sockets: tuple[SocketInfo, ...] = ()
+    af_xdp: AfXdp | None = None
     error: Refusal | None = None
 
 

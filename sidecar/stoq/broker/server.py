@@ -13,9 +13,11 @@ from functools import partial
 
 from stoq import constants
 from stoq.broker import channel, sockets
+from stoq.broker.lending import Lender, Lent, NotLent
 from stoq.broker.protocol import (
     NAME,
     VERSION,
+    AfXdp,
     Code,
     Hello,
     Operation,
@@ -23,6 +25,7 @@ from stoq.broker.protocol import (
     Refusal,
     Reply,
     Request,
+    SocketInfo,
     decode_request,
     encode_reply,
 )
@@ -59,8 +62,11 @@ class Broker:
         allowed_uid: int = constants.SIDECAR_UID,
         name: str = NAME,
         patience: float = 2.0,
+        lender: Lender | None = None,
     ) -> None:
+        """Without `lender` no AF_XDP sockets are passed."""
         self._pod = pod
+        self._lender = lender
         self._client_address = False
         self._server = server
         self._allowed_uid = allowed_uid
@@ -117,6 +123,14 @@ class Broker:
         return listener
 
     async def _answer(self, connection: socket.socket) -> None:
+        lent: list[int] = []
+        try:
+            await self._answer_with(connection, lent)
+        finally:
+            channel.close(lent)
+
+    async def _answer_with(self, connection: socket.socket, lent: list[int]) -> None:
+        """`lent` are descriptors to be closed once they are passed, or are not."""
         peer = channel.credentials(connection)
         allowed = peer.uid == self._allowed_uid
         try:
@@ -128,7 +142,7 @@ class Broker:
                     Code.FORBIDDEN, f"uid {peer.uid} may not ask, only uid {self._allowed_uid}"
                 )
             request = decode_request(message)
-            reply, descriptors = await self._perform(request)
+            reply, descriptors = await self._perform(request, lent)
             message = encode_reply(reply)
         except ProtocolError as error:
             log.warning(
@@ -161,7 +175,7 @@ class Broker:
         channel.close(descriptors)  # no request carries any
         return message
 
-    async def _perform(self, request: Request) -> tuple[Reply, list[int]]:
+    async def _perform(self, request: Request, lent: list[int]) -> tuple[Reply, list[int]]:
         match request.op:
             case Operation.HELLO:
                 return Reply(v=VERSION, hello=self._hello()), []
@@ -171,8 +185,15 @@ class Broker:
                     opened += await self._open_transparent()
                 if request.udp is True:
                     opened += await self._open_udp(request.workers)
-                infos = tuple(item.info for item in opened)
-                return Reply(v=VERSION, sockets=infos), [item.socket.fileno() for item in opened]
+                passed = [(item.info, item.socket.fileno()) for item in opened]
+                told = None
+                if request.af_xdp is True:
+                    told, more = await self._lend()
+                    passed += more
+                    lent += [descriptor for _, descriptor in more]
+                infos = tuple(info for info, _ in passed)
+                reply = Reply(v=VERSION, sockets=infos, af_xdp=told)
+                return reply, [descriptor for _, descriptor in passed]
             case Operation.HANDOVER:
                 raise ProtocolError(
                     Code.UNSUPPORTED,
@@ -202,6 +223,17 @@ class Broker:
         except OSError as error:
             raise ProtocolError(Code.FAILED, str(error)) from error
         return [*self._listeners, *self._stoq]
+
+    async def _lend(self) -> tuple[AfXdp | None, list[tuple[SocketInfo, int]]]:
+        """None where nothing is lent; what cannot be is no reason to be without the rest."""
+        if self._lender is None:
+            return None, []
+        try:
+            lent: Lent = await asyncio.to_thread(run_in, self._pod.netns, self._lender)
+        except (NotLent, OSError) as error:
+            log.warning("%s/%s: %s", self._pod.namespace, self._pod.name, error)
+            return AfXdp(refused=str(error)), []
+        return lent.described()
 
     async def _open_transparent(self) -> list[sockets.OpenSocket]:
         """None where answers would not come back: the sidecar then dials from its own address."""

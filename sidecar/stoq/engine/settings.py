@@ -116,6 +116,25 @@ class Udp(msgspec.Struct, frozen=True, kw_only=True):
     """Of those, flows with one address."""
 
 
+class AfXdp(msgspec.Struct, frozen=True, kw_only=True):
+    """An interface whose datagrams go past the kernel's stack; the engine owns all descriptors."""
+
+    interface: str
+    """Its name."""
+    ring: int
+    """Entries of each ring of a queue, a power of two."""
+    chunk: int
+    """Bytes of a chunk of memory, 2048 or 4096."""
+    program: int
+    """Keeps the kernel's program attached."""
+    taken: int
+    """Where that is told what to take."""
+    sockets: tuple[int, ...]
+    """One for each queue, from 0 on."""
+    memories: tuple[int, ...]
+    """The memory of each."""
+
+
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     """What a gateway forwards at most, all workers together. The table says what it forwards."""
 
@@ -157,6 +176,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     takes CAP_NET_RAW for IPv4 clients."""
     udp: Udp | msgspec.UnsetType = msgspec.UNSET
     """Sockets for captured UDP; without it UDP is not captured."""
+    af_xdp: AfXdp | msgspec.UnsetType = msgspec.UNSET
+    """An interface past the kernel's stack; without it all datagrams go by the sockets."""
     gateway: Gateway | msgspec.UnsetType = msgspec.UNSET
     """Forward routes of others; without it this is no gateway."""
     ipv6_only: bool = False

@@ -104,6 +104,12 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     hop_bytes: int
     hop_streamed: int
     """Packets that no datagram of the tunnel took: they went by its stream."""
+    af_xdp_frames_received: int
+    """Frames that came past the kernel's stack."""
+    af_xdp_frames_sent: int
+    """Frames that were sent past it."""
+    af_xdp_frames_malformed: int
+    """Frames that came past it and hold no datagram for this engine."""
     adapt_measurements: int
     """Measurements of paths that adaptation has judged."""
     adapt_nanoseconds: int
@@ -130,6 +136,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """Streams of routes that are forwarded for others."""
     buffer_bytes: int
     """Bytes of pooled receive buffers."""
+    af_xdp_queues: int
+    """Queues of an interface that are served past the kernel's stack."""
 
 
 class Histogram(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,6 +221,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Captured datagrams dropped, by reason."""
     hop_dropped: dict[str, int]
     """Packets of tunnels dropped, by reason."""
+    af_xdp_fallbacks: dict[str, int]
+    """Sends left to the socket though an interface is served past the stack, by reason."""
     access: tuple[Access, ...]
     adapt_changes: dict[str, int]
     """Decisions of adaptation, by the tier decided on; also those of dry runs."""

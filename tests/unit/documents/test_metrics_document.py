@@ -53,6 +53,7 @@ def _snapshot() -> snapshot.Snapshot:
         refused=one,
         udp_dropped=one,
         hop_dropped=one,
+        af_xdp_fallbacks=one,
         streams_refused=one,
         connections_closed=one,
         adapt_changes=one,

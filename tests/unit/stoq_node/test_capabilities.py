@@ -38,6 +38,12 @@ def test_capture_is_told_where_the_agent_captures_each_part_with_its_reason() ->
     assert found["strict"] == ""
 
 
+def test_interfaces_are_lent_where_somebody_asks_for_it() -> None:
+    assert "af-xdp" not in reasons()
+    assert reasons(af_xdp="")["af-xdp"] == ""
+    assert reasons(af_xdp="no IPC_LOCK")["af-xdp"] == "no IPC_LOCK"
+
+
 def test_an_older_kernel_has_the_guard_and_says_what_the_rest_needs() -> None:
     found = reasons(release="5.19.3")
     assert found["strict"] == found["account"]

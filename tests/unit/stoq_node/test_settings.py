@@ -13,6 +13,7 @@ def test_the_defaults() -> None:
         "pods": {"file": "/etc/stoq/pods.toml", "verify_seconds": "1.0"},
         "kubernetes": {"node": "", "nameservers": ""},
         "capture": {"namespaces": ""},
+        "af_xdp": {"mode": "off"},
         "guard": {
             "mode": "auto",
             "interface": "",

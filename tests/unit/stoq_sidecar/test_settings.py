@@ -56,6 +56,7 @@ def test_every_default_is_pinned() -> None:
             "udp": "auto",
             "exclude_outbound_udp_ports": "",
             "exclude_inbound_udp_ports": "",
+            "af_xdp": "auto",
             "probe_ports": "",
             "client_address": "auto",
         },

@@ -61,6 +61,16 @@ pub enum Error {
         /// What the system said.
         error: io::Error,
     },
+    /// The datagrams of an interface cannot be lent.
+    #[error("{interface}: no AF_XDP: {step}: {error}{}", lend_advice(.error))]
+    Lend {
+        /// The interface's name.
+        interface: String,
+        /// What failed.
+        step: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
     /// A map has no room for another entry.
     #[error("map {map} is full")]
     Full {
@@ -99,6 +109,23 @@ pub enum Error {
         /// What aya or the kernel said.
         error: aya::programs::links::LinkError,
     },
+}
+
+/// What is usually behind it.
+fn lend_advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "; it takes CAP_BPF, CAP_NET_ADMIN, CAP_NET_RAW and CAP_IPC_LOCK"
+        }
+        Some(libc::EBUSY | libc::EEXIST) => {
+            "; another XDP program or socket has the interface, as the guard in mode native or generic"
+        }
+        Some(libc::ENOBUFS) => "; it takes CAP_IPC_LOCK, or more locked memory (ulimit -l)",
+        Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT) => {
+            "; the driver or the kernel cannot: Linux 6.4 with CONFIG_XDP_SOCKETS is needed"
+        }
+        _ => "",
+    }
 }
 
 /// An error with its causes: aya says which call failed, and the cause why.

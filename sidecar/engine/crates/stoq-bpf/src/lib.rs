@@ -5,8 +5,9 @@
 //! - [`Guard`]: `xdp_guard` or `tc_guard`, on the node's uplink.
 //! - [`Strict`]: `tc_strict`, on the host's end of the link of every pod of the mesh.
 //! - [`Account`]: `tc_account`, there too.
+//! - [`Redirect`]: `xsk_redirect`, on an interface whose datagrams an engine takes past the stack.
 //!
-//! What is attached outlives the process that attached it: links and maps are pinned under a folder of
+//! What is attached, that one apart, outlives the process that attached it: links and maps are pinned under a folder of
 //! a bpffs ([`Pins`]), a successor finds them there and replaces programs in place.
 //!
 //! Kernels: Linux 5.18 for XDP on frames of several buffers, 6.6 for links of tc programs (tcx). On an
@@ -30,9 +31,11 @@ mod numbers;
 mod object;
 mod permission;
 mod pins;
+mod redirect;
 mod run;
 mod shared;
 mod strict;
+mod xsk;
 
 pub use account::{Account, AccountKey, Accounted};
 pub use address::{Network, mapped, unmapped};
@@ -44,6 +47,7 @@ pub use numbers::{Class, Direction, Mode, Reason};
 pub use object::Object;
 pub use permission::Permission;
 pub use pins::Pins;
+pub use redirect::{Lent, LentQueue, Redirect};
 pub use run::{Action, Arrival};
 pub use shared::Count;
 pub use strict::{Pod, Seen, Strict};

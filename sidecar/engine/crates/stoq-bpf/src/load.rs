@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{MapData, MapError};
+use aya::maps::{Map, MapData, MapError};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 
@@ -66,16 +66,21 @@ impl Loaded {
     /// One of the object's maps, as the type that aya has for it.
     pub(crate) fn map<'a, T>(&'a self, name: &'static str) -> Result<T, Error>
     where
-        T: TryFrom<&'a aya::maps::Map, Error = MapError>,
+        T: TryFrom<&'a Map, Error = MapError>,
     {
-        let map = self.ebpf.map(name).unwrap_or_else(|| self.lacks(name));
+        let map = self.any_map(name);
         T::try_from(map).map_err(|error| Error::Map { map: name, error })
     }
 
-    /// The same, to be changed.
+    /// The same, as it is.
+    pub(crate) fn any_map(&self, name: &'static str) -> &Map {
+        self.ebpf.map(name).unwrap_or_else(|| self.lacks(name))
+    }
+
+    /// As [`Self::map`], to be changed.
     pub(crate) fn map_mut<'a, T>(&'a mut self, name: &'static str) -> Result<T, Error>
     where
-        T: TryFrom<&'a mut aya::maps::Map, Error = MapError>,
+        T: TryFrom<&'a mut Map, Error = MapError>,
     {
         if self.ebpf.map(name).is_none() {
             self.lacks(name)

@@ -16,6 +16,8 @@ pub enum Object {
     Strict,
     /// `tc_account.bpf.c`
     Account,
+    /// `xsk_redirect.bpf.c`
+    Redirect,
 }
 
 macro_rules! compiled {
@@ -26,7 +28,13 @@ macro_rules! compiled {
 
 impl Object {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Guard, Self::TcGuard, Self::Strict, Self::Account];
+    pub const ALL: [Self; 5] = [
+        Self::Guard,
+        Self::TcGuard,
+        Self::Strict,
+        Self::Account,
+        Self::Redirect,
+    ];
 
     /// The file's name without its ending.
     pub const fn name(self) -> &'static str {
@@ -35,6 +43,7 @@ impl Object {
             Self::TcGuard => "tc_guard",
             Self::Strict => "tc_strict",
             Self::Account => "tc_account",
+            Self::Redirect => "xsk_redirect",
         }
     }
 
@@ -45,6 +54,7 @@ impl Object {
             Self::TcGuard => &["tc_guard"],
             Self::Strict => &["strict_to_pod", "strict_from_pod"],
             Self::Account => &["account_to_pod", "account_from_pod"],
+            Self::Redirect => &["xsk_redirect"],
         }
     }
 
@@ -55,6 +65,7 @@ impl Object {
             Self::TcGuard => compiled!("tc_guard"),
             Self::Strict => compiled!("tc_strict"),
             Self::Account => compiled!("tc_account"),
+            Self::Redirect => compiled!("xsk_redirect"),
         }
     }
 
@@ -64,6 +75,7 @@ impl Object {
             Self::Guard | Self::TcGuard => shared::GUARD,
             Self::Strict => shared::STRICT,
             Self::Account => shared::ACCOUNT,
+            Self::Redirect => shared::REDIRECT,
         }
     }
 }

@@ -13,6 +13,8 @@ pub enum Action {
     Pass,
     /// Gone, nobody told.
     Drop,
+    /// To the socket of its queue.
+    Redirect,
     /// Anything else, by its number in `enum xdp_action` or of `TC_ACT_*`.
     Other(u32),
 }
@@ -57,6 +59,7 @@ impl Loaded {
         Ok(match self.run(name, frame, None)? {
             1 => Action::Drop,
             2 => Action::Pass,
+            4 => Action::Redirect,
             other => Action::Other(other),
         })
     }

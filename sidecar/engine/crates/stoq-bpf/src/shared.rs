@@ -141,6 +141,36 @@ impl Default for StrictCounts {
 // SAFETY: an array of structures that are Pod, and nothing else.
 unsafe impl aya::Pod for StrictCounts {}
 
+/// Queues that [`crate::Lent`] can have, as the map's size says.
+pub(crate) const XSK_QUEUES: u32 = 32;
+
+/// Addresses of [`Taken`].
+const XSK_ADDRESSES: usize = 16;
+
+/// Value of `xsk_taken`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub largest: u32,
+    pub addresses: u32,
+    pub address: [[u8; 16]; XSK_ADDRESSES],
+    pub ports: [u64; 1024],
+}
+
+// SAFETY: integers and arrays of them, without padding (a test of `layout` adds the members up).
+unsafe impl aya::Pod for Taken {}
+
+const TAKEN: Layout = Layout {
+    name: "stoq_xsk_taken",
+    size: size_of::<Taken>(),
+    fields: &[
+        ("largest", offset_of!(Taken, largest), 4),
+        ("addresses", offset_of!(Taken, addresses), 4),
+        ("address", offset_of!(Taken, address), 16 * XSK_ADDRESSES),
+        ("ports", offset_of!(Taken, ports), 8 * 1024),
+    ],
+};
+
 const STRICT_COUNTS: Layout = Layout {
     name: "stoq_strict_counts",
     size: size_of::<StrictCounts>(),
@@ -180,3 +210,5 @@ pub(crate) const STRICT: &[Layout] = &[
 ];
 
 pub(crate) const ACCOUNT: &[Layout] = &[AccountEntry::LAYOUT, AccountCount::LAYOUT];
+
+pub(crate) const REDIRECT: &[Layout] = &[TAKEN];

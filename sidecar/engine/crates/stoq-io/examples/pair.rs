@@ -2,20 +2,21 @@
 //! `hack/bench` measures, without the control plane around it.
 //!
 //! ```text
-//! pair CLIENT-NETNS SERVER-NETNS [JSON]
+//! pair [--af-xdp] CLIENT-NETNS SERVER-NETNS [JSON]
 //! ```
 //!
-//! The namespaces hold `fd00:10::1` and `fd00:10::2`; `fd00:aa::53` on the client's
+//! With `--af-xdp` datagrams go past the kernel's stack, by `eth0` of both. The namespaces hold `fd00:10::1` and `fd00:10::2`; `fd00:aa::53` on the client's
 //! loopback is the service, port 5201. JSON goes on top of the engines' settings.
 
 use std::fs::File;
 use std::net::Ipv6Addr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand_core::OsRng;
 use serde_json::{Value, json};
+use stoq_bpf::Redirect;
 use stoq_core::authorise::Trust;
 use stoq_core::cert::{CertificateAuthority, Csr, Validity, csr, random_serial};
 use stoq_core::clock::{Clock, SystemClock};
@@ -35,9 +36,12 @@ const SERVICE: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xaa, 0, 0, 0, 0, 0, 0x53);
 const PORT: u16 = 5201;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
+    let mut arguments: Vec<String> = std::env::args().collect();
+    let given = arguments.len();
+    arguments.retain(|argument| argument != "--af-xdp");
+    let af_xdp = arguments.len() < given;
     let [_, client, server, more @ ..] = arguments.as_slice() else {
-        eprintln!("usage: pair CLIENT-NETNS SERVER-NETNS [JSON]");
+        eprintln!("usage: pair [--af-xdp] CLIENT-NETNS SERVER-NETNS [JSON]");
         std::process::exit(2);
     };
     let more: Value = more
@@ -91,10 +95,13 @@ fn main() {
         }
         settings["name"] = name.into();
         settings["stoq"] = json!({"listen": format!("[{address}]:14008")});
-        let settings = EngineSettings::from_json(&settings.to_string()).unwrap();
         let (tls, netns) = (identity(name), netns.to_owned());
         let engine = std::thread::spawn(move || {
             enter(&netns);
+            if af_xdp {
+                settings["af_xdp"] = lent();
+            }
+            let settings = EngineSettings::from_json(&settings.to_string()).unwrap();
             Engine::start(settings, tls).unwrap()
         });
         let engine = engine.join().unwrap();
@@ -113,8 +120,9 @@ fn main() {
                 let gso = counters.udp_datagrams_sent as f64 / counters.udp_sends.max(1) as f64;
                 let gro =
                     counters.udp_datagrams_received as f64 / counters.udp_receives.max(1) as f64;
+                let past = counters.af_xdp_frames_sent;
                 println!(
-                    "{name}: mtu {} cwnd {} rtt {:.0}us lost {} events {} gso {gso:.1} gro {gro:.1}",
+                    "{name}: past the stack {past} mtu {} cwnd {} rtt {:.0}us lost {} events {} gso {gso:.1} gro {gro:.1}",
                     c.mtu,
                     c.congestion_window,
                     c.rtt_seconds * 1e6,
@@ -124,6 +132,21 @@ fn main() {
             }
         }
     }
+}
+
+/// Lends `eth0` of the calling thread's namespace.
+fn lent() -> Value {
+    let lent = Redirect::load().unwrap().lend("eth0", false).unwrap();
+    let (sockets, memories): (Vec<_>, Vec<_>) = lent
+        .queues
+        .into_iter()
+        .map(|queue| (queue.socket.into_raw_fd(), queue.memory.into_raw_fd()))
+        .unzip();
+    json!({
+        "interface": "eth0", "ring": lent.ring, "chunk": lent.chunk,
+        "program": lent.program.into_raw_fd(), "taken": lent.taken.into_raw_fd(),
+        "sockets": sockets, "memories": memories,
+    })
 }
 
 fn enter(netns: &str) {

@@ -16,6 +16,7 @@ mod services;
 mod sums;
 mod udp;
 mod values;
+mod xsk;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -36,6 +37,7 @@ pub use services::ServiceSample;
 pub(crate) use sums::Sums;
 pub use udp::UdpDrop;
 pub use values::CounterValues;
+pub use xsk::XskFallback;
 
 /// Adds to a value that only this thread writes.
 fn add(value: &AtomicU64, more: u64) {
@@ -43,7 +45,7 @@ fn add(value: &AtomicU64, more: u64) {
 }
 
 /// How many numbers [`Gauges`] has.
-const GAUGES: usize = 9;
+const GAUGES: usize = 10;
 
 /// What an endpoint holds now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -66,6 +68,8 @@ pub struct Gauges {
     pub routes: u64,
     /// Bytes of pooled receive buffers.
     pub buffer_bytes: u64,
+    /// Queues of an interface that are served past the kernel's stack.
+    pub af_xdp_queues: u64,
 }
 
 /// One worker's counters. Writing belongs to that worker's thread alone.
@@ -78,6 +82,7 @@ pub struct Counters {
     connections_closed: [AtomicU64; ConnectionCode::ALL.len()],
     udp_dropped: [AtomicU64; UdpDrop::ALL.len()],
     hop_dropped: [AtomicU64; HopDrop::ALL.len()],
+    xsk_fallbacks: [AtomicU64; XskFallback::ALL.len()],
     adapt_changes: [AtomicU64; Tier::ALL.len()],
     adapt_connections: [AtomicU64; Tier::ALL.len()],
     gauges: [AtomicU64; GAUGES],
@@ -98,6 +103,7 @@ impl Default for Counters {
             connections_closed: std::array::from_fn(|_| AtomicU64::new(0)),
             udp_dropped: std::array::from_fn(|_| AtomicU64::new(0)),
             hop_dropped: std::array::from_fn(|_| AtomicU64::new(0)),
+            xsk_fallbacks: std::array::from_fn(|_| AtomicU64::new(0)),
             adapt_changes: std::array::from_fn(|_| AtomicU64::new(0)),
             adapt_connections: std::array::from_fn(|_| AtomicU64::new(0)),
             gauges: zeros(),
@@ -296,6 +302,7 @@ impl Counters {
             mirrors,
             routes,
             buffer_bytes,
+            af_xdp_queues,
         } = gauges;
         let values: [u64; GAUGES] = [
             connections,
@@ -307,6 +314,7 @@ impl Counters {
             mirrors,
             routes,
             buffer_bytes,
+            af_xdp_queues,
         ];
         for (gauge, value) in self.gauges.iter().zip(values) {
             gauge.store(value, Relaxed);
@@ -335,6 +343,7 @@ impl Counters {
             mirrors,
             routes,
             buffer_bytes,
+            af_xdp_queues,
         ]: [u64; GAUGES] = std::array::from_fn(|index| self.gauges[index].load(Relaxed));
         Gauges {
             connections,
@@ -346,6 +355,7 @@ impl Counters {
             mirrors,
             routes,
             buffer_bytes,
+            af_xdp_queues,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The engine: its workers, and the handle by which others speak to them.
 
+mod sockets;
+
 use std::io;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +9,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use mio::net::TcpListener;
 use mio::{Poll, Waker};
 use rand_core::{OsRng, RngCore};
-use socket2::{Socket, Type};
 use stoq_adapt::PolicyDocument;
 use stoq_core::table::Table;
 use stoq_core::tls::TlsContext;
@@ -25,16 +25,14 @@ use crate::log::Log;
 use crate::mailbox::{Command, Mailbox};
 use crate::objects::{ObjectHub, Signatures};
 use crate::qlog::Qlog;
-use crate::settings::{AccessLogFormat, EngineSettings, ListenerSettings, LogLevel, MAX_WORKERS};
+use crate::settings::{AccessLogFormat, EngineSettings, LogLevel, MAX_WORKERS};
 use crate::shared::Shared;
 use crate::snapshot::{ConnectionInfo, Snapshot};
-use crate::socket::capture::CaptureSocket;
+use crate::socket;
 use crate::socket::raw::RawSockets;
 use crate::socket::source::Sources;
-use crate::socket::udp::Datagrams;
-use crate::socket::{self, local_address};
-use crate::steering;
-use crate::worker::{ListenerKind, Plan, PortKind, WAKER, Worker};
+use crate::worker::{WAKER, Worker};
+use sockets::Sockets;
 
 /// How long [`Engine::connections`] waits for the workers, each of which answers
 /// within a turn of its loop.
@@ -107,6 +105,7 @@ impl Engine {
             generation: OsRng.next_u32() as u8,
             settings,
         });
+        sockets.adopt_queues(&shared);
         let mut ready = Vec::new();
         for (index, poll) in polls.into_iter().enumerate() {
             let plan = sockets
@@ -249,112 +248,6 @@ impl Engine {
         for mailbox in &self.api.shared.mailboxes {
             mailbox.post(command());
         }
-    }
-}
-
-/// The sockets of all workers, until they are handed out.
-struct Sockets {
-    stoq: Vec<Socket>,
-    bootstrap: Vec<Socket>,
-    outbound: Vec<Socket>,
-    inbound: Vec<Socket>,
-    capture: Vec<Socket>,
-}
-
-impl Sockets {
-    fn open(settings: &EngineSettings, workers: usize) -> Result<Self, EngineError> {
-        let open = |field, listener: &Option<ListenerSettings>, kind| match listener {
-            Some(listener) => socket::open(field, listener, kind, workers, settings.ipv6_only),
-            None => Ok(Vec::new()),
-        };
-        Ok(Self {
-            stoq: open("stoq.listen", &settings.stoq, Type::DGRAM)?,
-            bootstrap: open("bootstrap.listen", &settings.bootstrap, Type::DGRAM)?,
-            outbound: open("outbound.listen", &settings.outbound, Type::STREAM)?,
-            inbound: open("inbound.listen", &settings.inbound, Type::STREAM)?,
-            capture: settings.udp.as_ref().map_or(Ok(Vec::new()), |udp| {
-                let adopted = udp.capture.iter();
-                adopted
-                    .map(|fd| socket::adopt("udp.capture", *fd))
-                    .collect()
-            })?,
-        })
-    }
-
-    /// As many workers as every UDP listener has sockets for.
-    fn workers(&self, wanted: usize) -> usize {
-        [&self.stoq, &self.bootstrap]
-            .into_iter()
-            .filter(|sockets| !sockets.is_empty())
-            .map(Vec::len)
-            .fold(wanted, usize::min)
-    }
-
-    /// Has the kernel hand each datagram to the worker that owns its connection. It
-    /// may refuse, on an old kernel or for sockets that were handed in unshared: then
-    /// workers forward what is not theirs, which costs time and nothing else.
-    fn steer(&self, workers: usize) {
-        for sockets in [&self.stoq, &self.bootstrap] {
-            if let Some(first) = sockets.first().filter(|_| workers > 1) {
-                let _ = steering::steer(first, workers as u8);
-            }
-        }
-    }
-
-    fn ports(&self) -> Vec<(LocalPort, u16)> {
-        let first = |which, sockets: &[Socket]| {
-            let address = local_address(sockets.first()?).ok()?;
-            Some((which, address.port()))
-        };
-        [
-            first(LocalPort::Stoq, &self.stoq),
-            first(LocalPort::Bootstrap, &self.bootstrap),
-            first(LocalPort::Outbound, &self.outbound),
-            first(LocalPort::Inbound, &self.inbound),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    /// The share of one worker. Listeners go round: fewer than workers is fine,
-    /// connections are handed to their owner anyway.
-    fn plan(&mut self, index: usize, poll: Poll, shared: &Shared) -> io::Result<Plan> {
-        let mut ports = Vec::new();
-        let udp = [
-            (PortKind::Mesh, &mut self.stoq),
-            (PortKind::Bootstrap, &mut self.bootstrap),
-        ];
-        for (kind, sockets) in udp {
-            if !sockets.is_empty() {
-                ports.push((kind, Datagrams::new(sockets.remove(0))?));
-            }
-        }
-        ports.push((
-            PortKind::Dial,
-            Datagrams::for_dialling(shared.settings.ipv6_only)?,
-        ));
-        let mut listeners = Vec::new();
-        let tcp = [
-            (ListenerKind::Outbound, &mut self.outbound),
-            (ListenerKind::Inbound, &mut self.inbound),
-        ];
-        for (kind, sockets) in tcp {
-            if !sockets.is_empty() {
-                listeners.push((kind, TcpListener::from_std(sockets.remove(0).into())));
-            }
-        }
-        let capture = match self.capture.is_empty() {
-            true => None,
-            false => Some(CaptureSocket::new(self.capture.remove(0))),
-        };
-        Ok(Plan {
-            index,
-            poll,
-            ports,
-            listeners,
-            capture,
-        })
     }
 }
 

@@ -28,6 +28,7 @@ pub mod statement;
 pub mod steering;
 mod transport;
 mod worker;
+mod xsk;
 
 /// Two connections in memory, as the tests of quinn-proto's limits have them.
 #[cfg(test)]
@@ -43,8 +44,8 @@ pub use objects::{
     MAX_LANES, MAX_SHADOWS, ObjectError, ObjectPort, ObjectShadow, ObjectTarget, ReceivedObject,
 };
 pub use settings::{
-    AccessLogFormat, EngineSettings, GatewaySettings, LimitSettings, ListenerSettings, LogLevel,
-    MAX_WORKERS, MIN_MTU, PoolSettings, TransportSettings, UdpSettings,
+    AccessLogFormat, AfXdpSettings, EngineSettings, GatewaySettings, LimitSettings,
+    ListenerSettings, LogLevel, MAX_WORKERS, MIN_MTU, PoolSettings, TransportSettings, UdpSettings,
 };
 pub use snapshot::{ConnectionInfo, SignatureInfo, Snapshot};
 pub use stoq_adapt::{Mode, PolicyDocument};

@@ -1,7 +1,9 @@
 //! What an engine is told at start. Nothing else configures it: no environment
 //! variable is read anywhere in this crate.
 
+mod af_xdp;
 mod gateway;
+mod logs;
 mod udp;
 
 use std::net::SocketAddr;
@@ -15,7 +17,9 @@ use stoq_adapt::PolicyDocument;
 use crate::adaptation;
 use crate::error::EngineError;
 
+pub use af_xdp::AfXdpSettings;
 pub use gateway::GatewaySettings;
+pub use logs::{AccessLogFormat, LogLevel};
 pub use udp::UdpSettings;
 
 /// Most workers an engine starts: beyond it, one pod would take the node.
@@ -58,6 +62,9 @@ pub struct EngineSettings {
     /// Sockets for captured UDP; none: it is not captured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub udp: Option<UdpSettings>,
+    /// An interface whose datagrams go past the kernel's stack; none: all go by the sockets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub af_xdp: Option<AfXdpSettings>,
     /// Forward routes of others, as far as the table's rules let them pass; none: no gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewaySettings>,
@@ -201,36 +208,6 @@ impl Default for PoolSettings {
     }
 }
 
-/// Shape of the access log on standard output.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AccessLogFormat {
-    /// One JSON object per line.
-    Json,
-    /// `key=value` pairs.
-    Text,
-    /// None.
-    #[default]
-    Off,
-}
-
-/// Severity, from most to least severe.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    /// Something is broken and stays broken.
-    Error,
-    /// Something failed that should not have.
-    Warn,
-    /// Connections coming and going.
-    #[default]
-    Info,
-    /// Refused and failed flows one by one.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
 impl EngineSettings {
     /// Reads settings from their JSON document and checks every range.
     ///
@@ -305,6 +282,9 @@ impl EngineSettings {
         within("limits.object_bytes", self.limits.object_bytes, 0, 8 << 20)?;
         if let Some(gateway) = &self.gateway {
             gateway.check()?;
+        }
+        if let Some(af_xdp) = &self.af_xdp {
+            af_xdp.check()?;
         }
         self.nonce()?;
         adaptation::policy(&self.adapt, transport)?;

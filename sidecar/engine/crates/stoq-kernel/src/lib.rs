@@ -8,6 +8,7 @@ mod guard;
 mod mistakes;
 mod permission;
 mod pins;
+mod redirect;
 mod strict;
 mod words;
 
@@ -26,6 +27,8 @@ mod _kernel {
     use crate::permission::Permission;
     #[pymodule_export]
     use crate::pins::Pins;
+    #[pymodule_export]
+    use crate::redirect::{Lent, lend};
     #[pymodule_export]
     use crate::strict::Strict;
 }

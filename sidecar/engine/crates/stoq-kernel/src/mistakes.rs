@@ -33,9 +33,11 @@ pub(crate) fn raised(error: Error) -> PyErr {
         Error::Layout { object, .. } | Error::Object { object, .. } => {
             (Some(object.to_string()), String::new())
         }
-        Error::StalePin { .. } | Error::Pins { .. } | Error::Map { .. } | Error::Full { .. } => {
-            (None, String::new())
-        }
+        Error::StalePin { .. }
+        | Error::Pins { .. }
+        | Error::Map { .. }
+        | Error::Full { .. }
+        | Error::Lend { .. } => (None, String::new()),
     };
     with(KernelError::new_err(text), program, log)
 }

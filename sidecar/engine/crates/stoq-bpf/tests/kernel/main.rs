@@ -6,6 +6,7 @@ mod frames;
 mod guard;
 mod links;
 mod random;
+mod redirect;
 mod spaces;
 mod strict;
 mod strict_modes;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use stoq_bpf::{Account, Action, Direction, Guard, Stage, Strict};
+use stoq_bpf::{Account, Action, Direction, Guard, Redirect, Stage, Strict};
 
 use crate::frames::*;
 use crate::strict::{FORWARDED, POD, STRICT};
@@ -58,12 +58,18 @@ fn every_program_decides_about_any_frame() {
     let account = RefCell::new(Account::load(None).unwrap());
     let strict = RefCell::new(Strict::load(None).unwrap());
     strict.borrow_mut().enrol(POD, STRICT).unwrap();
+    let redirect = RefCell::new(Redirect::load().unwrap());
+    let mut taking = redirect.borrow_mut();
+    let _socket = taking.pretend(1514, &[four(2), six(2)], &[STOQ]).unwrap();
+    drop(taking);
     proptest!(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() }, |(bytes in hostile())| {
         let action = guard.borrow_mut().run(&bytes).unwrap();
         prop_assert!(matches!(action, Action::Pass | Action::Drop));
         if let Ok(same) = at_tc.borrow_mut().run(&bytes) {
             prop_assert_eq!(same, action);
         }
+        let action = redirect.borrow_mut().run(&bytes).unwrap();
+        prop_assert!(matches!(action, Action::Pass | Action::Redirect));
         for direction in [Direction::ToPod, Direction::FromPod] {
             // The kernel itself refuses to make some of them into packets.
             if let Ok(action) = strict.borrow_mut().run(direction, &bytes, FORWARDED) {

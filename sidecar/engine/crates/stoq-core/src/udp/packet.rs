@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::BufMut;
 
+use super::checksum::{folded, of_udp, sum};
+
 const UDP: u8 = 17;
 const FRAGMENT: u8 = 44;
 const HOPS: u8 = 64;
@@ -66,12 +68,7 @@ fn datagram(
     udp.put_u16(0);
     udp.put_slice(payload);
     let total = sum(&udp) + sum(pseudo) + u64::from(UDP) + u64::from(length);
-    // Zero says that there is no checksum (RFC 768).
-    let checksum = match !folded(total) {
-        0 => 0xffff,
-        checksum => checksum,
-    };
-    udp[6..8].copy_from_slice(&checksum.to_be_bytes());
+    udp[6..8].copy_from_slice(&of_udp(total).to_be_bytes());
     Some(udp)
 }
 
@@ -148,24 +145,6 @@ fn fragments_v6(from: Ipv6Addr, to: Ipv6Addr, udp: &[u8], mtu: usize, id: u32) -
         made.push(packet);
     }
     made
-}
-
-/// The sum of big-endian words (RFC 1071), not folded yet.
-fn sum(bytes: &[u8]) -> u64 {
-    let mut words = bytes.chunks_exact(2);
-    let whole: u64 = words
-        .by_ref()
-        .map(|word| u64::from(u16::from_be_bytes([word[0], word[1]])))
-        .sum();
-    let last = words.remainder().first();
-    whole + last.map_or(0, |byte| u64::from(*byte) << 8)
-}
-
-fn folded(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum as u16
 }
 
 #[cfg(test)]

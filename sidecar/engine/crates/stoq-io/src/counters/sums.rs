@@ -10,7 +10,7 @@ use stoq_wire::code::{ConnectionCode, StreamCode};
 
 use super::access::{AccessSample, samples};
 use super::flows::{FlowSample, Merge};
-use super::{CounterValues, Counters, Gauges, HistogramSample, HopDrop, UdpDrop};
+use super::{CounterValues, Counters, Gauges, HistogramSample, HopDrop, UdpDrop, XskFallback};
 
 /// Every worker's counters, added up.
 #[derive(Debug, Default)]
@@ -21,6 +21,7 @@ pub(crate) struct Sums {
     pub(crate) connections_closed: Vec<(&'static str, u64)>,
     pub(crate) udp_dropped: Vec<(&'static str, u64)>,
     pub(crate) hop_dropped: Vec<(&'static str, u64)>,
+    pub(crate) xsk_fallbacks: Vec<(&'static str, u64)>,
     pub(crate) gauges: Gauges,
     pub(crate) handshake_seconds: HistogramSample,
     pub(crate) adapt_changes: Vec<(&'static str, u64)>,
@@ -47,6 +48,7 @@ impl Sums {
             sums.gauges.mirrors += more.mirrors;
             sums.gauges.routes += more.routes;
             sums.gauges.buffer_bytes += more.buffer_bytes;
+            sums.gauges.af_xdp_queues += more.af_xdp_queues;
             sums.handshake_seconds.add(&worker.handshake_seconds);
             worker.access.add_to(&mut access);
             let published = worker.flows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,6 +69,9 @@ impl Sums {
         });
         sums.hop_dropped = named(HopDrop::ALL.iter().map(|why| why.name()), |index| {
             total(&|worker| worker.hop_dropped[index].load(Relaxed))
+        });
+        sums.xsk_fallbacks = named(XskFallback::ALL.iter().map(|why| why.name()), |index| {
+            total(&|worker| worker.xsk_fallbacks[index].load(Relaxed))
         });
         let tiers = || Tier::ALL.into_iter().map(Tier::name);
         sums.adapt_changes = named(tiers(), |index| {

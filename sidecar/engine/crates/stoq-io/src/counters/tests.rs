@@ -84,6 +84,9 @@ fn counters_of_all_workers_are_added_up() {
         worker.udp_moved_in(50);
         worker.udp_streamed();
         worker.udp_dropped(UdpDrop::QueueFull);
+        worker.xsk_sent(4);
+        worker.xsk_received(3, 1);
+        worker.xsk_fell_back(XskFallback::Ring);
     }
     let sums = Sums::of(&workers);
     let expected = CounterValues {
@@ -142,12 +145,16 @@ fn counters_of_all_workers_are_added_up() {
         hop_packets: 2,
         hop_bytes: 2400,
         hop_streamed: 2,
+        af_xdp_frames_received: 6,
+        af_xdp_frames_sent: 8,
+        af_xdp_frames_malformed: 2,
         adapt_measurements: 2,
         adapt_nanoseconds: 6000,
     };
     assert_eq!(sums.values, expected);
     assert!(sums.udp_dropped.contains(&("queue_full", 2)));
     assert!(sums.hop_dropped.contains(&("queue_full", 2)));
+    assert!(sums.xsk_fallbacks.contains(&("ring", 2)));
     assert_eq!(sums.handshake_seconds.counts.iter().sum::<u64>(), 4);
 }
 
@@ -195,6 +202,7 @@ fn gauges_of_all_workers_are_added_up() {
         mirrors: 8,
         routes: 8,
         buffer_bytes: 5,
+        af_xdp_queues: 9,
     };
     workers[0].set_gauges(held);
     workers[1].set_gauges(held);
@@ -208,6 +216,7 @@ fn gauges_of_all_workers_are_added_up() {
         mirrors: 16,
         routes: 16,
         buffer_bytes: 10,
+        af_xdp_queues: 18,
     };
     assert_eq!(Sums::of(&workers).gauges, twice);
 }

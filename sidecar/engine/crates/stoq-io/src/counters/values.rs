@@ -135,6 +135,12 @@ values! {
     hop_bytes,
     /// Packets that no datagram of the tunnel took: they went by its stream.
     hop_streamed,
+    /// Frames that came past the kernel's stack.
+    af_xdp_frames_received,
+    /// Frames that were sent past it.
+    af_xdp_frames_sent,
+    /// Frames that came past it and hold no datagram for this engine.
+    af_xdp_frames_malformed,
     /// Measurements that adaptation has judged.
     adapt_measurements,
     /// Nanoseconds that this took, with carrying out what was decided.

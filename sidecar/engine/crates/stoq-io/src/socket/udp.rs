@@ -90,6 +90,14 @@ impl Datagrams {
         self.socket.as_raw_fd()
     }
 
+    /// The port that it is bound to.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn port(&self) -> io::Result<u16> {
+        Ok(self.socket.local_addr()?.port())
+    }
+
     pub(crate) fn may_fragment(&self) -> bool {
         self.state.may_fragment()
     }

@@ -18,6 +18,7 @@ mod early;
 mod failover;
 mod flow;
 mod flows;
+mod frames;
 mod handshakes;
 mod hops;
 mod inbound;
@@ -65,6 +66,7 @@ use crate::relay::pipe::Side;
 use crate::shared::Shared;
 use crate::socket::udp::Datagrams;
 use crate::transport::Controllers;
+use crate::xsk::Xsk;
 use early::Early;
 use handshakes::Handshakes;
 use peers::Peers;
@@ -87,6 +89,9 @@ const CAPTURE: Token = Token(FLOWS - 1);
 
 /// Tokens of flows begin here, two for each: a pipe has two sockets.
 const FLOWS: usize = 16;
+
+/// Tokens of AF_XDP queues begin here: nothing has so many flows.
+const XSK: usize = usize::MAX / 2;
 
 /// Kernel events taken per turn.
 const EVENTS: usize = 512;
@@ -114,6 +119,8 @@ pub(crate) struct Worker {
     mesh: Option<Arc<ServerConfig>>,
     bootstrap: Option<Arc<ServerConfig>>,
     ports: Vec<Port>,
+    /// Datagrams past the kernel's stack; none: all go by the ports.
+    xsk: Option<Xsk>,
     listeners: Vec<Listener>,
     links: Vec<Option<Box<Link>>>,
     flows: Slab<Slot>,
@@ -182,7 +189,7 @@ impl Worker {
         for event in events {
             self.note(event, now);
         }
-        let received = self.receive(now) | self.receive_captured(now);
+        let received = self.receive_frames(now) | self.receive(now) | self.receive_captured(now);
         self.fire_timers(now);
         self.advance_handshakes(now);
         self.advance_proofs(now);
@@ -215,7 +222,8 @@ impl Worker {
             token if token < FLOWS => {
                 self.listeners[token - LISTENERS].ready = true;
             }
-            token => self.note_flow(token - FLOWS, event),
+            token if token < XSK => self.note_flow(token - FLOWS, event),
+            token => self.note_queue(token, event),
         }
     }
 
@@ -261,6 +269,7 @@ impl Worker {
             || self.handshakes.waiting()
             || self.proofs.waiting()
             || self.ports.iter().any(|port| port.readable)
+            || self.xsk.as_ref().is_some_and(Xsk::is_readable)
             || self.listeners.iter().any(|listener| listener.ready)
             || self.udp.as_ref().is_some_and(|udp| udp.readable);
         if work {

@@ -13,6 +13,7 @@ use crate::access_log::{self, AccessRecord};
 use crate::counters::{
     Counters, FlowLabels, Gauges, Party, Reporter, ResponseFlag, SecurityPolicy, Suite,
 };
+use crate::xsk::Xsk;
 
 /// How a flow ended.
 #[derive(Debug)]
@@ -211,6 +212,7 @@ impl Worker {
             mirrors,
             routes: self.tunnels.routes() as u64,
             buffer_bytes: self.blocks.held() as u64,
+            af_xdp_queues: self.xsk.as_ref().map_or(0, Xsk::queues) as u64,
         });
     }
 }

@@ -24,11 +24,11 @@ const _: () = assert!(READS * LARGEST <= DATAGRAMS_RECEIVED);
 
 /// Where a datagram came from.
 #[derive(Debug, Clone, Copy)]
-struct Origin {
-    port: usize,
-    remote: SocketAddr,
-    local_ip: Option<IpAddr>,
-    ecn: Option<EcnCodepoint>,
+pub(super) struct Origin {
+    pub(super) port: usize,
+    pub(super) remote: SocketAddr,
+    pub(super) local_ip: Option<IpAddr>,
+    pub(super) ecn: Option<EcnCodepoint>,
 }
 
 impl Worker {
@@ -86,7 +86,7 @@ impl Worker {
     /// Keeps a datagram or sends it to the worker that owns its connection. This has
     /// to happen before the endpoint sees it: the reset key is shared, so a stateless
     /// reset for another worker's connection would be valid and end it.
-    fn route(&mut self, origin: Origin, data: BytesMut, now: Instant) {
+    pub(super) fn route(&mut self, origin: Origin, data: BytesMut, now: Instant) {
         let workers = self.shared.mailboxes.len();
         match owner_of(&data, workers) {
             Some(owner) if owner != self.index => {

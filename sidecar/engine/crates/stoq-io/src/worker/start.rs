@@ -17,7 +17,7 @@ use super::handshakes::Handshakes;
 use super::peers::Peers;
 use super::timers::Timers;
 use super::udp::Udp;
-use super::{CAPTURE, LISTENERS, PORTS, Worker};
+use super::{CAPTURE, LISTENERS, PORTS, Worker, XSK};
 use crate::adaptation;
 use crate::counters::FlowTable;
 use crate::pool::BlockPool;
@@ -26,6 +26,7 @@ use crate::shared::Shared;
 use crate::socket::capture::CaptureSocket;
 use crate::socket::udp::Datagrams;
 use crate::transport;
+use crate::xsk::Xsk;
 
 /// Bytes of Initials kept while their handshake waits for its turn, per client and
 /// in sum: a ClientHello of two datagrams, retransmitted some times.
@@ -47,6 +48,8 @@ pub(crate) enum PortKind {
 pub(crate) struct Port {
     pub(crate) kind: PortKind,
     pub(crate) datagrams: Datagrams,
+    /// The UDP port it is bound to.
+    pub(crate) number: u16,
     /// Whether the socket may have datagrams.
     pub(crate) readable: bool,
     /// Connections that wait until the socket is writable.
@@ -77,6 +80,7 @@ pub(crate) struct Plan {
     pub(crate) index: usize,
     pub(crate) poll: Poll,
     pub(crate) ports: Vec<(PortKind, Datagrams)>,
+    pub(crate) xsk: Option<Xsk>,
     pub(crate) listeners: Vec<(ListenerKind, TcpListener)>,
     pub(crate) capture: Option<CaptureSocket>,
 }
@@ -87,6 +91,7 @@ impl Worker {
             index,
             poll,
             ports,
+            xsk,
             listeners,
             capture,
         } = plan;
@@ -98,10 +103,17 @@ impl Worker {
             registry.register(&mut SourceFd(&datagrams.raw_fd()), token, both)?;
             own_ports.push(Port {
                 kind,
+                number: datagrams.port()?,
                 datagrams,
                 readable: true,
                 starved: Vec::new(),
             });
+        }
+        if let Some(xsk) = &xsk {
+            for (queue, fd) in xsk.raw_fds().enumerate() {
+                registry.register(&mut SourceFd(&fd), Token(XSK + queue), both)?;
+            }
+            own_ports.iter().for_each(|port| xsk.take(port.number));
         }
         let mut own_listeners = Vec::new();
         for (kind, mut socket) in listeners {
@@ -172,6 +184,7 @@ impl Worker {
             mesh,
             bootstrap,
             ports: own_ports,
+            xsk,
             listeners: own_listeners,
             links: Vec::new(),
             flows: slab::Slab::new(),

@@ -30,6 +30,7 @@ impl Worker {
         // Whatever became active meanwhile comes after them.
         active.append(&mut self.active);
         self.active = active;
+        self.flush_frames(now);
     }
 
     fn flush(&mut self, index: usize, now: Instant) -> Flush {
@@ -40,6 +41,7 @@ impl Worker {
         if link.inner.is_some() {
             return self.flush_inner(index, now);
         }
+        let number = self.ports[link.port].number;
         let datagrams = &mut self.ports[link.port].datagrams;
         if datagrams.is_blocked() {
             // Stays marked active, so that nobody queues it twice.
@@ -73,6 +75,13 @@ impl Worker {
             sends += 1;
             if let Some(path) = &mut link.path {
                 path.sent(now, size as u64);
+            }
+            // Whose handshake is not done has the kernel resolve nothing for it past the sockets.
+            if established
+                && let Some(xsk) = &mut self.xsk
+                && xsk.send(number, &transmit, &self.outgoing, now)
+            {
+                continue;
             }
             match datagrams.send(transmit, &mut self.outgoing) {
                 Sent::Done => {}

@@ -3,6 +3,7 @@
 
 mod access;
 mod adaptation;
+mod af_xdp;
 mod api;
 mod asker;
 mod asking;

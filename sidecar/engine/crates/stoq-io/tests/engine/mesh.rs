@@ -161,13 +161,18 @@ impl Mesh {
 
     /// The workloads on both sides of a link.
     pub(crate) fn across(link: &Link, settings: &Value) -> Self {
+        Self::between(link, settings.clone(), settings.clone())
+    }
+
+    /// The same, with settings of its own for each.
+    pub(crate) fn between(link: &Link, web: Value, db: Value) -> Self {
         let authority = Authority::new();
         let tls = [authority.workload("web"), authority.workload("db")];
         let begin = |side, settings, tls| match side {
             Side::Client => link.client(|| start(settings, tls)),
             Side::Server => link.server(|| start(settings, tls)),
         };
-        Self::started(authority, tls, settings.clone(), settings.clone(), begin)
+        Self::started(authority, tls, web, db, begin)
     }
 
     fn started(

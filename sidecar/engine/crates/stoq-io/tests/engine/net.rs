@@ -103,6 +103,13 @@ pub(crate) struct Link {
 impl Link {
     /// With a token bucket of `mbit` Mbit/s and a queue of 30 ms.
     pub(crate) fn new(mbit: u32) -> Self {
+        let link = Self::unbounded(1);
+        link.shape("add", mbit);
+        link
+    }
+
+    /// As fast as the machine is, with so many queues at each end.
+    pub(crate) fn unbounded(queues: u32) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = |end: &str| format!("stoq-{}-{number}-{end}", std::process::id());
@@ -115,22 +122,45 @@ impl Link {
             ip(&["netns", "add", netns]);
             ip(&["-n", netns, "link", "set", "lo", "up"]);
         }
-        ip(&[
-            "link", "add", "eth0", "netns", client, "type", "veth", "peer", "name", "eth0",
-            "netns", server,
-        ]);
+        let vip = format!("{VIP}/128");
+        ip(&["-n", client, "addr", "add", &vip, "dev", "lo", "nodad"]);
+        link.connect(queues);
+        link
+    }
+
+    /// Makes the link itself, with a peer's address at each end.
+    fn connect(&self, queues: u32) {
+        let (client, server) = (&self.client, &self.server);
+        let queues = queues.to_string();
+        let mut make = vec!["link", "add", "eth0", "netns", client];
+        make.extend(["numtxqueues", &queues, "numrxqueues", &queues]);
+        make.extend(["type", "veth", "peer", "name", "eth0", "netns", server]);
+        make.extend(["numtxqueues", &queues, "numrxqueues", &queues]);
+        ip(&make);
         for (netns, address) in [(client, WEB), (server, DB)] {
             let address = format!("{address}/64");
             ip(&["-n", netns, "addr", "add", &address, "dev", "eth0", "nodad"]);
             ip(&["-n", netns, "link", "set", "eth0", "up"]);
         }
-        let vip = format!("{VIP}/128");
-        ip(&["-n", client, "addr", "add", &vip, "dev", "lo", "nodad"]);
-        link.shape("add", mbit);
         for (netns, address) in [(client, VIP), (client, DB), (server, WEB)] {
             await_route(&["-n", netns], address);
         }
-        link
+    }
+
+    /// Takes the link away and makes another one in its place.
+    pub(crate) fn replace(&self) {
+        ip(&["-n", &self.client, "link", "del", "eth0"]);
+        self.connect(1);
+    }
+
+    /// Runs `ip` with these arguments where the client is.
+    pub(crate) fn ip_of_client(&self, arguments: &[&str]) {
+        ip(&[&["-n", &self.client][..], arguments].concat());
+    }
+
+    /// Waits until the client has a route to the server.
+    pub(crate) fn await_server(&self) {
+        await_route(&["-n", &self.client], DB);
     }
 
     /// From now on with another rate.

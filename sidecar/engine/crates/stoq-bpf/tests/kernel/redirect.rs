@@ -1,0 +1,150 @@
+//! Frames through `xsk_redirect`, and what of an interface is lent.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+
+use stoq_bpf::{Action, Redirect};
+
+use crate::frames::*;
+use crate::spaces::{Space, call};
+
+/// Bytes of the largest frame that is taken.
+const LARGEST: u32 = 1514;
+
+/// The program as an engine at host 2 has it, which dials from port 50000.
+fn redirect(addresses: &[IpAddr]) -> (Redirect, OwnedFd) {
+    let mut redirect = Redirect::load().unwrap();
+    let socket = redirect
+        .pretend(LARGEST, addresses, &[STOQ, CONTROL, 50_000, 65_535])
+        .unwrap();
+    (redirect, socket)
+}
+
+#[test]
+#[ignore = "needs CAP_BPF and CAP_NET_RAW; hack/test netns runs it"]
+fn datagrams_for_the_engines_ports_and_addresses_are_taken_over_both_families() {
+    let (mut redirect, _socket) = redirect(&[four(2), six(2)]);
+    for ipv6 in [false, true] {
+        for (source, port) in [
+            (40_000, STOQ),
+            (40_000, CONTROL),
+            (STOQ, 50_000),
+            (1, 65_535),
+        ] {
+            let taken = frame(ipv6, UDP, udp(source, port, &short(40))).build();
+            assert_eq!(redirect.run(&taken).unwrap(), Action::Redirect, "{port}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs CAP_BPF and CAP_NET_RAW; hack/test netns runs it"]
+fn everything_else_is_the_stacks() {
+    let (mut redirect, _socket) = redirect(&[four(2), six(2)]);
+    let payload = short(40);
+    for ipv6 in [false, true] {
+        let taken = frame(ipv6, UDP, udp(40_000, STOQ, &payload));
+        let other_port = frame(ipv6, UDP, udp(STOQ, 40_000, &payload));
+        let other_host = Frame {
+            destination: if ipv6 { six(3) } else { four(3) },
+            ..taken.clone()
+        };
+        let tagged = Frame {
+            tags: vec![0x8100],
+            ..taken.clone()
+        };
+        let first = Frame {
+            fragment: Some((0, true)),
+            ..taken.clone()
+        };
+        let later = Frame {
+            fragment: Some((100, false)),
+            ..taken.clone()
+        };
+        let with_options = Frame {
+            extensions: vec![if ipv6 {
+                options(60, 1)
+            } else {
+                (0, vec![1; 4])
+            }],
+            ..taken.clone()
+        };
+        let tcp = frame(ipv6, TCP, tcp(40_000, STOQ, SYN, &payload));
+        let long = frame(ipv6, UDP, udp(40_000, STOQ, &short(1500)));
+        for passed in [
+            other_port,
+            other_host,
+            tagged,
+            first,
+            later,
+            with_options,
+            tcp,
+            long,
+        ] {
+            let action = redirect.run(&passed.build()).unwrap();
+            assert_eq!(action, Action::Pass, "{passed:?}");
+        }
+    }
+    let arp = ethernet(0x0806, &[0; 28]);
+    assert_eq!(redirect.run(&arp).unwrap(), Action::Pass);
+}
+
+#[test]
+#[ignore = "needs CAP_BPF and CAP_NET_RAW; hack/test netns runs it"]
+fn nothing_is_taken_before_an_engine_says_what_and_after_its_socket_is_gone() {
+    let frame = frame(true, UDP, udp(40_000, STOQ, &short(40))).build();
+    let mut loaded = Redirect::load().unwrap();
+    assert_eq!(loaded.run(&frame).unwrap(), Action::Pass);
+    let (mut redirect, socket) = redirect(&[six(2)]);
+    assert_eq!(redirect.run(&frame).unwrap(), Action::Redirect);
+    drop(socket);
+    assert_eq!(redirect.run(&frame).unwrap(), Action::Pass);
+}
+
+/// What `ip` says of the link.
+fn shown(link: &str) -> String {
+    let output = std::process::Command::new("ip")
+        .args(["link", "show", link])
+        .output();
+    String::from_utf8(output.unwrap().stdout).unwrap()
+}
+
+#[test]
+#[ignore = "needs CAP_SYS_ADMIN; hack/test netns runs it"]
+fn an_interface_is_lent_once_until_all_that_was_lent_is_closed() {
+    Space::new().run(|| {
+        call("ip link add one type veth peer name two");
+        call("ip link set one up");
+        call("ip link set two up");
+        let lent = Redirect::load().unwrap().lend("one", false).unwrap();
+        assert!(lent.native && !lent.zero_copy);
+        assert_eq!((lent.queues.len(), lent.chunk), (1, 2048));
+        assert!(shown("one").contains("xdp"), "{}", shown("one"));
+        let refused = Redirect::load().unwrap().lend("one", false).unwrap_err();
+        assert!(
+            refused.to_string().contains("another XDP program"),
+            "{refused}"
+        );
+        drop(lent);
+        assert!(!shown("one").contains("xdp"), "{}", shown("one"));
+        Redirect::load().unwrap().lend("one", false).unwrap();
+    });
+}
+
+#[test]
+#[ignore = "needs CAP_SYS_ADMIN; hack/test netns runs it"]
+fn what_cannot_be_lent_is_refused_with_the_reason_and_leaves_nothing() {
+    Space::new().run(|| {
+        call("ip link add one type veth peer name two");
+        let refused = |interface: &str, zero_copy| {
+            let lent = Redirect::load().unwrap().lend(interface, zero_copy);
+            lent.unwrap_err().to_string()
+        };
+        assert!(refused("none", false).contains("no such interface"));
+        assert!(refused("one", true).contains("the driver or the kernel cannot"));
+        assert!(!shown("one").contains("xdp"), "{}", shown("one"));
+        call("ip link set one mtu 9000");
+        let too_large = refused("one", false);
+        assert!(too_large.contains("MTU is 9000"), "{too_large}");
+    });
+}

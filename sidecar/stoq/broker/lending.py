@@ -1,0 +1,72 @@
+"""An interface's AF_XDP sockets on their way from who can open them to the engine.
+
+Unlike other sockets of the broker they are not kept: the kernel's program takes datagrams for as
+long as somebody holds them, and that shall be the engine alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stoq.broker.protocol import AfXdp, Role, SocketInfo
+
+
+class NotLent(Exception):
+    """The pod's interface cannot be lent; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """Descriptors, owned by whoever has this. `queues` are pairs of socket and memory, in the order
+    of the interface's queues.
+    """
+
+    interface: str
+    ring: int
+    chunk: int
+    program: int
+    taken: int
+    queues: tuple[tuple[int, int], ...]
+
+    def described(self) -> tuple[AfXdp, list[tuple[SocketInfo, int]]]:
+        """What is said of it, and each descriptor with its role."""
+        passed = [(Role.XSK_PROGRAM, 0, self.program), (Role.XSK_TAKEN, 0, self.taken)]
+        for number, (socket, memory) in enumerate(self.queues):
+            passed += [(Role.XSK, number, socket), (Role.XSK_MEMORY, number, memory)]
+        told = AfXdp(interface=self.interface, ring=self.ring, chunk=self.chunk)
+        return told, [(SocketInfo(role, 0, number), fd) for role, number, fd in passed]
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All of them."""
+        return [fd for _, fd in self.described()[1]]
+
+
+Lender = Callable[[], Lent]
+"""Lends the interface of the network namespace of the calling thread. Raises NotLent."""
+
+
+def sorted_out(told: AfXdp | None, by_role: dict[Role, list[tuple[int, int]]]) -> Lent | None:
+    """What was passed, by role with number and descriptor; None for nothing.
+
+    Raises ValueError for what is not whole.
+    """
+    sockets, memories = sorted(by_role[Role.XSK]), sorted(by_role[Role.XSK_MEMORY])
+    program, taken = by_role[Role.XSK_PROGRAM], by_role[Role.XSK_TAKEN]
+    if not (sockets or memories or program or taken):
+        return None
+    numbers = [number for number, _ in sockets]
+    whole = numbers == list(range(len(sockets))) == [number for number, _ in memories]
+    if told is None or not sockets or not whole or (len(program), len(taken)) != (1, 1):
+        raise ValueError(
+            f"{len(sockets)} xsk, {len(memories)} xsk-memory, {len(program)} xsk-program and "
+            f"{len(taken)} xsk-taken; needed are one each, and of the first two as many"
+        )
+    queues = zip(sockets, memories, strict=True)
+    return Lent(
+        interface=told.interface,
+        ring=told.ring,
+        chunk=told.chunk,
+        program=program[0][1],
+        taken=taken[0][1],
+        queues=tuple((socket, memory) for (_, socket), (_, memory) in queues),
+    )

@@ -1,0 +1,119 @@
+"""The node agent lends pods' interfaces to their sidecars: STOQ past the kernel's stack."""
+
+from collections.abc import Iterator
+from functools import partial
+from signal import SIGKILL
+
+import pytest
+
+from lab import command, netns, plan
+from lab.mesh import MeshSettings
+from lab.process import Process
+from netns.meshes import Echo, Running, eventually, running
+from netns.test_node_capture import FIVE, IN_NODE_MODE, Laboratory
+
+pytestmark = pytest.mark.timeout(240)
+
+SENT = "stoq_af_xdp_sent_frames_total"
+RECEIVED = "stoq_af_xdp_received_frames_total"
+QUEUES = "stoq_af_xdp_queues"
+
+
+def under(*more: str) -> tuple[str, ...]:
+    """The capabilities that the chart gives the agent, and no other."""
+    named = ",".join([FIVE, *(f"+{one}" for one in more)])
+    return "setpriv", f"--bounding-set={named}", f"--inh-caps={named}"
+
+
+@pytest.fixture
+def laboratory() -> Iterator[Laboratory]:
+    """Pods without a sidecar yet: `client` and `server` are to be meshed. Their veths have one
+    queue, which is of use to one worker.
+    """
+    settings = MeshSettings(capture="agent", environment={"STOQ_DATA_WORKERS": "1"})
+    with running(settings=settings, also=("client", "server")) as made:
+        yield Laboratory(made)
+
+
+def agent(laboratory: Laboratory, mode: str) -> Process:
+    settings = {
+        **laboratory.cluster.environment,
+        "STOQ_CAPTURE_NAMESPACES": str(laboratory.folder),
+        "STOQ_AF_XDP_MODE": mode,
+    }
+    return laboratory.node.start(settings, under=under("ipc_lock"))
+
+
+def meshed(laboratory: Laboratory) -> tuple[plan.Pod, plan.Pod]:
+    mesh = laboratory.mesh
+    pods = client, server = mesh.pod("client"), mesh.pod("server")
+    laboratory.sandbox(*pods)
+    laboratory.cluster.runs(*pods, config=IN_NODE_MODE)
+    for pod in pods:
+        mesh.mesh.enrol(pod)
+        mesh.mesh.start_sidecar(pod)
+    mesh.mesh.wait_ready(pods)
+    return client, server
+
+
+def attached(pod: plan.Pod) -> bool:
+    return "xdp" in netns.run_in(pod.netns, ["ip", "link", "show", "eth0"])
+
+
+def grows(mesh: Running, pod: str, family: str) -> bool:
+    before = mesh.metric(pod, family)
+    assert mesh.reaches("client", "server")
+    return mesh.metric(pod, family) > before
+
+
+def test_datagrams_go_past_the_stack_with_and_without_the_agent(laboratory: Laboratory) -> None:
+    running_agent = agent(laboratory, "copy")
+    assert laboratory.node.metric("stoq_node_capability", name="af-xdp") == 1
+    client, server = meshed(laboratory)
+    mesh = laboratory.mesh
+    with Echo(server):
+        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+        for pod in ("client", "server"):
+            assert mesh.metric(pod, QUEUES) >= 1
+            assert mesh.metric(pod, "stoq_af_xdp_malformed_frames_total") == 0
+            for family in (SENT, RECEIVED):
+                assert eventually(partial(grows, mesh, pod, family), 20)
+
+        # What was lent belongs to the sidecar.
+        running_agent.stop(number=SIGKILL)
+        assert eventually(partial(grows, mesh, "client", SENT), 20)
+
+        # It goes with the sidecar, and the next one has its own.
+        assert attached(client)
+        mesh.mesh.sidecars["client"].stop(number=SIGKILL)
+        assert eventually(lambda: not attached(client), 10)
+        agent(laboratory, "copy")
+        mesh.mesh.start_sidecar(client)
+        mesh.mesh.wait_ready([client])
+        assert attached(client)
+        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+        assert eventually(partial(grows, mesh, "client", SENT), 20)
+
+
+def test_what_cannot_be_lent_leaves_the_sidecar_to_its_sockets(laboratory: Laboratory) -> None:
+    # A veth's driver has no way without copies.
+    agent(laboratory, "zero-copy")
+    client, server = meshed(laboratory)
+    mesh = laboratory.mesh
+    with Echo(server):
+        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+    assert mesh.metric("client", QUEUES) == mesh.metric("client", SENT) == 0
+    assert not attached(client)
+    log = mesh.mesh.sidecars["client"].log.read_text(encoding="utf-8")
+    assert "STOQ goes by the kernel's stack: eth0: no AF_XDP" in log
+
+
+def test_a_pod_that_goes_takes_what_was_lent_along(laboratory: Laboratory) -> None:
+    agent(laboratory, "copy")
+    client, server = meshed(laboratory)
+    mesh = laboratory.mesh
+    with Echo(server):
+        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+        command.run([*netns.enter(client.netns), "ip", "link", "del", "eth0"])
+        assert eventually(lambda: mesh.metric("client", QUEUES) == 0, 20)
+    assert mesh.metric("server", QUEUES) >= 1

@@ -1,0 +1,132 @@
+"""An interface's AF_XDP sockets, from the broker to the sidecar."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from stoq.broker import channel, server
+from stoq.broker.channel import MAX_DESCRIPTORS
+from stoq.broker.lending import Lender, Lent, NotLent, sorted_out
+from stoq.broker.protocol import (
+    MAX_QUEUES,
+    MAX_WORKERS,
+    AfXdp,
+    Operation,
+    Request,
+    Role,
+    decode_reply,
+    encode_request,
+)
+
+LENT = Lent(interface="eth0", ring=2048, chunk=4096, program=5, taken=6, queues=((7, 8), (9, 10)))
+
+
+def by_role(*passed: tuple[Role, int, int]) -> dict[Role, list[tuple[int, int]]]:
+    found: dict[Role, list[tuple[int, int]]] = {role: [] for role in Role}
+    for role, number, descriptor in passed:
+        found[role].append((number, descriptor))
+    return found
+
+
+def test_what_is_described_is_sorted_out_in_whatever_order_it_comes() -> None:
+    told, described = LENT.described()
+    passed = [(info.role, info.worker, descriptor) for info, descriptor in described]
+    assert sorted_out(told, by_role(*reversed(passed))) == LENT
+    assert LENT.descriptors == [5, 6, 7, 8, 9, 10]
+
+
+def test_nothing_that_was_passed_is_nothing_lent() -> None:
+    assert sorted_out(None, by_role()) is None
+    assert sorted_out(AfXdp(refused="the MTU is 9000"), by_role()) is None
+
+
+@pytest.mark.parametrize("missing", range(6))
+def test_what_is_not_whole_is_refused(missing: int) -> None:
+    told, described = LENT.described()
+    passed = [(info.role, info.worker, descriptor) for info, descriptor in described]
+    del passed[missing]
+    with pytest.raises(ValueError, match="xsk-program"):
+        sorted_out(told, by_role(*passed))
+    with pytest.raises(ValueError, match="2 xsk"):
+        sorted_out(None, by_role(*((i.role, i.worker, d) for i, d in described)))
+
+
+def test_all_there_can_be_fits_a_message() -> None:
+    most = 2 * MAX_WORKERS + 7 + 2 * MAX_QUEUES + 2
+    assert most == MAX_DESCRIPTORS
+    assert most <= 253, "SCM_MAX_FD of the kernel"
+
+
+class Served:
+    """A broker of the test's own namespace, asked once."""
+
+    def __init__(self, lender: Lender | None) -> None:
+        self._name = f"\0stoq-test-{uuid4()}"
+        pod = server.Pod("web-0", "shop", "/proc/self/ns/net")
+        self._broker = server.Broker(pod, "test", os.getuid(), name=self._name, lender=lender)
+
+    async def asked(self, request: Request) -> tuple[AfXdp | None, list[int]]:
+        ready = asyncio.Event()
+        serving = asyncio.create_task(self._broker.serve(ready))
+        bound = asyncio.create_task(ready.wait())
+        await asyncio.wait([serving, bound], return_when="FIRST_COMPLETED")
+        try:
+            return await asyncio.to_thread(self._ask, request)
+        finally:
+            serving.cancel()
+
+    def _ask(self, request: Request) -> tuple[AfXdp | None, list[int]]:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.connect(self._name)
+            channel.send(connection, encode_request(request), [])
+            message, descriptors = channel.receive(connection)
+        reply = decode_reply(message)
+        roles = [info.role for info in reply.sockets]
+        found = [fd for role, fd in zip(roles, descriptors, strict=True) if "xsk" in role]
+        channel.close([fd for fd in descriptors if fd not in found])
+        return reply.af_xdp, found
+
+
+def opened() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def one_queue() -> Lent:
+    fds = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]
+    return Lent("eth0", 2048, 2048, fds[0], fds[1], ((fds[2], fds[3]),))
+
+
+def refusing() -> Lent:
+    raise NotLent("another XDP program has it")
+
+
+def test_a_broker_passes_what_is_lent_and_keeps_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "run_in", lambda _, function: function())
+    before = opened()
+    request = Request(op=Operation.SOCKETS, af_xdp=True)
+    told, passed = asyncio.run(Served(one_queue).asked(request))
+    assert told == AfXdp(interface="eth0", ring=2048, chunk=2048)
+    assert len(passed) == 4
+    channel.close(passed)
+    assert opened() == before
+
+
+@pytest.mark.parametrize("lender", [None, refusing])
+def test_a_broker_that_lends_nothing_passes_the_rest(
+    lender: Lender | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "run_in", lambda _, function: function())
+    request = Request(op=Operation.SOCKETS, af_xdp=True)
+    told, passed = asyncio.run(Served(lender).asked(request))
+    assert told == (None if lender is None else AfXdp(refused="another XDP program has it"))
+    assert passed == []
+
+
+def test_who_does_not_ask_is_lent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "run_in", lambda _, function: function())
+    told, passed = asyncio.run(Served(one_queue).asked(Request(op=Operation.SOCKETS)))
+    assert (told, passed) == (None, [])
