@@ -97,6 +97,35 @@ class Account:
         """
 
 @final
+class Splice:
+    """TCP between two pods of this node, from link to link. With `pins`, over the pairs in force.
+
+    A pair is (link and address of the client, link and address of the server, the server's port).
+    """
+
+    def __init__(self, pins: Pins | None = None) -> None: ...
+    def attach(self, ifindex: int) -> bool:
+        """In front of all programs of the link; true if new. A link that is there keeps its place:
+        detach first if another program was attached since.
+        """
+    def detach(self, ifindex: int) -> bool:
+        """False if nothing was attached."""
+    def sweep(self) -> None:
+        """Forgets the pinned maps of other versions."""
+    def join(self, pair: tuple[int, str, int, str, int], until_ns: int) -> None:
+        """In force until then, as `time.monotonic_ns` counts, and no longer without another call.
+        8,192 pairs at most.
+        """
+    def part(self, pair: tuple[int, str, int, str, int]) -> bool:
+        """False if it was not in force."""
+    def pairs(self) -> list[tuple[int, str, int, str, int]]:
+        """Those that were put in force, also if their time is over."""
+    def counts(self) -> list[tuple[int, int, int]]:
+        """(interface, packets, bytes) that left pods that way."""
+    def forget(self, ifindex: int) -> bool:
+        """Forgets what was counted of a pod whose link is gone."""
+
+@final
 class Guard:
     """The guard of an uplink. With `pins`, over the maps of its predecessor."""
 

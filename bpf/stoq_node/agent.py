@@ -13,6 +13,7 @@ from stoq_node._kernel import KernelError
 from stoq_node.bypass import Bypasses
 from stoq_node.capabilities import BPFFS, Capability, Facts, decide, supported
 from stoq_node.captures import Captures
+from stoq_node.consents import Member
 from stoq_node.enforce import Enforcer
 from stoq_node.facts import gather, mounted
 from stoq_node.kernel import Kernel
@@ -24,6 +25,7 @@ from stoq_node.pods import Pod, Source
 from stoq_node.programs import Programs, load
 from stoq_node.report import Known, status
 from stoq_node.settings import Settings
+from stoq_node.splicing import Splicer
 from stoq_node.trial import lacking_af_xdp, tried
 from stoq_node.uplink import Uplink, modes
 
@@ -63,12 +65,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         source = cluster.pods if cluster is not None else PodFile(Path(settings.pods.file))
         captures = cluster.captures if cluster is not None else None
         kernel = _kernel(settings, folder, programs, facts, found)
+        kernel.splicer = _splicer(folder, programs, kernel.enforcer, captures, found)
         bypasses = None
         if kernel.enforcer is not None and settings.bypass.seconds:
             notices = cluster.bypassed if cluster is not None else None
             bypasses = Bypasses(kernel.enforcer, settings.bypass.seconds, notices)
         agent = Agent(source, kernel, captures, bypasses, settings.pods.verify_seconds)
-        parts = (kernel.enforcer, kernel.uplink, captures, bypasses)
+        parts = (kernel.enforcer, kernel.uplink, captures, bypasses, kernel.splicer)
         metrics = Metrics(found, *parts, lambda: bool(source.problem))
         pages = health.server("stoq-node", metrics.page, lambda: agent.missing(found))
         beside = (
@@ -101,6 +104,27 @@ def _kernel(
     name = facts.uplink.name if facts.uplink else ""
     uplink = Uplink(folder, name, modes(settings.guard.mode, found), settings.guard)
     return Kernel(folder, enforcer, uplink)
+
+
+def _splicer(
+    folder: Folder,
+    programs: Programs,
+    enforcer: Enforcer | None,
+    captures: Captures | None,
+    found: tuple[Capability, ...],
+) -> Splicer | None:
+    """What joins pods, if it can be done: those that are captured and enforced here."""
+    if captures is None or enforcer is None or programs.splice is None:
+        return None
+    if not supported(found, "splice"):
+        return None
+
+    def members() -> dict[str, Member]:
+        return {uid: one for uid, one in captures.members.items() if one.link in enforcer.links}
+
+    splicer = Splicer(programs.splice, folder.pins, members)
+    captures.splices(splicer.join)
+    return splicer
 
 
 class Agent:
@@ -156,6 +180,8 @@ class Agent:
             tasks.create_task(self._keep())
             if self._bypasses is not None:
                 tasks.create_task(self._bypasses.run())
+            if self._kernel.splicer is not None:
+                tasks.create_task(self._kernel.splicer.run())
 
     async def _follow(self) -> None:
         async for pods in self._source.watch():

@@ -12,6 +12,7 @@ BPF: Final = 39
 
 STRICT: Final = "tc_strict"
 ACCOUNT: Final = "tc_account"
+SPLICE: Final = "tc_splice"
 GUARD: Final = "xdp_guard"
 GUARD_TC: Final = "tc_guard"
 """The programs, as `bpf/programs` calls them."""
@@ -27,6 +28,7 @@ _TCX: Final = ((6, 6), "links of tc programs, which outlive the agent (tcx)")
 _NEEDS: Final = {
     STRICT: _TCX,
     ACCOUNT: _TCX,
+    SPLICE: _TCX,
     GUARD: ((5, 18), "XDP on frames of several buffers"),
     GUARD_TC: _TCX,
 }
@@ -76,12 +78,16 @@ class Capability:
 def decide(facts: Facts) -> tuple[Capability, ...]:
     """Every capability, in the order in which they build on each other."""
     pins = _pins(facts)
-    strict, account, xdp, tc = (
-        _program(facts, name) for name in (STRICT, ACCOUNT, GUARD, GUARD_TC)
+    strict, account, splice, xdp, tc = (
+        _program(facts, name) for name in (STRICT, ACCOUNT, SPLICE, GUARD, GUARD_TC)
     )
     placed = pins or _uplink(facts)
     lacking = facts.capture
-    capture = () if lacking is None else ((part, lacking.get(part, "")) for part in CAPTURES)
+    capture: tuple[tuple[str, str], ...] = ()
+    if lacking is not None:
+        # Pods are joined by who captures them.
+        joined = splice or strict or account or pins or lacking.get(CAPTURES[0], "")
+        capture = (*((part, lacking.get(part, "")) for part in CAPTURES), ("splice", joined))
     lent = () if facts.af_xdp is None else (("af-xdp", facts.af_xdp),)
     return tuple(
         Capability(name, not reason, reason)

@@ -6,7 +6,7 @@ agent, ends. A pod that can not be served is told so by an Event; its applicatio
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +15,12 @@ from typing import Final
 from stoq import constants
 from stoq.broker.keeper import Keeper
 from stoq.broker.lending import Lender
+from stoq.broker.protocol import Offer, Spliced
 from stoq.broker.server import Pod as Served
+from stoq.records.policy import effective
 from stoq_node import namespaces
 from stoq_node.capturing import Unreadable, plan, wanted
+from stoq_node.consents import Member
 from stoq_node.enrolment import Meshed, Surround
 from stoq_node.namespaces import Look, NotThere
 from stoq_node.notices import Notices
@@ -56,13 +59,39 @@ class Captures:
         self._look = partial(look, folder)
         self._notices = notices
         self._patience = patience
-        self._keeper = Keeper(SERVER, constants.SIDECAR_UID, lender)
+        self._lender = lender
+        self._keeper = Keeper(SERVER, constants.SIDECAR_UID, lender=lender)
         self._placed: dict[str, Placed] = {}
         self._around: Surround | None = None
         self._served: dict[str, tuple[Placed, Served]] = {}
         self._refused: dict[str, str] = {}
         self._since: dict[str, float] = {}
         self._changed = asyncio.Event()
+        self._splices = False
+
+    def splices(self, join: Callable[[str, Offer], Spliced]) -> None:
+        """From now on `join` takes what sidecars offer, by their pods' uids. Before `run` only."""
+        self._keeper = Keeper(SERVER, constants.SIDECAR_UID, lender=self._lender, join=join)
+        self._splices = True
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """The pods that are served and whose policies let them be joined, by uid."""
+        found: dict[str, Member] = {}
+        for uid in self._keeper.serving & self._served.keys() & self._placed.keys():
+            placed, around = self._placed[uid], self._around
+            pod = placed.pod
+            if around is None or placed.link != self._served[uid][0].link:
+                continue
+            held = effective(around.mesh, around.policies, pod.namespace, pod.labels)
+            if held.node_local == "splice":
+                found[uid] = Member(
+                    f"{pod.namespace}/{pod.name}",
+                    frozenset(pod.addresses),
+                    placed.link,
+                    self._served[uid][1].netns,
+                )
+        return found
 
     @property
     def serving(self) -> int:
@@ -131,7 +160,7 @@ class Captures:
             try:
                 if isinstance(where, NotThere):
                     raise where
-                rules = plan(one.pod, around, where.gateways)
+                rules = plan(one.pod, around, where.gateways, splice=self._splices)
             except (NotThere, Unreadable) as error:
                 self._refuse(uid, one, str(error))
                 continue

@@ -28,9 +28,11 @@ def wanted(pod: Meshed) -> bool:
     return pod.environment.get(MODE) == NODE
 
 
-def plan(pod: Meshed, around: Surround, gateways: tuple[Address, ...]) -> Plan:
+def plan(
+    pod: Meshed, around: Surround, gateways: tuple[Address, ...], *, splice: bool = False
+) -> Plan:
     """Capture as `stoq-init` would program it in the pod; `gateways` are those of its network
-    namespace. Raises `Unreadable`.
+    namespace. With `splice` it may be joined with others. Raises `Unreadable`.
     """
     own = pod.environment
     resolves = _read(own, "STOQ_DNS_ENABLED", flag(), otherwise=True)
@@ -52,6 +54,7 @@ def plan(pod: Meshed, around: Surround, gateways: tuple[Address, ...]) -> Plan:
         client_address=shown != "off",
         # A pod that says nothing is from before: its sidecar has no sockets for UDP.
         udp=_read(own, UDP, choice(("on", "off")), "off") == "on",
+        splice=splice,
     )
 
 

@@ -42,6 +42,8 @@ class Enforcer:
         self.waiting: tuple[Pod, ...] = ()
         self.attached: Counter[str] = Counter()
         """Links made, by program: the first of each pod, and repairs."""
+        self.fronted: set[int] = set()
+        """Links on which a program was put in front of others, until somebody clears it."""
 
     @property
     def in_force(self) -> int:
@@ -52,6 +54,11 @@ class Enforcer:
     def pods(self) -> tuple[Pod, ...]:
         """Those pods."""
         return tuple(self._in_force.values())
+
+    @property
+    def links(self) -> frozenset[int]:
+        """The host's ends of their links."""
+        return frozenset(self._in_force)
 
     @property
     def settled(self) -> bool:
@@ -146,6 +153,7 @@ class Enforcer:
         for name, program in (("tc_strict", self._strict), ("tc_account", self._account)):
             if program.attach(index):
                 self.attached[name] += 1
+                self.fronted.add(index)
 
     def _permit(self, index: int, pod: Pod) -> KernelError | None:
         """Gives the pod its permissions and no other. If they do not fit, none of those that are

@@ -16,19 +16,23 @@ from stoq_node.facts import mounted
 from stoq_node.pinned import Folder
 from stoq_node.pods import Pod
 from stoq_node.programs import Programs, load
+from stoq_node.splicing import Splicer
 from stoq_node.uplink import Uplink
 
 log: Final = logging.getLogger("stoq.node")
 
 
 class Kernel:
-    """Strict mode and accounts, if this kernel takes them, and the guard."""
+    """Strict mode and accounts, if this kernel takes them, the guard, and what joins pods where
+    that can be.
+    """
 
     def __init__(
         self,
         folder: Folder,
         enforcer: Enforcer | None,
         uplink: Uplink,
+        splicer: Splicer | None = None,
         loaded: Callable[[Pins], Programs] = load,
         filesystem: Callable[[str], str] = mounted,
     ) -> None:
@@ -37,6 +41,7 @@ class Kernel:
         self._left: list[Folder] = []
         self.enforcer = enforcer
         self.uplink = uplink
+        self.splicer = splicer
         self._loaded = loaded
         self._filesystem = filesystem
 
@@ -51,6 +56,9 @@ class Kernel:
         self.uplink.apply()
         if self.enforcer is not None and pods is not None:
             self.enforcer.apply(pods)
+            if self.splicer is not None:
+                self.splicer.lead(self.enforcer.fronted)
+            self.enforcer.fronted.clear()
         if self.enforcer is None or self.enforcer.settled:
             self._leave()
 
@@ -82,6 +90,10 @@ class Kernel:
             if programs.strict is None or programs.account is None:
                 raise KernelError("; ".join(programs.refused.values()))
             self.enforcer.move(fresh.pins, programs.strict, programs.account)
+        if self.splicer is not None:
+            if programs.splice is None:
+                raise KernelError("; ".join(programs.refused.values()))
+            self.splicer.move(fresh.pins, programs.splice)
         # An interface has one program of XDP; of the others the old ones stay meanwhile.
         self._folder.unpin(GUARD)
         self.uplink.move(fresh)

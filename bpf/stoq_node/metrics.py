@@ -16,6 +16,7 @@ from stoq_node.bypass import Bypasses
 from stoq_node.capabilities import Capability
 from stoq_node.captures import Captures
 from stoq_node.enforce import Enforcer
+from stoq_node.splicing import Splicer
 from stoq_node.uplink import Uplink
 
 STRICT_LABELS: Final = ("namespace", "pod", "direction", "reason", "verdict")
@@ -32,6 +33,7 @@ class Metrics(Collector):
         uplink: Uplink,
         captures: Captures | None,
         bypasses: Bypasses | None,
+        splicer: Splicer | None,
         stale: Callable[[], bool],
     ) -> None:
         self._capabilities = tuple(capabilities)
@@ -39,6 +41,7 @@ class Metrics(Collector):
         self._uplink = uplink
         self._captures = captures
         self._bypasses = bypasses
+        self._splicer = splicer
         self._stale = stale
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -73,6 +76,8 @@ class Metrics(Collector):
             yield _captured(self._captures)
         if self._bypasses is not None:
             yield from _bypassed(self._bypasses)
+        if self._splicer is not None:
+            yield from _spliced(self._splicer)
 
 
 def _enforced(enforcer: Enforcer) -> Iterator[Metric]:
@@ -119,6 +124,30 @@ def _captured(captures: Captures) -> Metric:
     pods.add_metric(["waiting"], captures.waiting)
     pods.add_metric(["refused"], len(captures.failed))
     return pods
+
+
+def _spliced(splicer: Splicer) -> Iterator[Metric]:
+    splicer.read()
+    yield GaugeMetricFamily(
+        "stoq_node_splice_pairs", "Pairs of pods and a port that are joined", value=splicer.pairs
+    )
+    yield GaugeMetricFamily(
+        "stoq_node_splice_failed", "Pods that could not be joined", value=len(splicer.failed)
+    )
+    yield CounterMetricFamily(
+        "stoq_node_splice_resets",
+        "Connections that ended with the agreement of their pods",
+        value=splicer.resets,
+    )
+    for unit, sums in (("packets", splicer.packets), ("bytes", splicer.bytes)):
+        sent = CounterMetricFamily(
+            f"stoq_node_splice_{unit}",
+            f"{unit.capitalize()} that left pods past their sidecars, joined with another",
+            labels=["namespace", "pod"],
+        )
+        for pod, number in sorted(sums.items()):
+            sent.add_metric(pod.split("/", 1), number)
+        yield sent
 
 
 def _bypassed(bypasses: Bypasses) -> Iterator[Metric]:

@@ -93,7 +93,7 @@ def addresses_wanted() -> bytes:
 def route_wanted(address: Address) -> bytes:
     """Asks for the route to `address`."""
     family, bits = (_AF_INET, 32) if address.version == 4 else (_AF_INET6, 128)
-    body = _ROUTE.pack(family, bits, 0, 0, 0, 0, 0, 0, 0) + _attribute(1, address.packed)
+    body = _ROUTE.pack(family, bits, 0, 0, 0, 0, 0, 0, 0) + attribute(1, address.packed)
     return _message(_GET_ROUTE, _REQUEST, body)
 
 
@@ -106,14 +106,14 @@ def neighbours_wanted(*, bridges: bool) -> bytes:
 def neighbour_sought(address: Address, index: int) -> bytes:
     """Has the kernel look for `address` behind interface `index`, as if it had a packet for it."""
     family = _AF_INET if address.version == 4 else _AF_INET6
-    body = _NEIGHBOUR.pack(family, index, 0, _USE, 0) + _attribute(1, address.packed)
+    body = _NEIGHBOUR.pack(family, index, 0, _USE, 0) + attribute(1, address.packed)
     return _message(_NEW_NEIGHBOUR, _REQUEST | _CREATE | _ACK, body)
 
 
 def namespace_wanted(descriptor: int) -> bytes:
     """Asks for the number of the network namespace that is open as `descriptor`."""
     # struct rtgenmsg, then NETNSA_FD.
-    body = bytes(4) + _attribute(3, descriptor.to_bytes(4, sys.byteorder))
+    body = bytes(4) + attribute(3, descriptor.to_bytes(4, sys.byteorder))
     return _message(_GET_NAMESPACE, _REQUEST, body)
 
 
@@ -135,8 +135,8 @@ def link(kind: int, content: bytes) -> Link | None:
     if kind != _NEW_LINK:
         return None
     _, _, index, _, _ = _LINK.unpack_from(content)
-    found = _attributes(content[_LINK.size :])
-    about = _attributes(found.get(18, b""))
+    found = attributes(content[_LINK.size :])
+    about = attributes(found.get(18, b""))
     return Link(
         index=index,
         name=_text(found.get(3, b"")),
@@ -153,7 +153,7 @@ def address(kind: int, content: bytes) -> tuple[int, Address] | None:
     """
     if kind != _NEW_ADDRESS:
         return None
-    found = _attributes(content[_ADDRESS.size :])
+    found = attributes(content[_ADDRESS.size :])
     # Of a link between two points the first is the other end's (IFA_ADDRESS, IFA_LOCAL).
     own = found.get(2) or found.get(1) or b""
     index = int(_ADDRESS.unpack_from(content)[4])
@@ -164,14 +164,14 @@ def namespace(kind: int, content: bytes) -> int:
     """The number of a message; -1 if the namespace has none here: no link leads there."""
     if kind != _NEW_NAMESPACE:
         return -1
-    return _signed(_attributes(content[4:]).get(1, b""))
+    return _signed(attributes(content[4:]).get(1, b""))
 
 
 def route(kind: int, content: bytes) -> Route | None:
     """The route of a message; None if it leads nowhere."""
     if kind != _NEW_ROUTE:
         return None
-    found = _attributes(content[_ROUTE.size :])
+    found = attributes(content[_ROUTE.size :])
     if _ROUTE.unpack_from(content)[7] != _UNICAST or 4 not in found:
         return None
     # A gateway of the same family, or of another (RTA_VIA).
@@ -183,7 +183,7 @@ def neighbour(kind: int, content: bytes) -> Neighbour | None:
     if kind != _NEW_NEIGHBOUR:
         return None
     _, index, _, _, _ = _NEIGHBOUR.unpack_from(content)
-    found = _attributes(content[_NEIGHBOUR.size :])
+    found = attributes(content[_NEIGHBOUR.size :])
     if 2 not in found:
         return None
     address = ip_address(found[1]) if len(found.get(1, b"")) in {4, 16} else None
@@ -194,11 +194,18 @@ def _message(kind: int, flags: int, body: bytes) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def request(kind: int, flags: int, body: bytes) -> bytes:
+    """A message that asks the kernel for something."""
+    return _message(kind, _REQUEST | flags, body)
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute, without what follows it up to the next multiple of 4."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def attributes(data: bytes) -> dict[int, bytes]:
+    """Attributes by their kind; of one that is there twice the last."""
     found = {}
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
-from stoq_node._kernel import Account, Guard, KernelError, Pins, Strict
-from stoq_node.capabilities import ACCOUNT, GUARD, GUARD_TC, STRICT
+from stoq_node._kernel import Account, Guard, KernelError, Pins, Splice, Strict
+from stoq_node.capabilities import ACCOUNT, GUARD, GUARD_TC, SPLICE, STRICT
 
-P = TypeVar("P", Strict, Account, Guard)
+P = TypeVar("P", Strict, Account, Splice, Guard)
 
 STAGES: Final = {GUARD: "xdp", GUARD_TC: "tc"}
 """Where each guard looks."""
@@ -22,6 +22,7 @@ class Programs:
 
     strict: Strict | None
     account: Account | None
+    splice: Splice | None = None
     refused: dict[str, str] = field(default_factory=dict)
     """Why not the others, guards among them, by their names in `capabilities`."""
 
@@ -43,7 +44,10 @@ def load(pins: Pins | None) -> Programs:
     for name, stage in STAGES.items():
         tried(name, partial(Guard, stage))
     return Programs(
-        tried(STRICT, partial(Strict, pins)), tried(ACCOUNT, partial(Account, pins)), refused
+        tried(STRICT, partial(Strict, pins)),
+        tried(ACCOUNT, partial(Account, pins)),
+        tried(SPLICE, partial(Splice, pins)),
+        refused,
     )
 
 

@@ -130,6 +130,7 @@ def mesh_entry(
         exempt_sources=found.exempt_sources,
         probe_ports=found.probe_ports,
         ipv6_only=found.ipv6_only,
+        node_local=found.node_local,
         adaptation=rule(found.adapting),
         access=rules_for(access, labels),
         mirrors=mirrors,

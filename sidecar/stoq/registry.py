@@ -202,6 +202,8 @@ class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Those of the mesh, each identity once."""
     forwards: tuple[ForwardRule, ...] = ()
     """What the watcher lets pass as a gateway; empty: nothing."""
+    node_local: Literal["encrypted", "splice"] = "encrypted"
+    """`splice`: with pods of its node that want the same it is joined by the node, in the clear."""
     own: WorkloadEntry | None = None
     """The watcher itself; `None` for a watcher that named no workload."""
 
@@ -344,7 +346,6 @@ def apply(state: RegistryState | None, message: WatchMessage) -> RegistryState:
     if message.type == "snapshot":
         if message.mesh is None or message.trust is None:
             raise Gap(f"snapshot {message.version} lacks mesh or trust")
-        state = None
         mesh, trust = message.mesh, message.trust
         workloads: dict[str, WorkloadEntry] = {}
         services: dict[str, ServiceEntry] = {}

@@ -45,6 +45,7 @@ from stoq_sidecar.path import PathReport
 from stoq_sidecar.plaintext import Page
 from stoq_sidecar.readiness import Readiness
 from stoq_sidecar.settings import Settings
+from stoq_sidecar.splicing import Splicing
 from stoq_sidecar.svid import SvidKeeper
 from stoq_sidecar.table import Pod
 
@@ -79,6 +80,7 @@ class App:
         self._resolver: Resolver | None = None
         self._keeper: SvidKeeper | None = None
         self._follower: Discovery | None = None
+        self._splicing: Splicing | None = None
 
     def stop(self) -> None:
         """Drains and ends (SIGTERM, POST /drain)."""
@@ -195,6 +197,11 @@ class App:
         )
         self._keeper, self._follower = keeper, follower
         async with asyncio.TaskGroup() as tasks:
+            if self._settings.capture.mode == "node":
+                ask = partial(broker.splice, server_uid=self._settings.capture.broker_uid)
+                idle = self._settings.data.pool_idle_seconds
+                self._splicing = Splicing(plane.engine, self._own, ask, idle)
+                tasks.create_task(self._splicing.run())
             tasks.create_task(keeper.run())
             await keeper.first.wait()
             tasks.create_task(follower.run())
@@ -204,6 +211,8 @@ class App:
         plane.use(state)
         if self._resolver is not None:
             self._resolver.use(state)
+        if self._splicing is not None:
+            self._splicing.use(state)
 
     async def _bundle_trusted(self, plane: DataPlane) -> None:
         failures = 0

@@ -213,4 +213,23 @@ struct stoq_xsk_taken {
 	__u64 ports[1024]; /* a bit for each port: the lowest of the first word is port 0 */
 };
 
+/* ---- tc_splice ---- */
+
+/* Key of splice_pairs: what leaves one pod towards one port of another, or the answers. */
+struct stoq_splice {
+	__u32 ifindex;		  /* the host's end of the link by which it leaves */
+	struct stoq_address own;  /* of the pod behind it */
+	struct stoq_address peer; /* of the other one */
+	__u16 port;		  /* the server's */
+	__u8 serves;		  /* not 0: the pod behind the link is the server */
+	__u8 reserved;
+};
+
+/* Value of splice_pairs. */
+struct stoq_splice_end {
+	__u64 until_ns; /* no longer in force from then on */
+	__u32 ifindex;	/* the host's end of the other pod's link */
+	__u32 reserved;
+};
+
 #endif

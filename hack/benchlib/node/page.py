@@ -31,6 +31,11 @@ def _drops(way: str, meaning: str) -> list[Row]:
     ]
 
 
+def _of(figure: str, other: str) -> tuple[str, str]:
+    """What joined pods have, and what it is held against."""
+    return f"splice {figure} joined", f"splice {figure} {other}"
+
+
 ROWS: Final = (
     *_drops("guard", "dropped by a core: guard (tc)"),
     *_drops("guard-generic", "guard (generic XDP)"),
@@ -56,6 +61,13 @@ ROWS: Final = (
     Row("bulk with tc_strict and tc_account / without", "bulk tc", "bulk plain", "≥ 0.97"),
     Row("P50 with tc_strict and tc_account / without", "p50 tc", "p50 plain"),
     Row("P99 with tc_strict and tc_account / without", "p99 tc", "p99 plain", "≤ 1.05"),
+    Row("pods of one node, TCP over their links, bulk", "splice bulk raw", unit="Gbit/s"),
+    Row("joined (nodeLocal splice) / over their links", *_of("bulk", "raw"), "≥ 0.85"),
+    Row("joined / pair of Envoys, bulk", *_of("bulk", "envoy"), "≥ 1.5"),
+    Row("pods of one node, TCP over their links, P50", "splice p50 raw", unit="ms"),
+    Row("joined / over their links, P50", *_of("p50", "raw")),
+    Row("joined / pair of Envoys, P50", *_of("p50", "envoy"), "≤ 0.5"),
+    Row("joined / pair of Envoys, P99", *_of("p99", "envoy")),
     Row("application to sidecar by loopback, bulk", "local bulk loopback", unit="Gbit/s"),
     Row("bulk with sockops and sk_msg / by loopback", "local bulk short", "local bulk loopback"),
     Row("application to sidecar by loopback, P50", "local p50 loopback", unit="ms"),

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
@@ -11,13 +12,19 @@ from benchlib.errors import BenchError
 from benchlib.node.blast import CEILING, SOURCE
 from lab import command
 from lab.plan import Pod
+from stoq.capture import nft
 from stoq.capture.netns import run_in
-from stoq_node._kernel import Account, Guard, KernelError, Pins, Strict
+from stoq.capture.plan import Plan
+from stoq_node import inpods
+from stoq_node._kernel import Account, Guard, KernelError, Pins, Splice, Strict
 
 # With which a packet is gone (bpf/include/stoq/shared.h).
 DROPPED: Final = frozenset(
     {"malformed", "version", "zero_rtt", "fragment", "denied", "source_rate", "ceiling"}
 )
+
+# Seconds for which pods are joined: longer than anything is measured.
+HELD: Final = 600
 
 
 class Programs:
@@ -27,6 +34,7 @@ class Programs:
         self._guards = {"generic": Guard("xdp", pins), "tc": Guard("tc", pins)}
         self._strict = Strict(pins)
         self._account = Account(pins)
+        self._splice = Splice(pins)
 
     @contextlib.contextmanager
     def guarding(
@@ -57,6 +65,40 @@ class Programs:
                 self._strict.detach(index)
                 self._account.detach(index)
                 self._strict.withdraw(index)
+
+    @contextlib.contextmanager
+    def joined(self, namespace: str, client: Pod, server: Pod, port: int) -> Iterator[None]:
+        """Both pods captured, and joined at a port of the server by their IPv6 addresses. Raises
+        BenchError when nothing went that way.
+        """
+        index = {
+            pod.name: _inside(namespace, partial(socket.if_nametoindex, pod.port))
+            for pod in (client, server)
+        }
+        pair = (
+            *(index[client.name], str(client.ipv6)), *(index[server.name], str(server.ipv6)), port
+        )  # fmt: skip
+        for pod, out, into in (
+            (client, [(server.ipv6, port)], []),
+            (server, [], [(client.ipv6, port)]),
+        ):
+            _inside(pod.netns, partial(nft.apply, Plan(splice=True)))
+            inpods.program(f"/run/netns/{pod.netns}", out, into, HELD)
+        before = self._sent()
+        try:
+            for one in index.values():
+                _inside(namespace, partial(self._splice.attach, one))
+            self._splice.join(pair, time.monotonic_ns() + HELD * 1_000_000_000)
+            yield
+            if self._sent() == before:
+                raise BenchError("nothing went from link to link: the figures are not the splice's")
+        finally:
+            self._splice.part(pair)
+            for one in index.values():
+                self._splice.detach(one)
+
+    def _sent(self) -> int:
+        return sum(size for _, _, size in self._splice.counts())
 
     def dropped(self) -> int:
         """Packets that the guards have dropped."""

@@ -16,12 +16,14 @@ from stoq.broker.protocol import (
     AfXdp,
     Code,
     Hello,
+    Offer,
     Operation,
     ProtocolError,
     Reply,
     Request,
     Role,
     SocketInfo,
+    Spliced,
     decode_reply,
     encode_request,
 )
@@ -68,6 +70,19 @@ def hello(server_uid: int = 0, name: str = NAME, timeout: float = TIMEOUT) -> He
     if reply.hello is None:
         raise BrokerError("the broker's reply to 'hello' says nothing about itself")
     return reply.hello
+
+
+def splice(
+    offer: Offer, server_uid: int = 0, name: str = NAME, timeout: float = TIMEOUT
+) -> Spliced:
+    """Offers to be joined with other pods of the node, in place of what was offered before. Raises
+    BrokerError.
+    """
+    reply, descriptors = _ask(Request(op=Operation.SPLICE, offer=offer), server_uid, name, timeout)
+    channel.close(descriptors)
+    if reply.spliced is None:
+        raise BrokerError("the broker's reply to 'splice' does not say what became of it")
+    return reply.spliced
 
 
 def sockets(

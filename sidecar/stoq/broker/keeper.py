@@ -5,10 +5,12 @@ In a cluster the node agent does this; in the embedded mode the control process.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from stoq.broker.lending import Lender
+from stoq.broker.protocol import Offer, Spliced
 from stoq.broker.server import Broker, Pod
 from stoq.capture.nft import CaptureError
 
@@ -23,10 +25,19 @@ class Keeper:
     force.
     """
 
-    def __init__(self, server: str, sidecar_uid: int, lender: Lender | None = None) -> None:
+    def __init__(
+        self,
+        server: str,
+        sidecar_uid: int,
+        *,
+        lender: Lender | None = None,
+        join: Callable[[str, Offer], Spliced] | None = None,
+    ) -> None:
+        """`join` takes what sidecars offer (`stoq.broker.server.Join`), with the pod's key."""
         self._server = server
         self._lender = lender
         self._uid = sidecar_uid
+        self._join = join
         self._wanted: dict[str, Pod] = {}
         self._changed = asyncio.Event()
         self.serving: set[str] = set()
@@ -66,7 +77,8 @@ class Keeper:
 
     async def _once(self, uid: str, pod: Pod) -> None:
         ready = asyncio.Event()
-        broker = Broker(pod, self._server, self._uid, lender=self._lender)
+        join = partial(self._join, uid) if self._join else None
+        broker = Broker(pod, self._server, self._uid, lender=self._lender, join=join)
         noting = asyncio.create_task(self._note(uid, pod, ready))
         try:
             await broker.serve(ready)

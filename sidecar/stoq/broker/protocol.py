@@ -19,6 +19,18 @@ its own and no volume is needed to share it."""
 MAX_MESSAGE: Final = 65536
 """Bytes of one message. The largest, a `hello` reply, is a few hundred."""
 
+MAX_PEERS: Final = 256
+"""Other pods of a node that a sidecar may want to be joined with; a node has 110 by default."""
+
+MAX_PORTS: Final = 64
+"""Of one of them, each way."""
+
+MAX_ADDRESSES: Final = 8
+"""Of one of them."""
+
+MAX_ID: Final = 2048
+"""Bytes of a SPIFFE id (SPIFFE-ID, 2.3)."""
+
 MAX_WORKERS: Final = 64
 """Workers a sidecar may ask sockets for; SCM_RIGHTS carries at most 253 descriptors
 (`SCM_MAX_FD`)."""
@@ -34,6 +46,7 @@ class Operation(StrEnum):
     HELLO = "hello"
     SOCKETS = "sockets"
     HANDOVER = "handover"
+    SPLICE = "splice"
 
 
 class Role(StrEnum):
@@ -71,9 +84,44 @@ class ProtocolError(Exception):
         self.code = code
 
 
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Ports = Annotated[tuple[Port, ...], msgspec.Meta(max_length=MAX_PORTS)]
+Id = Annotated[str, msgspec.Meta(max_length=MAX_ID)]
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Another pod, as the sidecar knows it by a STOQ connection that it has with it now."""
+
+    spiffe_id: Id
+    """What it has proven to be."""
+    addresses: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_ADDRESSES)]
+    """Those that the registry binds to that id."""
+    dials: Ports = ()
+    """Its ports that the pod may dial past the sidecars."""
+    admits: Ports = ()
+    """Ports of the pod that it may dial so: access policies admit it there."""
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """With whom a pod agrees to be joined; it replaces the offer before."""
+
+    spiffe_id: Id
+    """The pod's own."""
+    peers: Annotated[tuple[Peer, ...], msgspec.Meta(max_length=MAX_PEERS)] = ()
+
+
+class Spliced(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an offer."""
+
+    seconds: Annotated[float, msgspec.Meta(gt=0)]
+    """For which it holds; it is to be made again before."""
+    pairs: Annotated[int, msgspec.Meta(ge=0)]
+    """Of addresses and a port that are joined now, the pod's all together."""
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """`workers` counts the engine's workers, `transparent`, `udp` and `af_xdp` ask for those
-    sockets too; all are about `sockets` only.
+    sockets too; all are about `sockets` only. `offer` is about `splice` only, which needs it.
     """
 
     v: int = VERSION
@@ -82,6 +130,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     transparent: bool | msgspec.UnsetType = msgspec.UNSET
     udp: bool | msgspec.UnsetType = msgspec.UNSET
     af_xdp: bool | msgspec.UnsetType = msgspec.UNSET
+    offer: Offer | msgspec.UnsetType = msgspec.UNSET
 
 
 class SocketInfo(msgspec.Struct, frozen=True):
@@ -133,6 +182,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hello: Hello | None = None
     sockets: tuple[SocketInfo, ...] = ()
     af_xdp: AfXdp | None = None
+    spliced: Spliced | None = None
     error: Refusal | None = None
 
 

@@ -8,8 +8,11 @@ sidecar restarts, connections wait in the queue of the listener instead of faili
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from stoq import constants
 from stoq.broker import channel, sockets
@@ -20,12 +23,14 @@ from stoq.broker.protocol import (
     AfXdp,
     Code,
     Hello,
+    Offer,
     Operation,
     ProtocolError,
     Refusal,
     Reply,
     Request,
     SocketInfo,
+    Spliced,
     decode_request,
     encode_reply,
 )
@@ -34,6 +39,10 @@ from stoq.capture.netns import run_in
 from stoq.capture.plan import Plan
 
 log = logging.getLogger("stoq.broker")
+
+Join = Callable[[Offer], Spliced]
+"""Takes a sidecar's offer to be joined with other pods of the node. It never blocks, and raises
+`ProtocolError` for what can not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +72,9 @@ class Broker:
         name: str = NAME,
         patience: float = 2.0,
         lender: Lender | None = None,
+        join: Join | None = None,
     ) -> None:
-        """Without `lender` no AF_XDP sockets are passed."""
+        """Without `lender` no AF_XDP sockets are passed; without `join` it joins nobody."""
         self._pod = pod
         self._lender = lender
         self._client_address = False
@@ -72,6 +82,7 @@ class Broker:
         self._allowed_uid = allowed_uid
         self._name = name
         self._patience = patience
+        self._join = join
         self._listeners: list[sockets.OpenSocket] = []
         self._stoq: list[sockets.OpenSocket] = []
         self._transparent: list[sockets.OpenSocket] = []
@@ -199,13 +210,26 @@ class Broker:
                     Code.UNSUPPORTED,
                     "operation 'handover' is reserved; drain the sidecar before its restart",
                 )
+            case Operation.SPLICE:
+                return Reply(v=VERSION, spliced=self._splice(request.offer)), []
+
+    def _splice(self, offer: Offer | msgspec.UnsetType) -> Spliced:
+        if self._join is None:
+            raise ProtocolError(
+                Code.UNSUPPORTED, "nobody is joined here: NodeCapability says why, as splice"
+            )
+        if isinstance(offer, msgspec.UnsetType):
+            raise ProtocolError(Code.MALFORMED, "operation 'splice' lacks 'offer'")
+        return self._join(offer)
 
     def _hello(self) -> Hello:
+        splice = (Operation.SPLICE,) if self._join else ()
         return Hello(
             server=self._server,
             pod=self._pod.name,
             namespace=self._pod.namespace,
             captured=self._pod.plan is not None,
+            operations=(Operation.HELLO, Operation.SOCKETS, *splice),
         )
 
     async def _open(self, workers: int) -> list[sockets.OpenSocket]:

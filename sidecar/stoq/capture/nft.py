@@ -72,6 +72,11 @@ def undo() -> bool:
     return True
 
 
+def load(script: str) -> None:
+    """Changes members of the table's sets (`stoq.capture.splice`). Raises CaptureError."""
+    _nft("-f", "-", script=script)
+
+
 def read() -> str | None:
     """Nft's JSON listing of our table, None when there is no such table."""
     try:

@@ -57,7 +57,8 @@ class Plan:
     it listens.
     With `client_address` the sidecar may dial the application from the client's address: what the
     application answers comes back to it. With `udp` the applications' UDP is captured, which takes
-    sockets of the broker; exclusions are of both protocols, but for ports of UDP alone.
+    sockets of the broker; exclusions are of both protocols, but for ports of UDP alone. With
+    `splice` there are sets by which the pod may be joined with others of its node.
     """
 
     sidecar_uids: tuple[int, ...] = (constants.SIDECAR_UID,)
@@ -73,6 +74,7 @@ class Plan:
     ipv6_only: bool = False
     client_address: bool = False
     udp: bool = False
+    splice: bool = False
 
     def __post_init__(self) -> None:
         if not self.sidecar_uids:

@@ -21,6 +21,8 @@ Why each chain exists:
   `stay` drops it should that table be missing: otherwise it would leave for the client, in the
   clear.
 
+With `Plan.splice` some connections go past both sidecars (`stoq.capture.splice`).
+
 DNS towards the pod's name servers goes to the sidecar's resolver: it answers from the loopback
 addresses that a redirect leads to, so the kernel can translate its replies back. The chains of all
 other UDP (`stoq.capture.udp`) stand beside these.
@@ -30,6 +32,7 @@ import hashlib
 from typing import Final
 
 from stoq import constants
+from stoq.capture import splice
 from stoq.capture.chains import (
     AFTER_NAT,
     BEFORE_NAT,
@@ -139,6 +142,8 @@ def _outbound(plan: Plan) -> Chain:
                     f"{protocol} daddr {listed(networks)} counter {bypass}",
                 )
             )
+    if plan.splice:
+        rules += splice.let_out()
     rules.append(Rule("capture", f"meta l4proto tcp {to_sidecar}"))
     return Chain("outbound", "nat", "output", NAT, tuple(rules))
 
@@ -196,6 +201,8 @@ def _inbound(plan: Plan) -> Chain:
         ports = listed(merged_ports(plan.exclude_inbound_ports))
         rules.append(Rule("excluded-ports", f"tcp dport {ports} counter return"))
     rules += _probes(plan)
+    if plan.splice:
+        rules += splice.let_in()
     # Connections to our own capture ports come this way too: redirected, their original
     # destination says what was dialled and the sidecar refuses it.
     rules.append(Rule("capture", f"meta l4proto tcp counter redirect to :{constants.INBOUND_PORT}"))
@@ -225,6 +232,7 @@ def _guard(plan: Plan) -> Chain:
             Rule("only-tcp", "meta l4proto != tcp accept"),
             Rule("loopback", 'oif "lo" accept'),
             Rule("sidecar", f"meta skuid {listed(plan.sidecar_uids)} accept"),
+            *(splice.guarded() if plan.splice else ()),
             Rule("answer", "ct direction reply accept"),
             Rule("redirected", "ct status dnat accept"),
             Rule("let-out", f"ct mark {BYPASS_MARK:#x} accept"),
@@ -245,7 +253,7 @@ def marker(plan: Plan) -> str:
 
 
 def _body(plan: Plan) -> str:
-    lines: list[str] = []
+    lines = [splice.sets().rstrip()] if plan.splice else []
     for chain in chains(plan):
         lines.append(f"  chain {chain.name} {{")
         lines.append(

@@ -1,7 +1,7 @@
 """TransportPolicy: how the traffic of a namespace, or of some of its workloads, travels."""
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import msgspec
 
@@ -10,6 +10,9 @@ from stoq.records.adaptation import Adaptation
 from stoq.records.mesh import Inbound, MeshConfigSpec, Outbound
 from stoq.records.meta import Record, Selector, Spec
 from stoq.records.mirror import PolicyMirror
+
+NodeLocal = Literal["encrypted", "splice"]
+"""What becomes of TCP between two pods of one node."""
 
 
 class TransportPolicySpec(Spec, frozen=True, kw_only=True):
@@ -26,6 +29,9 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
     """Holds as a whole: it is not put together from several policies."""
     mirrors: tuple[PolicyMirror, ...] | None = None
     """Copies of what these workloads say, beside those that service records ask for."""
+    node_local: NodeLocal | None = None
+    """`splice`: once both sidecars have authorised each other, the node's kernel carries what pods
+    of the same node say to each other, and nobody encrypts it. `encrypted` where nobody says."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; networks become canonical."""
@@ -70,6 +76,7 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     exempt_sources: tuple[str, ...]
     probe_ports: tuple[int, ...]
     ipv6_only: bool
+    node_local: NodeLocal
     adapting: TransportPolicy | None
     """The policy whose `adaptation` holds."""
 
@@ -97,6 +104,7 @@ def effective(
             (s.probe_ports for s in specs if s.probe_ports is not None), mesh.probe_ports
         ),
         ipv6_only=next((s.ipv6_only for s in specs if s.ipv6_only is not None), mesh.ipv6_only),
+        node_local=next((s.node_local for s in specs if s.node_local is not None), "encrypted"),
         adapting=next((p for p in chosen if p.spec.adaptation is not None), None),
     )
 

@@ -127,7 +127,11 @@ def _node() -> Iterable[Metric]:
     found = [Capability("pins", True, "")]
     captures = SimpleNamespace(serving=1, waiting=0, failed={})
     bypasses = SimpleNamespace(states={"accounted": 1}, bytes={("shop", "web"): 1})
-    parts = (enforcer, uplink, captures, bypasses)
+    sent = {"shop/web": 1}
+    splicer = SimpleNamespace(
+        read=lambda: None, pairs=1, failed={}, resets=1, packets=sent, bytes=sent
+    )
+    parts = (enforcer, uplink, captures, bypasses, splicer)
     return NodeMetrics(found, *parts, lambda: False).collect()  # type: ignore[arg-type]
 
 

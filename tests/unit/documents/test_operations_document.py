@@ -20,7 +20,8 @@ def test_the_manifests_are_accepted_as_they_stand() -> None:
     first = ["MeshConfig", "Workload", "ServiceRecord", "TransportPolicy"]
     mirrored = ["ServiceRecord", "ServiceRecord"]
     behind = ["HopGateway", "ServiceRecord"]
-    assert kinds == first + mirrored + behind
+    joined = ["TransportPolicy"]
+    assert kinds == first + mirrored + behind + joined
 
 
 def test_the_table_of_flags_is_the_programs() -> None:

@@ -16,7 +16,9 @@ GOOD = Facts(
     refused={},
     uplink=CARD,
 )
-ALL_REFUSED = dict.fromkeys(("tc_strict", "tc_account", "xdp_guard", "tc_guard"), "EPERM")
+ALL_REFUSED = dict.fromkeys(
+    ("tc_strict", "tc_account", "tc_splice", "xdp_guard", "tc_guard"), "EPERM"
+)
 
 
 def reasons(**other: object) -> dict[str, str]:
@@ -24,15 +26,18 @@ def reasons(**other: object) -> dict[str, str]:
 
 
 def test_a_node_that_has_everything_can_do_everything() -> None:
-    found = decide(GOOD)
+    found = decide(replace(GOOD, capture={}))
     guards = ["guard", "guard-tc", "guard-native"]
-    assert [one.name for one in found] == ["pins", "strict", "account", *guards]
+    captures = ["capture", "client-address", "captured-udp"]
+    assert [one.name for one in found] == [
+        *("pins", "strict", "account"), *guards, *captures, "splice"
+    ]  # fmt: skip
     assert all(one.supported and not one.reason for one in found)
 
 
 def test_capture_is_told_where_the_agent_captures_each_part_with_its_reason() -> None:
     parts = ["capture", "client-address", "captured-udp"]
-    assert [one.name for one in decide(replace(GOOD, capture={}))][-3:] == parts
+    assert [one.name for one in decide(replace(GOOD, capture={}))][-4:-1] == parts
     found = reasons(capture={"captured-udp": "no NET_RAW"})
     assert [found[part] for part in parts] == ["", "", "no NET_RAW"]
     assert found["strict"] == ""
@@ -42,6 +47,15 @@ def test_interfaces_are_lent_where_somebody_asks_for_it() -> None:
     assert "af-xdp" not in reasons()
     assert reasons(af_xdp="")["af-xdp"] == ""
     assert reasons(af_xdp="no IPC_LOCK")["af-xdp"] == "no IPC_LOCK"
+
+
+def test_pods_are_joined_where_this_agent_captures_and_enforces_them() -> None:
+    assert "splice" not in reasons()
+    assert reasons(capture={"capture": "no nf_tables"})["splice"] == "no nf_tables"
+    assert reasons(capture={"client-address": "no routes"})["splice"] == ""
+    refused = reasons(capture={}, refused={"tc_splice": "the verifier: no"})
+    assert (refused["splice"], refused["strict"]) == ("the verifier: no", "")
+    assert reasons(capture={}, refused={"tc_strict": "no"})["splice"] == "no"
 
 
 def test_an_older_kernel_has_the_guard_and_says_what_the_rest_needs() -> None:

@@ -91,6 +91,7 @@ class Parts:
         self.done: list[Any] = []
         self.enforcer = SimpleNamespace(
             settled=False,
+            fronted={7},
             apply=lambda pods: self.done.append(("pods", pods)),
             move=lambda pins, strict, account: self.done.append(("moved", strict, account)),
         )
@@ -98,12 +99,17 @@ class Parts:
             apply=lambda: self.done.append("guard"),
             move=lambda fresh: self.done.append(("guard moved", fresh.path)),
         )
-        self.loaded: Any = Programs("strict", "account")  # type: ignore[arg-type]
+        self.splicer = SimpleNamespace(
+            lead=lambda links: self.done.append(("lead", set(links))),
+            move=lambda pins, splice: self.done.append(("splice moved", splice)),
+        )
+        self.loaded: Any = Programs("strict", "account", "splice")  # type: ignore[arg-type]
         self.filesystem = "bpf"
         self.kernel = Kernel(
             folder,
             self.enforcer,  # type: ignore[arg-type]
             self.uplink,  # type: ignore[arg-type]
+            self.splicer,  # type: ignore[arg-type]
             lambda pins: self.loaded,
             lambda path: self.filesystem,
         )
@@ -112,12 +118,14 @@ class Parts:
 def test_everything_is_pinned_anew_before_the_old_pins_go(place: Path, folder: Folder) -> None:
     parts = Parts(folder)
     parts.kernel.apply(())
-    assert parts.done == ["guard", ("pods", ())]
+    assert parts.done == ["guard", ("pods", ()), ("lead", {7})]
+    assert not parts.enforcer.fronted
     hidden = replaced(place)
     parts.done.clear()
     parts.kernel.apply(())
-    moved = [("moved", "strict", "account"), ("guard moved", str(place))]
-    assert parts.done == [*moved, "guard", ("pods", ())]
+    moved = [("moved", "strict", "account"), ("splice moved", "splice")]
+    moved.append(("guard moved", str(place)))
+    assert parts.done == [*moved, "guard", ("pods", ()), ("lead", set())]
     assert pinned(hidden) == PINNED[:2], "one program of XDP at a time; the rest stays in force"
     parts.kernel.apply(())
     assert pinned(hidden) == PINNED[:2], "a pod is still missing"
@@ -153,7 +161,7 @@ def test_programs_that_are_refused_there_leave_everything_as_it_is(
 ) -> None:
     parts = Parts(folder)
     hidden = replaced(place)
-    good, parts.loaded = parts.loaded, Programs(None, None, {"tc_strict": "no memory"})
+    good, parts.loaded = parts.loaded, Programs(None, None, refused={"tc_strict": "no memory"})
     with pytest.raises(KernelError, match="no memory"):
         parts.kernel.apply(())
     assert pinned(hidden) == PINNED

@@ -13,6 +13,16 @@ def policy(name, *, namespace="shop", labels=None, **fields):
     )
 
 
+def test_pods_are_joined_only_where_the_winning_policy_says_so():
+    assert effective(MESH, [], "shop", {}).node_local == "encrypted"
+    policies = [
+        policy("all", node_local="splice"),
+        policy("db", labels={"app": "db"}, node_local="encrypted"),
+    ]
+    assert effective(MESH, policies, "shop", {"app": "web"}).node_local == "splice"
+    assert effective(MESH, policies, "shop", {"app": "db"}).node_local == "encrypted"
+
+
 def test_without_policies_the_mesh_decides():
     found = effective(MESH, [], "shop", {})
     assert (found.inbound, found.outbound, found.probe_ports) == ("permissive", "allow", (8080,))

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each program is one object, named after its file.
-const PROGRAMS: [&str; 5] = [
+const PROGRAMS: [&str; 6] = [
     "xdp_guard",
     "tc_guard",
     "tc_strict",
     "tc_account",
     "xsk_redirect",
+    "tc_splice",
 ];
 
 /// v3 has the atomic compare-and-swap that the guard needs (Linux 5.12). BTF (`-g`) describes the maps.

@@ -6,6 +6,7 @@
 //! - [`Strict`]: `tc_strict`, on the host's end of the link of every pod of the mesh.
 //! - [`Account`]: `tc_account`, there too.
 //! - [`Redirect`]: `xsk_redirect`, on an interface whose datagrams an engine takes past the stack.
+//! - [`Splice`]: `tc_splice`, on the links of pods that are joined with others of the node.
 //!
 //! What is attached, that one apart, outlives the process that attached it: links and maps are pinned under a folder of
 //! a bpffs ([`Pins`]), a successor finds them there and replaces programs in place.
@@ -34,6 +35,7 @@ mod pins;
 mod redirect;
 mod run;
 mod shared;
+mod splice;
 mod strict;
 mod xsk;
 
@@ -50,4 +52,5 @@ pub use pins::Pins;
 pub use redirect::{Lent, LentQueue, Redirect};
 pub use run::{Action, Arrival};
 pub use shared::Count;
+pub use splice::{End, Pair, Splice};
 pub use strict::{Pod, Seen, Strict};

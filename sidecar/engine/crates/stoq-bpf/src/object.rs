@@ -18,6 +18,8 @@ pub enum Object {
     Account,
     /// `xsk_redirect.bpf.c`
     Redirect,
+    /// `tc_splice.bpf.c`
+    Splice,
 }
 
 macro_rules! compiled {
@@ -28,12 +30,13 @@ macro_rules! compiled {
 
 impl Object {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Guard,
         Self::TcGuard,
         Self::Strict,
         Self::Account,
         Self::Redirect,
+        Self::Splice,
     ];
 
     /// The file's name without its ending.
@@ -44,6 +47,7 @@ impl Object {
             Self::Strict => "tc_strict",
             Self::Account => "tc_account",
             Self::Redirect => "xsk_redirect",
+            Self::Splice => "tc_splice",
         }
     }
 
@@ -55,6 +59,7 @@ impl Object {
             Self::Strict => &["strict_to_pod", "strict_from_pod"],
             Self::Account => &["account_to_pod", "account_from_pod"],
             Self::Redirect => &["xsk_redirect"],
+            Self::Splice => &["splice_from_pod"],
         }
     }
 
@@ -66,6 +71,7 @@ impl Object {
             Self::Strict => compiled!("tc_strict"),
             Self::Account => compiled!("tc_account"),
             Self::Redirect => compiled!("xsk_redirect"),
+            Self::Splice => compiled!("tc_splice"),
         }
     }
 
@@ -76,6 +82,7 @@ impl Object {
             Self::Strict => shared::STRICT,
             Self::Account => shared::ACCOUNT,
             Self::Redirect => shared::REDIRECT,
+            Self::Splice => shared::SPLICE,
         }
     }
 }

@@ -121,6 +121,23 @@ shared! {
         packets: u64,
         payload_bytes: u64,
     }
+
+    /// Key of `splice_pairs`.
+    pub(crate) struct SpliceKey = "stoq_splice" {
+        ifindex: u32,
+        own: [u8; 16],
+        peer: [u8; 16],
+        port: u16,
+        serves: u8,
+        reserved: u8,
+    }
+
+    /// Value of `splice_pairs`.
+    pub(crate) struct SpliceEnd = "stoq_splice_end" {
+        until_ns: u64,
+        ifindex: u32,
+        reserved: u32,
+    }
 }
 
 /// Value of `strict_counts`: by direction, then reason.
@@ -212,3 +229,4 @@ pub(crate) const STRICT: &[Layout] = &[
 pub(crate) const ACCOUNT: &[Layout] = &[AccountEntry::LAYOUT, AccountCount::LAYOUT];
 
 pub(crate) const REDIRECT: &[Layout] = &[TAKEN];
+pub(crate) const SPLICE: &[Layout] = &[SpliceKey::LAYOUT, SpliceEnd::LAYOUT, Count::LAYOUT];

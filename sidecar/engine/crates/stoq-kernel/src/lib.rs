@@ -9,6 +9,7 @@ mod mistakes;
 mod permission;
 mod pins;
 mod redirect;
+mod splice;
 mod strict;
 mod words;
 
@@ -29,6 +30,8 @@ mod _kernel {
     use crate::pins::Pins;
     #[pymodule_export]
     use crate::redirect::{Lent, lend};
+    #[pymodule_export]
+    use crate::splice::Splice;
     #[pymodule_export]
     use crate::strict::Strict;
 }

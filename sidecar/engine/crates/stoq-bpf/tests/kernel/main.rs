@@ -8,5 +8,6 @@ mod links;
 mod random;
 mod redirect;
 mod spaces;
+mod splice;
 mod strict;
 mod strict_modes;

@@ -1,12 +1,13 @@
 //! Frames that nobody would send: whatever the bytes, a program decides, counts once and comes back.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use stoq_bpf::{Account, Action, Direction, Guard, Redirect, Stage, Strict};
+use stoq_bpf::{Account, Action, Direction, Guard, Pair, Redirect, Splice, Stage, Strict};
 
 use crate::frames::*;
+use crate::splice::{FOR_EVER, REDIRECT, pair};
 use crate::strict::{FORWARDED, POD, STRICT};
 
 /// Frames that get deep into the parsers: real ones with some bytes changed and an end cut off.
@@ -62,6 +63,15 @@ fn every_program_decides_about_any_frame() {
     let mut taking = redirect.borrow_mut();
     let _socket = taking.pretend(1514, &[four(2), six(2)], &[STOQ]).unwrap();
     drop(taking);
+    let splice = RefCell::new(Splice::load(None).unwrap());
+    for ipv6 in [false, true] {
+        let pair = Pair {
+            port: 80,
+            ..pair(ipv6)
+        };
+        splice.borrow_mut().join(pair, FOR_EVER).unwrap();
+    }
+    let joined = Cell::new(0);
     proptest!(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() }, |(bytes in hostile())| {
         let action = guard.borrow_mut().run(&bytes).unwrap();
         prop_assert!(matches!(action, Action::Pass | Action::Drop));
@@ -77,6 +87,11 @@ fn every_program_decides_about_any_frame() {
                 let accounted = account.borrow_mut().run(direction, &bytes, FORWARDED).unwrap();
                 prop_assert_eq!(accounted, Action::Pass);
             }
+        }
+        match splice.borrow_mut().run(&bytes, FORWARDED) {
+            Ok(REDIRECT) => joined.set(joined.get() + 1),
+            Ok(action) => prop_assert_eq!(action, Action::Pass),
+            Err(_) => {}
         }
     });
     let guarded: u64 = guard
@@ -96,4 +111,7 @@ fn every_program_decides_about_any_frame() {
         "most frames are packets to the kernel: {judged}"
     );
     assert_eq!(judged, accounted);
+    let sent = splice.borrow().counts().unwrap()[0].1.packets;
+    assert_eq!(sent, joined.get());
+    assert!(sent > 0, "none of the frames was the pair's");
 }

@@ -1,0 +1,57 @@
+"""What joining pods changes inside of them. A call enters a pod's network namespace, and blocks."""
+
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+
+from stoq.capture import nft, splice
+from stoq.capture.netns import run_in
+from stoq.capture.splice import SPLICE_MARK, Member
+from stoq_node import flows
+from stoq_node.flows import Flow
+from stoq_node.routes import SECONDS, everything, one
+
+Ends = Callable[[Flow], bool]
+"""Whether a connection is to be ended; it is seen from the side that opened it."""
+
+
+def program(netns: str, out: Iterable[Member], into: Iterable[Member], seconds: int) -> None:
+    """Lets the pod dial `out`, and be dialled by `into`, past its sidecar for so many seconds, and
+    nobody else. Raises CaptureError and OSError.
+    """
+    run_in(netns, partial(nft.load, splice.render(out, into, seconds)))
+
+
+def reset(netns: str, ends: Ends) -> int:
+    """Ends connections past the sidecars in one pod at once: without it a program would learn only
+    when it sends. Returns how many. Raises OSError where the kernel can not.
+    """
+    return run_in(netns, partial(_reset, ends))
+
+
+def _reset(ends: Ends) -> int:
+    found = [flow for family in (socket.AF_INET, socket.AF_INET6) for flow in _marked(family)]
+    chosen = [flow for flow in found if ends(flow)]
+    ended = 0
+    with _asking(flows.SOCK_DIAG) as kernel:
+        for flow in chosen:
+            # One of the two is in this pod; the other is not found here.
+            for own in (flow, flow.back):
+                with suppress(FileNotFoundError):
+                    list(one(kernel, flows.ended(own)))
+                    ended += 1
+    return ended
+
+
+def _marked(family: int) -> Iterable[Flow]:
+    with _asking(flows.NETFILTER) as kernel:
+        answers = list(everything(kernel, flows.marked_wanted(family, SPLICE_MARK)))
+    read = (flows.marked(*answer, SPLICE_MARK) for answer in answers)
+    return [flow for flow in read if flow is not None]
+
+
+def _asking(protocol: int) -> socket.socket:
+    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    kernel.settimeout(SECONDS)
+    return kernel

@@ -1,0 +1,161 @@
+//! Frames through `tc_splice`.
+
+use stoq_bpf::{Action, Arrival, End, Pair, Splice};
+
+use crate::frames::*;
+
+const PORT: u16 = 5432;
+/// The only interface that is sure to be there is that of both pods.
+const LINK: u32 = 1;
+const ARRIVAL: Arrival = Arrival {
+    ifindex: LINK,
+    received_by: 0,
+    segments: 0,
+};
+pub(crate) const FOR_EVER: u64 = u64::MAX;
+/// `TC_ACT_REDIRECT`
+pub(crate) const REDIRECT: Action = Action::Other(7);
+
+/// Host 1 is the client, host 2 the server, as in [`frame`].
+pub(crate) fn pair(ipv6: bool) -> Pair {
+    let made = frame(ipv6, TCP, vec![]);
+    let end = |address| End {
+        ifindex: LINK,
+        address,
+    };
+    Pair {
+        client: end(made.source),
+        server: end(made.destination),
+        port: PORT,
+    }
+}
+
+fn joined(until_ns: u64) -> Splice {
+    let mut splice = Splice::load(None).unwrap();
+    for ipv6 in [false, true] {
+        splice.join(pair(ipv6), until_ns).unwrap();
+    }
+    splice
+}
+
+fn request(ipv6: bool) -> Frame {
+    frame(ipv6, TCP, tcp(40_000, PORT, ACK, b"question"))
+}
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn both_ways_of_a_pair_go_to_the_other_pod_and_are_counted() {
+    let mut splice = joined(FOR_EVER);
+    for ipv6 in [false, true] {
+        let asked = request(ipv6);
+        let opened = frame(ipv6, TCP, tcp(40_000, PORT, SYN, b""));
+        let answered = asked.back(tcp(PORT, 40_000, ACK, b"answer"));
+        let accepted = asked.back(tcp(PORT, 40_000, SYN | ACK, b""));
+        for made in [opened, accepted, asked, answered] {
+            assert_eq!(
+                splice.run(&made.build(), ARRIVAL).unwrap(),
+                REDIRECT,
+                "{made:?}"
+            );
+        }
+    }
+    let before = splice.counts().unwrap();
+    assert_eq!((before[0].0, before[0].1.packets), (LINK, 8));
+    let large = Arrival {
+        segments: 44,
+        ..ARRIVAL
+    };
+    let made = request(true).build();
+    splice.run(&made, large).unwrap();
+    let after = splice.counts().unwrap()[0].1;
+    assert_eq!(after.packets - before[0].1.packets, 44);
+    assert_eq!(after.bytes - before[0].1.bytes, made.len() as u64);
+}
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn what_is_no_pairs_goes_on_as_if_nothing_were_there() {
+    let mut splice = joined(FOR_EVER);
+    for ipv6 in [false, true] {
+        let asked = request(ipv6);
+        let stranger = Frame {
+            source: if ipv6 { six(3) } else { four(3) },
+            ..asked.clone()
+        };
+        let elsewhere = Frame {
+            destination: if ipv6 { six(3) } else { four(3) },
+            ..asked.clone()
+        };
+        let fragment = Frame {
+            fragment: Some((0, true)),
+            ..asked.clone()
+        };
+        let tagged = Frame {
+            tags: vec![0x8100],
+            ..asked.clone()
+        };
+        for made in [
+            stranger,
+            elsewhere,
+            fragment,
+            tagged,
+            frame(ipv6, TCP, tcp(40_000, PORT + 1, SYN, b"")),
+            frame(ipv6, UDP, udp(40_000, PORT, b"x")),
+            // A server that opens a connection from the port that it answers from.
+            asked.back(tcp(PORT, 40_000, SYN, b"")),
+            // The client has no port that is joined.
+            asked.back(tcp(40_000, PORT, SYN, b"")),
+        ] {
+            assert_eq!(
+                splice.run(&made.build(), ARRIVAL).unwrap(),
+                Action::Pass,
+                "{made:?}"
+            );
+        }
+        let whole = asked.build();
+        for short in [14, 20, 40, 60] {
+            let cut = splice.run(&whole[..short.min(whole.len())], ARRIVAL);
+            assert!(matches!(cut, Ok(Action::Pass) | Err(_)), "{short}: {cut:?}");
+        }
+    }
+    let arp = ethernet(0x0806, &[0; 28]);
+    assert_eq!(splice.run(&arp, ARRIVAL).unwrap(), Action::Pass);
+    assert_eq!(splice.counts().unwrap()[0].1.packets, 0);
+}
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn a_pair_ends_by_itself_and_when_it_is_parted() {
+    let mut splice = joined(1);
+    let made = request(true).build();
+    assert_eq!(splice.run(&made, ARRIVAL).unwrap(), Action::Pass, "is over");
+    splice.join(pair(true), FOR_EVER).unwrap();
+    assert_eq!(splice.run(&made, ARRIVAL).unwrap(), REDIRECT, "moved on");
+    let mut there = splice.pairs().unwrap();
+    there.sort_by_key(|pair| pair.port + u16::from(pair.client.address.is_ipv6()));
+    assert_eq!(there, [pair(false), pair(true)]);
+
+    assert!(splice.part(pair(true)).unwrap());
+    assert!(!splice.part(pair(true)).unwrap());
+    assert_eq!(splice.run(&made, ARRIVAL).unwrap(), Action::Pass);
+    assert_eq!(splice.pairs().unwrap(), [pair(false)]);
+    assert!(splice.forget(LINK).unwrap());
+    assert_eq!(splice.counts().unwrap(), []);
+}
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn only_the_link_of_the_pod_speaks_for_its_address() {
+    let mut splice = Splice::load(None).unwrap();
+    let elsewhere = End {
+        ifindex: LINK + 1,
+        ..pair(true).client
+    };
+    let pair = Pair {
+        client: elsewhere,
+        ..pair(true)
+    };
+    splice.join(pair, FOR_EVER).unwrap();
+    let spoofed = request(true).build();
+    assert_eq!(splice.run(&spoofed, ARRIVAL).unwrap(), Action::Pass);
+}
