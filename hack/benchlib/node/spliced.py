@@ -36,6 +36,7 @@ def measure(settings: Settings, tools: Tools, programs: Programs) -> dict[str, f
         TemporaryDirectory(prefix="bench-") as folder,
         network.pair(settings.mtu, pin=False) as pods,
     ):
+        Path(folder).chmod(0o755)
         bench = Bench(path, pods, tools, certificates.make(Path(folder)))
         ways: dict[str, Way] = {"raw": Direct().route, "envoy": EnvoyTcp().route}
         # Last: capture stays in the pods.
