@@ -200,6 +200,12 @@ static __always_inline int by_flow(__u32 ifindex, __u8 direction, const struct s
 	return state ? (int)state->reason : -1;
 }
 
+/* By the agent the two are held against different figures of the sidecar's. */
+static __always_inline int named(int reason, const struct stoq_packet *p)
+{
+	return reason == STOQ_REASON_EXEMPT && p->protocol == STOQ_IP_UDP ? STOQ_REASON_EXEMPT_UDP : reason;
+}
+
 static __always_inline int classify(struct __sk_buff *ctx, const struct stoq_pod *pod, __u8 direction)
 {
 	struct stoq_packet p = {};
@@ -237,12 +243,12 @@ static __always_inline int classify(struct __sk_buff *ctx, const struct stoq_pod
 	if (reason >= 0) {
 		if (ported && !later)
 			open(ifindex, direction, &p, reason);
-		return reason;
+		return named(reason, &p);
 	}
 	if (ported) {
 		reason = by_flow(ifindex, direction, &p);
 		if (reason >= 0)
-			return reason;
+			return named(reason, &p);
 	}
 	if (p.protocol == STOQ_IP_UDP && pod->flags & STOQ_POD_UDP)
 		return STOQ_REASON_UDP;

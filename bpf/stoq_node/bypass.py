@@ -17,9 +17,10 @@ from stoq.plaintext import Figures
 from stoq_node import routes, sidecars
 from stoq_node._kernel import KernelError
 from stoq_node.enforce import Enforcer
-from stoq_node.ledger import Ledger, Mute, Seen
+from stoq_node.ledger import LAGS, PROTOCOLS, Ledger, Mute, Protocol, Seen, said
 from stoq_node.notices import Notices
 from stoq_node.pods import Pod
+from stoq_node.tally import Flow
 
 log: Final = logging.getLogger("stoq.node")
 
@@ -40,11 +41,10 @@ Ask = Callable[[Iterable[Address]], Awaitable[Figures | Mute]]
 
 
 @dataclass(slots=True)
-class _Watched:
-    """A pod, and what is known of it."""
+class _Side:
+    """What is known of a pod's plaintext of one protocol."""
 
-    pod: Pod
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger
     mute: str = ""
     """Why its sidecar has not said anything."""
     peers: Counter[str] = field(default_factory=Counter)
@@ -56,10 +56,30 @@ class _Watched:
     last: float = 0.0
     """When it last grew."""
 
+
+@dataclass(slots=True)
+class _Watched:
+    """A pod, and what is known of it."""
+
+    pod: Pod
+    sides: dict[Protocol, _Side] = field(
+        default_factory=lambda: {one: _Side(Ledger(LAGS[one])) for one in PROTOCOLS}
+    )
+
+    @property
+    def judged(self) -> dict[Protocol, _Side]:
+        """Those that there is something to judge of: UDP that is not captured passes as it is."""
+        return {one: side for one, side in self.sides.items() if one == "tcp" or not self.pod.udp}
+
     @property
     def known(self) -> bool:
         """Whether its sidecar speaks."""
-        return self.ledger.judged and not self.mute
+        return all(side.ledger.judged and not side.mute for side in self.judged.values())
+
+    @property
+    def told(self) -> str:
+        """What there is to say of it; empty while no alarm stands."""
+        return "; ".join(side.told for side in self.sides.values() if side.found)
 
 
 class Bypasses:
@@ -83,19 +103,19 @@ class Bypasses:
         self._own = own
         self._watched: dict[tuple[str, str], _Watched] = {}
         self._problem = ""
-        self.bytes: Counter[tuple[str, str]] = Counter()
-        """Found so far, by namespace and pod; 0 of those for whom nothing was."""
+        self.bytes: Counter[Flow] = Counter()
+        """Found so far; 0 of those for whom nothing was."""
 
     @property
     def alarms(self) -> dict[str, str]:
         """What there is to say of each pod whose alarm stands, by `namespace/name`."""
-        return {one.pod.key: one.told for one in self._watched.values() if one.found}
+        return {one.pod.key: one.told for one in self._watched.values() if one.told}
 
     @property
     def states(self) -> dict[str, int]:
         """How many pods have an alarm, are accounted for, or cannot be judged."""
         found = Counter(
-            "bypassed" if one.found else "accounted" if one.known else "unknown"
+            "bypassed" if one.told else "accounted" if one.known else "unknown"
             for one in self._watched.values()
         )
         return {state: found[state] for state in ("accounted", "bypassed", "unknown")}
@@ -134,8 +154,11 @@ class Bypasses:
         self._enforcer.read()
         self._follow(self._enforcer.pods)
         for key, one in self._watched.items():
-            one.ledger.count(Seen(left[key], before[key], tally.excused[key]))
-            one.peers = Counter(dict((one.peers + tally.peers(one.pod)).most_common(KEPT)))
+            for protocol, side in one.judged.items():
+                flow = (*key, protocol)
+                side.ledger.count(Seen(left[flow], before[flow], tally.excused[flow]))
+                peers = side.peers + tally.peers(one.pod, protocol)
+                side.peers = Counter(dict(peers.most_common(KEPT)))
 
     async def _asked(self) -> list[tuple[_Watched, Figures | Mute]]:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -160,42 +183,56 @@ class Bypasses:
             gone = {one.pod.uid for one in self._watched.values()}
             self._notices.forget(gone - {one.pod.uid for one in kept.values()})
         self._watched = kept
-        for key in self.bytes.keys() - kept.keys():
-            del self.bytes[key]
+        for flow in [flow for flow in self.bytes if flow[:2] not in kept]:
+            del self.bytes[flow]
 
     async def _judge(self, now: float, one: _Watched, answer: Figures | Mute) -> None:
-        found = one.ledger.look(now, answer)
-        why = answer.why if isinstance(answer, Mute) else ""
-        if why and why != one.mute:
+        before = one.told
+        raised = [
+            self._look(now, one, protocol, side, answer) for protocol, side in one.judged.items()
+        ]
+        if self._notices is None:
+            return
+        if any(raised):
+            await self._notices.say(one.pod, one.told)
+        elif before and not one.told:
+            self._notices.forget({one.pod.uid})
+
+    def _look(
+        self, now: float, one: _Watched, protocol: Protocol, side: _Side, answer: Figures | Mute
+    ) -> bool:
+        """Whether an alarm begins."""
+        heard = said(protocol, answer)
+        found = side.ledger.look(now, heard)
+        why = heard.why if isinstance(heard, Mute) else ""
+        others = {other.mute for other in one.sides.values()}
+        if why and why not in others:
             log.info("%s: what it sends in plaintext is not known: %s", one.pod.key, why)
-        one.mute = why
-        if one.ledger.judged:
-            self.bytes[one.pod.namespace, one.pod.name] += found
+        side.mute = why
+        if side.ledger.judged:
+            self.bytes[one.pod.namespace, one.pod.name, protocol] += found
+        first = bool(found) and not side.found
         if found:
-            first = not one.found
-            one.found, one.last = one.found + found, now
+            side.found, side.last = side.found + found, now
             if first:
-                one.told = told(one.pod, one.peers)
-                log.error("%s: %s (%d bytes so far)", one.pod.key, one.told, one.found)
-                if self._notices is not None:
-                    await self._notices.say(one.pod, one.told)
-        elif one.found and now - one.last >= CLEAR_SECONDS:
-            log.info("%s: nothing more went past its sidecar", one.pod.key)
-            one.found = 0
-            if self._notices is not None:
-                self._notices.forget({one.pod.uid})
+                side.told = told(one.pod, protocol, side.peers)
+                log.error("%s: %s (%d bytes so far)", one.pod.key, side.told, side.found)
+        elif side.found and now - side.last >= CLEAR_SECONDS:
+            log.info("%s: nothing more went past its sidecar by %s", one.pod.key, protocol.upper())
+            side.found = 0
         # While it is mute nothing is judged; what left meanwhile is when it speaks again.
-        if not why and not one.ledger.short:
-            one.peers.clear()
+        if not why and not side.ledger.short:
+            side.peers.clear()
+        return first
 
 
-def told(pod: Pod, peers: Counter[str]) -> str:
+def told(pod: Pod, protocol: Protocol, peers: Counter[str]) -> str:
     """What an alarm says of `pod`, which has sent plaintext to `peers`. Pure."""
     named = [peer for peer, _ in peers.most_common(PEERS)]
     more = f" and {len(peers) - len(named)} more" if len(peers) > len(named) else ""
     return (
-        "TCP leaves the pod in plaintext past its sidecar, and no setting lets it: capture was "
-        "removed, a program runs as the sidecar's user, or the pod began before its capture. It is "
-        f"among what went to {', '.join(named)}{more}. On its node stoq-node trace --pod {pod.key} "
-        "names the program"
+        f"{protocol.upper()} leaves the pod in plaintext past its sidecar, and no setting lets it: "
+        "capture was removed, a program runs as the sidecar's user, or the pod began before its "
+        f"capture. It is among what went to {', '.join(named)}{more}. On its node stoq-node trace "
+        f"--pod {pod.key} names the program"
     )

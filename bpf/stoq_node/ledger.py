@@ -1,8 +1,9 @@
 """Holds what the kernel saw leave a pod in the clear against what its sidecar says. Pure.
 
-TCP payload that leaves a pod is accounted for when it is exempt (excluded ports and networks) or
-when the sidecar has sent it, because policy lets it. The rest went past the sidecar. Only what
-leaves is judged: anybody may send a pod what he likes, but only a socket in the pod sends payload.
+Payload that leaves a pod is accounted for when it is exempt (excluded ports and networks) or when
+the sidecar has sent it, because policy lets it. The rest went past the sidecar. Only what leaves is
+judged: anybody may send a pod what he likes, but only a socket in the pod sends payload. TCP and
+UDP have a ledger each, since the kernel holds back what it was given of them for other reasons.
 
 Every figure errs on the sidecar's side, so that what is found is so: exempt packets count with
 their headers, what TCP sends again counts with the largest packets there are, and a sidecar is
@@ -10,19 +11,40 @@ asked after the kernel was read.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from stoq.plaintext import Figures
 
-LINGER_SECONDS: Final = 900.0
-"""For so long the kernel may go on sending what a closed connection still had (tcp(7),
-tcp_retries2)."""
+Protocol = Literal["tcp", "udp"]
+"""As `Tally` and the metrics call them."""
+
+PROTOCOLS: Final[tuple[Protocol, ...]] = ("tcp", "udp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """How much of what a sidecar has sent the kernel may still hold."""
+
+    seconds: float
+    """After the last of it."""
+    closed: int
+    """Bytes, whatever is open."""
+    connection: int = 0
+    """Bytes more, for each connection that is open."""
+
 
 SEND_BUFFER: Final = 4 << 20
 """Bytes of one connection that the kernel may hold before they leave (tcp(7), tcp_wmem)."""
 
-HELD: Final = 4 * SEND_BUFFER
-"""Of all connections that are closed."""
+TCP: Final = Lag(seconds=900.0, closed=4 * SEND_BUFFER, connection=SEND_BUFFER)
+"""For so long the kernel may go on sending what a closed connection still had (tcp(7),
+tcp_retries2)."""
+
+UDP: Final = Lag(seconds=5.0, closed=1 << 20)
+"""A datagram leaves at once, or waits until its neighbour has answered: three questions, a second
+apart, and 212,992 bytes for each neighbour (arp(7); unres_qlen_bytes)."""
+
+LAGS: Final[dict[Protocol, Lag]] = {"tcp": TCP, "udp": UDP}
 
 ABSENT_SECONDS: Final = 60.0
 """Without anybody on its port a sidecar is gone; before, it may be starting again."""
@@ -33,7 +55,7 @@ class Seen:
     """What the kernel has counted of a pod so far."""
 
     left: int
-    """Bytes of TCP payload out of the pod, as `Tally.left` has them."""
+    """Bytes of payload out of the pod, as `Tally.left` has them."""
     excused_before: int
     """Bytes of packets out of the pod that are excused (`Tally.excused`), read before `left`."""
     excused: int
@@ -49,18 +71,51 @@ class Mute:
     """Nobody listens on its port."""
 
 
-class Ledger:
-    """One pod's. Times are in seconds of any one epoch."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a sidecar's figures say of one protocol; all but `connections` only grow."""
 
-    def __init__(self) -> None:
+    instance: str
+    """Of the sidecar's figures."""
+    sent: int
+    """Bytes of payload that it sent in plaintext."""
+    again: int = 0
+    """Bytes that the kernel has sent again."""
+    connections: int = 0
+    """In plaintext, open now."""
+
+
+def said(protocol: Protocol, answer: Figures | Mute) -> Said | Mute:
+    """What `answer` says of `protocol`."""
+    if isinstance(answer, Mute):
+        return answer
+    if protocol == "tcp":
+        return Said(
+            instance=answer.instance,
+            sent=answer.sent_bytes,
+            again=answer.retransmitted_bytes,
+            connections=answer.connections,
+        )
+    if answer.datagram_bytes is None:
+        return Mute("its sidecar is older, and does not count the datagrams that it sends")
+    return Said(instance=answer.instance, sent=answer.datagram_bytes)
+
+
+class Ledger:
+    """One pod's of one protocol. Times are in seconds of any one epoch."""
+
+    def __init__(self, lag: Lag = TCP) -> None:
+        self._lag = lag
         self._seen: Seen | None = None
-        self._said: Figures | None = None
+        self._said: Said | None = None
         self._credit = 0
         """Bytes that the sidecar has sent and the kernel has not shown yet, or the reverse."""
+        self._most: int | None = None
+        """What of it the kernel could still hold when the sidecar was last asked."""
         self._missed = 0
         """Bytes that were missing already when it was last looked."""
         self._open = 0.0
-        """When the sidecar last had a connection in plaintext."""
+        """When the sidecar last sent plaintext, or had a connection of it."""
         self._absent: float | None = None
         """Since when nobody listens on its port."""
         self._alone = False
@@ -77,8 +132,8 @@ class Ledger:
         return self._missed > 0
 
     def count(self, seen: Seen) -> None:
-        """Takes what the kernel has counted. Exempt packets hide as much as their headers between
-        two calls, and nothing beyond.
+        """Takes what the kernel has counted, before a sidecar is asked and once more after.
+        Exempt packets hide as much as their headers between two calls, and nothing beyond.
         """
         last, self._seen = self._seen, seen
         # Less than before: the counters are those of a pod that was gone meanwhile.
@@ -86,26 +141,30 @@ class Ledger:
             return
         left = seen.left - last.left
         self._credit -= max(0, left - (seen.excused - last.excused_before))
+        # Only now: what a sidecar sent just before it answered may be any number of bytes, and has
+        # left.
+        if self._most is not None:
+            self._credit = min(self._credit, self._most)
 
-    def look(self, now: float, said: Figures | Mute) -> int:
+    def look(self, now: float, told: Said | Mute) -> int:
         """Bytes that are found to have gone past the sidecar; each is told once.
 
-        `said` must have been asked for after the kernel was last read. While a sidecar is mute
+        `told` must have been asked for after the kernel was last read. While a sidecar is mute
         nothing is judged, and all of it when it speaks again.
         """
-        if isinstance(said, Mute):
-            return self._without(now) if said.absent else 0
-        before, self._said = self._said, said
+        if isinstance(told, Mute):
+            return self._without(now) if told.absent else 0
+        before, self._said = self._said, told
         self._absent, self._alone = None, False
-        if before is None or before.instance != said.instance:
+        if before is None or before.instance != told.instance:
             # What a predecessor sent after it was last asked is not known, so it begins here; what
             # it had sent may still be on its way.
-            return self._begin(now, said.sent_bytes + (before.sent_bytes if before else 0))
-        self._credit += said.sent_bytes - before.sent_bytes
-        self._credit += said.retransmitted_bytes - before.retransmitted_bytes
-        if said.connections or said.sent_bytes != before.sent_bytes:
+            return self._begin(now, told.sent + (before.sent if before else 0))
+        self._credit += told.sent - before.sent
+        self._credit += told.again - before.again
+        if told.connections or told.sent != before.sent:
             self._open = now
-        self._expire(now, said.connections)
+        self._bound(now, told.connections)
         # A sidecar counts some moments after the kernel has sent: what is missing now and was not
         # the last time may be told the next time.
         missing = max(0, -self._credit)
@@ -121,8 +180,8 @@ class Ledger:
             return 0
         if not self._alone:
             self._alone = True
-            return self._begin(now, self._said.sent_bytes)
-        self._expire(now, 0)
+            return self._begin(now, self._said.sent)
+        self._bound(now, 0)
         missing = max(0, -self._credit)
         return self._told(missing, missing)
 
@@ -133,12 +192,10 @@ class Ledger:
 
     def _begin(self, now: float, sent: int) -> int:
         self._open, self._missed, self._credit = now, 0, sent
-        self._expire(now, self._said.connections if self._said else 0)
+        self._bound(now, self._said.connections if self._said else 0)
         return 0
 
-    def _expire(self, now: float, connections: int) -> None:
+    def _bound(self, now: float, connections: int) -> None:
         """What the kernel can not hold any more has left, or never will."""
-        most = HELD + connections * SEND_BUFFER
-        if now - self._open >= LINGER_SECONDS:
-            most = 0
-        self._credit = min(self._credit, most)
+        gone = now - self._open >= self._lag.seconds
+        self._most = 0 if gone else self._lag.closed + connections * self._lag.connection

@@ -159,8 +159,8 @@ def _bypassed(bypasses: Bypasses) -> Iterator[Metric]:
     yield pods
     size = CounterMetricFamily(
         "stoq_node_bypass_bytes",
-        "TCP payload that left pods in plaintext past their sidecars",
-        labels=["namespace", "pod"],
+        "Payload that left pods in plaintext past their sidecars",
+        labels=["namespace", "pod", "protocol"],
     )
     for labels, number in sorted(bypasses.bytes.items()):
         size.add_metric(labels, number)

@@ -6,6 +6,8 @@ what was added between two readings is booked on the mode that was in force betw
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Final
 
 from stoq_node.pods import Pod
 
@@ -14,6 +16,18 @@ Seen = tuple[str, str, bool, int, int]
 
 Key = tuple[str, str, str, str, str]
 """Namespace, pod, direction, and two words that say what it was."""
+
+Flow = tuple[str, str, str]
+"""Namespace, pod, and whether it is `tcp` or `udp`."""
+
+EXCUSED: Final = {
+    "exempt": "tcp",
+    "exempt_udp": "udp",
+    "plain_tcp": "tcp",
+    "plain_udp": "udp",
+}
+"""Reasons of strict mode for packets that no sidecar has to account for: those that are exempt,
+and those that are dropped, if they are."""
 
 PASSED = "passed"
 DROPPED = "dropped"
@@ -26,11 +40,12 @@ class Tally:
     def __init__(self) -> None:
         self.packets: Counter[Key] = Counter()
         self.bytes: Counter[Key] = Counter()
-        self.left: Counter[tuple[str, str]] = Counter()
-        """Payload of TCP out of pods, by namespace and name, also of packets that strict mode then
-        dropped, but not to addresses in `near` and those that the pod dials directly."""
-        self._peers: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        self.excused: Counter[tuple[str, str]] = Counter()
+        self.left: Counter[Flow] = Counter()
+        """Payload of TCP, and of UDP where it is captured, out of pods, also of packets that strict
+        mode then dropped, but not to addresses in `near`, to those that the pod dials directly, and
+        of UDP not to those that capture leaves alone."""
+        self._peers: defaultdict[Flow, Counter[str]] = defaultdict(Counter)
+        self.excused: Counter[Flow] = Counter()
         """Bytes of packets out of pods that are exempt, or that strict mode dropped."""
         self.near: frozenset[str] | None = None
         """Addresses of the node itself: its probes reach applications without their sidecars. None
@@ -49,8 +64,9 @@ class Tally:
                     verdict(pod, direction, plaintext),
                 )
                 added = self._add(index, (direction, reason), key, packets, size)
-                if direction == "from_pod" and (reason == "exempt" or key[4] == DROPPED):
-                    self.excused[pod.namespace, pod.name] += added
+                passes = reason in {"exempt", "exempt_udp"}
+                if direction == "from_pod" and reason in EXCUSED and (passes or key[4] == DROPPED):
+                    self.excused[pod.namespace, pod.name, EXCUSED[reason]] += added
 
     def accounts(
         self, pods: Mapping[int, Pod], entries: Iterable[tuple[int, str, str, str, int, int]]
@@ -61,17 +77,17 @@ class Tally:
             if pod is not None:
                 key = (pod.namespace, pod.name, direction, kind, "")
                 added = self._add(index, (peer, direction, kind), key, packets, size)
-                if added and (direction, kind) == ("from_pod", "tcp"):
-                    self._left(pod, peer, added)
+                if added and direction == "from_pod" and _accounted(pod, peer, kind):
+                    self._left(pod, peer, kind, added)
 
-    def _left(self, pod: Pod, peer: str, size: int) -> None:
+    def _left(self, pod: Pod, peer: str, kind: str, size: int) -> None:
         if self.near is not None and peer not in self.near and peer not in pod.direct:
-            self.left[pod.namespace, pod.name] += size
-            self._peers[pod.namespace, pod.name][peer] += size
+            self.left[pod.namespace, pod.name, kind] += size
+            self._peers[pod.namespace, pod.name, kind][peer] += size
 
-    def peers(self, pod: Pod) -> Counter[str]:
-        """To whom payload in `left` went since this was last asked, and how much."""
-        return self._peers.pop((pod.namespace, pod.name), Counter())
+    def peers(self, pod: Pod, kind: str) -> Counter[str]:
+        """To whom payload of `kind` in `left` went since this was last asked, and how much."""
+        return self._peers.pop((pod.namespace, pod.name, kind), Counter())
 
     def restarted(self) -> None:
         """The kernel counts from 0 again, everywhere."""
@@ -84,8 +100,8 @@ class Tally:
             for key in [key for key in counter if key[:2] not in names]:
                 del counter[key]
         for sums in (self.left, self.excused, self._peers):
-            for name in sums.keys() - names:
-                del sums[name]
+            for flow in [flow for flow in sums if flow[:2] not in names]:
+                del sums[flow]
         kept = set(indexes)
         self._last = {where: sums for where, sums in self._last.items() if where[0] in kept}
 
@@ -99,6 +115,18 @@ class Tally:
         self.packets[key] += packets - before[0]
         self.bytes[key] += size - before[1]
         return size - before[1]
+
+
+def _accounted(pod: Pod, peer: str, kind: str) -> bool:
+    """Whether payload of this kind is to go by the pod's sidecar. Capture leaves UDP alone on the
+    link and to groups, as it must not reach anybody else (docs/traffic-matrix.md).
+    """
+    if kind != "udp":
+        return kind == "tcp"
+    if pod.udp:
+        return False
+    to = ip_address(peer)
+    return not (to.is_multicast or to.is_link_local or peer == "255.255.255.255")
 
 
 def verdict(pod: Pod, direction: str, plaintext: bool) -> str:  # noqa: FBT001

@@ -26,6 +26,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Connections in plaintext that are open now."""
     retransmitted_bytes: Count
     """That TCP has sent again, of whatever connection in the pod; this many at most."""
+    datagram_bytes: Count | None = None
+    """Payload of UDP that the kernel was given to send in plaintext; what has left the pod is in
+    here. None from a sidecar that is older than this field.
+    """
 
 
 def encode(figures: Figures) -> bytes:

@@ -42,7 +42,7 @@ from stoq_sidecar.identity import Renewal
 from stoq_sidecar.listeners import Pages
 from stoq_sidecar.metrics import Metrics, Sources
 from stoq_sidecar.path import PathReport
-from stoq_sidecar.plaintext import Page
+from stoq_sidecar.plaintext import Page, Resolved
 from stoq_sidecar.readiness import Readiness
 from stoq_sidecar.settings import Settings
 from stoq_sidecar.splicing import Splicing
@@ -297,7 +297,7 @@ class App:
             drain=self._drain_requested,
         )
         loopback, everywhere = self._listeners.administration, self._listeners.everywhere
-        sent = Page(plane.snapshot, lambda: counts.tcp_bytes, mtu)
+        sent = Page(plane.snapshot, lambda: Resolved(counts.tcp_bytes, counts.udp_bytes), mtu)
         health_routes = health.routes(
             self.readiness, metrics.render, metrics.content_type, sent.render
         )

@@ -65,6 +65,10 @@ COUNTERS: Final = {
     ),
     "captured_udp_sent": ("stoq_captured_udp_sent_datagrams", "Applications' datagrams sent on"),
     "captured_udp_sent_bytes": ("stoq_captured_udp_sent_bytes", "Payload of those"),
+    "captured_udp_plain_bytes": (
+        "stoq_captured_udp_plaintext_bytes",
+        "Payload of those that left the pod in plaintext",
+    ),
     "captured_udp_received": (
         "stoq_captured_udp_received_datagrams",
         "Datagrams handed to applications",

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,15 +13,21 @@ SNMP: Final = Path("/proc/net/snmp")
 """The kernel's counters of this network namespace."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Bytes sent to name servers."""
+
+    tcp: int
+    udp: int
+
+
 class Page:
     """Made once for each start of the sidecar."""
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot], resolved: Callable[[], int], mtu: int
+        self, snapshot: Callable[[], Snapshot], resolved: Callable[[], Resolved], mtu: int
     ) -> None:
-        """`resolved` gives the bytes sent to name servers over TCP, `mtu` is that of the pod's
-        link.
-        """
+        """`resolved` gives what was sent to name servers, `mtu` is that of the pod's link."""
         self._snapshot = snapshot
         self._resolved = resolved
         self._mtu = mtu
@@ -33,14 +40,17 @@ class Page:
         return encode(found)
 
 
-def figures(snapshot: Snapshot, instance: str, resolved: int, retransmitted_bytes: int) -> Figures:
+def figures(
+    snapshot: Snapshot, instance: str, resolved: Resolved, retransmitted_bytes: int
+) -> Figures:
     """The figures of a snapshot. Pure."""
     plain = [flow for flow in snapshot.flows if flow.connection_security_policy == "unknown"]
     return Figures(
         instance=instance,
-        sent_bytes=resolved + sum(flow.sent_bytes for flow in plain),
+        sent_bytes=resolved.tcp + sum(flow.sent_bytes for flow in plain),
         connections=sum(flow.opened - flow.closed for flow in plain),
         retransmitted_bytes=retransmitted_bytes,
+        datagram_bytes=resolved.udp + snapshot.counters.captured_udp_plain_bytes,
     )
 
 

@@ -4,7 +4,9 @@ import sys
 import time
 
 from lab import netns, plan
+from lab.mesh import MeshSettings
 from lab.node import Node
+from netns.datagrams import UdpEcho, answered, udp
 from netns.meshes import Echo, Running, echoed, eventually, running
 from netns.sockets import connect
 from stoq.constants import METRICS_PORT, SIDECAR_UID
@@ -24,6 +26,16 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as plain:
 """
 
 
+ASK = """
+import socket, sys
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as plain:
+    for _ in range(40):
+        plain.sendto(b"x" * 500, (sys.argv[1], int(sys.argv[2])))
+"""
+ASKED = 20_000
+"""What `ASK` sends."""
+
+
 def watched(mesh: Running, pod: plan.Pod) -> Node:
     """An agent that looks at the pod, whose sidecar has spoken."""
     node = Node(mesh.layout, mesh.state)
@@ -33,17 +45,23 @@ def watched(mesh: Running, pod: plan.Pod) -> Node:
     return node
 
 
-def found(node: Node) -> float:
-    return node.metric("stoq_node_bypass_bytes_total", pod="pod")
+def found(node: Node, protocol: str = "tcp") -> float:
+    return node.metric("stoq_node_bypass_bytes_total", pod="pod", protocol=protocol)
 
 
-def settled(node: Node) -> float:
+def settled(node: Node, protocol: str = "tcp") -> float:
     """What is found once nothing more comes."""
-    last, now = -1.0, found(node)
+    last, now = -1.0, found(node, protocol)
     while now != last:
         time.sleep(0.5)
-        last, now = now, found(node)
+        last, now = now, found(node, protocol)
     return now
+
+
+def as_sidecar(pod: plan.Pod, program: str, *arguments: object) -> None:
+    """Runs a program under the uid that capture leaves alone."""
+    words = ["setpriv", f"--reuid={SIDECAR_UID}", "--clear-groups"]
+    netns.run_in(pod.netns, [*words, sys.executable, "-c", program, *map(str, arguments)])
 
 
 def ordinary(mesh: Running) -> None:
@@ -70,9 +88,7 @@ def test_only_what_goes_past_the_sidecar_raises_the_alarm() -> None:
     ):
         pod, outside = mesh.pod("pod"), mesh.pod("outside")
         node = watched(mesh, pod)
-        as_sidecar = ["setpriv", f"--reuid={SIDECAR_UID}", "--clear-groups"]
-        dial = [*as_sidecar, sys.executable, "-c", DIAL, str(outside.ipv6), str(PORT)]
-        netns.run_in(pod.netns, dial)
+        as_sidecar(pod, DIAL, outside.ipv6, PORT)
         assert eventually(lambda: found(node) > SEEN, 10)
         assert node.metric("stoq_node_bypass_pods", state="bypassed") == 1
 
@@ -86,3 +102,27 @@ def test_only_what_goes_past_the_sidecar_raises_the_alarm() -> None:
         with mesh.dial("outside", "pod") as answered:
             assert echoed(answered, b"x" * 100_000)
         assert eventually(lambda: found(node) > before + 90_000, 10)
+
+
+def test_datagrams_past_the_sidecar_that_captures_them_raise_the_alarm() -> None:
+    with running("pod", "peer", settings=MeshSettings(capture="node")) as mesh:
+        pod, peer, outside = mesh.pod("pod"), mesh.pod("peer"), mesh.pod("outside")
+        node = watched(mesh, pod)
+        with (
+            UdpEcho(pod.netns, PORT),
+            UdpEcho(peer.netns, PORT),
+            UdpEcho(outside.netns, PORT),
+            udp(pod.netns) as asking,
+            udp(outside.netns) as stranger,
+        ):
+            as_sidecar(pod, ASK, outside.ipv6, PORT)
+            assert eventually(lambda: found(node, "udp") > 0, 10)
+            assert settled(node, "udp") == ASKED
+            assert node.metric("stoq_node_bypass_pods", state="bypassed") == 1
+
+            for size in (0, 100, 1_400, 9_000):
+                assert answered(asking, outside.ipv6, PORT, b"x" * size, tries=3), "by policy"
+                assert answered(asking, peer.ipv6, PORT, b"x" * size, tries=3), "by STOQ"
+                assert answered(stranger, pod.ipv6, PORT, b"x" * size, tries=3), "answers"
+            assert not eventually(lambda: found(node, "udp") > ASKED, 2.0)
+        assert found(node) == 0, "no TCP did"

@@ -106,18 +106,19 @@ enum stoq_reason {
 	STOQ_REASON_ICMP_ERROR = 3, /* packet too big, unreachable and the like */
 	STOQ_REASON_DNS = 4,
 	STOQ_REASON_API_SERVER = 5,
-	STOQ_REASON_EXEMPT = 6,
-	STOQ_REASON_PROBE = 7, /* begun by this host, towards a declared port */
-	STOQ_REASON_UDP = 8,
-	STOQ_REASON_ECHO = 9,
-	STOQ_REASON_REPLY = 10, /* belongs to a connection that the other direction's mode let open */
-	STOQ_REASON_PLAIN_TCP = 11,
-	STOQ_REASON_PLAIN_UDP = 12,
-	STOQ_REASON_PLAIN_OTHER = 13,
-	STOQ_REASON_FRAGMENT = 14,  /* a later fragment, whose ports nobody can see */
-	STOQ_REASON_MALFORMED = 15,
-	STOQ_REASON_LINK = 16, /* neither IP nor ARP */
-	STOQ_REASONS = 17,
+	STOQ_REASON_EXEMPT = 6,	    /* an exempt port or network, but for UDP */
+	STOQ_REASON_EXEMPT_UDP = 7,
+	STOQ_REASON_PROBE = 8, /* begun by this host, towards a declared port */
+	STOQ_REASON_UDP = 9,
+	STOQ_REASON_ECHO = 10,
+	STOQ_REASON_REPLY = 11, /* belongs to a connection that the other direction's mode let open */
+	STOQ_REASON_PLAIN_TCP = 12,
+	STOQ_REASON_PLAIN_UDP = 13,
+	STOQ_REASON_PLAIN_OTHER = 14,
+	STOQ_REASON_FRAGMENT = 15,  /* a later fragment, whose ports nobody can see */
+	STOQ_REASON_MALFORMED = 16,
+	STOQ_REASON_LINK = 17, /* neither IP nor ARP */
+	STOQ_REASONS = 18,
 };
 
 /* Value of strict_counts, by direction and reason; the key is that of strict_pods. */

@@ -61,6 +61,8 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Those with ends outside the mesh, either way, in plaintext."""
     captured_udp_sent: int
     captured_udp_sent_bytes: int
+    captured_udp_plain_bytes: int
+    """Payload that was given to the kernel to leave the pod in plaintext."""
     captured_udp_received: int
     """Datagrams handed to applications."""
     captured_udp_received_bytes: int

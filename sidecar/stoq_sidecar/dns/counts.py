@@ -32,6 +32,8 @@ class Counts:
         """Queries that wait for a name server now."""
         self.tcp_bytes = 0
         """Sent to name servers over TCP."""
+        self.udp_bytes = 0
+        """The same over UDP, with what the kernel refused to send."""
         self._times = [0] * (len(BOUNDS) + 1)
         self._sum = 0.0
 

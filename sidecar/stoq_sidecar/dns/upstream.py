@@ -99,6 +99,7 @@ class Upstream:
         with socket.socket(_family(server), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as one:
             # Connected, so that the kernel drops what others send and reports what ICMP says.
             one.connect((str(server), self._port))
+            self._counts.udp_bytes += len(query)
             one.send(query)
             while True:
                 reply = await loop.sock_recv(one, MAX_UDP)

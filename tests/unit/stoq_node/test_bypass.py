@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
@@ -29,20 +30,22 @@ NODE = ip_address("fd00::1")
 
 
 class Kernel:
-    """What an enforcer reads: TCP to these peers out of its pods."""
+    """What an enforcer reads: TCP and UDP to these peers out of its pods."""
 
     def __init__(self) -> None:
         self.tally = Tally()
         self.pods: tuple[Pod, ...] = (WEB,)
         self.sent: dict[str, int] = {}
+        self.datagrams: dict[str, int] = {}
         self.broken = ""
 
     def read(self) -> None:
         if self.broken:
             raise KernelError(self.broken)
         links = dict(enumerate(self.pods))
-        entries = [(0, to, "from_pod", "tcp", size, size) for to, size in self.sent.items()]
-        self.tally.accounts(links, entries)
+        for kind, sent in (("tcp", self.sent), ("udp", self.datagrams)):
+            entries = [(0, to, "from_pod", kind, size, size) for to, size in sent.items()]
+            self.tally.accounts(links, entries)
 
 
 class Node:
@@ -69,8 +72,14 @@ class Node:
         return [body for _, path, body in self.api.requests if path.endswith("/events")]
 
 
-def figures(sent: int = 0, instance: str = "a") -> Figures:
-    return Figures(instance=instance, sent_bytes=sent, connections=0, retransmitted_bytes=0)
+def figures(sent: int = 0, instance: str = "a", datagrams: int | None = 0) -> Figures:
+    return Figures(
+        instance=instance,
+        sent_bytes=sent,
+        connections=0,
+        retransmitted_bytes=0,
+        datagram_bytes=datagrams,
+    )
 
 
 async def test_an_alarm_is_raised_once_and_told_to_everybody(
@@ -79,11 +88,11 @@ async def test_an_alarm_is_raised_once_and_told_to_everybody(
     node = Node()
     await node.looks()
     assert node.asked == [WEB.addresses] * 2
-    assert (node.bypasses.bytes, node.bypasses.alarms) == ({("shop", "web"): 0}, {})
+    assert (node.bypasses.bytes, node.bypasses.alarms) == ({("shop", "web", "tcp"): 0}, {})
     for sent in (40, 90):
         node.kernel.sent = {"10.0.0.9": sent, str(NODE): 5_000}
         await node.looks()
-    assert node.bypasses.bytes == {("shop", "web"): 90}
+    assert node.bypasses.bytes == {("shop", "web", "tcp"): 90}
     assert node.bypasses.states == {"accounted": 0, "bypassed": 1, "unknown": 0}
     assert "stoq-node trace --pod shop/web" in node.bypasses.alarms["shop/web"]
     (event,) = node.events()
@@ -129,7 +138,7 @@ async def test_an_alarm_is_over_after_a_while_and_may_be_raised_again() -> None:
     node.kernel.sent = {"10.0.0.9": 41}
     await node.looks(2)
     assert len(node.events()) == 2
-    assert node.bypasses.bytes == {("shop", "web"): 41}, "a counter never shrinks"
+    assert node.bypasses.bytes == {("shop", "web", "tcp"): 41}, "a counter never shrinks"
 
 
 async def test_what_sidecars_sent_and_what_goes_to_the_node_raises_none() -> None:
@@ -154,6 +163,51 @@ async def test_a_pod_whose_sidecar_is_mute_is_unknown_and_said_so_once(
     assert [one.message for one in caplog.records] == [
         "shop/web: what it sends in plaintext is not known: 404 to /plaintext: its sidecar is older"
     ]
+
+
+async def test_datagrams_past_a_sidecar_that_captures_them_raise_an_alarm_of_their_own() -> None:
+    node = Node()
+    node.kernel.pods = (replace(WEB, udp=False),)
+    await node.looks()
+    node.kernel.datagrams, node.said = {"10.0.0.9": 700}, figures(datagrams=700)
+    await node.looks(3)
+    assert not node.bypasses.alarms
+    node.kernel.datagrams |= {"10.0.0.8": 30}
+    await node.looks()
+    assert node.bypasses.bytes == {("shop", "web", "tcp"): 0, ("shop", "web", "udp"): 30}
+    node.kernel.sent = {"10.0.0.7": 4}
+    await node.looks()
+    first, second = (event["message"] for event in node.events())
+    assert first.startswith("UDP leaves the pod in plaintext past its sidecar")
+    assert "went to 10.0.0.8." in first
+    assert second.startswith("TCP leaves")
+    assert second.endswith(first), "both are told while both stand"
+    assert node.bypasses.alarms == {"shop/web": second}
+    await node.looks(1, CLEAR_SECONDS)
+    assert node.bypasses.states == {"accounted": 1, "bypassed": 0, "unknown": 0}
+
+
+async def test_datagrams_are_not_judged_where_nobody_captures_them() -> None:
+    node = Node()
+    await node.looks()
+    node.kernel.datagrams = {"10.0.0.9": 700}
+    await node.looks(3)
+    assert not node.bypasses.alarms
+    assert node.bypasses.states["accounted"] == 1
+
+
+async def test_a_sidecar_that_does_not_count_datagrams_is_not_held_to_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    node = Node()
+    node.kernel.pods = (replace(WEB, udp=False),)
+    node.said, node.kernel.datagrams = figures(datagrams=None), {"10.0.0.9": 700}
+    await node.looks(3)
+    assert not node.bypasses.alarms
+    assert node.bypasses.states["unknown"] == 1
+    (record,) = caplog.records
+    assert "does not count the datagrams" in record.message
 
 
 async def test_another_pod_of_the_same_name_begins_anew() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from stoq.plaintext import Figures
-from stoq_node.ledger import ABSENT_SECONDS, HELD, LINGER_SECONDS, Ledger, Mute, Seen
+from stoq_node.ledger import ABSENT_SECONDS, TCP, UDP, Lag, Ledger, Mute, Said, Seen, said
 
 GONE = Mute("nobody listens", absent=True)
 SLOW = Mute("no answer in 2 seconds")
@@ -12,22 +12,25 @@ SLOW = Mute("no answer in 2 seconds")
 class Pod:
     """A pod that is looked at every ten seconds: counters are set, and then looked at."""
 
-    def __init__(self) -> None:
-        self.ledger = Ledger()
+    def __init__(self, lag: Lag = TCP) -> None:
+        self.ledger = Ledger(lag)
         self.now = 0.0
         self.left = self.excused = self.sent = self.connections = self.again = 0
         self.instance = "first"
 
     def look(self, mute: Mute | None = None, *, seconds: float = 10.0) -> int:
         self.now += seconds
-        self.ledger.count(Seen(self.left, self.excused, self.excused))
-        told = Figures(
+        seen = Seen(self.left, self.excused, self.excused)
+        self.ledger.count(seen)
+        told = Said(
             instance=self.instance,
-            sent_bytes=self.sent,
+            sent=self.sent,
             connections=self.connections,
-            retransmitted_bytes=self.again,
+            again=self.again,
         )
-        return self.ledger.look(self.now, mute or told)
+        found = self.ledger.look(self.now, mute or told)
+        self.ledger.count(seen)
+        return found
 
     def looks(self, count: int = 3, mute: Mute | None = None, *, seconds: float = 10.0) -> int:
         return sum(self.look(mute, seconds=seconds) for _ in range(count))
@@ -90,16 +93,29 @@ def test_what_a_slow_receiver_has_not_taken_leaves_when_it_likes(pod: Pod) -> No
 def test_what_never_left_excuses_nothing_after_the_kernel_must_have_dropped_it(pod: Pod) -> None:
     pod.sent = 3_000_000
     pod.look()
-    assert pod.look(seconds=LINGER_SECONDS) == 0
+    assert pod.look(seconds=TCP.seconds) == 0
     pod.left = 10_000
     assert pod.looks() == 10_000
 
 
 def test_no_more_is_excused_than_the_kernel_can_hold(pod: Pod) -> None:
-    pod.sent = 10 * HELD
+    pod.sent = 10 * TCP.closed
     pod.look()
-    pod.left = 2 * HELD
-    assert pod.looks() == HELD
+    pod.left = 2 * TCP.closed
+    assert pod.looks() == TCP.closed
+
+
+def test_a_sidecar_may_send_any_number_of_bytes_between_the_kernel_and_its_answer(
+    pod: Pod,
+) -> None:
+    much = 100 * TCP.closed
+    pod.ledger.count(Seen(0, 0, 0))
+    assert pod.ledger.look(20.0, Said(instance="first", sent=much)) == 0
+    pod.ledger.count(Seen(much, 0, 0))
+    pod.left = pod.sent = much
+    assert pod.looks() == 0
+    pod.left += 7
+    assert pod.looks() == 7
 
 
 def test_what_tcp_sends_again_is_not_sent_twice(pod: Pod) -> None:
@@ -151,3 +167,32 @@ def test_counters_that_begin_anew_are_taken_as_they_are(pod: Pod) -> None:
     assert pod.looks() == 0
     pod.left = 60
     assert pod.looks() == 50
+
+
+def test_a_datagram_excuses_no_other_after_the_seconds_that_it_may_wait_for_its_neighbour() -> None:
+    pod = Pod(UDP)
+    pod.look()
+    pod.sent = 500
+    assert pod.look(seconds=1.0) == 0
+    assert pod.look(seconds=UDP.seconds - 1.0) == 0
+    pod.left = 500
+    assert pod.looks(seconds=1.0) == 0, "it was on its way"
+    pod.sent += 300
+    pod.look()
+    assert pod.look(seconds=UDP.seconds) == 0
+    pod.left += 300
+    assert pod.looks() == 300, "those were dropped, and it was others that left"
+
+
+def test_each_protocol_has_figures_of_its_own() -> None:
+    figures = Figures(instance="x", sent_bytes=1, connections=2, retransmitted_bytes=3)
+    assert said("tcp", figures) == Said(instance="x", sent=1, again=3, connections=2)
+    older = said("udp", figures)
+    assert isinstance(older, Mute)
+    assert "older" in older.why
+    assert not older.absent, "there is somebody"
+    counted = Figures(
+        instance="x", sent_bytes=1, connections=2, retransmitted_bytes=3, datagram_bytes=4
+    )
+    assert said("udp", counted) == Said(instance="x", sent=4)
+    assert said("udp", GONE) == said("tcp", GONE) == GONE

@@ -141,21 +141,39 @@ def test_what_may_leave_in_the_clear_is_told_from_what_left() -> None:
     tally.near = frozenset({"fd00::1"})
     shut = replace(pod, outbound="meshOnly")
     plain = ("from_pod", "plain_tcp", True)
-    tally.strict(8, pod, [(*plain, 1, 100), ("from_pod", "exempt", False, 1, 70)])
+    exempt = ("from_pod", "exempt_udp", False, 1, 40)
+    tally.strict(8, pod, [(*plain, 1, 100), ("from_pod", "exempt", False, 1, 70), exempt])
     tally.strict(8, shut, [(*plain, 2, 300), ("to_pod", "exempt", False, 1, 60)])
-    assert tally.excused == {("shop", "db"): 270}, "exempt, and what strict mode dropped"
+    udp = ("from_pod", "plain_udp", True)
+    tally.strict(8, shut, [(*udp, 1, 5), ("from_pod", "plain_other", True, 1, 9)])
+    excused = {("shop", "db", "tcp"): 270, ("shop", "db", "udp"): 45}
+    assert tally.excused == excused, "exempt, and what strict mode dropped"
     peers = ["fd00::1", "10.96.0.10", "fd00::a", "10.96.0.1", "10.0.0.9"]
     entries = [(8, peer, "from_pod", "tcp", 1, 50) for peer in peers]
     others = [(8, "10.0.0.9", "to_pod", "tcp", 1, 5), (8, "10.0.0.9", "from_pod", "udp", 1, 5)]
     tally.accounts({8: pod}, [*entries, *others])
-    assert tally.left == {("shop", "db"): 100}, "not the node, nor what is dialled directly"
-    assert tally.peers(pod) == {"10.96.0.1": 50, "10.0.0.9": 50}
-    assert not tally.peers(pod), "told once"
+    left = {("shop", "db", "tcp"): 100}
+    assert tally.left == left, "not the node, nor what is dialled directly"
+    assert tally.peers(pod, "tcp") == {"10.96.0.1": 50, "10.0.0.9": 50}
+    assert not tally.peers(pod, "tcp"), "told once"
     idle = Tally()
     idle.accounts({8: pod}, entries)
     assert not idle.left, "nobody asks"
     tally.keep([], [])
     assert not tally.left + tally.excused
+
+
+def test_datagrams_are_to_go_by_the_sidecar_that_captures_them_but_not_to_groups() -> None:
+    tally = Tally()
+    tally.near = frozenset({"fd00::1"})
+    captured = replace(DB, udp=False, nameservers=(ip_address("10.96.0.10"),))
+    alone = ["ff02::fb", "224.0.0.251", "255.255.255.255", "fe80::1", "169.254.20.10"]
+    peers = [*alone, "fd00::1", "10.96.0.10", "10.0.0.9"]
+    tally.accounts({8: captured}, [(8, peer, "from_pod", "udp", 1, 50) for peer in peers])
+    assert tally.left == {("shop", "db", "udp"): 50}
+    assert tally.peers(captured, "udp") == {"10.0.0.9": 50}
+    tally.accounts({8: DB}, [(8, "10.0.0.9", "from_pod", "udp", 2, 90)])
+    assert tally.left == {("shop", "db", "udp"): 50}, "not captured: it passes as it is"
 
 
 def test_a_link_made_anew_counts_on() -> None:

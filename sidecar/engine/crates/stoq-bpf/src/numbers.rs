@@ -61,28 +61,30 @@ numbers! {
         Dns = 4 "DNS",
         /// The API server.
         ApiServer = 5 "API_SERVER",
-        /// An exempt port or network.
+        /// An exempt port or network, but for UDP.
         Exempt = 6 "EXEMPT",
+        /// The same of UDP.
+        ExemptUdp = 7 "EXEMPT_UDP",
         /// A probe of this host, and the answer.
-        Probe = 7 "PROBE",
+        Probe = 8 "PROBE",
         /// Applications' UDP, where it is let through.
-        Udp = 8 "UDP",
+        Udp = 9 "UDP",
         /// Ping, where it is let through.
-        Echo = 9 "ECHO",
+        Echo = 10 "ECHO",
         /// An answer to what a permissive direction opened.
-        Reply = 10 "REPLY",
+        Reply = 11 "REPLY",
         /// TCP in the clear.
-        PlainTcp = 11 "PLAIN_TCP",
+        PlainTcp = 12 "PLAIN_TCP",
         /// UDP in the clear.
-        PlainUdp = 12 "PLAIN_UDP",
+        PlainUdp = 13 "PLAIN_UDP",
         /// Another protocol.
-        PlainOther = 13 "PLAIN_OTHER",
+        PlainOther = 14 "PLAIN_OTHER",
         /// A later fragment, whose ports nobody sees.
-        Fragment = 14 "FRAGMENT",
+        Fragment = 15 "FRAGMENT",
         /// Headers that cannot be read.
-        Malformed = 15 "MALFORMED",
+        Malformed = 16 "MALFORMED",
         /// Neither IP nor ARP.
-        Link = 16 "LINK",
+        Link = 17 "LINK",
     }
 }
 

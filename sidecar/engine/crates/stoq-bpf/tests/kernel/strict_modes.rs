@@ -111,6 +111,14 @@ fn exempt_networks_and_ports_belong_to_who_opens() {
     );
     let echo = frame(true, 58, icmp(128));
     assert_eq!(judge.strict(FromPod, &echo.build()), Reason::Exempt);
+    let ask = frame(true, UDP, udp(5000, 80, b"?"));
+    assert_eq!(
+        judge.strict(FromPod, &ask.build()),
+        Reason::ExemptUdp,
+        "told apart, also in what answers"
+    );
+    let answer = ask.back(udp(80, 5000, b"!")).build();
+    assert_eq!(judge.strict(ToPod, &answer), Reason::ExemptUdp);
     let metrics = Frame {
         source: six(9),
         ..frame(true, TCP, tcp(5000, 14020, SYN, b""))

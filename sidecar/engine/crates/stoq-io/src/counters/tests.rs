@@ -81,6 +81,7 @@ fn counters_of_all_workers_are_added_up() {
         worker.udp_flow_opened(Direction::Outbound, true);
         worker.udp_flow_opened(Direction::Inbound, true);
         worker.udp_moved_out(100);
+        worker.udp_plain(30);
         worker.udp_moved_in(50);
         worker.udp_streamed();
         worker.udp_dropped(UdpDrop::QueueFull);
@@ -122,6 +123,7 @@ fn counters_of_all_workers_are_added_up() {
         captured_udp_plain: 4,
         captured_udp_sent: 2,
         captured_udp_sent_bytes: 200,
+        captured_udp_plain_bytes: 60,
         captured_udp_received: 2,
         captured_udp_received_bytes: 100,
         captured_udp_streamed: 2,

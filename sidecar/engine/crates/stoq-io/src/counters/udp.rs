@@ -66,6 +66,11 @@ impl Counters {
         add(&self.values.captured_udp_sent_bytes, bytes);
     }
 
+    /// A captured datagram is about to leave the pod in plaintext.
+    pub fn udp_plain(&self, bytes: u64) {
+        add(&self.values.captured_udp_plain_bytes, bytes);
+    }
+
     /// A datagram was handed to an application.
     pub fn udp_moved_in(&self, bytes: u64) {
         add(&self.values.captured_udp_received, 1);

@@ -89,6 +89,9 @@ values! {
     captured_udp_sent,
     /// Their payload in bytes.
     captured_udp_sent_bytes,
+    /// Bytes of payload that were given to the kernel to leave the pod in plaintext. Counted before
+    /// that, so that whoever sees one leave finds it counted; what the kernel refuses is in it too.
+    captured_udp_plain_bytes,
     /// Datagrams handed to applications.
     captured_udp_received,
     /// Their payload in bytes.

@@ -64,6 +64,7 @@ fn both_applications_see_the_addresses_that_they_expect() {
         assert_eq!(web.counters.captured_udp_outbound, 1);
         assert_eq!(db.counters.captured_udp_inbound, 1);
         assert_eq!(web.counters.captured_udp_received_bytes, 5);
+        assert_eq!(web.counters.captured_udp_plain_bytes, 0);
     });
 }
 
@@ -166,7 +167,12 @@ fn callers_outside_the_mesh_are_let_in_and_answered_where_policy_says_so() {
             (&room[..length], from),
             (&b"answer"[..], server.local_addr().unwrap())
         );
-        assert_eq!(mesh.db.snapshot().counters.captured_udp_plain, 1);
+        let counted = mesh.db.snapshot().counters;
+        assert_eq!(counted.captured_udp_plain, 1);
+        assert_eq!(
+            counted.captured_udp_plain_bytes, 6,
+            "what left, not what came"
+        );
     });
 }
 

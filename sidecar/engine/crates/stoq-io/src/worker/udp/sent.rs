@@ -77,6 +77,9 @@ impl Worker {
             }
             Way::Plain(to) => {
                 let raw = self.shared.raw.as_ref();
+                if raw.is_some() {
+                    self.shared.counters[self.index].udp_plain(bytes);
+                }
                 let sent = raw.map(|raw| raw.emit(flow.pair.app, to, &payload));
                 match sent {
                     Some(Ok(())) => None,
