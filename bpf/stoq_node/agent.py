@@ -10,9 +10,11 @@ from stoq import health
 from stoq.program import together
 from stoq_node import links
 from stoq_node._kernel import KernelError
+from stoq_node.barred import Barred
 from stoq_node.bypass import Bypasses
-from stoq_node.capabilities import BPFFS, Capability, Facts, decide, supported
+from stoq_node.capabilities import BPFFS, Capability, Facts, barred, decide, supported
 from stoq_node.captures import Captures
+from stoq_node.complaints import Complaints
 from stoq_node.consents import Member
 from stoq_node.enforce import Enforcer
 from stoq_node.facts import gather, mounted
@@ -70,8 +72,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         if kernel.enforcer is not None and settings.bypass.seconds:
             notices = cluster.bypassed if cluster is not None else None
             bypasses = Bypasses(kernel.enforcer, settings.bypass.seconds, notices)
-        agent = Agent(source, kernel, captures, bypasses, settings.pods.verify_seconds)
-        parts = (kernel.enforcer, kernel.uplink, captures, bypasses, kernel.splicer)
+        complaints = Complaints(cluster.unenforced) if cluster is not None else None
+        agent = Agent(source, kernel, captures, bypasses, complaints, settings.pods.verify_seconds)
+        enforcer = kernel.enforcer or kernel.barred
+        parts = (enforcer, kernel.uplink, captures, bypasses, kernel.splicer)
         metrics = Metrics(found, *parts, lambda: bool(source.problem))
         pages = health.server("stoq-node", metrics.page, lambda: agent.missing(found))
         beside = (
@@ -101,9 +105,12 @@ def _kernel(
     able = supported(found, "strict") and supported(found, "account")
     if able and programs.strict is not None and programs.account is not None:
         enforcer = Enforcer(folder.pins, programs.strict, programs.account)
+    # Of what a verifier writes the first line: this is said of each pod.
+    why = barred(facts).partition("\n")[0]
+    shut = Barred(folder.pins, why) if enforcer is None and why else None
     name = facts.uplink.name if facts.uplink else ""
     uplink = Uplink(folder, name, modes(settings.guard.mode, found), settings.guard)
-    return Kernel(folder, enforcer, uplink)
+    return Kernel(folder, enforcer, uplink, barred=shut)
 
 
 def _splicer(
@@ -136,12 +143,14 @@ class Agent:
         kernel: Kernel,
         captures: Captures | None,
         bypasses: Bypasses | None,
+        complaints: Complaints | None,
         seconds: float,
     ) -> None:
         self._source = source
         self._kernel = kernel
         self._captures = captures
         self._bypasses = bypasses
+        self._complaints = complaints
         self._seconds = seconds
         self._pods: tuple[Pod, ...] | None = None
         self._changed = asyncio.Event()
@@ -149,17 +158,17 @@ class Agent:
 
     def missing(self, found: tuple[Capability, ...]) -> str:
         """What readiness waits for; nothing if for no more."""
-        enforcer = self._kernel.enforcer
-        if enforcer is None:
+        if self._kernel.enforcer is None:
             return "; ".join(one.reason for one in found if one.reason)
         if self._pods is None:
             return self._source.problem or "the pods are not read yet"
-        return self._problem or "; ".join(enforcer.failed.values())
+        return self._problem or "; ".join(self._kernel.failed.values())
 
     def known(self, facts: Facts, found: tuple[Capability, ...]) -> Known:
         """What there is to say of the node."""
-        enforcer, guard = self._kernel.enforcer, self._kernel.uplink
-        failed = dict(enforcer.failed) if enforcer and self._pods is not None else None
+        kernel, guard = self._kernel, self._kernel.uplink
+        able = kernel.enforcer or kernel.barred
+        failed = dict(kernel.failed) if able and self._pods is not None else None
         if failed is not None and self._problem:
             failed["the kernel"] = self._problem
         if failed is not None and self._captures is not None:
@@ -182,6 +191,10 @@ class Agent:
                 tasks.create_task(self._bypasses.run())
             if self._kernel.splicer is not None:
                 tasks.create_task(self._kernel.splicer.run())
+            if self._complaints is not None:
+                kernel = self._kernel
+                run = self._complaints.run(lambda: self._pods or (), lambda: kernel.failed)
+                tasks.create_task(run)
 
     async def _follow(self) -> None:
         async for pods in self._source.watch():

@@ -7,8 +7,9 @@ from typing import Final
 
 NET_ADMIN: Final = 12
 SYS_ADMIN: Final = 21
+PERFMON: Final = 38
 BPF: Final = 39
-"""Numbers of linux/capability.h. CAP_BPF is younger than the programs need their kernel to be."""
+"""Numbers of linux/capability.h. No kernel that has what the programs need lacks the last two."""
 
 STRICT: Final = "tc_strict"
 ACCOUNT: Final = "tc_account"
@@ -125,24 +126,41 @@ def _pins(facts: Facts) -> str:
     )
 
 
+def barred(facts: Facts) -> str:
+    """Why strict pods of this node are shut: its kernel is new enough for strict mode, and refuses
+    it all the same. Empty if it does not, or is too old: there the sidecars are all there is.
+    """
+    refused = (_program(facts, name) for name in (STRICT, ACCOUNT) if not _old(facts, name))
+    return next(filter(None, refused), "")
+
+
+def _old(facts: Facts, name: str) -> bool:
+    return version(facts.release) < _NEEDS[name][0]
+
+
 def _program(facts: Facts, name: str) -> str:
     (major, minor), why = _NEEDS[name]
-    if version(facts.release) < (major, minor):
+    if _old(facts, name):
         return f"kernel {facts.release} is older than Linux {major}.{minor}, which has {why}"
     if name not in facts.refused:
         return ""
     if missing := _missing(facts.capabilities):
         return f"this process lacks {missing}"
-    return facts.refused[name]
+    refused = facts.refused[name]
+    # Without it some programs load, so it is not the reason before the kernel has said no.
+    lacks = not _has(facts.capabilities, PERFMON) and not _has(facts.capabilities, SYS_ADMIN)
+    return f"this process lacks CAP_PERFMON; {refused}" if lacks else refused
 
 
 def _missing(capabilities: int) -> str:
-    def has(number: int) -> bool:
-        return bool(capabilities >> number & 1)
-
-    lacks = [] if has(BPF) or has(SYS_ADMIN) else ["CAP_BPF"]
-    lacks += [] if has(NET_ADMIN) else ["CAP_NET_ADMIN"]
+    either = _has(capabilities, BPF) or _has(capabilities, SYS_ADMIN)
+    lacks = [] if either else ["CAP_BPF"]
+    lacks += [] if _has(capabilities, NET_ADMIN) else ["CAP_NET_ADMIN"]
     return " and ".join(lacks)
+
+
+def _has(capabilities: int, number: int) -> bool:
+    return bool(capabilities >> number & 1)
 
 
 def _uplink(facts: Facts) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Final
 
-from stoq_node import links
+from stoq_node import barred, links
 from stoq_node._kernel import Account, KernelError, NoInterface, Permission, Pins, Strict
 from stoq_node.permissions import permissions
 from stoq_node.plan import changes
 from stoq_node.pods import Pod
+from stoq_node.shutter import Ajar, How, Shutter
 from stoq_node.tally import Tally
 
 log: Final = logging.getLogger("stoq.node")
@@ -29,8 +30,11 @@ does not fit takes thousands of calls to find out."""
 class Enforcer:
     """The programs, over what is pinned."""
 
-    def __init__(self, pins: Pins, strict: Strict, account: Account) -> None:
+    def __init__(
+        self, pins: Pins, strict: Strict, account: Account, shutter: Shutter | None = None
+    ) -> None:
         self._pins = pins
+        self._shutter = shutter or Shutter()
         self._strict = strict
         self._account = account
         self._in_force: dict[int, Pod] = {}
@@ -61,6 +65,11 @@ class Enforcer:
         return frozenset(self._in_force)
 
     @property
+    def shut(self) -> Counter[How]:
+        """How many links of pods are shut without the programs, by how."""
+        return Counter(self._shutter.links.values())
+
+    @property
     def settled(self) -> bool:
         """Whether every link runs this version's programs, on its maps."""
         return self._swept
@@ -78,17 +87,19 @@ class Enforcer:
         """Makes the kernel enforce `pods`, all of them and no other.
 
         What fails is logged, kept in `failed`, and tried again after a while. A strict pod that
-        cannot be enrolled is shut: nothing passes its link. Raises `KernelError` when something
-        cannot be read or released.
+        cannot be enforced is shut: nothing passes its link. Raises `KernelError` or `OSError` when
+        something cannot be read or released.
         """
         pods = tuple(pods)
         self.read()
         by_program = [frozenset(self._pins.attached(program)) for program in PROGRAMS]
+        there = links.names()
+        self._shutter.keep(there.values())
         found = changes(
             pods,
-            links.names(),
+            there,
             self._in_force,
-            frozenset(self._strict.enrolled()).union(*by_program),
+            frozenset(self._strict.enrolled()).union(*by_program, self._shutter.find()),
             frozenset.intersection(*by_program),
         )
         # First, so that there is room for others.
@@ -103,11 +114,16 @@ class Enforcer:
                 self._in_force[index] = pod
             except NoInterface:
                 self._in_force.pop(index, None)
-            except KernelError as error:
+            except (KernelError, Ajar) as error:
                 self._in_force.pop(index, None)
-                failed[pod.key] = str(error)
+                meanwhile = "; its link is shut" if index in self._shutter.links else ""
+                failed[pod.key] = f"{error}{meanwhile}"
                 self._retry[index, pod] = monotonic() + RETRY_SECONDS
-        self._retry = {where: due for where, due in self._retry.items() if where[1].key in failed}
+        self._retry = {
+            (index, pod): due
+            for (index, pod), due in self._retry.items()
+            if pod.key in failed and found.enforce.get(index) == pod
+        }
         failed.update((pod.key, pod.obstacle) for pod in found.waiting if pod.obstacle)
         self._told(failed, found.waiting)
         self.tally.keep(pods, self._in_force)
@@ -118,6 +134,12 @@ class Enforcer:
             self._strict.sweep()
             self._account.sweep()
             self._swept = True
+
+    def refuse(self, pods: Iterable[Pod], why: str) -> None:
+        """Nothing can be put in force now. So strict pods for which nothing is yet are shut."""
+        pinned = barred.held(self._pins)
+        failed = barred.refuse(self._shutter, pods, why, pinned, self._in_force)
+        self._told(self.failed | failed, self.waiting)
 
     def read(self) -> None:
         """Books what the kernel has counted since the last call."""
@@ -130,6 +152,25 @@ class Enforcer:
         return self._strict.unenrolled()
 
     def _enforce(self, index: int, pod: Pod) -> None:
+        refused = self._enrol(index, pod)
+        enrolled = refused is None
+        if enrolled:
+            # Before the link: from its first packet on, a pod may say what it may.
+            refused = self._permit(index, pod)
+        # Where nobody is enrolled it lets nothing through.
+        wanted = enrolled or pod.strict
+        if wanted:
+            self._attach(index, pod)
+        if enrolled or not pod.strict:
+            self._shutter.open(index)
+        # Last: a pod whose traffic nobody adds up is enforced all the same.
+        if wanted and self._account.attach(index):
+            self._fronted("tc_account", index)
+        if refused is not None:
+            raise refused
+        log.info("%s: in force on %s: %s, %s", pod.key, pod.interface, pod.inbound, pod.outbound)
+
+    def _enrol(self, index: int, pod: Pod) -> KernelError | None:
         try:
             self._strict.enrol(
                 index,
@@ -138,49 +179,57 @@ class Enforcer:
                 udp=pod.udp,
                 echo=pod.echo,
             )
-        except KernelError:
-            if pod.strict:
-                self._attach(index)
-            raise
-        # Before the link: from its first packet on, a pod may say what it may.
-        refused = self._permit(index, pod)
-        self._attach(index)
-        if refused is not None:
-            raise refused
-        log.info("%s: in force on %s: %s, %s", pod.key, pod.interface, pod.inbound, pod.outbound)
+        except KernelError as error:
+            return error
+        return None
 
-    def _attach(self, index: int) -> None:
-        for name, program in (("tc_strict", self._strict), ("tc_account", self._account)):
-            if program.attach(index):
-                self.attached[name] += 1
-                self.fronted.add(index)
+    def _attach(self, index: int, pod: Pod) -> None:
+        """Raises `Ajar` when a strict pod can neither be enforced nor be shut."""
+        try:
+            if self._strict.attach(index):
+                self._fronted("tc_strict", index)
+        except NoInterface:
+            raise
+        except KernelError as error:
+            if pod.strict:
+                barred.shut(self._shutter, index, pod, str(error))
+            else:
+                self._shutter.open(index)
+            raise
+
+    def _fronted(self, program: str, index: int) -> None:
+        self.attached[program] += 1
+        self.fronted.add(index)
 
     def _permit(self, index: int, pod: Pod) -> KernelError | None:
         """Gives the pod its permissions and no other. If they do not fit, none of those that are
         new: they would take the room of other pods.
         """
         wanted = permissions(pod)
-        had = frozenset(self._strict.permissions(index))
-        given: list[Permission] = []
-        for permission in wanted - had:
-            try:
-                self._strict.permit(index, permission)
-            except KernelError as error:
-                for one in given:
-                    self._strict.forbid(index, one)
-                return error
-            given.append(permission)
-        for permission in had - wanted:
-            self._strict.forbid(index, permission)
+        try:
+            had = frozenset(self._strict.permissions(index))
+            given: list[Permission] = []
+            for permission in wanted - had:
+                try:
+                    self._strict.permit(index, permission)
+                except KernelError:
+                    for one in given:
+                        self._strict.forbid(index, one)
+                    raise
+                given.append(permission)
+            for permission in had - wanted:
+                self._strict.forbid(index, permission)
+        except KernelError as error:
+            return error
         return None
 
-    def _free(self, indexes: Iterable[int]) -> KernelError | None:
+    def _free(self, indexes: Iterable[int]) -> KernelError | Ajar | None:
         """Releases these; what does not go keeps nobody else from being enforced."""
-        stuck = None
+        stuck: KernelError | Ajar | None = None
         for index in indexes:
             try:
                 self._release(index)
-            except KernelError as error:
+            except (KernelError, Ajar) as error:
                 stuck = stuck or error
         return stuck
 
@@ -188,6 +237,7 @@ class Enforcer:
         self._strict.detach(index)
         self._account.detach(index)
         self._strict.withdraw(index)
+        self._shutter.open(index)
         pod = self._in_force.pop(index, None)
         log.info("%s: no longer enforced on link %d", pod.key if pod else "a pod", index)
 

@@ -6,14 +6,15 @@ in force until then.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from stoq_node._kernel import KernelError, Pins
+from stoq_node.barred import Barred
 from stoq_node.capabilities import BPFFS, GUARD
 from stoq_node.enforce import Enforcer
 from stoq_node.facts import mounted
-from stoq_node.pinned import Folder
+from stoq_node.pinned import AgentError, Folder
 from stoq_node.pods import Pod
 from stoq_node.programs import Programs, load
 from stoq_node.splicing import Splicer
@@ -35,37 +36,69 @@ class Kernel:
         splicer: Splicer | None = None,
         loaded: Callable[[Pins], Programs] = load,
         filesystem: Callable[[str], str] = mounted,
+        barred: Barred | None = None,
     ) -> None:
-        """Closes `folder` when it is closed itself."""
+        """Closes `folder` when it is closed itself. `barred` is what there is instead of an
+        enforcer, on a kernel that refuses the programs.
+        """
         self._folder = folder
         self._left: list[Folder] = []
         self.enforcer = enforcer
+        self.barred = barred
         self.uplink = uplink
         self.splicer = splicer
         self._loaded = loaded
         self._filesystem = filesystem
 
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """Why, by pod that is not enforced as it should be."""
+        one = self.enforcer or self.barred
+        return one.failed if one is not None else {}
+
     def apply(self, pods: tuple[Pod, ...] | None) -> None:
         """Makes the kernel enforce `pods`, if they are known, and guard the uplink.
 
         Raises `AgentError`, `KernelError` or `OSError` for what is to be tried again; what is in
-        force stays so.
+        force stays so, and strict pods for which nothing is yet are shut.
         """
-        if self._folder.hidden:
-            self._move()
+        try:
+            if self._folder.hidden:
+                self._move()
+        except (AgentError, KernelError, OSError) as error:
+            self._refuse(pods, error)
+            raise
+        stuck = self._enforce(pods)
         self.uplink.apply()
+        if stuck is not None:
+            raise stuck
         if self.enforcer is not None and pods is not None:
-            self.enforcer.apply(pods)
             if self.splicer is not None:
                 self.splicer.lead(self.enforcer.fronted)
             self.enforcer.fronted.clear()
-        if self.enforcer is None or self.enforcer.settled:
+        # Where the programs are refused, what was pinned before is all that is in force.
+        if self.barred is None and (self.enforcer is None or self.enforcer.settled):
             self._leave()
 
     def close(self) -> None:
         """Lets go; what is pinned stays in force."""
         for folder in (self._folder, *self._left):
             folder.close()
+
+    def _enforce(self, pods: tuple[Pod, ...] | None) -> KernelError | OSError | None:
+        one = self.enforcer or self.barred
+        if one is None or pods is None:
+            return None
+        try:
+            one.apply(pods)
+        except (KernelError, OSError) as error:
+            self._refuse(pods, error)
+            return error
+        return None
+
+    def _refuse(self, pods: tuple[Pod, ...] | None, why: Exception) -> None:
+        if self.enforcer is not None and pods is not None:
+            self.enforcer.refuse(pods, str(why))
 
     def _move(self) -> None:
         path = self._folder.path

@@ -13,7 +13,7 @@ from stoq_kube.kube import ApiServer
 from stoq_node.captures import Captures
 from stoq_node.clusterpods import ClusterPods
 from stoq_node.enrolment import Surround, nameservers
-from stoq_node.notices import BYPASSED, NOT_CAPTURED, Notices
+from stoq_node.notices import BYPASSED, NOT_CAPTURED, NOT_ENFORCED, Notices
 from stoq_node.reporter import Reporter
 from stoq_node.settings import Capture, Kubernetes
 
@@ -45,6 +45,7 @@ class Cluster:
         told = self.captures.update if self.captures else None
         self.pods = ClusterPods(self._client, settings.node, around, placed=told)
         self.bypassed = Notices(self._client, BYPASSED)
+        self.unenforced = Notices(self._client, NOT_ENFORCED)
         self.reporter = Reporter(self._client, settings.node)
 
     def parts(self) -> tuple[Coroutine[Any, Any, None], ...]:

@@ -12,10 +12,12 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from stoq_node.barred import Barred
 from stoq_node.bypass import Bypasses
 from stoq_node.capabilities import Capability
 from stoq_node.captures import Captures
 from stoq_node.enforce import Enforcer
+from stoq_node.shutter import HOW
 from stoq_node.splicing import Splicer
 from stoq_node.uplink import Uplink
 
@@ -29,7 +31,7 @@ class Metrics(Collector):
     def __init__(
         self,
         capabilities: Iterable[Capability],
-        enforcer: Enforcer | None,
+        enforcer: Enforcer | Barred | None,
         uplink: Uplink,
         captures: Captures | None,
         bypasses: Bypasses | None,
@@ -70,6 +72,10 @@ class Metrics(Collector):
             value=float(self._stale()),
         )
         if self._enforcer is not None:
+            yield _shut(self._enforcer)
+        if isinstance(self._enforcer, Barred):
+            yield _pods(enforced=0, waiting=0, failed=len(self._enforcer.failed))
+        elif self._enforcer is not None:
             yield from _enforced(self._enforcer)
         yield from _guarded(self._uplink)
         if self._captures is not None:
@@ -80,13 +86,29 @@ class Metrics(Collector):
             yield from _spliced(self._splicer)
 
 
+def _shut(enforcer: Enforcer | Barred) -> Metric:
+    shut = GaugeMetricFamily(
+        "stoq_node_shut_links",
+        "Links of strict pods that nothing passes since strict mode could not be put on them",
+        labels=["how"],
+    )
+    for how in HOW:
+        shut.add_metric([how], enforcer.shut[how])
+    return shut
+
+
+def _pods(**states: int) -> Metric:
+    pods = GaugeMetricFamily("stoq_node_pods", "Pods by state", labels=["state"])
+    for state, number in states.items():
+        pods.add_metric([state], number)
+    return pods
+
+
 def _enforced(enforcer: Enforcer) -> Iterator[Metric]:
     enforcer.read()
-    pods = GaugeMetricFamily("stoq_node_pods", "Pods by state", labels=["state"])
-    pods.add_metric(["enforced"], enforcer.in_force)
-    pods.add_metric(["waiting"], len(enforcer.waiting))
-    pods.add_metric(["failed"], len(enforcer.failed))
-    yield pods
+    yield _pods(
+        enforced=enforcer.in_force, waiting=len(enforcer.waiting), failed=len(enforcer.failed)
+    )
     made = CounterMetricFamily(
         "stoq_node_attachments", "Links made, repairs among them", labels=["program"]
     )

@@ -15,7 +15,7 @@ from stoq.capture.plan import Address
 # linux/netlink.h, linux/rtnetlink.h: kinds of messages and their flags.
 ERROR: Final = 2
 DONE: Final = 3
-_NEW_LINK, _GET_LINK = 16, 18
+_NEW_LINK, _GET_LINK, _SET_LINK = 16, 18, 19
 _NEW_ADDRESS, _GET_ADDRESS = 20, 22
 _NEW_ROUTE, _GET_ROUTE = 24, 26
 _NEW_NEIGHBOUR, _GET_NEIGHBOUR = 28, 30
@@ -30,6 +30,12 @@ _UNICAST: Final = 1
 
 _USE: Final = 1
 """NTF_USE: the kernel is to find out the neighbour's link-layer address."""
+
+_UP: Final = 1
+"""IFF_UP: the link is in use."""
+
+_ALIAS: Final = 20
+"""IFLA_IFALIAS: what somebody calls a link."""
 
 _TYPE_MASK: Final = 0x3FFF
 """Of an attribute's type; what is above are flags."""
@@ -56,6 +62,8 @@ class Link:
     """Its other end is in another network namespace."""
     namespace: int = -1
     """That namespace's number, by which this one knows it; -1 for none."""
+    alias: str = ""
+    """What somebody calls it beside its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,13 @@ class Neighbour:
 def links_wanted() -> bytes:
     """Asks for all links."""
     return _message(_GET_LINK, _REQUEST | _DUMP, _LINK.pack(0, 0, 0, 0, 0))
+
+
+def link_set(index: int, *, up: bool, alias: str) -> bytes:
+    """Takes a link up or down, and calls it `alias`."""
+    body = _LINK.pack(0, 0, index, _UP if up else 0, _UP)
+    # An alias of no bytes is none.
+    return _message(_SET_LINK, _REQUEST | _ACK, body + attribute(_ALIAS, alias.encode()))
 
 
 def addresses_wanted() -> bytes:
@@ -144,6 +159,7 @@ def link(kind: int, content: bytes) -> Link | None:
         bridge=_number(found.get(10, b"")),
         across=37 in found,
         namespace=_signed(found.get(37, b"")),
+        alias=_text(found.get(_ALIAS, b"")),
     )
 
 

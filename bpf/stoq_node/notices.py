@@ -1,4 +1,6 @@
-"""Events about pods that the node agent does not serve, or finds bypassing their sidecars."""
+"""Events about pods that the node agent does not serve or cannot enforce, or that bypass their
+sidecars.
+"""
 
 import logging
 from datetime import UTC, datetime
@@ -9,6 +11,7 @@ from stoq_kube.apiserver import EVENTS, ApiError, Client
 log: Final = logging.getLogger("stoq.node")
 
 NOT_CAPTURED: Final = "NotCaptured"
+NOT_ENFORCED: Final = "NotEnforced"
 BYPASSED: Final = "Bypassed"
 """Reasons of Events."""
 

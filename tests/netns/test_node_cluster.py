@@ -13,6 +13,7 @@ import yaml
 from lab import plan, process
 from lab.node import Node
 from lab.state import State
+from netns.hindrances import hindered
 from netns.laboratories import pods
 from netns.meshes import Echo, eventually
 from netns.sockets import connect
@@ -154,6 +155,36 @@ def test_a_successor_opens_no_link_while_it_does_not_know_whose_it_is(
         assert not dials(pod, peer)
         cluster.runs()
         assert eventually(lambda: dials(pod, peer), 30), "nobody's any more"
+
+
+def test_a_strict_pod_that_is_shut_is_told_with_the_reason_where_one_looks_for_it(
+    laboratory: tuple[plan.Plan, Node, Cluster],
+) -> None:
+    layout, node, cluster = laboratory
+    pod, peer = layout.pod("pod"), layout.pod("peer")
+    hindrance = hindered(layout, node, pod)
+    cluster.mesh(**STRICT)
+    cluster.runs(pod)
+    node.start(cluster.environment, under=UNDER, wait=False)
+    with Echo(peer):
+        assert eventually(lambda: node.metric("stoq_node_shut_links", how="rules") == 1, 30)
+        assert not dials(pod, peer)
+        assert eventually(lambda: cluster.condition() == "False", 30)
+        (condition, _) = cluster.said()["conditions"]
+        assert condition["reason"] == "PodsFailed"
+        assert condition["message"].startswith("shop/pod: ")
+        assert "its link is shut" in condition["message"]
+        assert eventually(lambda: bool(cluster.events()), 30)
+        (event,) = cluster.events()
+        assert event["reason"] == "NotEnforced"
+        assert event["involvedObject"]["name"] == "pod"
+        assert hindrance.name in event["message"]
+
+        hindrance.rmdir()
+        assert eventually(lambda: cluster.condition() == "True", 60), "it is tried again"
+        assert node.metric("stoq_node_shut_links") == 0
+        assert not dials(pod, peer)
+        assert node.dropped(pod) > 0
 
 
 def test_a_trace_knows_the_pods_that_the_agent_knows(

@@ -119,6 +119,7 @@ def _node() -> Iterable[Metric]:
         in_force=1,
         waiting=(),
         failed={},
+        shut={"rules": 1, "down": 0},
         attached={"tc_strict": 1},
         tally=tally,
         unenrolled=lambda: [("to_pod", 1, 1)],
@@ -126,7 +127,7 @@ def _node() -> Iterable[Metric]:
     uplink = SimpleNamespace(interface="eth0", mode="native", counts=lambda: [("stoq", 1, 1)])
     found = [Capability("pins", True, "")]
     captures = SimpleNamespace(serving=1, waiting=0, failed={})
-    bypasses = SimpleNamespace(states={"accounted": 1}, bytes={("shop", "web"): 1})
+    bypasses = SimpleNamespace(states={"accounted": 1}, bytes={("shop", "web", "udp"): 1})
     sent = {"shop/web": 1}
     splicer = SimpleNamespace(
         read=lambda: None, pairs=1, failed={}, resets=1, packets=sent, bytes=sent

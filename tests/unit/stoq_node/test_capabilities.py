@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from stoq_node.capabilities import Facts, Uplink, decide, supported, version
+from stoq_node.capabilities import Facts, Uplink, barred, decide, supported, version
 from stoq_node.uplink import modes
 
 CARD = Uplink("eth0", "ixgbe", "0000:00:05.0")
 GOOD = Facts(
     release="6.12.0-amd64",
-    capabilities=1 << 39 | 1 << 12,
+    capabilities=1 << 39 | 1 << 38 | 1 << 12,
     pins="/sys/fs/bpf/stoq",
     filesystem="bpf",
     refused={},
@@ -93,6 +93,21 @@ def test_a_refusal_that_rights_do_not_explain_is_told_as_the_kernel_says_it() ->
     found = reasons(capabilities=1 << 21 | 1 << 12, refused={"tc_strict": "the verifier: no"})
     assert found["strict"] == "the verifier: no"
     assert found["account"] == ""
+
+
+def test_a_refusal_that_a_right_may_explain_is_told_with_it() -> None:
+    found = reasons(capabilities=1 << 39 | 1 << 12, refused={"tc_strict": "the verifier: no"})
+    assert found["strict"] == "this process lacks CAP_PERFMON; the verifier: no"
+    assert found["account"] == "", "which loads without it"
+
+
+def test_strict_pods_are_shut_where_a_kernel_that_is_new_enough_refuses_strict_mode() -> None:
+    refused = {"tc_account": "the verifier: no"}
+    assert not barred(GOOD)
+    assert barred(replace(GOOD, refused=refused)) == "the verifier: no"
+    assert not barred(replace(GOOD, refused={"xdp_guard": "no"})), "the guard is no enforcement"
+    older = replace(GOOD, release="6.1.0", refused=refused)
+    assert not barred(older), "there the sidecars are all there is"
 
 
 def test_without_a_bpffs_nothing_would_stay_in_force() -> None:

@@ -2,6 +2,7 @@
 (tests/netns has it for real).
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from stoq.capture.plan import PortRange
 from stoq_node import enforce, links
 from stoq_node._kernel import KernelError, NoInterface, Permission
+from stoq_node.barred import Barred
 from stoq_node.enforce import PROGRAMS, RETRY_SECONDS, Enforcer
 from stoq_node.permissions import permissions
 from stoq_node.pods import Pod
+from stoq_node.shutter import Ajar, How, Shutter
 
 WEB = Pod(namespace="shop", name="web", interface="veth1", inbound="strict", outbound="meshOnly")
 DB = replace(WEB, name="db", interface="veth2")
@@ -29,6 +32,10 @@ class Kernel:
         self.interfaces = {"veth1": 1, "veth2": 2}
         self.gone: set[int] = set()
         self.stuck: set[int] = set()
+        self.refusing: set[int] = set()
+        self.uncounted: set[int] = set()
+        self.unreadable = False
+        self.shutter = Shutters()
         self.room_for_pods = self.room = 1_000
         self.pods: dict[int, dict[str, Any]] = {}
         self.permitted: dict[int, set[Permission]] = {}
@@ -46,7 +53,35 @@ class Kernel:
 
     def enforcer(self) -> Enforcer:
         strict, account = self.programs("strict"), self.programs("account")
-        return Enforcer(self, strict, account)  # type: ignore[arg-type]
+        return Enforcer(self, strict, account, self.shutter)  # type: ignore[arg-type]
+
+
+class Shutters(Shutter):
+    """Links that are shut, without a kernel that shuts them."""
+
+    def __init__(self) -> None:
+        self.now: dict[int, How] = {}
+        self.broken = False
+
+    @property
+    def links(self) -> dict[int, How]:
+        return dict(self.now)
+
+    def find(self) -> frozenset[int]:
+        return frozenset(self.now)
+
+    def shut(self, index: int, name: str) -> How:
+        if self.broken:
+            raise Ajar("no nft, no link")
+        self.now[index] = "rules"
+        return "rules"
+
+    def open(self, index: int) -> None:
+        self.now.pop(index, None)
+
+    def keep(self, indexes: Iterable[int]) -> None:
+        for index in self.now.keys() - set(indexes):
+            del self.now[index]
 
 
 class Programs:
@@ -59,6 +94,10 @@ class Programs:
     def attach(self, index: int) -> bool:
         if index in self.kernel.gone:
             raise NoInterface(f"no network interface has index {index}")
+        if index in self.kernel.uncounted and "account_to_pod" in self.names:
+            raise KernelError("program account_to_pod: no memory")
+        if index in self.kernel.refusing and "strict_to_pod" in self.names:
+            raise KernelError("program strict_to_pod: too many programs")
         there = self.kernel.on.setdefault(index, set())
         new = not there & self.names
         there |= self.names
@@ -82,6 +121,8 @@ class Programs:
         return list(self.kernel.pods)
 
     def permissions(self, index: int) -> list[Permission]:
+        if self.kernel.unreadable:
+            raise KernelError("map strict_ports cannot be read")
         return list(self.kernel.permitted.get(index, ()))
 
     def permit(self, index: int, permission: Permission) -> None:
@@ -182,3 +223,120 @@ def test_a_link_that_cannot_be_released_keeps_no_other_pod_open(kernel: Kernel) 
     enforcer.apply([DB])
     assert kernel.on[1] == set()
     assert list(kernel.pods) == [2]
+
+
+def test_a_strict_pod_that_takes_no_program_is_shut_until_it_does(kernel: Kernel) -> None:
+    kernel.refusing = {1}
+    enforcer = kernel.enforcer()
+    enforcer.apply([WEB, DB])
+    assert kernel.shutter.now == {1: "rules"}
+    assert enforcer.shut == {"rules": 1}
+    (why,) = enforcer.failed.values()
+    assert why == "program strict_to_pod: too many programs; its link is shut"
+    kernel.refusing = set()
+    kernel.now += RETRY_SECONDS
+    enforcer.apply([WEB, DB])
+    assert (kernel.shutter.now, enforcer.failed, enforcer.in_force) == ({}, {}, 2)
+
+
+def test_a_pod_that_is_not_strict_is_not_shut_and_opened_if_it_was_strict(kernel: Kernel) -> None:
+    kernel.refusing = {1}
+    enforcer = kernel.enforcer()
+    enforcer.apply([OPEN])
+    assert not kernel.shutter.now
+    enforcer.apply([WEB])
+    assert kernel.shutter.now == {1: "rules"}
+    enforcer.apply([OPEN])
+    assert not kernel.shutter.now
+
+
+@pytest.mark.parametrize("left", ["its pod", "its link"])
+def test_a_link_is_not_shut_longer_than_its_strict_pod_is_there(kernel: Kernel, left: str) -> None:
+    kernel.refusing = {1}
+    enforcer = kernel.enforcer()
+    enforcer.apply([WEB])
+    assert kernel.shutter.now == {1: "rules"}
+    if left == "its pod":
+        enforcer.apply([])
+    else:
+        del kernel.interfaces["veth1"]
+        enforcer.apply([WEB])
+    assert not kernel.shutter.now
+
+
+def test_a_successor_opens_what_was_shut_once_it_has_put_strict_mode_on_it(kernel: Kernel) -> None:
+    kernel.shutter.now = {1: "rules", 2: "down"}
+    kernel.enforcer().apply([WEB])
+    assert kernel.on[1] == EVERYTHING
+    assert not kernel.shutter.now, "also that of a pod that is no more"
+
+
+def test_a_pod_that_can_neither_be_enforced_nor_shut_is_named_as_open(kernel: Kernel) -> None:
+    kernel.refusing, kernel.shutter.broken = {1}, True
+    enforcer = kernel.enforcer()
+    enforcer.apply([WEB, DB])
+    assert "THE POD IS OPEN" in enforcer.failed["shop/web"]
+    assert "no nft, no link" in enforcer.failed["shop/web"]
+    assert kernel.on[2] == EVERYTHING, "the next one is enforced all the same"
+
+
+def test_permissions_that_cannot_be_read_leave_no_pod_open(kernel: Kernel) -> None:
+    kernel.unreadable = True
+    enforcer = kernel.enforcer()
+    enforcer.apply([WEB])
+    assert enforcer.failed == {"shop/web": "map strict_ports cannot be read"}
+    assert kernel.on[1] == EVERYTHING
+
+
+def test_while_nothing_can_be_put_in_force_new_strict_pods_are_shut_and_old_ones_left(
+    kernel: Kernel,
+) -> None:
+    enforcer = kernel.enforcer()
+    enforcer.apply([WEB])
+    enforcer.refuse([WEB, DB], "no bpffs")
+    assert kernel.shutter.now == {2: "rules"}
+    assert enforcer.failed == {"shop/db": "no bpffs; its link is shut"}
+    enforcer.refuse([OPEN, replace(DB, inbound="permissive", outbound="allow")], "no bpffs")
+    assert kernel.shutter.now == {2: "rules"}
+    enforcer.apply([WEB, DB])
+    assert (kernel.shutter.now, enforcer.failed) == ({}, {})
+
+
+def test_what_a_predecessor_enforces_is_not_shut_while_a_successor_cannot_begin(
+    kernel: Kernel,
+) -> None:
+    kernel.enforcer().apply([WEB])
+    kernel.enforcer().refuse([WEB, DB], "no such map")
+    assert kernel.shutter.now == {2: "rules"}
+
+
+def test_where_the_kernel_refuses_the_programs_new_strict_pods_are_shut(kernel: Kernel) -> None:
+    kernel.enforcer().apply([WEB])
+    kernel.interfaces["veth3"] = 3
+    free = replace(OPEN, name="free", interface="veth3")
+    barred = Barred(kernel, "the verifier: no", kernel.shutter)  # type: ignore[arg-type]
+    barred.apply([WEB, DB, free])
+    assert kernel.shutter.now == {2: "rules"}, "that of a predecessor goes on"
+    assert barred.failed == {"shop/db": "the verifier: no; its link is shut"}
+    assert barred.shut == {"rules": 1}
+    barred.apply([WEB, replace(DB, interface="")])
+    assert kernel.shutter.now, "it may be that of the pod whose link is not known"
+    barred.apply([WEB, replace(free, interface="veth2")])
+    assert (kernel.shutter.now, barred.failed) == ({}, {})
+
+
+def test_a_pod_that_cannot_be_shut_either_keeps_no_other_open(kernel: Kernel) -> None:
+    kernel.shutter.broken = True
+    barred = Barred(kernel, "the verifier: no", kernel.shutter)  # type: ignore[arg-type]
+    barred.apply([WEB, DB])
+    assert ["THE POD IS OPEN" in why for why in barred.failed.values()] == [True, True]
+
+
+def test_a_pod_whose_traffic_cannot_be_added_up_is_not_shut_for_it(kernel: Kernel) -> None:
+    kernel.uncounted = {1}
+    kernel.shutter.now = {1: "rules"}
+    enforcer = kernel.enforcer()
+    enforcer.apply([WEB])
+    assert enforcer.failed == {"shop/web": "program account_to_pod: no memory"}
+    assert kernel.on[1] == {"strict_to_pod", "strict_from_pod"}
+    assert not kernel.shutter.now, "strict mode is on it"

@@ -93,6 +93,7 @@ class Parts:
             settled=False,
             fronted={7},
             apply=lambda pods: self.done.append(("pods", pods)),
+            refuse=lambda pods, why: self.done.append(("refused", pods, why)),
             move=lambda pins, strict, account: self.done.append(("moved", strict, account)),
         )
         self.uplink = SimpleNamespace(
@@ -118,14 +119,14 @@ class Parts:
 def test_everything_is_pinned_anew_before_the_old_pins_go(place: Path, folder: Folder) -> None:
     parts = Parts(folder)
     parts.kernel.apply(())
-    assert parts.done == ["guard", ("pods", ()), ("lead", {7})]
+    assert parts.done == [("pods", ()), "guard", ("lead", {7})]
     assert not parts.enforcer.fronted
     hidden = replaced(place)
     parts.done.clear()
     parts.kernel.apply(())
     moved = [("moved", "strict", "account"), ("splice moved", "splice")]
     moved.append(("guard moved", str(place)))
-    assert parts.done == [*moved, "guard", ("pods", ()), ("lead", set())]
+    assert parts.done == [*moved, ("pods", ()), "guard", ("lead", set())]
     assert pinned(hidden) == PINNED[:2], "one program of XDP at a time; the rest stays in force"
     parts.kernel.apply(())
     assert pinned(hidden) == PINNED[:2], "a pod is still missing"
@@ -150,6 +151,7 @@ def test_without_a_bpffs_what_is_in_force_stays_and_the_way_out_is_named(
             parts.kernel.apply(())
     assert pinned(hidden) == PINNED
     assert not place.exists()
+    assert [done[0] for done in parts.done] == ["refused"] * 2, "new strict pods are shut"
     parts.filesystem = "bpf"
     parts.enforcer.settled = True
     parts.kernel.apply(())
@@ -168,3 +170,37 @@ def test_programs_that_are_refused_there_leave_everything_as_it_is(
     parts.loaded = good
     parts.kernel.apply(())
     assert ("moved", "strict", "account") in parts.done
+
+
+def test_what_fails_about_pods_holds_up_no_guard_and_leaves_no_pod_open(folder: Folder) -> None:
+    def failing(_: object) -> None:
+        raise KernelError("no such map")
+
+    parts = Parts(folder)
+    parts.enforcer.apply = failing
+    with pytest.raises(KernelError, match="no such map"):
+        parts.kernel.apply(())
+    assert parts.done == [("refused", (), "no such map"), "guard"]
+
+
+def test_where_programs_are_refused_nothing_that_is_pinned_is_taken_off(
+    place: Path, folder: Folder
+) -> None:
+    parts = Parts(folder)
+    failed: dict[str, str] = {}
+    barred: Any = SimpleNamespace(apply=parts.enforcer.apply, failed=failed)
+    kernel = Kernel(
+        folder,
+        None,
+        parts.uplink,  # type: ignore[arg-type]
+        None,
+        lambda _: Programs(None, None),
+        lambda _: "bpf",
+        barred,
+    )
+    hidden = replaced(place)
+    kernel.apply(())
+    assert ("pods", ()) in parts.done
+    assert pinned(hidden) == PINNED[:2], "of a predecessor, and all that is in force"
+    assert kernel.failed is failed
+    kernel.close()
