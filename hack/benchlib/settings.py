@@ -35,6 +35,7 @@ CANDIDATES = (
     "stoq-reserve",
     "stoq-tokens",
     "stoq-hop",
+    "stoq-forwarded",
     "stoq-mirrored",
     "stoq-2-lanes",
     "stoq-4-lanes",
@@ -118,8 +119,8 @@ def smoke(scenario: str, candidates: tuple[str, ...]) -> Settings:
     other scenarios run ours alone, to end soon, and `hop` and `mirror` what is in no other.
     """
     whole = ("bulk", "api", "tokens", "shards", "udp")
-    others = {"hop": "stoq-hop", "mirror": "stoq-mirrored"}
-    alone = (others.get(scenario, OURS),)
+    others = {"hop": ("stoq-hop", "stoq-forwarded"), "mirror": ("stoq-mirrored",)}
+    alone = others.get(scenario, (OURS,))
     return Settings(
         scenario=scenario,
         seconds=1.0,

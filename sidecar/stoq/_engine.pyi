@@ -173,6 +173,7 @@ class TlsContext:
         max_shard: int | None = None,
         mirrors: bool = False,
         hops: bool = False,
+        forwarded: bool = False,
     ) -> TlsContext:
         """A context without identity and trust, which refuses everybody.
 
@@ -183,11 +184,10 @@ class TlsContext:
         tell peers that our connections are gone (RFC 9000, section 10.3); None: random.
         `tokens`: `packet` offers peers a token in every packet, `stream` before what is relayed,
         `off` none; `packet_reserve`: bytes at the end of each packet that are asked for, 0 to 256,
-        and at least what a token takes.
-        `captured_udp`: offer peers that extension; the engine must have its sockets.
-        `max_shard`: offer peers shards and their signatures, and take as many bytes in one, 0 to
-        1048576; 0 only sends, None does neither.
-        `mirrors`, `hops`: offer peers copies of flows, and routes over gateways, signed ones too.
+        a token's at least. `captured_udp`: offer it to peers; the engine must have its sockets.
+        `max_shard`: offer shards and their signatures, take as many bytes (to 1048576) in one.
+        `mirrors`: offer peers copies of flows; `hops`: routes over gateways, signed ones too, and
+        `forwarded` with it: packets beside those, encrypted once.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:

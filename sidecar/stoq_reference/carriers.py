@@ -24,6 +24,8 @@ class Extension(IntFlag):
     SIGNATURES = 32
     CAPTURED_UDP = 64
     SIGNED_ROUTES = 128
+    FORWARDED = 256
+    """Packets beside their tunnels: this implementation reads the frames, and never offers it."""
 
 
 STREAM_FRAMES = Extension.SHARDS | Extension.HOPS | Extension.SEEDS | Extension.SIGNATURES
@@ -55,6 +57,7 @@ _TABLE: dict[tuple[Type, int], tuple[Extension, set[Carrier]]] = {
     (Type.HOP, 0): (Extension.HOPS, _STREAM),
     (Type.HOP, 1): (Extension.HOPS, _ANY),
     (Type.HOP, 2): (Extension.SIGNED_ROUTES, _STREAM),
+    **{(Type.HOP, form): (Extension.FORWARDED, _STREAM) for form in (3, 4, 5)},
     **{(Type.SEED, form): (Extension.SEEDS, _STREAM) for form in (1, 2)},
     **{(Type.FALCON_SIGNATURE, form): (Extension.SIGNATURES, _STREAM) for form in (1, 3, 4)},
     (Type.FALCON_SIGNATURE, 2): (Extension.SIGNATURES | Extension.SIGNED_ROUTES, _STREAM),

@@ -6,23 +6,26 @@ What a frame means is in `tokens`, `shards`, `hops`, `mirrors`, `origins` and `s
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv6Address
 
+from stoq_reference import hop_frames
 from stoq_reference.errors import Malformed
-from stoq_reference.head import Address
+from stoq_reference.fields import NAME_LENGTH as NAME_LENGTH
+from stoq_reference.fields import bounded, counted, form_of, identity
+from stoq_reference.hop_frames import MAX_LEAF, Hop
+from stoq_reference.hop_frames import Forward as Forward
+from stoq_reference.hop_frames import Forwarded as Forwarded
+from stoq_reference.hop_frames import Inner as Inner
+from stoq_reference.hop_frames import Open as Open
+from stoq_reference.hop_frames import Origin as Origin
+from stoq_reference.hop_frames import Seen as Seen
 from stoq_reference.reader import MAX_VARINT, Reader, varint
 
 MAX_TOKEN_DATA = 65536
 MAX_SHARD_DATA = 1 << 20
 MAX_SHARDS = 4096
 MAX_RANGES = 256
-MAX_GATEWAYS = 8
-MAX_INNER = 65527
-MAX_LEAF = 8192
-MAX_IDENTITY = 2048
 WHOLE_SHARE = 10000
 DIGEST = ID = 32
-NAME_LENGTH = 16
 
 REVOKE = 2
 """The form of a FALCON_KEY that takes a key back."""
@@ -97,35 +100,6 @@ class Want:
 
 
 @dataclass(frozen=True)
-class Open:
-    """A route over gateways (section 14)."""
-
-    route: bytes
-    position: int
-    gateways: tuple[str, ...]
-    destination: Address
-    identity: str
-    form = 0
-
-
-@dataclass(frozen=True)
-class Inner:
-    """A packet on a route."""
-
-    tunnel: int
-    data: bytes
-    form = 1
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The certificate (DER) of who began the route that follows."""
-
-    leaf: bytes
-    form = 2
-
-
-@dataclass(frozen=True)
 class Seed:
     """The head of a mirror (section 15)."""
 
@@ -167,7 +141,6 @@ class Key:
 
 
 Shard = Manifest | ObjectData | BulkData | Want
-Hop = Open | Inner | Origin
 Frame = Token | Shard | Hop | Seed | Signature | Key
 
 
@@ -176,7 +149,7 @@ def type_of(frame: Frame) -> Type:
     match frame:
         case Token():
             return Type.TOKEN
-        case Open() | Inner() | Origin():
+        case Open() | Inner() | Origin() | Forward() | Forwarded() | Seen():
             return Type.HOP
         case Seed():
             return Type.SEED
@@ -198,33 +171,23 @@ def encode(frame: Frame) -> bytes:
             sizes = varint(frame.size) + varint(frame.shard_size)
             return head + frame.transfer + sizes + frame.digest + b"".join(frame.digests)
         case ObjectData():
-            return head + frame.transfer + varint(frame.offset) + _counted(frame.data)
+            return head + frame.transfer + varint(frame.offset) + counted(frame.data)
         case BulkData():
             place = varint(frame.offset) + frame.digest
-            return head + frame.transfer + place + _counted(frame.data)
+            return head + frame.transfer + place + counted(frame.data)
         case Want():
             ranges = (varint(offset) + varint(length) for offset, length in frame.ranges)
             return head + frame.transfer + varint(len(frame.ranges)) + b"".join(ranges)
-        case Open():
-            gateways = b"".join(_counted(name.encode()) for name in frame.gateways)
-            route = frame.route + bytes([frame.position, len(frame.gateways)]) + gateways
-            return head + route + frame.destination.encode() + _counted(frame.identity.encode())
-        case Inner():
-            return head + varint(frame.tunnel) + _counted(frame.data)
-        case Origin():
-            return head + _counted(frame.leaf)
+        case Open() | Inner() | Origin() | Forward() | Forwarded() | Seen():
+            return head + hop_frames.body(frame)
         case Seed():
             share = frame.share.to_bytes(2, "big")
-            return head + frame.id + share + _counted(frame.primary.encode())
+            return head + frame.id + share + counted(frame.primary.encode())
         case Signature():
             covered = frame.key_id + varint(frame.until) + frame.digest
-            return head + covered + _counted(frame.signature)
+            return head + covered + counted(frame.signature)
         case Key():
-            return head + frame.old + (_counted(frame.key) if frame.form != REVOKE else b"")
-
-
-def _counted(data: bytes) -> bytes:
-    return varint(len(data)) + data
+            return head + frame.old + (counted(frame.key) if frame.form != REVOKE else b"")
 
 
 def decode(data: bytes) -> tuple[Frame, int]:
@@ -239,27 +202,17 @@ def decode(data: bytes) -> tuple[Frame, int]:
     return read(reader), reader.position
 
 
-def _bounded(what: str, value: int, least: int, most: int) -> int:
-    if not least <= value <= most:
-        raise Malformed(f"{what} is {value}: {least} to {most}")
-    return value
-
-
-def _form(reader: Reader, least: int, most: int) -> int:
-    return _bounded("form of a frame", reader.integer(1), least, most)
-
-
 def _token(reader: Reader) -> Token:
-    form = _form(reader, 1, 3)
+    form = form_of(reader, 1, 3)
     sequence = reader.varint()
     least, most = (0, 0) if form == 3 else (1, MAX_TOKEN_DATA)
-    length = _bounded("length of a TOKEN", reader.varint(), least, most)
+    length = bounded("length of a TOKEN", reader.varint(), least, most)
     return Token(form, sequence, length, reader.take(DIGEST))
 
 
 def _range(offset: int, length: int, most: int) -> None:
-    _bounded("length of a SHARD", length, 1, most)
-    _bounded("end of a SHARD", offset + length, 1, MAX_VARINT)
+    bounded("length of a SHARD", length, 1, most)
+    bounded("end of a SHARD", offset + length, 1, MAX_VARINT)
 
 
 def _data(reader: Reader, offset: int) -> bytes:
@@ -269,13 +222,13 @@ def _data(reader: Reader, offset: int) -> bytes:
 
 
 def _shard(reader: Reader) -> Shard:
-    form = _form(reader, 0, 3)
+    form = form_of(reader, 0, 3)
     transfer = reader.take(NAME_LENGTH)
     if form == 0:
         size = reader.varint()
-        shard_size = _bounded("shard size", reader.varint(), 0, MAX_SHARD_DATA)
+        shard_size = bounded("shard size", reader.varint(), 0, MAX_SHARD_DATA)
         count = -(-size // shard_size) if shard_size else 0
-        _bounded("number of shards", count, 0, MAX_SHARDS)
+        bounded("number of shards", count, 0, MAX_SHARDS)
         digest = reader.take(DIGEST)
         digests = tuple(reader.take(DIGEST) for _ in range(count))
         return Manifest(transfer, size, shard_size, digest, digests)
@@ -289,7 +242,7 @@ def _shard(reader: Reader) -> Shard:
 
 def _ranges(reader: Reader) -> tuple[tuple[int, int], ...]:
     found: list[tuple[int, int]] = []
-    for _ in range(_bounded("number of ranges", reader.varint(), 0, MAX_RANGES)):
+    for _ in range(bounded("number of ranges", reader.varint(), 0, MAX_RANGES)):
         offset, length = reader.varint(), reader.varint()
         _range(offset, length, MAX_VARINT)
         if found and offset <= sum(found[-1]):
@@ -298,42 +251,10 @@ def _ranges(reader: Reader) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def _identity(reader: Reader) -> str:
-    name = reader.take(_bounded("length of an identity", reader.varint(), 1, MAX_IDENTITY))
-    if any(not 0x21 <= byte <= 0x7E for byte in name):
-        raise Malformed(f"identity {name!r} has characters that no SPIFFE id has")
-    return name.decode("ascii")
-
-
-def _address(reader: Reader) -> Address:
-    family = reader.integer(1)
-    if family not in (4, 6):
-        raise Malformed(f"address family {family}: 4 or 6")
-    port = reader.integer(2)
-    host = IPv4Address(reader.take(4)) if family == 4 else IPv6Address(reader.take(16))
-    return Address(host, port)
-
-
-def _hop(reader: Reader) -> Hop:
-    form = _form(reader, 0, 2)
-    if form == 1:
-        tunnel = reader.varint()
-        length = _bounded("length of a HOP", reader.varint(), 1, MAX_INNER)
-        return Inner(tunnel, reader.take(length))
-    if form == 2:
-        return Origin(reader.take(_bounded("length of a leaf", reader.varint(), 1, MAX_LEAF)))
-    route, position = reader.take(NAME_LENGTH), reader.integer(1)
-    _bounded("position", position, 0, MAX_GATEWAYS - 1)
-    count = _bounded("number of gateways", reader.integer(1), 1, MAX_GATEWAYS)
-    _bounded("position", position, 0, count - 1)
-    gateways = tuple(_identity(reader) for _ in range(count))
-    return Open(route, position, gateways, _address(reader), _identity(reader))
-
-
 def _seed(reader: Reader) -> Seed:
-    form, id_ = _form(reader, 1, 2), reader.take(NAME_LENGTH)
-    share = _bounded("share", reader.integer(2), 1, WHOLE_SHARE)
-    return Seed(form, id_, share, _identity(reader))
+    form, id_ = form_of(reader, 1, 2), reader.take(NAME_LENGTH)
+    share = bounded("share", reader.integer(2), 1, WHOLE_SHARE)
+    return Seed(form, id_, share, identity(reader))
 
 
 def _shaped(reader: Reader, what: str, shapes: dict[int, int]) -> bytes:
@@ -342,21 +263,21 @@ def _shaped(reader: Reader, what: str, shapes: dict[int, int]) -> bytes:
     if length not in shapes:
         raise Malformed(f"{what} of {length} bytes: {sorted(shapes)}")
     data = reader.take(length)
-    _bounded(f"first byte of a {what}", data[0], shapes[length], shapes[length])
+    bounded(f"first byte of a {what}", data[0], shapes[length], shapes[length])
     return data
 
 
 def _signature(reader: Reader) -> Signature:
-    subject = _form(reader, 1, 4)
+    subject = form_of(reader, 1, 4)
     key_id, until, digest = reader.take(ID), reader.varint(), reader.take(DIGEST)
     shapes = {666: 0x39, 1280: 0x3A}
     return Signature(subject, key_id, until, digest, _shaped(reader, "signature", shapes))
 
 
 def _key(reader: Reader) -> Key:
-    form = _form(reader, 0, 3)
+    form = form_of(reader, 0, 3)
     if form == CERTIFICATE:
-        length = _bounded("length of a certificate", reader.varint(), 1, MAX_LEAF)
+        length = bounded("length of a certificate", reader.varint(), 1, MAX_LEAF)
         return Key(form, key=reader.take(length))
     old = reader.take(ID) if form > 0 else b""
     return Key(form, old, _shaped(reader, "key", {897: 9, 1793: 10}) if form < REVOKE else b"")
@@ -365,7 +286,7 @@ def _key(reader: Reader) -> Key:
 _READERS: dict[int, Callable[[Reader], Frame]] = {
     Type.TOKEN: _token,
     Type.SHARD: _shard,
-    Type.HOP: _hop,
+    Type.HOP: hop_frames.read,
     Type.SEED: _seed,
     Type.FALCON_SIGNATURE: _signature,
     Type.FALCON_KEY: _key,

@@ -49,6 +49,7 @@ class DataPlane:
             max_shard=settings.frames.max_shard or None,
             mirrors=settings.frames.mirrors,
             hops=settings.frames.hops,
+            forwarded=settings.frames.forwarded,
             captured_udp=around.sockets is not None and bool(around.sockets.udp),
         )
         self.engine = Engine(engine_settings(settings, around), self._tls)

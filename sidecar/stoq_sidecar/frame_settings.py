@@ -37,6 +37,12 @@ class Frames:
         kind=flag(),
         why="dial over gateways where the registry says so; a gateway cannot do without",
     )
+    forwarded: bool = option(
+        default=True,
+        kind=flag(),
+        why="let packets over gateways go without the leg's encryption around their own, where "
+        "they get through",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

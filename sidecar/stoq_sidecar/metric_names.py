@@ -113,6 +113,14 @@ COUNTERS: Final = {
         "stoq_hop_streamed_packets",
         "Packets of tunnels that were too large for a QUIC datagram",
     ),
+    "hop_beside": (
+        "stoq_hop_forwarded_packets",
+        "Packets sent beside their tunnel, without its encryption around theirs",
+    ),
+    "hop_given_up": (
+        "stoq_hop_forwarded_given_up",
+        "Times that packets did not get through beside their tunnel any more",
+    ),
     "af_xdp_frames_received": (
         "stoq_af_xdp_received_frames",
         "Frames received past the kernel's stack",

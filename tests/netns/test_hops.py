@@ -9,6 +9,8 @@ from lab.command import CommandError
 from netns.meshes import PORT, Echo, Running, echoed, eventually, running
 from netns.sockets import connect
 
+ENDS_OF_A_LEG = ("client", "gateway")
+
 
 def apart(mesh: Running) -> None:
     """The node's bridge carries nothing between client and server; all else it does."""
@@ -69,6 +71,18 @@ def test_a_record_is_reached_over_the_gateway_alone_and_the_ends_know_each_other
     assert mesh.metric("gateway", "stoq_routes_opened_total") >= 1
     assert mesh.metric("gateway", "stoq_hop_bytes_total") > 300_000
     assert mesh.metric("client", "stoq_routes_opened_total") == 0
+
+
+def test_packets_go_beside_the_tunnel_both_ways_and_arrive_whole(mesh: Running) -> None:
+    (vip,) = vips(mesh)
+
+    def beside() -> bool:
+        counted = (mesh.metric(name, "stoq_hop_forwarded_packets_total") for name in ENDS_OF_A_LEG)
+        return all(count > 0 for count in counted)
+
+    with Echo(mesh.pod("server")), connect(mesh.pod("client").netns, vip, 80) as connection:
+        assert eventually(lambda: echoed(connection, b"beside the tunnel" * 10_000) and beside())
+    assert mesh.metric("client", "stoq_hop_forwarded_given_up_total") == 0
 
 
 def test_nothing_is_captured_or_answered_at_the_gateway(mesh: Running) -> None:

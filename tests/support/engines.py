@@ -36,9 +36,12 @@ def identity(
     max_shard: int | None = None,
     mirrors: bool = False,
     hops: bool = False,
+    forwarded: bool = False,
 ) -> TlsContext:
     """A context with an SVID of an hour and trust in `ca`, which offers peers so much."""
-    tls = TlsContext(tokens=tokens, max_shard=max_shard, mirrors=mirrors, hops=hops)
+    tls = TlsContext(
+        tokens=tokens, max_shard=max_shard, mirrors=mirrors, hops=hops, forwarded=forwarded
+    )
     _trust(tls, ca)
     tls.set_identity(*issued(ca, spiffe_id))
     return tls

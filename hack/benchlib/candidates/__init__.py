@@ -8,6 +8,7 @@ from benchlib.candidates.mirrored import StoqMirrored
 from benchlib.candidates.quinn import QuinnRelay, StockQuinn
 from benchlib.candidates.stoq import (
     Stoq,
+    StoqForwarded,
     StoqFourLanes,
     StoqHop,
     StoqReserve,
@@ -29,6 +30,7 @@ ALL: tuple[Candidate, ...] = (
     StoqReserve(),
     StoqTokens(),
     StoqHop(),
+    StoqForwarded(),
     StoqMirrored(),
     StoqTwoLanes(),
     StoqFourLanes(),

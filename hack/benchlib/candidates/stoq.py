@@ -66,16 +66,17 @@ class StoqHop(Stoq):
     """Over a gateway, to which both have a path of the same MTU."""
 
     name: ClassVar[str] = "stoq-hop"
-    title: ClassVar[str] = "STOQ, over a gateway"
+    title: ClassVar[str] = "STOQ, over a gateway, in the tunnel"
     scenarios: ClassVar[frozenset[str]] = frozenset({"hop"})
     others: ClassVar[tuple[str, ...]] = ("gateway",)
+    environment: ClassVar[Mapping[str, str]] = {"STOQ_FRAMES_FORWARDED": "false"}
 
     @contextlib.contextmanager
     def route(self, bench: Bench, port: int) -> Iterator[Route]:
         """As without, and the server is behind a gateway that lets the client through."""
         network = bench.network
         gateway, server = network.layout.pod("gateway"), network.server.pod
-        mesh, relays = started(network, MeshSettings())
+        mesh, relays = started(network, MeshSettings(environment=self.environment))
         mesh.enrol(gateway)
         client = mesh.spiffe_id(network.client.pod)
         between = {
@@ -94,6 +95,14 @@ class StoqHop(Stoq):
         mesh.wait_ready([gateway])
         _led(mesh, network.client)
         yield Route(network.server.address, port, relays)
+
+
+class StoqForwarded(StoqHop):
+    """The same, with packets beside the tunnel."""
+
+    name: ClassVar[str] = "stoq-forwarded"
+    title: ClassVar[str] = "STOQ, over a gateway, beside the tunnel"
+    environment: ClassVar[Mapping[str, str]] = {}
 
 
 class StoqTwoLanes(Stoq):

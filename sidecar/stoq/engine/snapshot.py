@@ -106,6 +106,10 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     hop_bytes: int
     hop_streamed: int
     """Packets that no datagram of the tunnel took: they went by its stream."""
+    hop_beside: int
+    """Packets sent beside their tunnel, without its encryption around theirs."""
+    hop_given_up: int
+    """Times that such packets did not get through any more."""
     af_xdp_frames_received: int
     """Frames that came past the kernel's stack."""
     af_xdp_frames_sent: int

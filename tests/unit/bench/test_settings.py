@@ -69,7 +69,7 @@ def test_smoke_starts_every_peer_once_and_ours_in_every_scenario() -> None:
     ran = {settings.scenario: settings.candidates for settings in parse(["--smoke"])[0]}
     whole = {ran.pop(name) for name in ("bulk", "api", "tokens", "shards", "udp")}
     assert whole == {CANDIDATES}
-    assert ran.pop("hop") == ("stoq-hop",), "directly it runs in all others"
+    assert ran.pop("hop") == ("stoq-hop", "stoq-forwarded"), "directly it runs in all others"
     assert ran.pop("mirror") == ("stoq-mirrored",), "without copies it runs in all others"
     assert set(ran.values()) == {("stoq",)}
 

@@ -76,8 +76,9 @@ def offering(
 async def engine(
     ca: CertificateAuthority, identity: str, settings: EngineSettings, **table: object
 ) -> AsyncIterator[Engine]:
-    """One that offers routes."""
-    async with Engine(settings, engines.identity(ca, identity, hops=True)) as made:
+    """One that offers routes, and packets beside them, which the reference declines."""
+    identified = engines.identity(ca, identity, hops=True, forwarded=True)
+    async with Engine(settings, identified) as made:
         own = {"name": "own", "namespace": "shop", "addresses": ["fd00::2"]}
         modes = {"inbound": "strict", "outbound": "meshOnly"}
         made.set_table(json.dumps({"version": 1, "own": own, **modes, **table}))

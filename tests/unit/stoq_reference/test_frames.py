@@ -16,6 +16,7 @@ from stoq_reference.reader import Short, varint
 from support.vectors import Case, cases, vectors
 
 MANIFEST, OBJECT, BULK, WANT = range(4)
+HEX = {"route", "data", "leaf", "id", "source", "nonce"}
 
 
 def made(type_: str, value: Case) -> Frame:
@@ -39,16 +40,8 @@ def made(type_: str, value: Case) -> Frame:
             return frames.ObjectData(raw["transfer"], value["offset"], raw["data"])
         case Type.SHARD:
             return frames.BulkData(raw["transfer"], value["offset"], raw["digest"], raw["data"])
-        case Type.HOP if form == 1:
-            return frames.Inner(value["tunnel"], raw["data"])
-        case Type.HOP if form == 2:
-            return frames.Origin(bytes.fromhex(value["leaf"]))
         case Type.HOP:
-            host, _, port = value["destination"].rpartition(":")
-            destination = Address.of(host.strip("[]"), int(port))
-            names = tuple(value["gateways"])
-            at = value["position"]
-            return frames.Open(raw["route"], at, names, destination, value["identity"])
+            return made_hop(form, value)
         case Type.SEED:
             return frames.Seed(form, raw["id"], value["share"], value["primary"])
         case Type.FALCON_SIGNATURE:
@@ -56,6 +49,28 @@ def made(type_: str, value: Case) -> Frame:
             return Signature(form, raw["key_id"], until, raw["digest"], raw["signature"])
         case Type.FALCON_KEY:
             return frames.Key(form, bytes.fromhex(value["old"]), bytes.fromhex(value["key"]))
+
+
+def made_hop(form: int, value: Case) -> Frame:
+    """The same of a HOP."""
+    raw = {key: bytes.fromhex(value[key]) for key in HEX if key in value}
+    match form:
+        case 0:
+            host, _, port = value["destination"].rpartition(":")
+            destination = Address.of(host.strip("[]"), int(port))
+            names = tuple(value["gateways"])
+            at = value["position"]
+            return frames.Open(raw["route"], at, names, destination, value["identity"])
+        case 1:
+            return frames.Inner(value["tunnel"], raw["data"])
+        case 2:
+            return frames.Origin(raw["leaf"])
+        case 3:
+            return frames.Forward(raw["id"], raw["source"], bytes.fromhex(value["destination"]))
+        case 4:
+            return frames.Forwarded(raw["id"])
+        case _:
+            return frames.Seen(raw["nonce"])
 
 
 @cases("frames.json")

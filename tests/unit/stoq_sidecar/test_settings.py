@@ -78,6 +78,7 @@ def test_every_default_is_pinned() -> None:
             "max_shard": "0",
             "mirrors": "true",
             "hops": "true",
+            "forwarded": "true",
         },
         "gateway": {
             "enabled": "false",

@@ -2,8 +2,10 @@
 //! section 14).
 //!
 //! [`Gateway`] admits routes and is asked once for each, [`Origins`] for those that are signed;
-//! [`Tunnel`] is asked for each packet, and belongs to whoever moves the packets of one route.
+//! [`Tunnel`] and [`Probing`] are asked for each packet, and belong to whoever moves the packets of one
+//! route.
 
+mod beside;
 mod gateway;
 mod origin;
 mod rule;
@@ -11,6 +13,7 @@ mod tunnel;
 
 use std::time::Duration;
 
+pub use beside::{Answers, Leaves, Probing};
 pub use gateway::{Gateway, Next, RouteRefusal};
 pub use origin::{OriginRefusal, Origins, ROUTE_LIFE, route_digest};
 pub use rule::{Rule, Who, WhoError};

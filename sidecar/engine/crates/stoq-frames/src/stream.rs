@@ -125,7 +125,7 @@ impl FrameReader {
             (Use::MirroredObject, Frame::Shard(_)) => Use::MirroredObject,
             (Use::Unknown, Frame::Hop(Hop::Origin(_))) => Use::Route,
             (Use::Unknown | Use::Route, Frame::Hop(Hop::Open(_)))
-            | (Use::Tunnel, Frame::Hop(Hop::Packet { .. })) => Use::Tunnel,
+            | (Use::Tunnel, Frame::Hop(Hop::Packet { .. } | Hop::Beside(_))) => Use::Tunnel,
             (Use::Unknown, Frame::Seed(seed)) => match seed.form {
                 SeedForm::Flow => Use::MirroredFlow,
                 SeedForm::Object => Use::MirroredObject,

@@ -6,6 +6,8 @@ use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
 use rand_core::{OsRng, RngCore};
 use stoq_wire::cid::{CID_LEN, ConnectionIdLayout};
 
+use crate::worker::Mark;
+
 /// Random connection IDs drawn from the kernel at once; a draw is a system call.
 const BATCH: usize = 64;
 
@@ -19,17 +21,20 @@ const RANDOM: usize = CID_LEN - 2;
 pub(crate) struct StoqConnectionIds {
     worker: u8,
     generation: u8,
+    /// What no connection ID begins its random part with: ids beside tunnels do.
+    reserved: Mark,
     pool: [u8; BATCH * RANDOM],
     used: usize,
 }
 
 impl StoqConnectionIds {
-    pub(crate) fn new(worker: u8, generation: u8) -> Self {
+    pub(crate) fn new(worker: u8, generation: u8, reserved: Mark) -> Self {
         let pool = [0; BATCH * RANDOM];
         let used = pool.len();
         Self {
             worker,
             generation,
+            reserved,
             pool,
             used,
         }
@@ -49,10 +54,14 @@ impl StoqConnectionIds {
 
 impl ConnectionIdGenerator for StoqConnectionIds {
     fn generate_cid(&mut self) -> ConnectionId {
+        let mut random = self.random();
+        while self.reserved.begins(&random) {
+            random = self.random();
+        }
         let layout = ConnectionIdLayout {
             worker: self.worker,
             generation: self.generation,
-            random: self.random(),
+            random,
         };
         ConnectionId::new(&layout.encode())
     }
@@ -90,14 +99,14 @@ mod tests {
 
     #[test]
     fn an_issued_id_names_its_worker_and_generation() {
-        let mut ids = StoqConnectionIds::new(3, 9);
+        let mut ids = StoqConnectionIds::new(3, 9, Mark::default());
         let layout = ConnectionIdLayout::decode(&ids.generate_cid()).unwrap();
         assert_eq!((layout.worker, layout.generation), (3, 9));
     }
 
     #[test]
     fn ids_differ_beyond_one_draw_from_the_kernel() {
-        let mut ids = StoqConnectionIds::new(0, 0);
+        let mut ids = StoqConnectionIds::new(0, 0, Mark::default());
         let issued: std::collections::HashSet<Vec<u8>> = (0..3 * BATCH)
             .map(|_| ids.generate_cid().to_vec())
             .collect();
@@ -106,7 +115,7 @@ mod tests {
 
     #[test]
     fn only_ids_of_this_worker_are_valid() {
-        let ids = StoqConnectionIds::new(1, 0);
+        let ids = StoqConnectionIds::new(1, 0, Mark::default());
         let other = ConnectionIdLayout {
             worker: 0,
             generation: 0,

@@ -14,6 +14,7 @@ use stoq_wire::payload::LEAST_PAYLOAD;
 
 use crate::cid::StoqConnectionIds;
 use crate::settings::{EngineSettings, TransportSettings};
+use crate::worker::Mark;
 
 /// Largest first datagram. A jumbo Initial would hold the whole ClientHello: then
 /// the server has received one datagram instead of two, and its amplification
@@ -129,12 +130,11 @@ pub(crate) fn inner_transport_config(
 pub(crate) fn endpoint_config(
     settings: &TransportSettings,
     reset_key: Arc<dyn HmacKey>,
-    worker: u8,
-    generation: u8,
+    (worker, generation, mark): (u8, u8, Mark),
 ) -> EndpointConfig {
     let mut config = EndpointConfig::new(reset_key);
     config
-        .cid_generator(move || Box::new(StoqConnectionIds::new(worker, generation)))
+        .cid_generator(move || Box::new(StoqConnectionIds::new(worker, generation, mark)))
         .min_reset_interval(RESET_INTERVAL);
     // Checked settings stay within the range of this call (1200 to 65,527).
     let _ = config.max_udp_payload_size(settings.max_payload());

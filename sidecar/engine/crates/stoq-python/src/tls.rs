@@ -13,7 +13,8 @@ use stoq_core::spiffe::{SpiffeId, TrustDomain};
 use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
 use stoq_io::statement;
 use stoq_wire::extension::{
-    CAPTURED_UDP, HOPS, PACKET_TOKENS, SEEDS, SHARDS, SIGNATURES, SIGNED_ROUTES, STREAM_TOKENS,
+    CAPTURED_UDP, FORWARDED, HOPS, PACKET_TOKENS, SEEDS, SHARDS, SIGNATURES, SIGNED_ROUTES,
+    STREAM_TOKENS,
 };
 use stoq_wire::frame::shard::MAX_SHARD_LEN;
 use stoq_wire::frame::token::PACKET_TOKEN_LEN;
@@ -45,6 +46,7 @@ impl TlsContext {
         max_shard = None,
         mirrors = false,
         hops = false,
+        forwarded = false,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -61,6 +63,7 @@ impl TlsContext {
         max_shard: Option<u64>,
         mirrors: bool,
         hops: bool,
+        forwarded: bool,
     ) -> PyResult<Self> {
         let profile: CryptoProfile = if allow_classical {
             crate::key::profile(profile)?
@@ -86,6 +89,9 @@ impl TlsContext {
         }
         if hops {
             parameters.extensions |= HOPS | SIGNED_ROUTES;
+        }
+        if hops && forwarded {
+            parameters.extensions |= FORWARDED;
         }
         if let Some(most) = max_shard {
             if most > MAX_SHARD_LEN {

@@ -20,6 +20,8 @@ pub const SIGNATURES: u64 = 1 << 5;
 pub const CAPTURED_UDP: u64 = 1 << 6;
 /// Routes that are signed by who began them: HOP frames of form 2, and signatures of routes.
 pub const SIGNED_ROUTES: u64 = 1 << 7;
+/// Packets of inner connections beside their tunnels: HOP frames of forms 3 to 5.
+pub const FORWARDED: u64 = 1 << 8;
 
 /// The bits that this crate knows.
 const KNOWN: u64 = STREAM_TOKENS
@@ -29,7 +31,8 @@ const KNOWN: u64 = STREAM_TOKENS
     | SEEDS
     | SIGNATURES
     | CAPTURED_UDP
-    | SIGNED_ROUTES;
+    | SIGNED_ROUTES
+    | FORWARDED;
 
 /// What a connection may use: the intersection of what both sides announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,6 +5,7 @@
 //! | [`token`] | an HMAC over data of the connection |
 //! | [`shard`] | a part of a transfer |
 //! | [`hop`] | a route over gateways |
+//! | [`beside`] | what agrees on packets beside it |
 //! | [`seed`] | the head of a mirror |
 //! | [`signature`] | a FALCON signature |
 //! | [`key`] | a FALCON key |
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use crate::varint;
 use reader::{Reader, Stop};
 
+pub mod beside;
 pub mod carrier;
 mod error;
 pub mod hop;

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod bare;
 pub mod cid;
 pub mod code;
 pub mod control;

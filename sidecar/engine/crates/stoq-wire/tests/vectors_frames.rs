@@ -4,9 +4,11 @@
 mod read;
 
 use bytes::Bytes;
-use read::bytes;
+use read::{bytes, vectors};
 use serde_json::Value;
+use stoq_wire::bare::{self, Bare, BareId};
 use stoq_wire::extension::Negotiated;
+use stoq_wire::frame::beside::{Beside, InnerCid};
 use stoq_wire::frame::carrier::{Carrier, admit};
 use stoq_wire::frame::hop::{Hop, Route, RouteId};
 use stoq_wire::frame::key::Key;
@@ -88,7 +90,22 @@ fn hop(value: &Value) -> Hop {
             tunnel: number(&value["tunnel"]),
             data: Bytes::from(bytes(&value["data"])),
         },
-        _ => Hop::Origin(Bytes::from(bytes(&value["leaf"]))),
+        2 => Hop::Origin(Bytes::from(bytes(&value["leaf"]))),
+        form => Hop::Beside(beside(form, value)),
+    }
+}
+
+fn beside(form: u64, value: &Value) -> Beside {
+    let cid = |field: &str| InnerCid::new(&bytes(&value[field])).unwrap();
+    let id = |value: &Value| BareId(fixed(&value["id"]));
+    match form {
+        3 => Beside::Forward {
+            id: id(value),
+            source: cid("source"),
+            destination: cid("destination"),
+        },
+        4 => Beside::Forwarded(id(value)),
+        _ => Beside::Seen(fixed(&value["nonce"])),
     }
 }
 
@@ -285,5 +302,29 @@ fn what_a_signature_is_over() {
             }
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[test]
+fn packets_beside_a_tunnel() {
+    let document = vectors("forwarded.json");
+    for case in read::cases(&document, "packets") {
+        let cid = InnerCid::new(&bytes(&case["cid"])).unwrap();
+        let (packet, id) = (bytes(&case["packet"]), bytes(&case["id"]));
+        let rest = bare::behind(&packet, &cid);
+        assert_eq!(rest.is_none(), case["bare"].is_null(), "{}", case["name"]);
+        if let Some(rest) = rest {
+            let went = [&packet[..1], &id, rest].concat();
+            assert_eq!(went, bytes(&case["bare"]), "{}", case["name"]);
+            let first = packet[0];
+            let expected = (BareId(id.try_into().unwrap()), Bare::Packet { first, rest });
+            assert_eq!(bare::read(&went), Some(expected), "{}", case["name"]);
+        }
+    }
+    for case in read::cases(&document, "probes") {
+        let (id, nonce) = (BareId(fixed(&case["id"])), fixed(&case["nonce"]));
+        let datagram = bare::probe(id, nonce);
+        assert_eq!(datagram.to_vec(), bytes(&case["hex"]));
+        assert_eq!(bare::read(&datagram), Some((id, Bare::Probe(nonce))));
     }
 }

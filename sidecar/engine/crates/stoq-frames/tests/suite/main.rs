@@ -1,5 +1,6 @@
 //! What frames mean, through the public doors of the crate.
 
+mod beside;
 mod hops;
 mod origins;
 mod seeds;

@@ -7,7 +7,7 @@ use super::{Counters, add, position};
 pub enum HopDrop {
     /// A queue was full: the path takes less than is sent.
     Full,
-    /// No tunnel has it: it came too late, or too long before its tunnel.
+    /// No tunnel has it: it came too late, too long before its tunnel, or beside it from somebody else.
     NoTunnel,
     /// It is empty, or longer than a packet may be.
     TooLong,
@@ -51,6 +51,16 @@ impl Counters {
     /// A packet goes by the stream of its tunnel.
     pub fn hop_streamed(&self) {
         add(&self.values.hop_streamed, 1);
+    }
+
+    /// A packet went beside its tunnel.
+    pub fn hop_beside(&self) {
+        add(&self.values.hop_beside, 1);
+    }
+
+    /// Packets do not get through beside a tunnel any more.
+    pub fn hop_given_up(&self) {
+        add(&self.values.hop_given_up, 1);
     }
 
     /// A packet of a tunnel was dropped.

@@ -75,6 +75,8 @@ fn counters_of_all_workers_are_added_up() {
         worker.route_refused();
         worker.hop_forwarded(1200);
         worker.hop_streamed();
+        worker.hop_beside();
+        worker.hop_given_up();
         worker.hop_dropped(HopDrop::Full);
         worker.udp_flow_opened(Direction::Outbound, false);
         worker.udp_flow_opened(Direction::Inbound, false);
@@ -147,6 +149,8 @@ fn counters_of_all_workers_are_added_up() {
         hop_packets: 2,
         hop_bytes: 2400,
         hop_streamed: 2,
+        hop_beside: 2,
+        hop_given_up: 2,
         af_xdp_frames_received: 6,
         af_xdp_frames_sent: 8,
         af_xdp_frames_malformed: 2,

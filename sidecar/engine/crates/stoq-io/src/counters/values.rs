@@ -138,6 +138,10 @@ values! {
     hop_bytes,
     /// Packets that no datagram of the tunnel took: they went by its stream.
     hop_streamed,
+    /// Packets sent beside their tunnel, without its encryption around theirs.
+    hop_beside,
+    /// Times that such packets did not get through any more, and went by the tunnel again.
+    hop_given_up,
     /// Frames that came past the kernel's stack.
     af_xdp_frames_received,
     /// Frames that were sent past it.

@@ -54,6 +54,7 @@ use slab::Slab;
 pub(crate) use connection::{Link, Origin, Phase};
 pub(crate) use failover::Trial;
 pub(crate) use flow::{Captured, Client, Direction, Flow, FlowInfo, Slot};
+pub(crate) use hops::Mark;
 pub(crate) use peers::PeerKey;
 pub(crate) use start::{Listener, ListenerKind, Plan, Port, PortKind};
 pub(crate) use udp::Passed;

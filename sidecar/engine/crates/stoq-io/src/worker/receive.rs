@@ -141,6 +141,9 @@ impl Worker {
             local_ip,
             ecn,
         } = origin;
+        let Some(data) = self.take_bare(remote, data, now) else {
+            return;
+        };
         let mut response = std::mem::take(&mut self.outgoing);
         response.clear();
         let event = self

@@ -148,9 +148,11 @@ impl Worker {
             inner_payload,
         ));
         let reset_key: Arc<dyn HmacKey> = shared.tls.reset_key();
+        let mark = super::hops::Mark::of(&*reset_key);
         let number = index as u8;
         let generation = shared.generation;
-        let config = transport::endpoint_config(&settings.transport, reset_key, number, generation);
+        let config =
+            transport::endpoint_config(&settings.transport, reset_key, (number, generation, mark));
         let server = |role| {
             let crypto = shared.tls.server_config(role);
             let mut config = ServerConfig::new(crypto, shared.tls.token_key());
@@ -194,7 +196,7 @@ impl Worker {
             api_flows: std::collections::HashMap::new(),
             objects: super::objects::Objects::default(),
             mirrors: super::mirrors::Mirrors::default(),
-            tunnels: super::hops::Tunnels::default(),
+            tunnels: super::hops::Tunnels::new(mark),
             handshakes: Handshakes::default(),
             proofs: super::proofs::ProofQueue::default(),
             timers: Timers::default(),

@@ -7,10 +7,10 @@ use super::{Phase, Worker};
 use crate::socket::udp::Sent;
 
 /// Sends per connection and turn, each up to 64 datagrams.
-const SENDS: usize = 8;
+pub(super) const SENDS: usize = 8;
 
 /// Bytes in one send at most: the kernel's limit for a UDP payload, less headers.
-const LARGEST_SEND: usize = 65_000;
+pub(super) const LARGEST_SEND: usize = 65_000;
 
 /// How a connection's turn to send ended.
 pub(super) enum Flush {
@@ -25,6 +25,7 @@ pub(super) enum Flush {
 impl Worker {
     /// Lets every active connection send. Those with more to send stay active.
     pub(super) fn transmit(&mut self, now: Instant) {
+        self.flush_bare();
         let mut active = std::mem::take(&mut self.active);
         active.retain(|index| matches!(self.flush(*index, now), Flush::More));
         // Whatever became active meanwhile comes after them.

@@ -1,5 +1,6 @@
 //! A peer that asks a gateway for routes of its own making: a bare QUIC endpoint on a socket.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use quinn_proto::{
 };
 use stoq_core::authorise::Expect;
 use stoq_core::tls::TlsContext;
+use stoq_wire::bare::BareId;
 use stoq_wire::code::StreamCode;
 use stoq_wire::extension::Negotiated;
 use stoq_wire::frame::Frame;
@@ -33,6 +35,10 @@ pub(crate) struct Asker {
     stopped: Vec<(StreamId, Option<StreamCode>)>,
     /// Packets that came in datagrams, with the tunnel they name.
     received: Vec<(u64, Bytes)>,
+    /// Datagrams that are not for the connection.
+    others: Vec<Vec<u8>>,
+    /// Frames that came on streams, as far as they are whole.
+    heard: HashMap<StreamId, BytesMut>,
     pub(crate) lost: Option<String>,
 }
 
@@ -59,6 +65,8 @@ impl Asker {
             quic,
             stopped: Vec::new(),
             received: Vec::new(),
+            others: Vec::new(),
+            heard: HashMap::new(),
             lost: None,
         };
         asker.until("the handshake is over", |asker| {
@@ -108,6 +116,74 @@ impl Asker {
         assert_eq!(written, Ok(bytes.len()));
         self.turn();
         stream
+    }
+
+    /// Says something more on a stream.
+    pub(crate) fn more(&mut self, stream: StreamId, frame: &Frame) {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes).unwrap();
+        let written = self.quic.send_stream(stream).write(&bytes);
+        assert_eq!(written, Ok(bytes.len()));
+        self.turn();
+    }
+
+    /// Ends a stream.
+    pub(crate) fn end(&mut self, stream: StreamId) {
+        self.quic.send_stream(stream).finish().unwrap();
+        self.turn();
+    }
+
+    /// The next frame that the gateway says on a stream.
+    pub(crate) fn heard(&mut self, stream: StreamId) -> Frame {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < until, "nothing; lost: {:?}", self.lost);
+            if let Some(frame) = self.next_frame(stream) {
+                return frame;
+            }
+            self.turn();
+        }
+    }
+
+    /// How many frames it says within a moment.
+    pub(crate) fn heard_within_a_moment(&mut self, stream: StreamId) -> usize {
+        let until = Instant::now() + MOMENT;
+        while Instant::now() < until {
+            self.turn();
+        }
+        std::iter::from_fn(|| self.next_frame(stream)).count()
+    }
+
+    fn next_frame(&mut self, stream: StreamId) -> Option<Frame> {
+        let so_far = self.heard.entry(stream).or_default();
+        if let Ok(mut chunks) = self.quic.recv_stream(stream).read(true) {
+            while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
+                so_far.extend_from_slice(&chunk.bytes);
+            }
+        }
+        let (frame, used) = Frame::decode(so_far).unwrap()?;
+        let _ = so_far.split_to(used);
+        Some(frame)
+    }
+
+    /// Sends a datagram that is none of the connection's, from its address.
+    pub(crate) fn send_raw(&mut self, datagram: &[u8]) {
+        self.socket.send_to(datagram, self.remote).unwrap();
+    }
+
+    /// The next datagram under this id.
+    pub(crate) fn raw(&mut self, id: BareId) -> Vec<u8> {
+        let under = |one: &Vec<u8>| one.get(1..17) == Some(&id.0[..]);
+        self.until("a datagram has come", |asker| {
+            asker.others.iter().any(under)
+        });
+        let at = self.others.iter().position(under).unwrap();
+        self.others.remove(at)
+    }
+
+    /// Datagrams so far that are not for the connection.
+    pub(crate) fn others(&self) -> usize {
+        self.others.len()
     }
 
     /// Sends a packet into a tunnel, in a datagram.
@@ -169,8 +245,9 @@ impl Asker {
             let event = self
                 .endpoint
                 .handle(Instant::now(), from, None, None, data, &mut buffer);
-            if let Some(DatagramEvent::ConnectionEvent(_, event)) = event {
-                self.quic.handle_event(event);
+            match event {
+                Some(DatagramEvent::ConnectionEvent(_, event)) => self.quic.handle_event(event),
+                _ => self.others.push(room[..length].to_vec()),
             }
         }
         while let Some(event) = self.quic.poll_endpoint_events() {

@@ -15,7 +15,7 @@ use stoq_wire::parameters::StoqParameters;
 use crate::asker::Asker;
 use crate::mesh::{eventually, id};
 use crate::net::in_namespace;
-use crate::routed::{Routed, object};
+use crate::routed::{Routed, object, offered};
 
 /// A rule of the last gateway: the first one asks, and somebody has begun it.
 fn for_those_of(from: &str, origin: &str) -> serde_json::Value {
@@ -52,7 +52,7 @@ fn a_gateway_that_takes_no_signatures_is_sent_none_and_so_is_the_next() {
             extensions: HOPS,
             ..StoqParameters::default()
         };
-        let routed = Routed::with_offers(&[&["a", "b"]], &[("a", plain)]);
+        let routed = Routed::with_offers(&[&["a", "b"]], offered(), &[("a", plain)]);
         let sent = object(1000);
         assert!(routed.send(&sent).unwrap().data.concat() == sent);
         routed.set_rules("b", &for_those_of("a", "web"));

@@ -13,6 +13,8 @@ mod drain;
 mod early;
 mod failover;
 mod hops;
+mod hops_bare;
+mod hops_forwarded;
 mod hops_hostile;
 mod hops_signed;
 mod hostile;

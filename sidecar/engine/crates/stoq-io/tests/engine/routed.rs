@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use stoq_core::table::Table;
 use stoq_core::tls::TlsContext;
 use stoq_io::{ApiEvent, Engine, LocalPort, ObjectTarget, ReceivedObject};
-use stoq_wire::extension::{HOPS, SHARDS, SIGNED_ROUTES};
+use stoq_wire::extension::{FORWARDED, HOPS, SHARDS, SIGNED_ROUTES};
 use stoq_wire::parameters::StoqParameters;
 
 use crate::mesh::{Authority, PATIENCE, id, merged, start};
@@ -28,7 +28,10 @@ pub(crate) struct Routed {
     gateways: BTreeMap<String, Engine>,
     identities: BTreeMap<String, Arc<TlsContext>>,
     tables: RefCell<BTreeMap<String, Value>>,
-    client_table: Value,
+    /// Of the gateways, and what is offered.
+    settings: Value,
+    usual: StoqParameters,
+    client_table: RefCell<Value>,
 }
 
 pub(crate) fn object(length: usize) -> Bytes {
@@ -40,11 +43,20 @@ fn port(engine: &Engine) -> u16 {
     engine.local_port(LocalPort::Stoq).unwrap()
 }
 
-fn offered() -> StoqParameters {
+/// What the engines offer, unless something else is said.
+pub(crate) fn offered() -> StoqParameters {
     StoqParameters {
         extensions: HOPS | SHARDS | SIGNED_ROUTES,
         max_shard: SHARD,
         ..StoqParameters::default()
+    }
+}
+
+/// The same, and packets beside tunnels.
+pub(crate) fn forwarding() -> StoqParameters {
+    StoqParameters {
+        extensions: offered().extensions | FORWARDED,
+        ..offered()
     }
 }
 
@@ -63,16 +75,31 @@ impl Routed {
 
     /// The same, with settings on top of the usual ones: of client and server, and of gateways.
     pub(crate) fn with(ways: &[&[&str]], ends: &Value, gateway: &Value) -> Self {
-        Self::made(ways, &[], ends, gateway)
+        Self::made(ways, offered(), &[], ends, gateway)
     }
 
-    /// The same, where some gateways offer something else than is usual.
-    pub(crate) fn with_offers(ways: &[&[&str]], offers: &[(&str, StoqParameters)]) -> Self {
-        Self::made(ways, offers, &json!({}), &json!({}))
+    /// Where packets go beside tunnels.
+    pub(crate) fn forwarded(ways: &[&[&str]]) -> Self {
+        Self::with_offers(ways, forwarding(), &[])
+    }
+
+    /// Where this is offered, and some gateways offer something else.
+    pub(crate) fn with_offers(
+        ways: &[&[&str]],
+        usual: StoqParameters,
+        offers: &[(&str, StoqParameters)],
+    ) -> Self {
+        Self::made(ways, usual, offers, &json!({}), &json!({}))
+    }
+
+    /// Where this is offered, with these settings for all.
+    pub(crate) fn with_settings(ways: &[&[&str]], usual: StoqParameters, all: &Value) -> Self {
+        Self::made(ways, usual, &[], all, all)
     }
 
     fn made(
         ways: &[&[&str]],
+        usual: StoqParameters,
         offers: &[(&str, StoqParameters)],
         ends: &Value,
         gateway: &Value,
@@ -82,13 +109,13 @@ impl Routed {
         let (mut gateways, mut identities) = (BTreeMap::new(), BTreeMap::new());
         for name in ways.concat() {
             let other = offers.iter().find(|(of, _)| *of == name);
-            let offer = other.map_or_else(offered, |(_, offer)| offer.clone());
+            let offer = other.map_or_else(|| usual.clone(), |(_, offer)| offer.clone());
             let tls = authority.offering(name, offer);
             gateways.insert(name.to_owned(), begin(name, &tls, &gateway));
             identities.insert(name.to_owned(), tls);
         }
         let [web, db] =
-            ["web", "db"].map(|name| begin(name, &authority.offering(name, offered()), ends));
+            ["web", "db"].map(|name| begin(name, &authority.offering(name, usual.clone()), ends));
         db.objects().accept(true);
         let addresses = gateways.iter().map(|(name, engine)| {
             json!({"spiffe_id": id(name).as_str(), "address": DB, "port": port(engine)})
@@ -118,9 +145,11 @@ impl Routed {
             db,
             gateways,
             identities,
-            client_table,
+            settings: gateway,
+            usual,
+            client_table: RefCell::new(client_table),
         };
-        routed.web.set_table(read(&routed.client_table));
+        routed.web.set_table(read(&routed.client_table.borrow()));
         let own = json!({"own": {"name": "db-0", "namespace": "shop", "addresses": [DB]}});
         routed.db.set_table(read(&merged(base, own)));
         for name in routed.gateways.keys() {
@@ -135,7 +164,36 @@ impl Routed {
 
     /// Who has this name, with what engines offer.
     pub(crate) fn identity(&self, name: &str) -> Arc<TlsContext> {
-        self.authority.offering(name, offered())
+        self.identity_offering(name, self.usual.clone())
+    }
+
+    /// Who has this name, with another offer.
+    pub(crate) fn identity_offering(&self, name: &str, offer: StoqParameters) -> Arc<TlsContext> {
+        self.authority.offering(name, offer)
+    }
+
+    /// Has the client find a gateway at another address.
+    pub(crate) fn dial_at(&self, name: &str, address: SocketAddr) {
+        let mut table = self.client_table.borrow_mut();
+        let gateways = table["gateways"].as_array_mut().unwrap();
+        for gateway in gateways
+            .iter_mut()
+            .filter(|one| one["spiffe_id"] == id(name).as_str())
+        {
+            gateway["address"] = json!(address.ip().to_string());
+            gateway["port"] = json!(address.port());
+        }
+        self.web.set_table(read(&table));
+    }
+
+    /// Ends a gateway, and starts it again where it was.
+    pub(crate) fn restart(&mut self, name: &str) {
+        let listen = self.address(name).to_string();
+        let settings = merged(self.settings.clone(), json!({"stoq": {"listen": listen}}));
+        self.gateways[name].shutdown();
+        let engine = begin(name, &self.identities[name], &settings);
+        engine.set_table(read(&self.tables.borrow()[name]));
+        self.gateways.insert(name.to_owned(), engine);
     }
 
     /// Has a gateway learn that every certificate of somebody is revoked.
@@ -160,7 +218,10 @@ impl Routed {
     pub(crate) fn another_client(&self, own: &str, settings: &Value, table: &Value) -> Engine {
         let engine = begin("web", &self.identity("web"), settings);
         let own = json!({"own": {"name": "web-1", "namespace": "shop", "addresses": [own]}});
-        let table = merged(merged(self.client_table.clone(), own), table.clone());
+        let table = merged(
+            merged(self.client_table.borrow().clone(), own),
+            table.clone(),
+        );
         engine.set_table(read(&table));
         engine
     }
@@ -190,7 +251,7 @@ impl Routed {
     /// The same, where the server is known by the address of a spy before it.
     pub(crate) fn send_over(&self, spy: &Spy, object: &Bytes) -> Result<ReceivedObject, String> {
         let port = json!(spy.address().port());
-        let mut table = self.client_table.clone();
+        let mut table = self.client_table.borrow().clone();
         table["workloads"][0]["port"] = port.clone();
         self.web.set_table(read(&table));
         for name in self.gateways.keys() {

@@ -1,4 +1,4 @@
-//! Somebody on the path before a server, who keeps all that passes.
+//! Somebody on the path before a server, who keeps all that passes, and may hold some of it back.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,10 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// Which datagrams do not pass.
+type Held = Box<dyn Fn(&[u8]) -> bool + Send>;
+
 /// Relays for one client until it is dropped.
 pub(crate) struct Spy {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<u8>>>,
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    held: Arc<Mutex<Held>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -25,10 +29,14 @@ impl Spy {
         let (front, back) = (bind(), bind());
         back.connect(server).unwrap();
         let address = front.local_addr().unwrap();
+        let nothing: Held = Box::new(|_| false);
+        let held = Arc::new(Mutex::new(nothing));
         let (seen, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let client = Arc::new(Mutex::new(address));
         let relay = |from: UdpSocket, to: UdpSocket, forth: bool| {
-            let (seen, stop): (Arc<Mutex<Vec<u8>>>, _) = (Arc::clone(&seen), Arc::clone(&stop));
+            let (seen, stop): (Arc<Mutex<Vec<Vec<u8>>>>, _) =
+                (Arc::clone(&seen), Arc::clone(&stop));
+            let held = Arc::clone(&held);
             let client = Arc::clone(&client);
             std::thread::spawn(move || {
                 let mut room = [0; 65_536];
@@ -36,7 +44,10 @@ impl Spy {
                     let Ok((length, sender)) = from.recv_from(&mut room) else {
                         continue;
                     };
-                    seen.lock().unwrap().extend_from_slice(&room[..length]);
+                    seen.lock().unwrap().push(room[..length].to_vec());
+                    if held.lock().unwrap()(&room[..length]) {
+                        continue;
+                    }
                     if forth {
                         *client.lock().unwrap() = sender;
                         let _ = to.send(&room[..length]);
@@ -51,6 +62,7 @@ impl Spy {
         Self {
             address,
             seen,
+            held,
             stop,
             threads,
         }
@@ -63,7 +75,19 @@ impl Spy {
 
     /// All bytes so far, of both directions.
     pub(crate) fn seen(&self) -> Vec<u8> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().unwrap().concat()
+    }
+
+    /// The datagrams so far with short headers and this length.
+    pub(crate) fn short_ones(&self, length: usize) -> Vec<Vec<u8>> {
+        let seen = self.seen.lock().unwrap();
+        let short = |one: &&Vec<u8>| one.len() == length && one[0] & 0x80 == 0;
+        seen.iter().filter(short).cloned().collect()
+    }
+
+    /// Lets some no longer pass.
+    pub(crate) fn holds_back(&self, which: impl Fn(&[u8]) -> bool + Send + 'static) {
+        *self.held.lock().unwrap() = Box::new(which);
     }
 }
 

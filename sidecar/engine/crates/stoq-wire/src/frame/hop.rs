@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! type      8 bytes, 0xfe000003
-//! form      1 byte: 0 open, 1 packet, 2 origin
+//! form      1 byte: 0 open, 1 packet, 2 origin, 3 to 5 see `beside`
 //!
 //! open      route 16 bytes, position 1 byte, count 1 byte, an identity for each gateway,
 //!           destination 7 or 19 bytes, identity
@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
+use super::beside::Beside;
 use super::reader::{Reader, Stop, bounded, write_identity};
 use super::{FrameError, FrameType};
 use crate::{address, varint};
@@ -60,6 +61,8 @@ pub enum Hop {
     },
     /// The certificate of who began the route that follows, DER.
     Origin(Bytes),
+    /// What agrees on packets beside the tunnel.
+    Beside(Beside),
 }
 
 /// The way to a workload.
@@ -92,6 +95,7 @@ impl Hop {
             Self::Open(_) => 0,
             Self::Packet { .. } => 1,
             Self::Origin(_) => 2,
+            Self::Beside(beside) => beside.form(),
         }
     }
 
@@ -113,11 +117,15 @@ impl Hop {
                 out.extend_from_slice(leaf);
                 Ok(())
             }
+            Self::Beside(beside) => {
+                beside.write(out);
+                Ok(())
+            }
         }
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Stop> {
-        match reader.bounded_byte("form", 0, 2)? {
+        match reader.bounded_byte("form", 0, 5)? {
             0 => Ok(Self::Open(Route::read(reader)?)),
             1 => {
                 let tunnel = reader.varint()?;
@@ -127,10 +135,11 @@ impl Hop {
                     data: reader.data(length)?,
                 })
             }
-            _ => {
+            2 => {
                 let length = reader.bounded("length", 1, MAX_ORIGIN_LEN)?;
                 Ok(Self::Origin(reader.data(length)?))
             }
+            form => Ok(Self::Beside(Beside::read(form, reader)?)),
         }
     }
 }

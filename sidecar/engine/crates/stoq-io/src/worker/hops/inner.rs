@@ -7,10 +7,13 @@ use bytes::BytesMut;
 use quinn_proto::DatagramEvent;
 use rand_core::{OsRng, RngCore};
 use stoq_frames::hop::Limits;
+use stoq_wire::bare::{ID_LEN, is_short, long_ids};
+use stoq_wire::cid::CID_LEN;
 use stoq_wire::code::ConnectionCode;
+use stoq_wire::frame::beside::InnerCid;
 use stoq_wire::frame::hop::{Route, RouteId, packet_overhead};
 
-use super::super::transmit::Flush;
+use super::super::transmit::{Flush, LARGEST_SEND, SENDS};
 use super::super::{Flow, PeerKey, Phase, Worker};
 use super::ways::Way;
 use super::{Far, Hop, Near};
@@ -18,6 +21,9 @@ use crate::endpoints::OpenTo;
 
 /// Packets made at once: as many as a datagram buffer takes in a turn.
 const BATCH: usize = 16;
+
+/// How often a peer's choice among our connection IDs is followed: a server chooses once.
+const MOST_CHOSEN: u8 = 16;
 
 /// What a connection is inside of.
 pub(crate) struct Inner {
@@ -29,6 +35,10 @@ pub(crate) struct Inner {
     pub(super) tried: Vec<SocketAddr>,
     /// Whether it failed because of the way and not of its end.
     pub(super) failed: bool,
+    /// Connection IDs of our side and of the peer's, as the peer's handshake has them.
+    pub(super) ids: Option<(InnerCid, InnerCid)>,
+    /// How often the peer has chosen another one of ours.
+    chosen: u8,
     pub(super) open: OpenTo,
 }
 
@@ -73,6 +83,8 @@ impl Worker {
                 gateway,
                 tried: way.tried,
                 failed: false,
+                ids: None,
+                chosen: 0,
                 open,
             });
         }
@@ -85,16 +97,20 @@ impl Worker {
         &mut self,
         index: usize,
         serial: u64,
-        packet: &[u8],
+        data: BytesMut,
         now: Instant,
     ) {
         let Some(link) = self.link_of(index, serial) else {
             return;
         };
+        if let (Some(inner), Some(ids)) = (&mut link.inner, long_ids(&data)) {
+            inner.ids = Some(ids);
+        }
         let remote = link.quic.remote_address();
+        let under = data.get(1..=CID_LEN).filter(|_| is_short(&data));
+        let under = under.and_then(InnerCid::new);
         let mut response = std::mem::take(&mut self.outgoing);
         response.clear();
-        let data = BytesMut::from(packet);
         let event = self
             .endpoint
             .handle(now, remote, None, None, data, &mut response);
@@ -102,19 +118,48 @@ impl Worker {
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) if handle.0 == index => {
                 self.connection_event(index, event, now);
+                if let Some(cid) = under {
+                    self.follow_cid(index, cid);
+                }
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.endpoint.ignore(incoming),
             _ => {}
         }
     }
 
+    /// The peer may choose another connection ID of ours: what goes beside the tunnel then has that one.
+    fn follow_cid(&mut self, index: usize, cid: InnerCid) {
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        let (Some(inner), Phase::Established) = (&mut link.inner, link.phase) else {
+            return;
+        };
+        let (Some(tunnel), Some((ours, theirs))) = (inner.tunnel, inner.ids) else {
+            return;
+        };
+        if ours != cid && inner.chosen < MOST_CHOSEN {
+            inner.chosen += 1;
+            inner.ids = Some((cid, theirs));
+            self.ask_beside(tunnel, (cid, theirs));
+        }
+    }
+
     /// Lets a connection inside a tunnel send.
     pub(in super::super) fn flush_inner(&mut self, index: usize, now: Instant) -> Flush {
         let mut outgoing = std::mem::take(&mut self.outgoing);
-        let flush = self.send_inner(index, &mut outgoing, now);
+        let mut flush = Flush::More;
+        for _ in 0..SENDS {
+            flush = self.send_inner(index, &mut outgoing, now);
+            // What goes in a tunnel is sent by the connection around it, in its own turn.
+            if !matches!(flush, Flush::More) || self.beside_of(index).is_none() {
+                break;
+            }
+        }
+        self.flush_bare();
         self.outgoing = outgoing;
         if let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) {
-            link.active = matches!(flush, Flush::More);
+            link.active = !matches!(flush, Flush::Done);
         }
         self.arm(index);
         flush
@@ -123,7 +168,15 @@ impl Worker {
     fn send_inner(&mut self, index: usize, outgoing: &mut Vec<u8>, now: Instant) -> Flush {
         let tunnel = self.links.get(index).and_then(Option::as_ref);
         let tunnel = tunnel.and_then(|link| link.inner.as_ref()?.tunnel);
+        let beside = self.beside_of(index);
+        if let Some(port) = beside
+            && self.ports[port].datagrams.is_blocked()
+        {
+            self.ports[port].starved.push(index);
+            return Flush::Blocked;
+        }
         let room = tunnel.map(|key| self.hop_room(key));
+        let most = self.shared.settings.transport.gso_segments;
         let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else {
             return Flush::Done;
         };
@@ -132,11 +185,15 @@ impl Worker {
         let room = room.map_or(BATCH, |room| {
             room / (mtu + packet_overhead(u64::MAX >> 2, mtu))
         });
+        let room = match beside {
+            Some(_) => usize::from(most).min(LARGEST_SEND / (mtu + ID_LEN)),
+            None => room.min(BATCH),
+        };
         if let (0, Some(key)) = (room, tunnel) {
             self.wait_for_room(key);
             return Flush::Done;
         }
-        let mut segments = room.min(BATCH);
+        let mut segments = room;
         if let Some(path) = &mut link.path {
             if !path.may_send(now, link.phase == Phase::Established) {
                 return Flush::Done;
@@ -157,6 +214,12 @@ impl Worker {
             }
         }
         Flush::More
+    }
+
+    /// The socket by which a connection's packets leave beside its tunnel, if they do now.
+    fn beside_of(&self, index: usize) -> Option<usize> {
+        let link = self.links.get(index)?.as_ref()?;
+        self.beside_port(link.inner.as_ref()?.tunnel?)
     }
 
     /// A connection is forgotten: its tunnel ends.

@@ -5,9 +5,13 @@
 //! connection; at its far side what the packets are for: a connection of ours inside it ([`inner`]), or,
 //! at a gateway ([`admitted`]), the socket that leads to the workload, or the tunnel to the next
 //! gateway. [`moved`] carries packets from one side to the other and can read none of them; [`ways`] says
-//! over which gateways a peer is dialled, and [`proof`] who began a route.
+//! over which gateways a peer is dialled, and [`proof`] who began a route. Short headers of a connection
+//! inside may go past the encryption of the one around it: [`beside`] agrees on that, [`bare`] does it.
 
 mod admitted;
+mod bare;
+mod batch;
+mod beside;
 mod inner;
 mod moved;
 mod opened;
@@ -27,20 +31,33 @@ use stoq_wire::frame::hop::Route;
 use super::PeerKey;
 use super::objects::Frames;
 
+use bare::BarePackets;
+pub(crate) use bare::Mark;
+use beside::BesideTunnel;
 pub(crate) use inner::Inner;
 pub(crate) use proof::Proof;
 use workload::Workload;
 
 /// A worker's tunnels.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tunnels {
     /// Those with a connection of ours inside.
     inner: usize,
     /// Those at whose end or middle we are a gateway.
     routes: usize,
+    /// What goes beside them.
+    bare: BarePackets,
 }
 
 impl Tunnels {
+    pub(super) fn new(mark: Mark) -> Self {
+        Self {
+            inner: 0,
+            routes: 0,
+            bare: BarePackets::new(mark),
+        }
+    }
+
     /// Tunnels with a connection of ours inside: no work of their own.
     pub(super) fn inner(&self) -> usize {
         self.inner
@@ -86,6 +103,8 @@ pub(crate) struct Hop {
     origin: Option<Peer>,
     /// What goes before the route on a tunnel that we open for somebody else.
     proof: Proof,
+    /// What goes beside it.
+    beside: Option<Box<BesideTunnel>>,
     /// Packets for the near side that wait for room.
     queue: Tunnel,
     /// Frames for the stream.
@@ -103,6 +122,7 @@ impl Hop {
             admitted: false,
             origin: None,
             proof: Proof::default(),
+            beside: None,
             queue: Tunnel::new(limits, now),
             unsent: BytesMut::new(),
             most: limits.bytes,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use quinn_proto::{SendDatagramError, StreamId, VarInt};
 use stoq_frames::hop::{Fit, fit};
 use stoq_wire::frame::hop::packet_frame;
@@ -56,7 +56,7 @@ impl Worker {
         match &mut hop.far {
             Far::Inner { index, serial } => {
                 let (index, serial) = (*index, *serial);
-                self.inner_datagram(index, serial, packet, now);
+                self.inner_datagram(index, serial, BytesMut::from(packet), now);
             }
             Far::Tunnel { key, serial } => {
                 let (key, serial) = (*key, *serial);
@@ -70,7 +70,7 @@ impl Worker {
                 }
             }
             Far::Workload(workload) => {
-                let sent = workload.put(packet);
+                let sent = workload.put(&[packet]);
                 self.queue(key);
                 match sent {
                     true => self.counters().hop_forwarded(packet.len() as u64),
@@ -80,9 +80,12 @@ impl Worker {
         }
     }
 
-    /// A packet from the far side: goes to the near one, by a datagram where it fits one, else by the
-    /// stream. Without room it is dropped and counted.
+    /// A packet from the far side: goes to the near one, beside the tunnel where it may, else by a datagram
+    /// where it fits one, else by the stream. Without room it is dropped and counted.
     pub(super) fn hop_send(&mut self, key: usize, packet: &[u8], now: Instant) {
+        if self.send_beside(key, packet, now) {
+            return;
+        }
         let Some(Flow::Hop(hop)) = self.flows.get_mut(key).map(|slot| &mut slot.flow) else {
             return;
         };

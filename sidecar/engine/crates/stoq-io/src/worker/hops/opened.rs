@@ -107,6 +107,9 @@ impl Worker {
         if let Near::Opening(peer) = &hop.near {
             self.peers.forget(peer, key);
         }
+        if let Some(beside) = &hop.beside {
+            self.tunnels.bare.forget(&beside.ours);
+        }
         if hop.admitted
             && let Some(forwarder) = &self.shared.forwarder
         {

@@ -109,6 +109,11 @@ impl Worker {
                         self.counters().hop_dropped(HopDrop::NoTunnel);
                     }
                 }
+                Ok(Next::Frame(Frame::Hop(HopFrame::Beside(frame)))) => {
+                    if !self.hear_beside(key, frame, now) {
+                        return false;
+                    }
+                }
                 Ok(Next::Blocked) => return true,
                 Ok(Next::Ended) => {
                     self.finish_hop(key, now);

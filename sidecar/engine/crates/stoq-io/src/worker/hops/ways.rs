@@ -120,10 +120,14 @@ impl Worker {
     }
 
     /// A connection inside a tunnel is established: its gateway does what it should.
-    pub(in super::super) fn inner_established(&self, index: usize) {
+    pub(in super::super) fn inner_established(&mut self, index: usize) {
         let link = self.links[index].as_ref();
-        if let Some(inner) = link.and_then(|link| link.inner.as_ref()) {
-            inner.open.succeeded();
+        let Some(inner) = link.and_then(|link| link.inner.as_ref()) else {
+            return;
+        };
+        inner.open.succeeded();
+        if let (Some(tunnel), Some(ids)) = (inner.tunnel, inner.ids) {
+            self.ask_beside(tunnel, ids);
         }
     }
 

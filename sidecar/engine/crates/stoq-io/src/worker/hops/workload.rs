@@ -2,12 +2,8 @@
 
 use std::net::SocketAddr;
 
-use quinn_proto::Transmit;
-
+use super::batch::Batch;
 use crate::socket::udp::{Datagrams, Sent};
-
-/// Bytes that leave at once: the kernel's limit for a UDP payload, less headers.
-const MOST: usize = 65_000;
 
 /// The workload at the end of a route. The kernel hands over what it has sent, and nothing else.
 pub(super) struct Workload {
@@ -15,10 +11,8 @@ pub(super) struct Workload {
     pub(super) address: SocketAddr,
     /// Whether the socket may have datagrams.
     pub(super) readable: bool,
-    /// Packets that leave in this turn: all of one length, but the last may be shorter.
-    batch: Vec<u8>,
-    length: usize,
-    count: usize,
+    /// Packets that leave in this turn.
+    batch: Batch,
 }
 
 impl Workload {
@@ -27,49 +21,33 @@ impl Workload {
             socket,
             address,
             readable: true,
-            batch: Vec::new(),
-            length: 0,
-            count: 0,
+            batch: Batch::default(),
         }
     }
 
-    /// A packet for the workload. False: earlier ones, or this one, could not be sent.
+    /// A packet for the workload, in parts. False: earlier ones, or this one, could not be sent.
     #[must_use]
-    pub(super) fn put(&mut self, packet: &[u8]) -> bool {
-        let whole = self.batch.len() == self.count * self.length;
-        let joins = whole
-            && packet.len() <= self.length
-            && self.batch.len() + packet.len() <= MOST
-            && self.count < self.socket.max_segments();
-        let sent = joins || self.flush();
+    pub(super) fn put(&mut self, parts: &[&[u8]]) -> bool {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let most = self.socket.max_segments();
+        let sent = self.batch.takes(length, most) || self.flush();
         if self.socket.is_blocked() {
             return false;
         }
-        if self.count == 0 {
-            self.length = packet.len();
-        }
-        self.batch.extend_from_slice(packet);
-        self.count += 1;
+        self.batch.put(parts);
         sent
     }
 
     /// Sends what was put. False: the kernel did not take it.
     #[must_use]
     pub(super) fn flush(&mut self) -> bool {
-        if self.count == 0 || self.socket.is_blocked() {
-            return self.count == 0;
+        if self.batch.count() == 0 || self.socket.is_blocked() {
+            return self.batch.count() == 0;
         }
-        let transmit = Transmit {
-            destination: self.address,
-            ecn: None,
-            size: self.batch.len(),
-            segment_size: (self.count > 1).then_some(self.length),
-            src_ip: None,
-        };
-        let sent = self.socket.send(transmit, &mut self.batch);
+        let transmit = self.batch.transmit(self.address, None);
+        let sent = self.socket.send(transmit, self.batch.bytes());
         // Many routes are idle most of the time, and shall not keep what a burst has taken.
-        self.batch = Vec::new();
-        self.count = 0;
+        self.batch = Batch::default();
         !matches!(sent, Sent::Refused(_))
     }
 }

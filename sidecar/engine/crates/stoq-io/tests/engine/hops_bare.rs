@@ -1,0 +1,234 @@
+//! What somebody may send beside a tunnel, and what comes of it.
+
+use std::net::UdpSocket;
+
+use bytes::Bytes;
+use serde_json::json;
+use stoq_wire::bare::{BareId, ID_LEN, probe};
+use stoq_wire::code::StreamCode;
+use stoq_wire::extension::HOPS;
+use stoq_wire::frame::Frame;
+use stoq_wire::frame::beside::{Beside, InnerCid};
+use stoq_wire::frame::hop::{Hop, Route, RouteId};
+
+use crate::asker::{Asker, MOMENT};
+use crate::mesh::{eventually, id};
+use crate::net::{DB, in_namespace};
+use crate::routed::{Routed, forwarding, object};
+
+const NEAR: &[u8] = b"its own!";
+const FAR: &[u8] = b"the end's";
+const OURS: BareId = BareId([0x77; ID_LEN]);
+
+/// A route that is open, and packets that may go beside it.
+struct Scene {
+    routed: Routed,
+    workload: UdpSocket,
+    asker: Asker,
+    stream: quinn_proto::StreamId,
+    /// Under which the gateway takes packets.
+    theirs: BareId,
+}
+
+fn forward() -> Frame {
+    Frame::Hop(Hop::Beside(Beside::Forward {
+        id: OURS,
+        source: InnerCid::new(NEAR).unwrap(),
+        destination: InnerCid::new(FAR).unwrap(),
+    }))
+}
+
+/// A short header, with what is behind the connection ID.
+fn short(cid: &[u8], rest: &[u8]) -> Vec<u8> {
+    [&b"\x41"[..], cid, rest].concat()
+}
+
+impl Scene {
+    fn new() -> Self {
+        let routed = Routed::forwarded(&[&["a"]]);
+        let workload = UdpSocket::bind(format!("[{DB}]:0")).unwrap();
+        workload.set_read_timeout(Some(MOMENT)).unwrap();
+        let destination = workload.local_addr().unwrap();
+        routed.set_table("a", |table| {
+            table["workloads"][0]["port"] = json!(destination.port());
+            table["workloads"][0]["spiffe_id"] = json!(id("socket").as_str());
+        });
+        let mut asker = Asker::connect(&routed.identity("web"), routed.address("a"));
+        let route = Route {
+            id: RouteId([1; 16]),
+            position: 0,
+            gateways: vec![id("a").to_string()],
+            destination,
+            identity: id("socket").to_string(),
+        };
+        let stream = asker.say(&[Frame::Hop(Hop::Open(route)), forward()]);
+        let Frame::Hop(Hop::Beside(Beside::Forwarded(theirs))) = asker.heard(stream) else {
+            panic!("it takes none");
+        };
+        Self {
+            routed,
+            workload,
+            asker,
+            stream,
+            theirs,
+        }
+    }
+
+    fn bare(&self, id: BareId, rest: &[u8]) -> Vec<u8> {
+        short(&id.0, rest)
+    }
+
+    fn got(&self) -> Vec<u8> {
+        let mut room = [0; 2000];
+        let (length, _) = self.workload.recv_from(&mut room).unwrap();
+        room[..length].to_vec()
+    }
+
+    fn dropped(&self) -> u64 {
+        self.routed.gateway("a").snapshot().hop_dropped["no_tunnel"]
+    }
+}
+
+#[test]
+fn a_packet_under_the_gateways_id_reaches_the_workload_with_its_own_connection_id() {
+    in_namespace(|| {
+        let mut scene = Scene::new();
+        let rest = [5; 40];
+        let packet = scene.bare(scene.theirs, &rest);
+        scene.asker.send_raw(&packet);
+        assert_eq!(scene.got(), short(FAR, &rest));
+        // The gateway cannot tell a repetition, and the inner connection drops it.
+        scene.asker.send_raw(&packet);
+        assert_eq!(scene.got(), short(FAR, &rest));
+    });
+}
+
+#[test]
+fn what_answers_goes_beside_the_tunnel_once_a_probe_was_seen() {
+    in_namespace(|| {
+        let mut scene = Scene::new();
+        scene.asker.send(u64::from(scene.stream), b"from here");
+        let mut room = [0; 100];
+        let (_, gateway) = scene.workload.recv_from(&mut room).unwrap();
+        let answer = short(NEAR, &[6; 30]);
+        scene.workload.send_to(&answer, gateway).unwrap();
+        let tunnel = u64::from(scene.stream);
+        assert_eq!(scene.asker.receive(), (tunnel, Bytes::from(answer.clone())));
+        let sent = scene.asker.raw(OURS);
+        assert_eq!(sent.len(), 25, "first a probe");
+        let nonce = sent[17..].try_into().unwrap();
+        scene
+            .asker
+            .more(scene.stream, &Frame::Hop(Hop::Beside(Beside::Seen(nonce))));
+        eventually("it believes that", || {
+            scene.workload.send_to(&answer, gateway).unwrap();
+            scene.asker.within_a_moment().is_empty()
+        });
+        assert_eq!(scene.asker.raw(OURS), short(&OURS.0, &[6; 30]));
+        let long = [&b"\xc1"[..], NEAR, &[6; 30]].concat();
+        let other = short(b"another.", &[6; 30]);
+        for stays in [long, other] {
+            scene.workload.send_to(&stays, gateway).unwrap();
+            assert_eq!(scene.asker.receive(), (tunnel, Bytes::from(stays)));
+        }
+    });
+}
+
+#[test]
+fn a_probe_is_answered_on_the_stream_and_a_flood_of_them_hardly() {
+    in_namespace(|| {
+        let mut scene = Scene::new();
+        let nonce = [9; 8];
+        scene.asker.send_raw(&probe(scene.theirs, nonce));
+        let heard = scene.asker.heard(scene.stream);
+        assert_eq!(heard, Frame::Hop(Hop::Beside(Beside::Seen(nonce))));
+        std::thread::sleep(MOMENT);
+        for _ in 0..500 {
+            scene.asker.send_raw(&probe(scene.theirs, nonce));
+        }
+        let answers = scene.asker.heard_within_a_moment(scene.stream);
+        assert!((1..50).contains(&answers), "{answers}");
+        assert!(scene.workload.recv_from(&mut [0; 100]).is_err());
+    });
+}
+
+#[test]
+fn unknown_ids_and_other_senders_reach_nobody_and_are_answered_by_nothing() {
+    in_namespace(|| {
+        let mut scene = Scene::new();
+        let before = scene.dropped();
+        let mut unknown = scene.theirs;
+        unknown.0[ID_LEN - 1] ^= 1;
+        let packet = scene.bare(unknown, &[5; 1200]);
+        scene.asker.send_raw(&packet);
+        let stranger = UdpSocket::bind(format!("[{DB}]:0")).unwrap();
+        stranger.set_read_timeout(Some(MOMENT)).unwrap();
+        let packet = scene.bare(scene.theirs, &[5; 1200]);
+        stranger
+            .send_to(&packet, scene.routed.address("a"))
+            .unwrap();
+        stranger
+            .send_to(&probe(scene.theirs, [1; 8]), scene.routed.address("a"))
+            .unwrap();
+        eventually("they are counted", || scene.dropped() == before + 3);
+        assert!(
+            stranger.recv_from(&mut [0; 100]).is_err(),
+            "no reset either"
+        );
+        assert!(scene.workload.recv_from(&mut [0; 100]).is_err());
+        assert_eq!(scene.asker.within_a_moment(), []);
+        assert_eq!(scene.asker.others(), 0, "nothing that is no packet of ours");
+    });
+}
+
+#[test]
+fn an_id_is_gone_with_its_route_and_one_that_is_asked_for_again_with_the_next() {
+    in_namespace(|| {
+        let mut scene = Scene::new();
+        let first = scene.theirs;
+        scene.asker.more(scene.stream, &forward());
+        let Frame::Hop(Hop::Beside(Beside::Forwarded(second))) = scene.asker.heard(scene.stream)
+        else {
+            panic!("it takes none");
+        };
+        assert_ne!(first, second);
+        let [old, new] = [first, second].map(|id| scene.bare(id, &[5; 40]));
+        scene.asker.send_raw(&old);
+        assert!(scene.workload.recv_from(&mut [0; 100]).is_err());
+        scene.asker.send_raw(&new);
+        assert_eq!(scene.got(), short(FAR, &[5; 40]));
+        scene.asker.end(scene.stream);
+        eventually("the route has ended", || {
+            scene.routed.gateway("a").snapshot().gauges.routes == 0
+        });
+        scene.asker.send_raw(&new);
+        assert!(scene.workload.recv_from(&mut [0; 100]).is_err());
+        assert!(scene.asker.lost.is_none());
+    });
+}
+
+#[test]
+fn what_nobody_agreed_on_ends_the_route_or_the_connection_and_nothing_else() {
+    in_namespace(|| {
+        let mut scene = Scene::new();
+        let said = Frame::Hop(Hop::Beside(Beside::Forwarded(OURS)));
+        scene.asker.more(scene.stream, &said);
+        assert_eq!(scene.asker.code_of(scene.stream), Some(StreamCode::Denied));
+        assert!(scene.asker.lost.is_none());
+
+        let mut plain = forwarding();
+        plain.extensions = HOPS;
+        let mut other = Asker::connect(
+            &scene.routed.identity_offering("web", plain),
+            scene.routed.address("a"),
+        );
+        other.say(&[forward()]);
+        other.until("it is closed", |asker| asker.lost.is_some());
+        scene.routed.set_table("a", |table| {
+            table["workloads"][0]["port"] = json!(scene.routed.server_port());
+            table["workloads"][0]["spiffe_id"] = json!(id("db").as_str());
+        });
+        let sent = object(1000);
+        assert!(scene.routed.send(&sent).unwrap().data.concat() == sent);
+    });
+}
