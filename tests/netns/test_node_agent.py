@@ -45,7 +45,7 @@ def test_the_probe_says_what_this_kernel_can_do(
     assert said["uplink"] == {"name": interface, "driver": "veth", "bus": ""}
     can = {one["name"]: one for one in said["capabilities"]}
     guards, capture = ["guard", "guard-tc", "guard-native"], list(CAPTURES)
-    assert list(can) == ["pins", "strict", "account", *guards, *capture]
+    assert list(can) == ["pins", "strict", "account", *guards, *capture, "splice"]
     assert {name for name, one in can.items() if not one["supported"]} == {"guard-native"}, can
     assert f"{interface} is no network card" in can["guard-native"]["reason"]
     text = node.run("probe", STOQ_GUARD_INTERFACE=interface).stdout
