@@ -129,7 +129,7 @@ async fn handshakes(
 fn is_resumed(connection: &Connection) -> bool {
     let evidence = connection
         .handshake_data()
-        .and_then(|data| data.downcast::<Evidence>().ok());
+        .and_then(|data| data.downcast::<Arc<Evidence>>().ok());
     evidence.is_some_and(|evidence| evidence.resumed)
 }
 
