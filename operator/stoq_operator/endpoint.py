@@ -1,5 +1,6 @@
 """The control process's own STOQ endpoint: its engine, key pair and trust."""
 
+from collections.abc import Callable
 from typing import Final
 
 from stoq.api.call import ServerLimits
@@ -39,6 +40,8 @@ class EngineEndpoint:
             log_level=log_level,  # type: ignore[arg-type]  # checked by the settings
         )
         self.engine: Engine | None = None
+        self.on_installed: list[Callable[[], None]] = []
+        """Called when another certificate is in force."""
 
     def start(self) -> Engine:
         """Opens the socket. Raises `OSError` when the address is taken or not ours."""
@@ -57,6 +60,8 @@ class EngineEndpoint:
         if self._key is None:
             raise ValueError("no key was made for this certificate; call new_key first")
         self._tls.set_identity(self._key, certificate)
+        for told in self.on_installed:
+            told()
         if self.engine is not None:
             self.engine.prove_identity()
 

@@ -72,7 +72,9 @@ async def run(
         authority = Ca(fixed.trust_domain, fixed.profile)
         endpoint = EngineEndpoint(listen.address, fixed.trust_domain, fixed.profile, log_level)
         index = Index(secrets.token_hex(8), time.time_ns() // 1_000_000)
-        registry = Registry(index, parts.metrics, Sealer(endpoint.sign, time.time))
+        sealer = Sealer(endpoint.sign, time.time)
+        endpoint.on_installed.append(sealer.forget)
+        registry = Registry(index, parts.metrics, sealer)
         controller = Controller(
             store=parts.store,
             batches=batches,

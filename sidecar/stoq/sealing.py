@@ -62,6 +62,12 @@ class Sealer:
             signature=signature,
         )
 
+    def forget(self) -> None:
+        """From now on everything is signed anew: with another certificate, and the last may end
+        before what it signed.
+        """
+        self._made.clear()
+
     def _signature(self, digest: bytes) -> tuple[bytes, bytes] | None:
         now = int(self._clock())
         known = self._made.get(digest)

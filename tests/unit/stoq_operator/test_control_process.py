@@ -8,7 +8,7 @@ from stoq.api.client import ApiClient
 from stoq.api.errors import BadRequest, NotFound, Unauthorised, Unavailable
 from stoq.api.stream import Opened, StreamError
 from stoq.engine import parse_certificate
-from stoq.registry import WATCH, WatchRequest, apply
+from stoq.registry import WATCH, WatchMessage, WatchRequest, apply
 from stoq.sealing import Opener
 from stoq.signing import BINDING_LABEL, SIGN, SignRequest, binding
 from stoq_operator import join
@@ -364,3 +364,24 @@ async def test_a_short_life_renews_the_control_processes_own_identity(stopped):
         await eventually(lambda: _beyond(stopped, "stoq_control_svid_expiration", before))
         async with stopped.member() as member:
             assert (await joined(member, stopped.token("web"))).spiffe_id == WEB_ID
+
+
+async def test_what_is_said_again_is_signed_with_the_certificate_that_is_in_force(stopped):
+    """That it was signed with before may have ended, long before the signature would."""
+    stopped.write(mesh(svidTtlSeconds=4), name="meshconfig-mesh")
+
+    async def said(member) -> WatchMessage:
+        request = WatchRequest(node="shop/web", packed=True, signed=True)
+        async with member.client().stream(WATCH, request) as messages:
+            return await anext(aiter(messages))
+
+    async with stopped.running(), stopped.member() as member:
+        token = stopped.token("web")
+        await joined(member, token)
+        first = await said(member)
+        renewed = await stopped.metric("stoq_control_svid_expiration")
+        await eventually(lambda: _beyond(stopped, "stoq_control_svid_expiration", renewed))
+        await member.join(token)
+        second = await said(member)
+    assert second.sealed == first.sealed
+    assert second.certificate != first.certificate

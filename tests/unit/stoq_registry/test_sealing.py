@@ -99,6 +99,16 @@ def test_only_the_latest_signatures_are_remembered(operator: TlsContext) -> None
     assert sealer.signed == KEPT + 2
 
 
+def test_with_another_certificate_everything_is_signed_anew(ca: CertificateAuthority) -> None:
+    tls = engines.identity(ca, OPERATOR)
+    sealer = Sealer(tls.sign_statement, time.time)
+    first = sealer.seal(delta(2), b"")
+    renewed = engines.give_identity(tls, ca, OPERATOR)
+    sealer.forget()
+    second = sealer.seal(delta(2), first.certificate)
+    assert (second.certificate, sealer.signed) == (renewed, 2)
+
+
 def test_without_an_identity_nothing_is_sealed(ca: CertificateAuthority) -> None:
     message = delta(2)
     assert Sealer(engines.anonymous(ca).sign_statement, time.time).seal(message, b"") is message
