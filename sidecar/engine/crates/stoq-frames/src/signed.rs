@@ -89,8 +89,8 @@ struct By {
     identity: String,
     key: KeyId,
     until: u64,
-    /// SHA-256 of the signature.
-    signature: [u8; 32],
+    /// SHA-256 of what is signed and of the signature: nobody may say it with another end.
+    made: [u8; 32],
 }
 
 impl Signed {
@@ -121,16 +121,16 @@ impl Signed {
         (now, unix): (Instant, u64),
     ) -> Result<(), SignatureRefusal> {
         let at = (signature.subject, signature.digest);
+        let made = sha256(&[&signature.signed_content()[..], &signature.signature].concat());
         let by = |until| By {
             identity: identity.to_owned(),
             key: signature.key_id,
             until,
-            signature: sha256(&signature.signature),
+            made,
         };
         self.expire(unix);
         if let Some(known) = self.known.get(&at)
             && *known == by(known.until)
-            && signature.until >= known.until
         {
             return Ok(());
         }

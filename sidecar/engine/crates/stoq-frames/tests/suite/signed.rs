@@ -101,6 +101,22 @@ fn what_a_trusted_key_signed_is_signed_until_it_ends() {
 }
 
 #[test]
+fn regression_a_known_signature_is_not_taken_with_another_end() {
+    let mut case = Case::new();
+    let good = signature(&key(1), Subject::Manifest, [7; 32], NOW + 10);
+    assert_eq!(case.take(PEER, &good), Ok(()));
+    for until in [NOW + 9, NOW + 11, NOW + MAX_AHEAD] {
+        let changed = Signature {
+            until,
+            ..good.clone()
+        };
+        let refused = case.take(PEER, &changed);
+        assert_eq!(refused, Err(SignatureRefusal::Forged), "{until}");
+    }
+    assert_eq!(case.take(PEER, &good), Ok(()));
+}
+
+#[test]
 fn a_signature_that_is_not_right_is_refused() {
     let good = signature(&key(1), Subject::Manifest, [7; 32], NOW + 10);
     let with = |change: fn(&mut Signature)| {
