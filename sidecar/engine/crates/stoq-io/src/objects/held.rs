@@ -103,9 +103,13 @@ impl HeldObject {
         shards + OVERHEAD + self.proof.as_ref().map_or(0, |_| PROOF)
     }
 
-    /// Answers a want; with who signed it, for who understands that, and if that has not ended
-    /// `unix` seconds into 1970.
-    pub(crate) fn answer(self: Arc<Self>, ranges: &[Range], signed: Option<u64>) -> Answer {
+    /// Answers a want; with who signed it if that proof still `stands`. Of one that does not nothing is
+    /// said: whoever asked would count it against us.
+    pub(crate) fn answer(
+        self: Arc<Self>,
+        ranges: &[Range],
+        stands: &dyn Fn(&Proof) -> bool,
+    ) -> Answer {
         let each = self.manifest.shard_size;
         let touched = |index: &usize| {
             let begin = *index as u64 * each;
@@ -115,8 +119,8 @@ impl HeldObject {
                 .any(|range| range.offset < end && begin < range.offset + range.length)
         };
         let shards = (0..self.shards.len()).filter(touched).collect();
-        let proof = self.proof.as_deref().zip(signed);
-        let proof = proof.and_then(|(proof, unix)| proof.frames(unix));
+        let proof = self.proof.as_deref().filter(|proof| stands(proof));
+        let proof = proof.and_then(Proof::frames);
         Answer {
             object: self,
             proof,
@@ -184,7 +188,7 @@ mod tests {
 
     fn said(held: &Held, ranges: &[Range]) -> Vec<Option<u64>> {
         let object = held.get(TransferId([1; 16]), &id("web")).unwrap();
-        let mut answer = object.answer(ranges, Some(0));
+        let mut answer = object.answer(ranges, &|_| true);
         let frames = std::iter::from_fn(|| answer.next());
         let offset = |frame: Bytes| match Frame::decode(&frame).unwrap().unwrap().0 {
             Frame::Shard(Shard {

@@ -282,17 +282,17 @@ impl ObjectHub {
         self.lock().held.configure(most, askers);
     }
 
-    /// The answer to a want of `asker`, if it may have what is held here (D15); `signed` as
+    /// The answer to a want of `asker`, if it may have what is held here (D15); `stands` as
     /// [`HeldObject::answer`](super::held::HeldObject::answer) has it.
     pub(crate) fn answer(
         &self,
         transfer: TransferId,
         asker: &SpiffeId,
         ranges: &[Range],
-        signed: Option<u64>,
+        stands: &dyn Fn(&Proof) -> bool,
     ) -> Option<Answer> {
         let held = self.lock().held.get(transfer, asker)?;
-        Some(held.answer(ranges, signed))
+        Some(held.answer(ranges, stands))
     }
 
     /// What is to be asked for of a transfer, which may come although it has failed before; nothing

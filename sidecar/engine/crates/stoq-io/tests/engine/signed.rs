@@ -231,6 +231,24 @@ fn what_a_revoked_identity_signed_is_no_longer_signed() {
 }
 
 #[test]
+fn regression_a_holder_does_not_show_what_it_would_refuse_itself() {
+    let three = Three::start();
+    let transfer = three.held(b"data", true);
+    let mut trust: Trust = three.authority.trust();
+    trust.revoke_identity(id("web"), SystemClock.now() + 60);
+    three.db.tls.set_trust(trust.clone());
+    three.late.tls.set_trust(trust);
+    // More often than anybody may have us verify in vain.
+    for _ in 0..20 {
+        let failed = three.ask(transfer, id("web")).unwrap_err();
+        assert!(failed.contains("not signed by whom"), "{failed}");
+    }
+    let late = three.late.engine.snapshot();
+    assert_eq!(late.counters.signatures_refused, 0);
+    assert_eq!(late.gauges.connections, 1);
+}
+
+#[test]
 fn a_peer_that_takes_no_signatures_is_named_and_gets_none() {
     let authority = Authority::new();
     let web = End::new(&authority, "web", SHARDS | SIGNATURES);

@@ -134,9 +134,10 @@ impl Worker {
     ) -> Option<Step> {
         let evidence = self.links[index].as_ref()?.evidence.clone()?;
         let asker = &evidence.peer.as_ref()?.spiffe;
-        let tls = &self.shared.tls;
-        let signed = evidence.agreed.signatures().then(|| tls.unix());
-        let answer = self.shared.objects.answer(transfer, asker, ranges, signed);
+        let (tls, signatures) = (&self.shared.tls, &self.shared.signatures);
+        let takes = evidence.agreed.signatures();
+        let stands = |proof: &_| takes && signatures.stands(tls, proof);
+        let answer = self.shared.objects.answer(transfer, asker, ranges, &stands);
         let Flow::Frames(frames) = &mut self.flows[key].flow else {
             return None;
         };
