@@ -113,14 +113,18 @@ class Opener:
         self._certificate = message.certificate or self._certificate
         try:
             signer = self._verify(self._certificate, message.signature, digest)
-            opened = msgspec.msgpack.decode(message.sealed, type=WatchMessage)
-        except (ValueError, msgspec.DecodeError) as error:
+        except ValueError as error:
             raise Unsealed(f"version {message.version} of the registry: {error}") from None
         if signer != self._signer:
             raise Unsealed(
                 f"version {message.version} of the registry is signed by {signer}, "
                 f"not by {self._signer}"
             )
+        # Nothing is read that others have made.
+        try:
+            opened = msgspec.msgpack.decode(message.sealed, type=WatchMessage)
+        except (ValueError, RecursionError) as error:
+            raise Unsealed(f"version {message.version} of the registry: {error}") from None
         own = opened.mesh and opened.mesh.own
         if own and f"{own.namespace}/{own.name}" != node:
             raise Unsealed(

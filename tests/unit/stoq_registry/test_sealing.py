@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -142,6 +143,26 @@ def test_what_another_member_of_the_mesh_signs_is_not_used(
     forging = Sealer(engines.identity(ca, engines.CLIENT).sign_statement, time.time)
     with pytest.raises(Unsealed, match=f"signed by {engines.CLIENT}, not by {OPERATOR}"):
         opener(sidecar).open(forging.seal(delta(2), b""), NODE)
+
+
+@pytest.mark.parametrize("signer", [engines.CLIENT, OPERATOR])
+@pytest.mark.parametrize("content", [b"no msgpack", b"\x81\xa1x" + b"\x91" * 100_000 + b"\xc0"])
+def test_bytes_that_are_no_message_are_not_used_whoever_signed_them(
+    ca: CertificateAuthority, sidecar: TlsContext, signer: str, content: bytes
+) -> None:
+    signed = engines.identity(ca, signer).sign_statement(sha256(content).digest(), NOW + VALID)
+    assert signed is not None
+    sealed = WatchMessage(
+        type="delta",
+        epoch="e",
+        version=2,
+        sealed=content,
+        certificate=signed[0],
+        signature=signed[1],
+    )
+    other = "is signed by" if signer == engines.CLIENT else "version 2 of the registry: "
+    with pytest.raises(Unsealed, match=other):
+        opener(sidecar).open(sealed, NODE)
 
 
 def test_what_was_said_to_another_workload_is_not_used(
