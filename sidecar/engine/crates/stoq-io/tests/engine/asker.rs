@@ -45,6 +45,17 @@ pub(crate) struct Asker {
 impl Asker {
     /// Shakes hands with the gateway at `remote`.
     pub(crate) fn connect(tls: &TlsContext, remote: SocketAddr) -> Self {
+        Self::connect_with(tls, remote, TransportConfig::default())
+    }
+
+    /// The same, by somebody who takes so many bytes on a stream before it reads them.
+    pub(crate) fn connect_narrow(tls: &TlsContext, remote: SocketAddr, window: u32) -> Self {
+        let mut transport = TransportConfig::default();
+        transport.stream_receive_window(window.into());
+        Self::connect_with(tls, remote, transport)
+    }
+
+    fn connect_with(tls: &TlsContext, remote: SocketAddr, mut transport: TransportConfig) -> Self {
         let socket = UdpSocket::bind((remote.ip(), 0)).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(5)))
@@ -52,7 +63,6 @@ impl Asker {
         let config = EndpointConfig::new(tls.reset_key());
         let mut endpoint = Endpoint::new(Arc::new(config), None, true, None);
         let mut config = ClientConfig::new(tls.client_config(Expect::AnyInMesh, remote));
-        let mut transport = TransportConfig::default();
         transport.datagram_receive_buffer_size(Some(1 << 16));
         config.transport_config(Arc::new(transport));
         let dialled = endpoint.connect(Instant::now(), config, remote, "stoq");
@@ -125,6 +135,21 @@ impl Asker {
         let written = self.quic.send_stream(stream).write(&bytes);
         assert_eq!(written, Ok(bytes.len()));
         self.turn();
+    }
+
+    /// Says something on a stream so often, without a look at what is answered.
+    pub(crate) fn flood(&mut self, stream: StreamId, frame: &Frame, times: usize) {
+        let mut one = Vec::new();
+        frame.encode(&mut one).unwrap();
+        let mut bytes = Bytes::from(one.repeat(times));
+        let until = Instant::now() + PATIENCE;
+        while !bytes.is_empty() {
+            assert!(Instant::now() < until, "{} bytes are left", bytes.len());
+            if let Ok(written) = self.quic.send_stream(stream).write(&bytes) {
+                let _ = bytes.split_to(written);
+            }
+            self.turn();
+        }
     }
 
     /// Ends a stream.

@@ -1,9 +1,10 @@
 //! What somebody may send beside a tunnel, and what comes of it.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 
 use bytes::Bytes;
 use serde_json::json;
+use stoq_core::tls::TlsContext;
 use stoq_wire::bare::{BareId, ID_LEN, probe};
 use stoq_wire::code::StreamCode;
 use stoq_wire::extension::HOPS;
@@ -45,7 +46,10 @@ fn short(cid: &[u8], rest: &[u8]) -> Vec<u8> {
 
 impl Scene {
     fn new() -> Self {
-        let routed = Routed::forwarded(&[&["a"]]);
+        Self::asked_by(Routed::forwarded(&[&["a"]]), Asker::connect)
+    }
+
+    fn asked_by(routed: Routed, connect: impl Fn(&TlsContext, SocketAddr) -> Asker) -> Self {
         let workload = UdpSocket::bind(format!("[{DB}]:0")).unwrap();
         workload.set_read_timeout(Some(MOMENT)).unwrap();
         let destination = workload.local_addr().unwrap();
@@ -53,7 +57,7 @@ impl Scene {
             table["workloads"][0]["port"] = json!(destination.port());
             table["workloads"][0]["spiffe_id"] = json!(id("socket").as_str());
         });
-        let mut asker = Asker::connect(&routed.identity("web"), routed.address("a"));
+        let mut asker = connect(&routed.identity("web"), routed.address("a"));
         let route = Route {
             id: RouteId([1; 16]),
             position: 0,
@@ -149,6 +153,43 @@ fn a_probe_is_answered_on_the_stream_and_a_flood_of_them_hardly() {
         let answers = scene.asker.heard_within_a_moment(scene.stream);
         assert!((1..50).contains(&answers), "{answers}");
         assert!(scene.workload.recv_from(&mut [0; 100]).is_err());
+    });
+}
+
+#[test]
+fn who_asks_again_and_again_and_reads_no_answer_takes_no_more_memory_than_a_route_has() {
+    in_namespace(|| {
+        const MOST: usize = 65_536;
+        const WINDOW: usize = 16_384;
+        let queue = json!({"gateway": {"queue_bytes": MOST}});
+        let routed = Routed::with_gateways(&[&["a"]], forwarding(), &queue);
+        let narrow = |tls: &TlsContext, at| Asker::connect_narrow(tls, at, WINDOW as u32);
+        let mut scene = Scene::asked_by(routed, narrow);
+        let asked = 8000;
+        scene.asker.flood(scene.stream, &forward(), asked);
+        let come = |routed: &Routed| {
+            routed
+                .gateway("a")
+                .snapshot()
+                .counters
+                .udp_datagrams_received
+        };
+        let mut before = 0;
+        while come(&scene.routed) > before + 2 {
+            before = come(&scene.routed);
+            // Nothing of what is answered is read here.
+            scene.asker.within_a_moment();
+        }
+        let answers =
+            std::iter::from_fn(|| match scene.asker.heard_within_a_moment(scene.stream) {
+                0 => None,
+                some => Some(some),
+            });
+        let answers: usize = answers.sum();
+        let length = 8 + 1 + ID_LEN;
+        assert!(answers > 0 && answers < asked, "{answers}");
+        assert!(answers * length <= MOST + 2 * WINDOW, "{answers}");
+        assert!(scene.asker.lost.is_none());
     });
 }
 

@@ -97,6 +97,11 @@ impl Routed {
         Self::made(ways, usual, &[], all, all)
     }
 
+    /// Where this is offered, with these settings for gateways.
+    pub(crate) fn with_gateways(ways: &[&[&str]], usual: StoqParameters, gateway: &Value) -> Self {
+        Self::made(ways, usual, &[], &json!({}), gateway)
+    }
+
     fn made(
         ways: &[&[&str]],
         usual: StoqParameters,

@@ -123,7 +123,8 @@ impl Worker {
         ours
     }
 
-    /// Says something on the stream of a tunnel.
+    /// Says something on the stream of a tunnel, where there is room for it: a peer that asks and does not
+    /// read what is answered shall not fill our memory.
     pub(super) fn say_beside(&mut self, key: usize, frame: Beside) {
         if let Some(Flow::Hop(hop)) = self.flows.get_mut(key).map(|slot| &mut slot.flow) {
             let mut encoded = Vec::new();
@@ -131,6 +132,7 @@ impl Worker {
             if Frame::Hop(HopFrame::Beside(frame))
                 .encode(&mut encoded)
                 .is_ok()
+                && hop.unsent.len() + encoded.len() <= hop.most
             {
                 hop.unsent.extend_from_slice(&encoded);
             }
