@@ -20,7 +20,7 @@ pub const NONCE_LEN: usize = 8;
 pub const PROBE_LEN: usize = BEHIND_ID + NONCE_LEN;
 
 /// Where the rest of a packet begins.
-const BEHIND_ID: usize = 1 + ID_LEN;
+pub const BEHIND_ID: usize = 1 + ID_LEN;
 
 /// Bit 7 of a packet's first byte: set on long headers (RFC 8999, 5.1).
 const LONG_HEADER: u8 = 0x80;

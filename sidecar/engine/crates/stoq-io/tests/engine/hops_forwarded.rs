@@ -122,3 +122,24 @@ fn a_gateway_that_is_started_again_is_dialled_again() {
         settled(&routed);
     });
 }
+
+#[test]
+fn what_is_longer_than_the_path_takes_goes_by_the_tunnel_though_probes_get_through() {
+    in_namespace(|| {
+        // The shortest packets of an inner connection that are full have 1200 bytes, as the path here.
+        let narrow = json!({"transport": {"mtu": 1248}});
+        let routed = Routed::with_settings(&[&["a"]], forwarding(), &narrow);
+        let sent = object(1_000_000);
+        eventually("short packets go beside the tunnel, both ways", || {
+            routed.send(&sent).unwrap();
+            beside(&routed.web) > 0 && beside(routed.gateway("a")) > 0
+        });
+        let streamed = |engine: &Engine| engine.snapshot().counters.hop_streamed;
+        let before = [beside(&routed.web), streamed(&routed.web)];
+        assert!(routed.send(&sent).unwrap().data.concat() == sent);
+        let after = [beside(&routed.web), streamed(&routed.web)];
+        let [went, by_stream] = [after[0] - before[0], after[1] - before[1]];
+        assert!(by_stream > 500 && went < 300, "{went}, {by_stream}");
+        assert_eq!(routed.web.snapshot().counters.hop_given_up, 0);
+    });
+}

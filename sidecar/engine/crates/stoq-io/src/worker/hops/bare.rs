@@ -166,9 +166,15 @@ impl Worker {
         let Some((id, probing)) = &mut beside.leaving else {
             return false;
         };
-        let Some(rest) = bare::behind(packet, &beside.outgoing) else {
+        let rest = bare::behind(packet, &beside.outgoing);
+        beside.strays = rest.is_none() && bare::is_short(packet);
+        let (Some(rest), Some(link)) = (rest, &self.links[index]) else {
             return false;
         };
+        // A probe is short: that it was seen says nothing about a packet for which the leg is too narrow.
+        if bare::BEHIND_ID + rest.len() > usize::from(link.quic.current_mtu()) {
+            return false;
+        }
         let (id, leaves) = (*id, probing.leaves(now, fresh));
         if leaves.beside {
             hop.queue.forwarded(now);
@@ -186,15 +192,18 @@ impl Worker {
         leaves.beside
     }
 
-    /// The socket by which a tunnel's packets leave beside it, if they do now.
-    pub(super) fn beside_port(&self, key: usize) -> Option<usize> {
+    /// The socket by which a tunnel's packets leave beside it, if those of up to `longest` bytes do now.
+    pub(super) fn beside_port(&self, key: usize, longest: usize) -> Option<usize> {
         let slot = self.flows.get(key)?;
         let Flow::Hop(hop) = &slot.flow else {
             return None;
         };
-        let (_, probing) = hop.beside.as_ref()?.leaving.as_ref()?;
+        let beside = hop.beside.as_ref()?;
+        let (_, probing) = beside.leaving.as_ref()?;
         let link = self.links.get(slot.connection?)?.as_ref()?;
-        probing.beside().then_some(link.port)
+        let bare = longest + ID_LEN - beside.outgoing.as_bytes().len();
+        let fits = bare <= usize::from(link.quic.current_mtu());
+        (probing.beside() && fits && !beside.strays).then_some(link.port)
     }
 
     /// A datagram to the peer of a connection, beside it.

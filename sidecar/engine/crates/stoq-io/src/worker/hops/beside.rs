@@ -26,6 +26,8 @@ pub(super) struct BesideTunnel {
     pub(super) outgoing: InnerCid,
     /// Under which the near side takes them, once it has said so, and whether they get there.
     pub(super) leaving: Option<(BareId, Probing)>,
+    /// Whether the last short header for it had another connection ID, and went in the tunnel.
+    pub(super) strays: bool,
     /// To its probes.
     pub(super) answers: Answers,
 }
@@ -113,6 +115,7 @@ impl Worker {
             incoming,
             outgoing,
             leaving,
+            strays: false,
             answers: Answers::default(),
         };
         if let Flow::Hop(hop) = &mut self.flows[key].flow

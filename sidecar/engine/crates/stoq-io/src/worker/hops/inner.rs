@@ -219,7 +219,8 @@ impl Worker {
     /// The socket by which a connection's packets leave beside its tunnel, if they do now.
     fn beside_of(&self, index: usize) -> Option<usize> {
         let link = self.links.get(index)?.as_ref()?;
-        self.beside_port(link.inner.as_ref()?.tunnel?)
+        let longest = usize::from(link.quic.current_mtu());
+        self.beside_port(link.inner.as_ref()?.tunnel?, longest)
     }
 
     /// A connection is forgotten: its tunnel ends.
