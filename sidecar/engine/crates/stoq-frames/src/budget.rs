@@ -54,6 +54,11 @@ impl Budget {
         taken.is_some()
     }
 
+    /// Gives back one that was taken.
+    pub(crate) fn give_back(&mut self) {
+        self.left = self.left.saturating_add(1).min(self.rate.burst);
+    }
+
     /// Whether nothing of it is used.
     pub(crate) fn is_whole(&mut self, now: Instant) -> bool {
         self.refill(now);

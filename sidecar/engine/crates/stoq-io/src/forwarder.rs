@@ -89,9 +89,11 @@ impl Forwarder {
         let vouched = tls.vouched(leaf)?;
         let verify =
             |_: &[u8], content: &[u8], signature: &[u8]| vouched.falcon.verify(content, signature);
-        let by = (vouched.peer.spiffe.as_str(), vouched.falcon.as_bytes());
+        let origin = vouched.peer.spiffe.as_str();
+        let by = (origin, vouched.falcon.as_bytes());
         let unix = tls.unix();
-        self.origins().take(by, route, signature, &verify, unix)?;
+        let proven = |origins: &mut Origins| origins.take(by, route, signature, &verify, unix);
+        self.origins().paid_by_origin((from, origin), now, proven)?;
         Ok(vouched.peer)
     }
 

@@ -25,7 +25,7 @@ const MAX_AHEAD: u64 = 600;
 /// Signed routes that are remembered. Ids and times: some 2 MB.
 const MOST_USED: usize = 16_384;
 
-/// What a peer may have verified: a gateway before this one asks for many.
+/// What a peer may have verified in vain, and an origin of its own routes: many may begin at once.
 const RATE: Rate = Rate {
     burst: 64,
     interval: Duration::from_millis(50),
@@ -49,8 +49,8 @@ pub enum OriginRefusal {
     /// The route has been begun with it before.
     #[error("the route was begun before: its signature is used up")]
     Used,
-    /// The peer has had too much verified.
-    #[error("the peer asks for too many signed routes at once")]
+    /// The peer, or the origin, has had too much verified.
+    #[error("the peer, or the origin, asks for too many signed routes at once")]
     TooMany,
 }
 
@@ -94,14 +94,43 @@ impl Origins {
     /// # Errors
     /// [`OriginRefusal::TooMany`].
     pub fn may_ask(&mut self, peer: &str, now: Instant) -> Result<(), OriginRefusal> {
-        if self.budgets.len() >= MOST_PEERS && !self.budgets.contains_key(peer) {
-            self.budgets.retain(|_, budget| !budget.is_whole(now));
-        }
-        let budget = self.budgets.entry(peer.to_owned());
-        match budget.or_insert_with(|| Budget::of(RATE, now)).take(now) {
+        match self.budget(peer, now).take(now) {
             true => Ok(()),
             false => Err(OriginRefusal::TooMany),
         }
+    }
+
+    /// Has `origin` pay for what `peer` [asked for](Self::may_ask), once `proven` has found that the route
+    /// is its own. A gateway asks for the routes of many, and one of them shall not use up what it may ask
+    /// for; and who names somebody else shall not use up what they may.
+    ///
+    /// # Errors
+    /// [`OriginRefusal::TooMany`] when the origin has had too much, which costs the peer nothing; what
+    /// `proven` says, at the peer's cost.
+    pub fn paid_by_origin(
+        &mut self,
+        (peer, origin): (&str, &str),
+        now: Instant,
+        proven: impl FnOnce(&mut Self) -> Result<(), OriginRefusal>,
+    ) -> Result<(), OriginRefusal> {
+        if peer == origin {
+            return proven(self);
+        }
+        let more = self.budget(origin, now).has(now);
+        if more {
+            proven(self)?;
+            self.budget(origin, now).take(now);
+        }
+        self.budget(peer, now).give_back();
+        more.then_some(()).ok_or(OriginRefusal::TooMany)
+    }
+
+    fn budget(&mut self, whose: &str, now: Instant) -> &mut Budget {
+        if self.budgets.len() >= MOST_PEERS && !self.budgets.contains_key(whose) {
+            self.budgets.retain(|_, budget| !budget.is_whole(now));
+        }
+        let budget = self.budgets.entry(whose.to_owned());
+        budget.or_insert_with(|| Budget::of(RATE, now))
     }
 
     /// Takes the signature of a route by the key of `origin`, once. `unix` are Unix seconds.

@@ -147,6 +147,55 @@ fn a_peer_has_as_many_verified_as_the_rate_allows_and_others_are_not_touched() {
     }
 }
 
+/// What a route of `origin` that came by [`FIRST`] is answered.
+fn passed_on(
+    origins: &mut Origins,
+    origin: &str,
+    now: Instant,
+    proven: Result<(), OriginRefusal>,
+) -> Result<(), OriginRefusal> {
+    origins.may_ask(FIRST, now)?;
+    origins.paid_by_origin((FIRST, origin), now, |_| proven)
+}
+
+#[test]
+fn an_origin_uses_up_its_own_share_and_not_that_of_the_gateway_that_others_come_by() {
+    let (mut origins, now) = (Origins::default(), Instant::now());
+    let taken = (0..1000).filter(|_| passed_on(&mut origins, ORIGIN, now, Ok(())).is_ok());
+    assert_eq!(taken.count(), 64);
+    let other = "spiffe://one.example/ns/shop/sa/other";
+    let taken = (0..64).filter(|_| passed_on(&mut origins, other, now, Ok(())).is_ok());
+    assert_eq!(taken.count(), 64);
+    assert_eq!(passed_on(&mut origins, HERE, now, Ok(())), Ok(()));
+    let later = now + Duration::from_millis(50);
+    assert_eq!(passed_on(&mut origins, ORIGIN, later, Ok(())), Ok(()));
+}
+
+#[test]
+fn what_is_not_proven_is_paid_by_who_passed_it_on_and_not_by_who_is_named() {
+    let (mut origins, now) = (Origins::default(), Instant::now());
+    let forged = Err(SignatureRefusal::Forged.into());
+    let verified = (0..1000).filter(|_| passed_on(&mut origins, ORIGIN, now, forged) == forged);
+    assert_eq!(verified.count(), 64);
+    assert_eq!(
+        origins.may_ask(FIRST, now),
+        Err(OriginRefusal::TooMany),
+        "no more is verified"
+    );
+    assert_eq!(
+        origins.may_ask(ORIGIN, now),
+        Ok(()),
+        "who was named is not touched"
+    );
+    let own = (0..100).filter(|_| {
+        origins.may_ask(HERE, now).is_ok()
+            && origins
+                .paid_by_origin((HERE, HERE), now, |_| Ok(()))
+                .is_ok()
+    });
+    assert_eq!(own.count(), 64, "one's own count once");
+}
+
 #[test]
 fn a_rule_about_origins_lets_pass_what_they_have_signed_and_nothing_else() {
     let rule = |origin: Option<Who>| Rule {
