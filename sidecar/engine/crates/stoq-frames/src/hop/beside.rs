@@ -12,7 +12,7 @@ const BELIEVED: Duration = Duration::from_secs(1);
 /// When a probe that was not answered is sent again.
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// When it is given up.
+/// When it is given up, once it was sent again: who sends little shall not give up for one that was lost.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long nothing is tried after the first failure, and after many.
@@ -42,6 +42,7 @@ enum State {
         nonce: [u8; NONCE_LEN],
         since: Instant,
         last: Instant,
+        again: bool,
         seen_before: bool,
     },
     /// A probe was seen then.
@@ -89,20 +90,33 @@ impl Probing {
                     nonce: fresh,
                     since: now,
                     last: now,
+                    again: false,
                     seen_before: self.beside(),
                 };
                 (Some(fresh), false)
             }
             State::Asked {
-                since, seen_before, ..
+                since,
+                again: true,
+                seen_before,
+                ..
             } if now >= *since + PATIENCE => {
                 let given_up = *seen_before;
                 self.state = State::Paused(now + self.pause);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                 (None, given_up)
             }
-            State::Asked { nonce, last, .. } if now >= *last + AGAIN => {
-                *last = now;
+            State::Asked {
+                nonce,
+                since,
+                last,
+                again,
+                ..
+            } if now >= *last + AGAIN => {
+                if now >= *since + PATIENCE {
+                    *since = now;
+                }
+                (*last, *again) = (now, true);
                 (Some(*nonce), false)
             }
             State::Asked { .. } => (None, false),

@@ -48,14 +48,34 @@ fn what_is_not_seen_any_more_goes_by_the_tunnel_and_is_tried_ever_more_rarely() 
     probing.leaves(start, 1);
     probing.seen(1_u64.to_be_bytes(), start);
     probing.leaves(at(start, 1000), 2);
+    assert!(probing.leaves(at(start, 1300), 3).probe.is_some());
     let last = probing.leaves(at(start, 2000), 3);
     assert!(last.given_up && !last.beside);
     assert_eq!(probing.leaves(at(start, 2999), 4).probe, None);
     assert!(probing.leaves(at(start, 3000), 5).probe.is_some());
+    assert!(probing.leaves(at(start, 3300), 5).probe.is_some());
     let second = probing.leaves(at(start, 4000), 6);
     assert!(!second.given_up, "nothing went beside the tunnel");
     assert_eq!(probing.leaves(at(start, 5999), 7).probe, None);
     assert!(probing.leaves(at(start, 6000), 8).probe.is_some());
+}
+
+#[test]
+fn who_sends_little_asks_twice_before_it_gives_up() {
+    let start = Instant::now();
+    let mut probing = Probing::new(start);
+    probing.leaves(start, 1);
+    probing.seen(1_u64.to_be_bytes(), start);
+    let first = probing.leaves(at(start, 5000), 2);
+    assert!(first.beside && first.probe.is_some());
+    let second = probing.leaves(at(start, 10_000), 3);
+    assert!(
+        second.beside && !second.given_up,
+        "that one may have been lost"
+    );
+    assert_eq!(second.probe, Some(2_u64.to_be_bytes()));
+    let last = probing.leaves(at(start, 15_000), 4);
+    assert!(last.given_up && !last.beside);
 }
 
 #[test]
