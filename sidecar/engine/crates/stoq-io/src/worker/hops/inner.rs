@@ -151,12 +151,13 @@ impl Worker {
         let mut flush = Flush::More;
         for _ in 0..SENDS {
             flush = self.send_inner(index, &mut outgoing, now);
+            // Before more is made: a socket that is full then has more wait, instead of having it dropped.
+            self.flush_bare();
             // What goes in a tunnel is sent by the connection around it, in its own turn.
             if !matches!(flush, Flush::More) || self.beside_of(index).is_none() {
                 break;
             }
         }
-        self.flush_bare();
         self.outgoing = outgoing;
         if let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) {
             link.active = !matches!(flush, Flush::Done);
