@@ -93,7 +93,9 @@ impl Forwarder {
         let by = (origin, vouched.falcon.as_bytes());
         let unix = tls.unix();
         let proven = |origins: &mut Origins| origins.take(by, route, signature, &verify, unix);
-        self.origins().paid_by_origin((from, origin), now, proven)?;
+        let first = route.position == 0;
+        self.origins()
+            .paid_by_origin((from, origin), first, now, proven)?;
         Ok(vouched.peer)
     }
 

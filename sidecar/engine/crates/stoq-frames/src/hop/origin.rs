@@ -43,6 +43,9 @@ pub enum OriginRefusal {
     /// It is not of this route.
     #[error("the signature is not over this route")]
     OtherRoute,
+    /// Nobody is before this gateway but the peer, and it is by somebody else.
+    #[error("the route begins with the peer, and is signed by somebody else")]
+    OtherPeer,
     /// It is valid for longer than that of a route may be.
     #[error("the signature ends at {0}, more than {MAX_AHEAD} seconds ahead")]
     Ahead(u64),
@@ -102,19 +105,24 @@ impl Origins {
 
     /// Has `origin` pay for what `peer` [asked for](Self::may_ask), once `proven` has found that the route
     /// is its own. A gateway asks for the routes of many, and one of them shall not use up what it may ask
-    /// for; and who names somebody else shall not use up what they may.
+    /// for; and who names somebody else shall not use up what they may. At the `first` gateway of a route
+    /// the two are the same: a signature that was seen further on begins no route there.
     ///
     /// # Errors
-    /// [`OriginRefusal::TooMany`] when the origin has had too much, which costs the peer nothing; what
-    /// `proven` says, at the peer's cost.
+    /// [`OriginRefusal::TooMany`] when the origin has had too much, which costs the peer nothing;
+    /// [`OriginRefusal::OtherPeer`], and what `proven` says, at the peer's cost.
     pub fn paid_by_origin(
         &mut self,
         (peer, origin): (&str, &str),
+        first: bool,
         now: Instant,
         proven: impl FnOnce(&mut Self) -> Result<(), OriginRefusal>,
     ) -> Result<(), OriginRefusal> {
         if peer == origin {
             return proven(self);
+        }
+        if first {
+            return Err(OriginRefusal::OtherPeer);
         }
         let more = self.budget(origin, now).has(now);
         if more {

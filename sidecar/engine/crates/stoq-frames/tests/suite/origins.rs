@@ -155,7 +155,7 @@ fn passed_on(
     proven: Result<(), OriginRefusal>,
 ) -> Result<(), OriginRefusal> {
     origins.may_ask(FIRST, now)?;
-    origins.paid_by_origin((FIRST, origin), now, |_| proven)
+    origins.paid_by_origin((FIRST, origin), false, now, |_| proven)
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn what_is_not_proven_is_paid_by_who_passed_it_on_and_not_by_who_is_named() {
     let own = (0..100).filter(|_| {
         origins.may_ask(HERE, now).is_ok()
             && origins
-                .paid_by_origin((HERE, HERE), now, |_| Ok(()))
+                .paid_by_origin((HERE, HERE), true, now, |_| Ok(()))
                 .is_ok()
     });
     assert_eq!(own.count(), 64, "one's own count once");

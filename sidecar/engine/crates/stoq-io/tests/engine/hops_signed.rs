@@ -160,6 +160,19 @@ fn what_does_not_prove_who_began_a_route_is_refused_and_nothing_else_is_touched(
 }
 
 #[test]
+fn nobody_begins_a_route_that_somebody_else_has_signed() {
+    in_namespace(|| {
+        let mut scene = Scene::new();
+        scene.routed.set_rules("a", &for_those_of("other", "web"));
+        let seen = signed(&scene.routed.identity("web"), &scene.route(1));
+        let other = scene.routed.identity("other");
+        scene.asker = Asker::connect(&other, scene.routed.address("a"));
+        let code = scene.refused(&frames(seen), &scene.route(1));
+        assert_eq!(code, Some(StreamCode::BadSignature));
+    });
+}
+
+#[test]
 fn a_route_ends_when_its_origin_is_revoked_and_others_stay() {
     in_namespace(|| {
         let routed = Routed::over(&[&["a", "b"]]);
