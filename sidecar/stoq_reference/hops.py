@@ -187,7 +187,8 @@ async def forward(
     begun = await origins.begun(incoming)
     route = begun.route
     try:
-        origin = seen.proven(begun)
+        shown = peer.certificate
+        origin = seen.proven(begun, shown.spiffe_id if shown else None)
     except NotProven:
         stream.reset(StreamCode.BAD_SIGNATURE)
         return

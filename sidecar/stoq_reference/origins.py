@@ -72,8 +72,11 @@ class Origins:
         self._endpoint = endpoint
         self._used: set[bytes] = set()
 
-    def proven(self, begun: Begun) -> str | None:
-        """The SPIFFE id of who began a route; None: it is not signed. Raises NotProven (G11)."""
+    def proven(self, begun: Begun, peer: str | None) -> str | None:
+        """The SPIFFE id of who began a route that `peer` asks for; None: it is not signed.
+
+        Raises NotProven (G11).
+        """
         origin, signature, now = begun.origin, begun.signature, self._endpoint.clock()
         if origin is None:
             return None
@@ -86,6 +89,8 @@ class Origins:
         assert certificate is not None
         if fault := signature_fault(begun.route, signature, certificate.keys, now):
             raise NotProven(fault)
+        if begun.route.position == 0 and certificate.spiffe_id != peer:
+            raise NotProven("the route begins with the peer, and is signed by somebody else")
         if begun.route.route in self._used:
             raise NotProven("the route was begun before")
         self._used.add(begun.route.route)
