@@ -118,8 +118,8 @@ class Splice:
         """
     def part(self, pair: tuple[int, str, int, str, int]) -> bool:
         """False if it was not in force."""
-    def pairs(self) -> list[tuple[int, str, int, str, int]]:
-        """Those that were put in force, also if their time is over."""
+    def pairs(self) -> list[tuple[tuple[int, str, int, str, int], int]]:
+        """Those that were put in force, each with its end; also if that is over."""
     def counts(self) -> list[tuple[int, int, int]]:
         """(interface, packets, bytes) that left pods that way."""
     def forget(self, ifindex: int) -> bool:

@@ -45,7 +45,7 @@ class Splicer:
     def __init__(
         self, splice: Splice, pins: Pins, members: Callable[[], Mapping[str, Member]]
     ) -> None:
-        """`members` tells the pods that may be joined now, by uid."""
+        """`members` tells the pods that may be joined now, by uid. Raises `KernelError`."""
         self._splice = splice
         self._pins = pins
         self._members = members
@@ -53,9 +53,13 @@ class Splicer:
         self._in_force: frozenset[Pair] = frozenset()
         self._renew_at = 0.0
         self._attached: set[int] = set()
-        self._inherited: set[Entry] = set(splice.pairs())
-        """Put in force by a predecessor."""
-        self._grace = monotonic() + CONSENT_SECONDS
+        now = monotonic()
+        found = {entry: until_ns > now * 1e9 for entry, until_ns in splice.pairs()}
+        self._inherited: set[Entry] = {entry for entry, lasts in found.items() if lasts}
+        """Put in force by a predecessor, and in force still: what is over nobody may want now."""
+        for entry in found.keys() - self._inherited:
+            splice.part(entry)
+        self._grace = now + CONSENT_SECONDS
         """Until then sidecars have made their offers again."""
         self._retry: dict[str, float] = {}
         self._changed = asyncio.Event()

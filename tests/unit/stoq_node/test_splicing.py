@@ -65,8 +65,8 @@ class World:
         self.done.append("part")
         return self.held.pop(entry, None) is not None
 
-    def pairs(self) -> list[Entry]:
-        return list(self.held)
+    def pairs(self) -> list[tuple[Entry, int]]:
+        return list(self.held.items())
 
     def counts(self) -> list[tuple[int, int, int]]:
         return self.counted
@@ -192,7 +192,7 @@ async def test_a_successor_keeps_what_is_agreed_again_in_time_and_parts_the_rest
     world: World,
 ) -> None:
     gone = (3, "fd00::3", 9, "fd00::d", 5432)
-    world.held = {ENTRY: 1, gone: 1}
+    world.held = dict.fromkeys((ENTRY, gone), int((world.now + 1) * 1e9))
     world.on = [3, 7, 9]
     made = world.splicer()
     task = asyncio.create_task(made.run())
@@ -208,6 +208,21 @@ async def test_a_successor_keeps_what_is_agreed_again_in_time_and_parts_the_rest
     await until(lambda: world.on == [7, 9])
     world.now += 5
     await until(lambda: made.pairs == 0 and not world.held)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_successor_revives_nothing_whose_time_was_over_when_it_came(
+    world: World,
+) -> None:
+    world.held = {ENTRY: int((world.now - 1) * 1e9)}
+    world.on = [7, 9]
+    made = world.splicer()
+    assert world.held == {}
+    task = asyncio.create_task(made.run())
+    await until(lambda: world.on == [])
+    assert made.pairs == 0
+    assert not any(isinstance(one, tuple) and one[1] for one in world.done if one[0] == "web")
     task.cancel()
     await asyncio.wait([task])
 

@@ -113,11 +113,12 @@ impl Splice {
         Ok(any)
     }
 
-    /// The pairs that were put in force, also those whose time is over.
+    /// The pairs that were put in force, also those whose time is over, each with its end as
+    /// [`Self::join`] was given it.
     ///
     /// # Errors
     /// [`Error::Map`] as the kernel says.
-    pub fn pairs(&self) -> Result<Vec<Pair>, Error> {
+    pub fn pairs(&self) -> Result<Vec<(Pair, u64)>, Error> {
         let map: HashMap<_, SpliceKey, SpliceEnd> = self.0.map(PAIRS)?;
         let pairs = map.iter().map(|entry| {
             let (key, end) = entry.map_err(at(PAIRS))?;
@@ -191,9 +192,9 @@ impl Pair {
     }
 }
 
-/// The pair of a client's entry; `None` for the server's, which says the same.
-fn decode(key: &SpliceKey, end: SpliceEnd) -> Option<Pair> {
-    (key.serves == 0).then(|| Pair {
+/// The pair of a client's entry and its end; `None` for the server's, which says the same.
+fn decode(key: &SpliceKey, end: SpliceEnd) -> Option<(Pair, u64)> {
+    let pair = Pair {
         client: End {
             ifindex: key.ifindex,
             address: unmapped(key.own),
@@ -203,7 +204,8 @@ fn decode(key: &SpliceKey, end: SpliceEnd) -> Option<Pair> {
             address: unmapped(key.peer),
         },
         port: key.port,
-    })
+    };
+    (key.serves == 0).then_some((pair, end.until_ns))
 }
 
 #[cfg(test)]
@@ -228,7 +230,7 @@ mod tests {
             ifindex,
             reserved: 0,
         };
-        assert_eq!(decode(&client, to(to_server)), Some(pair));
+        assert_eq!(decode(&client, to(to_server)), Some((pair, 1)));
         assert_eq!(decode(&server, to(to_client)), None);
     }
 }

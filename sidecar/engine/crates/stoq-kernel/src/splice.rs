@@ -54,16 +54,17 @@ impl Splice {
         self.0.part(read(&pair)?).map_err(raised)
     }
 
-    fn pairs(&self) -> PyResult<Vec<Joined>> {
-        let told = |pair: Pair| {
+    fn pairs(&self) -> PyResult<Vec<(Joined, u64)>> {
+        let told = |(pair, until_ns): (Pair, u64)| {
             let (client, server) = (pair.client, pair.server);
-            (
+            let joined = (
                 client.ifindex,
                 client.address.to_string(),
                 server.ifindex,
                 server.address.to_string(),
                 pair.port,
-            )
+            );
+            (joined, until_ns)
         };
         Ok(self
             .0

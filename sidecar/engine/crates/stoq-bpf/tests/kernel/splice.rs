@@ -132,13 +132,13 @@ fn a_pair_ends_by_itself_and_when_it_is_parted() {
     splice.join(pair(true), FOR_EVER).unwrap();
     assert_eq!(splice.run(&made, ARRIVAL).unwrap(), REDIRECT, "moved on");
     let mut there = splice.pairs().unwrap();
-    there.sort_by_key(|pair| pair.port + u16::from(pair.client.address.is_ipv6()));
-    assert_eq!(there, [pair(false), pair(true)]);
+    there.sort_by_key(|(pair, _)| pair.port + u16::from(pair.client.address.is_ipv6()));
+    assert_eq!(there, [(pair(false), 1), (pair(true), FOR_EVER)]);
 
     assert!(splice.part(pair(true)).unwrap());
     assert!(!splice.part(pair(true)).unwrap());
     assert_eq!(splice.run(&made, ARRIVAL).unwrap(), Action::Pass);
-    assert_eq!(splice.pairs().unwrap(), [pair(false)]);
+    assert_eq!(splice.pairs().unwrap(), [(pair(false), 1)]);
     assert!(splice.forget(LINK).unwrap());
     assert_eq!(splice.counts().unwrap(), []);
 }
