@@ -90,6 +90,7 @@ class Captures:
                     frozenset(pod.addresses),
                     placed.link,
                     self._served[uid][1].netns,
+                    pod.service_account,
                 )
         return found
 

@@ -49,6 +49,7 @@ class Meshed:
     dns_policy: str
     nameservers: tuple[Address, ...]
     """That it names itself."""
+    service_account: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,7 @@ def meshed(raw: Raw) -> Meshed | None:
         environment={item["name"]: item["value"] for item in variables if item.get("value")},
         dns_policy=spec.get("dnsPolicy") or "ClusterFirst",
         nameservers=parse_addresses(own),
+        service_account=spec.get("serviceAccountName") or "default",
     )
 
 

@@ -151,7 +151,7 @@ class Splicer:
             known = frozenset(pair for pair in inherited.values() if pair is not None)
             if now < self._grace:
                 self._in_force |= known
-                agreed |= known
+                agreed |= {pair for pair in known if not self._consents.refused(pair)}
             else:
                 # The others, whose pods are not there any more, go as they are.
                 for entry in self._inherited - {pair.entry for pair in agreed}:

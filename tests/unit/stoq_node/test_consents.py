@@ -1,10 +1,12 @@
 """Which pods are joined by what their sidecars offer."""
 
+import dataclasses
 from ipaddress import ip_address
+from time import perf_counter
 
 import pytest
 
-from stoq.broker.protocol import Offer, Peer, ProtocolError
+from stoq.broker.protocol import MAX_PEERS, MAX_PORTS, Offer, Peer, ProtocolError
 from stoq_node.consents import CONSENT_SECONDS, Consents, Member, Pair
 
 WEB, DB = "spiffe://td/ns/shop/sa/web", "spiffe://td/ns/shop/sa/db"
@@ -12,7 +14,7 @@ WEB, DB = "spiffe://td/ns/shop/sa/web", "spiffe://td/ns/shop/sa/db"
 
 def member(name: str, link: int, *addresses: str) -> Member:
     found = frozenset(map(ip_address, addresses))
-    return Member(f"shop/{name}", found, link, f"/run/netns/{name}")
+    return Member(f"shop/{name}", found, link, f"/run/netns/{name}", name)
 
 
 MEMBERS = {"w": member("web", 7, "fd00::a", "10.0.0.10"), "d": member("db", 9, "fd00::d")}
@@ -96,3 +98,44 @@ def test_an_agreement_ends_with_its_offers_time_and_at_once_when_less_is_offered
 def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(ProtocolError, match="nowhere"):
         Consents().offer("w", to_db(addresses=("nowhere",)), 0.0)
+
+
+@pytest.mark.parametrize("field", ["key", "service_account"])
+def test_who_speaks_in_the_name_of_another_is_not_heard(field: str) -> None:
+    other = dataclasses.replace(MEMBERS["w"], **{field: "other/web"})  # type: ignore[arg-type]
+    assert agreed(to_db(), from_web(), {**MEMBERS, "w": other}) == frozenset()
+    nobody = Offer(spiffe_id="web", peers=to_db().peers)
+    assert agreed(nobody, from_web(spiffe_id="web")) == frozenset()
+
+
+def test_two_pods_take_no_more_room_than_a_peer_of_an_offer_has() -> None:
+    ports = [tuple(range(first, first + MAX_PORTS)) for first in range(1, 12_000, MAX_PORTS)]
+    web = Offer(spiffe_id=WEB, peers=tuple(to_db(dials=some).peers[0] for some in ports))
+    db = Offer(spiffe_id=DB, peers=tuple(from_web(admits=some).peers[0] for some in ports))
+    assert len(agreed(web, db)) == MAX_PORTS
+
+
+def test_the_most_that_can_be_offered_is_read_in_time() -> None:
+    members = {str(number): member("web", number, f"10.0.0.{number}") for number in range(1, 11)}
+    every = tuple(f"10.0.0.{number}" for number in range(2, 10))
+    peers = tuple(Peer(spiffe_id=WEB, addresses=every, dials=(80,)) for _ in range(MAX_PEERS))
+    consents = Consents()
+    for uid in members:
+        consents.offer(uid, Offer(spiffe_id=WEB, peers=peers), 0.0)
+    began = perf_counter()
+    consents.agreed(members, 1.0)
+    assert perf_counter() - began < 0.5
+
+
+def test_a_side_that_has_offered_less_since_refuses() -> None:
+    (pair,) = agreed(to_db(), from_web())
+    consents = Consents()
+    assert not consents.refused(pair), "nobody has said anything"
+    consents.offer("w", to_db(), 0.0)
+    assert not consents.refused(pair)
+    consents.offer("d", from_web(admits=(80,)), 0.0)
+    assert consents.refused(pair)
+    consents.offer("d", from_web(), 0.0)
+    assert not consents.refused(pair)
+    consents.offer("w", to_db(addresses=("fd00::e",)), 0.0)
+    assert consents.refused(pair)

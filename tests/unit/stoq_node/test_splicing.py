@@ -227,6 +227,20 @@ async def test_a_successor_revives_nothing_whose_time_was_over_when_it_came(
     await asyncio.wait([task])
 
 
+async def test_a_successor_parts_at_once_what_a_side_does_not_offer_any_more(
+    world: World,
+) -> None:
+    world.held = {ENTRY: int((world.now + 9) * 1e9)}
+    world.on = [7, 9]
+    made = world.splicer()
+    made.join("d", from_web(admits=(80,)))
+    task = asyncio.create_task(made.run())
+    await until(lambda: world.held == {})
+    assert ("reset", "/db") in world.done
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def test_counts_outlive_a_link_that_another_pod_gets(world: World, splicer: Splicer) -> None:
     offered(splicer)
     await until(lambda: splicer.pairs == 1)
