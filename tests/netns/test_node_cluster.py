@@ -39,6 +39,7 @@ class Cluster:
     def __init__(self, layout: plan.Plan, state: State) -> None:
         self.state = state
         self._folder = state.folder
+        self.namespace = "shop"
         self.lists: dict[str, list[Any]] = {"/api/v1/pods": [], POLICIES: []}
         self.mesh()
         words = [sys.executable, kubeapi.__file__, str(API_PORT), str(state.folder)]
@@ -59,7 +60,7 @@ class Cluster:
         self._write()
 
     def runs(self, *pods: plan.Pod, config: Config = CONFIG, **annotations: str) -> None:
-        self.shows(*(described(pod, config, **annotations) for pod in pods))
+        self.shows(*(described(pod, config, self.namespace, **annotations) for pod in pods))
 
     def shows(self, *pods: Object) -> None:
         self.lists["/api/v1/pods"] = list(pods)
@@ -85,14 +86,17 @@ class Cluster:
         fresh.replace(self._folder / "lists.json")
 
 
-def described(pod: plan.Pod, config: Config = CONFIG, **annotations: str) -> Object:
+def described(
+    pod: plan.Pod, config: Config = CONFIG, namespace: str = "shop", **annotations: str
+) -> Object:
     """A pod of the laboratory as the API server shows it."""
-    outcome = decide(annotated(**annotations), "shop", config)
+    outcome = decide(annotated(**annotations), namespace, config)
     assert isinstance(outcome, Injected)
-    about = {"name": pod.name, "namespace": "shop", "uid": pod.name}
+    about = {"name": pod.name, "namespace": namespace, "uid": pod.name}
+    spec = {**outcome.pod["spec"], "serviceAccountName": pod.name}
     addresses = [{"ip": str(address)} for address in pod.addresses]
     status = {"phase": "Running", "podIPs": addresses}
-    return {**outcome.pod, "metadata": about, "status": status}
+    return {**outcome.pod, "metadata": about, "spec": spec, "status": status}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab import plan
-from lab.mesh import MeshSettings
+from lab.mesh import NAMESPACE, MeshSettings
 from lab.process import Process
 from netns.meshes import PORT, Echo, Running, echoed, eventually, running
 from netns.sockets import connect
@@ -33,6 +33,8 @@ class Node(Laboratory):
         super().__init__(made)
         self.pods = self.client, self.server = made.pod("client"), made.pod("server")
         self.sandbox(*self.pods)
+        # Who offers must be whom the API server knows.
+        self.cluster.namespace = NAMESPACE
         self.cluster.mesh(**STRICT)
         self.agents_policy("splice")
         self.sidecars_policy({"nodeLocal": "splice"})
@@ -45,7 +47,7 @@ class Node(Laboratory):
         made.mesh.wait_ready(self.pods)
 
     def agents_policy(self, word: str) -> None:
-        about = {"name": "local", "namespace": "shop"}
+        about = {"name": "local", "namespace": NAMESPACE}
         self.cluster.lists[POLICIES] = [{"metadata": about, "spec": {"nodeLocal": word}}]
         self.cluster.runs(*self.pods, config=IN_NODE_MODE)
 
