@@ -1,11 +1,17 @@
 """An interface's AF_XDP sockets on their way from who can open them to the engine.
 
 Unlike other sockets of the broker they are not kept: the kernel's program takes datagrams for as
-long as somebody holds them, and that shall be the engine alone.
+long as somebody holds them, and that shall be the engine alone. Of their memory the broker keeps
+hold, to take it away when more is lent: whoever got it may keep it for as long as he likes, and it
+counts as the broker's.
 """
 
+import ctypes
+import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from stoq.broker.protocol import AfXdp, Role, SocketInfo
 
@@ -39,6 +45,45 @@ class Lent:
     def descriptors(self) -> list[int]:
         """All of them."""
         return [fd for _, fd in self.described()[1]]
+
+
+log: Final = logging.getLogger("stoq.broker")
+
+_PUNCH_HOLE: Final = 0x02 | 0x01
+"""FALLOC_FL_PUNCH_HOLE, which takes FALLOC_FL_KEEP_SIZE (linux/falloc.h)."""
+
+
+class Memories:
+    """The memory of what was last lent to one pod. Until `close` its room is never more than that
+    of two times.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[int] = []
+
+    def replace(self, lent: Lent) -> None:
+        """Takes away what was lent before: the interface has sockets anew, so those of before are
+        closed, and nothing uses it. Who still maps it has zeros, on his own account.
+        """
+        fresh = [os.dup(memory) for _, memory in lent.queues]
+        for memory in self._held:
+            _empty(memory)
+        self.close()
+        self._held = fresh
+
+    def close(self) -> None:
+        """Lets go of it; it is there for as long as somebody holds it."""
+        for memory in self._held:
+            os.close(memory)
+        self._held = []
+
+
+def _empty(memory: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    size = ctypes.c_int64(os.fstat(memory).st_size)
+    if libc.fallocate64(memory, _PUNCH_HOLE, ctypes.c_int64(0), size) != 0:
+        why = os.strerror(ctypes.get_errno())
+        log.warning("memory of AF_XDP that was lent before stays: %s", why)
 
 
 Lender = Callable[[], Lent]

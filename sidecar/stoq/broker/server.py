@@ -16,7 +16,7 @@ import msgspec
 
 from stoq import constants
 from stoq.broker import channel, sockets
-from stoq.broker.lending import Lender, Lent, NotLent
+from stoq.broker.lending import Lender, Lent, Memories, NotLent
 from stoq.broker.protocol import (
     NAME,
     VERSION,
@@ -77,6 +77,7 @@ class Broker:
         """Without `lender` no AF_XDP sockets are passed; without `join` it joins nobody."""
         self._pod = pod
         self._lender = lender
+        self._memories = Memories()
         self._client_address = False
         self._server = server
         self._allowed_uid = allowed_uid
@@ -116,6 +117,7 @@ class Broker:
                     await self._answer(connection)
         finally:
             listener.close()
+            self._memories.close()
             sockets.close_all([*self._listeners, *self._stoq, *self._transparent, *self._udp])
 
     def _listen(self) -> socket.socket:
@@ -252,11 +254,17 @@ class Broker:
         """None where nothing is lent; what cannot be is no reason to be without the rest."""
         if self._lender is None:
             return None, []
+        lending = asyncio.ensure_future(asyncio.to_thread(run_in, self._pod.netns, self._lender))
         try:
-            lent: Lent = await asyncio.to_thread(run_in, self._pod.netns, self._lender)
+            lent: Lent = await asyncio.shield(lending)
         except (NotLent, OSError) as error:
             log.warning("%s/%s: %s", self._pod.namespace, self._pod.name, error)
             return AfXdp(refused=str(error)), []
+        except asyncio.CancelledError:
+            # The thread goes on, and what it opens would be nobody's.
+            lending.add_done_callback(_let_go)
+            raise
+        self._memories.replace(lent)
         return lent.described()
 
     async def _open_transparent(self) -> list[sockets.OpenSocket]:
@@ -286,6 +294,11 @@ class Broker:
                 raise ProtocolError(Code.FAILED, str(error)) from error
             self._udp_workers = workers
         return self._udp
+
+
+def _let_go(lending: asyncio.Future[Lent]) -> None:
+    if not lending.cancelled() and lending.exception() is None:
+        channel.close(lending.result().descriptors)
 
 
 def _refused(error: ProtocolError) -> Reply:

@@ -1,8 +1,10 @@
 """An interface's AF_XDP sockets, from the broker to the sidecar."""
 
 import asyncio
+import fcntl
 import os
 import socket
+import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -69,15 +71,32 @@ class Served:
         pod = server.Pod("web-0", "shop", "/proc/self/ns/net")
         self._broker = server.Broker(pod, "test", os.getuid(), name=self._name, lender=lender)
 
-    async def asked(self, request: Request) -> tuple[AfXdp | None, list[int]]:
+    async def asked(self, request: Request, times: int = 1) -> tuple[AfXdp | None, list[int]]:
+        """The last answer, and all descriptors."""
         ready = asyncio.Event()
         serving = asyncio.create_task(self._broker.serve(ready))
         bound = asyncio.create_task(ready.wait())
         await asyncio.wait([serving, bound], return_when="FIRST_COMPLETED")
+        passed: list[int] = []
         try:
-            return await asyncio.to_thread(self._ask, request)
+            for _ in range(times):
+                told, more = await asyncio.to_thread(self._ask, request)
+                passed += more
+            return told, passed
         finally:
             serving.cancel()
+
+    async def stopped(self, request: Request, lending: threading.Event) -> None:
+        """Asks, and stops the broker when `lending` is set."""
+        ready = asyncio.Event()
+        serving = asyncio.create_task(self._broker.serve(ready))
+        await ready.wait()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.connect(self._name)
+            channel.send(connection, encode_request(request), [])
+            await asyncio.to_thread(lending.wait)
+            serving.cancel()
+            await asyncio.wait([serving])
 
     def _ask(self, request: Request) -> tuple[AfXdp | None, list[int]]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
@@ -95,8 +114,15 @@ def opened() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+SIZE = 1 << 20
+
+
 def one_queue() -> Lent:
-    fds = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]
+    fds = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
+    fds.append(os.memfd_create("test", os.MFD_ALLOW_SEALING))
+    os.pwrite(fds[3], b"x" * SIZE, 0)
+    # As stoq-bpf seals it (crates/stoq-bpf/src/xsk.rs).
+    fcntl.fcntl(fds[3], fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
     return Lent("eth0", 2048, 2048, fds[0], fds[1], ((fds[2], fds[3]),))
 
 
@@ -113,6 +139,46 @@ def test_a_broker_passes_what_is_lent_and_keeps_none_of_it(monkeypatch: pytest.M
     assert len(passed) == 4
     channel.close(passed)
     assert opened() == before
+
+
+def test_what_is_lent_again_takes_the_memory_of_before_from_who_keeps_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "run_in", lambda _, function: function())
+    before = opened()
+    request = Request(op=Operation.SOCKETS, af_xdp=True)
+    _, passed = asyncio.run(Served(one_queue).asked(request, times=3))
+    memories = passed[3::4]
+    assert [os.fstat(memory).st_size for memory in memories] == [SIZE] * 3
+    assert [os.fstat(memory).st_blocks * 512 for memory in memories] == [0, 0, SIZE]
+    channel.close(passed)
+    assert opened() == before
+
+
+def test_what_is_opened_when_the_broker_has_ended_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "run_in", lambda _, function: function())
+    lending, go_on = threading.Event(), threading.Event()
+
+    made: list[Lent] = []
+
+    def late() -> Lent:
+        lending.set()
+        go_on.wait()
+        made.append(one_queue())
+        return made[0]
+
+    async def over() -> None:
+        await Served(late).stopped(Request(op=Operation.SOCKETS, af_xdp=True), lending)
+        go_on.set()
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+        await asyncio.sleep(0)
+        for descriptor in made[0].descriptors:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(descriptor)
+
+    asyncio.run(over())
 
 
 @pytest.mark.parametrize("lender", [None, refusing])
