@@ -92,7 +92,13 @@ class Barred:
         failed = refuse(self._shutter, pods, self._why, held(self._pins), {})
         self.failed = failed
         strict = {there.get(pod.interface) for pod in pods if pod.strict}
+        stuck: Ajar | None = None
         # While the link of any pod is not known, it may be one that is shut.
-        if all(pod.interface for pod in pods):
-            for index in self._shutter.find() - strict:
+        idle = self._shutter.find() - strict if all(pod.interface for pod in pods) else ()
+        for index in idle:
+            try:
                 self._shutter.open(index)
+            except Ajar as error:
+                stuck = stuck or error
+        if stuck is not None:
+            raise stuck

@@ -100,7 +100,8 @@ class Enforcer:
             there,
             self._in_force,
             frozenset(self._strict.enrolled()).union(*by_program, self._shutter.find()),
-            frozenset.intersection(*by_program),
+            # What is shut is not in force as it should be, also if that is found out late.
+            frozenset.intersection(*by_program) - self._shutter.find(),
         )
         # First, so that there is room for others.
         stuck = self._free(found.release)

@@ -9,7 +9,7 @@ it are gone then until the network plugin makes them anew.
 import json
 import logging
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 from stoq_node import netlink
@@ -49,67 +49,87 @@ class Shutter:
     """
 
     def __init__(self) -> None:
-        self._shut: dict[int, How] | None = None
+        self._shut: dict[int, set[How]] = {}
+        self._unknown: dict[How, Callable[[], frozenset[int]]] = {"rules": _ruled, "down": _down}
+        """What the kernel has not told yet, and who asks it."""
+        self._asked = False
+        self._problems: dict[How, str] = {}
 
     @property
     def links(self) -> dict[int, How]:
         """How those that are shut are, by index; empty while nobody has asked the kernel."""
-        return dict(self._shut or {})
+        return {index: "down" if "down" in ways else "rules" for index, ways in self._shut.items()}
 
     def find(self) -> frozenset[int]:
-        """The indexes of the links that are shut. The kernel is asked the first time."""
-        if self._shut is None:
-            self._shut = {**_down(), **_ruled()}
+        """The indexes of the links that are shut. The kernel is asked the first time, and by `keep`
+        again for what it did not tell.
+        """
+        if not self._asked:
+            self._ask()
         return frozenset(self._shut)
 
     def shut(self, index: int, name: str) -> How:
         """Lets nothing pass link `index`, which is called `name`, any more, also if it was shut
         before: somebody may have flushed the rules. Raises `Ajar`.
         """
-        shut = self._known()
+        self.find()
+        how: How = "rules"
         try:
             if '"' in name:
                 raise Ajar("nft takes no name with a quotation mark")
             _put(closing(index, name))
-            shut[index] = "rules"
         except Ajar as error:
             log.error("%s cannot be shut by rules, so it is taken down: %s", name, error)
+            # One that took too long may have done it all the same.
+            self._unknown["rules"] = _ruled
             _set(index, up=False)
-            shut[index] = "down"
-        return shut[index]
+            how = "down"
+        # Both, if one did after the other: it takes both to open it.
+        self._shut.setdefault(index, set()).add(how)
+        return how
 
     def open(self, index: int) -> None:
         """Lets everything pass again, if the link was shut here. Raises `Ajar`."""
-        shut = self._known()
-        if index not in shut:
-            return
-        if shut[index] == "rules":
+        self.find()
+        ways = self._shut.get(index, set())
+        if "rules" in ways:
             self._unrule(index)
-        else:
+            ways.discard("rules")
+        if "down" in ways:
             _set(index, up=True)
-        del shut[index]
+        self._shut.pop(index, None)
 
     def keep(self, indexes: Iterable[int]) -> None:
         """Removes what is left of links that are not among `indexes`, the links that there are:
         another link of the same name would be shut as well.
         """
-        shut = self._known()
-        for index in shut.keys() - set(indexes):
+        if self._unknown:
+            self._ask()
+        for index in self._shut.keys() - set(indexes):
             try:
-                if shut[index] == "rules":
+                if "rules" in self._shut[index]:
                     self._unrule(index)
-                del shut[index]
+                del self._shut[index]
             except Ajar as error:
                 log.warning("rules for link %d, which is gone, stay: %s", index, error)
 
     def _unrule(self, index: int) -> None:
-        others = [other for other, how in self.links.items() if how == "rules" and other != index]
+        others = any("rules" in ways for other, ways in self._shut.items() if other != index)
         _put(opening(index) if others else nothing())
 
-    def _known(self) -> dict[int, How]:
-        self.find()
-        assert self._shut is not None
-        return self._shut
+    def _ask(self) -> None:
+        self._asked = True
+        for how, ask in list(self._unknown.items()):
+            try:
+                found = ask()
+            except Ajar as error:
+                if self._problems.get(how) != str(error):
+                    log.warning("nobody knows which links of pods are shut (%s): %s", how, error)
+                self._problems[how] = str(error)
+                continue
+            del self._unknown[how]
+            for index in found:
+                self._shut.setdefault(index, set()).add(how)
 
 
 def closing(index: int, name: str) -> str:
@@ -139,15 +159,11 @@ def nothing() -> str:
     return f"add table netdev {TABLE}\ndelete table netdev {TABLE}\n"
 
 
-def _ruled() -> dict[int, How]:
-    try:
-        said = json.loads(_nft("-j", "list", "chains", "netdev"))["nftables"]
-    except Ajar as error:
-        log.warning("nobody knows whether links of pods are shut by rules: %s", error)
-        return {}
+def _ruled() -> frozenset[int]:
+    said = json.loads(_nft("-j", "list", "chains", "netdev"))["nftables"]
     chains = [item["chain"] for item in said if "chain" in item]
     numbers = [one["name"].rpartition("_")[2] for one in chains if one["table"] == TABLE]
-    return {int(number): "rules" for number in numbers if number.isdecimal()}
+    return frozenset(int(number) for number in numbers if number.isdecimal())
 
 
 def _put(script: str) -> None:
@@ -178,15 +194,14 @@ def _nft(*arguments: str, script: str | None = None) -> str:
     return done.stdout
 
 
-def _down() -> dict[int, How]:
+def _down() -> frozenset[int]:
     try:
         with asking() as kernel:
             messages = list(everything(kernel, netlink.links_wanted()))
     except OSError as error:
-        log.warning("nobody knows whether links of pods are down: %s", error)
-        return {}
+        raise Ajar(f"links cannot be read: {error}") from error
     links = [link for message in messages if (link := netlink.link(*message))]
-    return {link.index: "down" for link in links if link.alias == MARK}
+    return frozenset(link.index for link in links if link.alias == MARK)
 
 
 def _set(index: int, *, up: bool) -> None:

@@ -62,6 +62,7 @@ class Shutters(Shutter):
     def __init__(self) -> None:
         self.now: dict[int, How] = {}
         self.broken = False
+        self.stuck: set[int] = set()
 
     @property
     def links(self) -> dict[int, How]:
@@ -77,6 +78,8 @@ class Shutters(Shutter):
         return "rules"
 
     def open(self, index: int) -> None:
+        if index in self.stuck:
+            raise Ajar(f"link {index} stays shut")
         self.now.pop(index, None)
 
     def keep(self, indexes: Iterable[int]) -> None:
@@ -340,3 +343,20 @@ def test_a_pod_whose_traffic_cannot_be_added_up_is_not_shut_for_it(kernel: Kerne
     assert enforcer.failed == {"shop/web": "program account_to_pod: no memory"}
     assert kernel.on[1] == {"strict_to_pod", "strict_from_pod"}
     assert not kernel.shutter.now, "strict mode is on it"
+
+
+def test_a_link_that_is_found_shut_when_all_is_in_force_is_opened(kernel: Kernel) -> None:
+    enforcer = kernel.enforcer()
+    enforcer.apply([WEB, DB])
+    kernel.shutter.now = {1: "rules"}
+    enforcer.apply([WEB, DB])
+    assert (kernel.shutter.now, enforcer.in_force) == ({}, 2)
+
+
+def test_a_link_that_stays_shut_keeps_no_other_shut(kernel: Kernel) -> None:
+    kernel.shutter.now = {1: "rules", 2: "rules"}
+    kernel.shutter.stuck = {1}
+    barred = Barred(kernel, "the verifier: no", kernel.shutter)  # type: ignore[arg-type]
+    with pytest.raises(Ajar, match="link 1"):
+        barred.apply([])
+    assert kernel.shutter.now == {1: "rules"}
