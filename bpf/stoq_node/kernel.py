@@ -119,14 +119,15 @@ class Kernel:
 
     def _load(self, fresh: Folder) -> None:
         programs = self._loaded(fresh.pins)
-        if self.enforcer is not None:
-            if programs.strict is None or programs.account is None:
-                raise KernelError("; ".join(programs.refused.values()))
-            self.enforcer.move(fresh.pins, programs.strict, programs.account)
-        if self.splicer is not None:
-            if programs.splice is None:
-                raise KernelError("; ".join(programs.refused.values()))
-            self.splicer.move(fresh.pins, programs.splice)
+        strict, account, splice = programs.strict, programs.account, programs.splice
+        # All of them before the first moves: what has moved is not enforced where it was.
+        lacks = self.enforcer is not None and (strict is None or account is None)
+        if lacks or (self.splicer is not None and splice is None):
+            raise KernelError("; ".join(programs.refused.values()))
+        if self.enforcer is not None and strict is not None and account is not None:
+            self.enforcer.move(fresh.pins, strict, account)
+        if self.splicer is not None and splice is not None:
+            self.splicer.move(fresh.pins, splice)
         # An interface has one program of XDP; of the others the old ones stay meanwhile.
         self._folder.unpin(GUARD)
         self.uplink.move(fresh)

@@ -158,14 +158,22 @@ def test_without_a_bpffs_what_is_in_force_stays_and_the_way_out_is_named(
     assert pinned(hidden) == []
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Programs(None, None, refused={"tc_strict": "no memory"}),
+        Programs("strict", "account", None, {"tc_splice": "no memory"}),  # type: ignore[arg-type]
+    ],
+)
 def test_programs_that_are_refused_there_leave_everything_as_it_is(
-    place: Path, folder: Folder
+    place: Path, folder: Folder, refused: Programs
 ) -> None:
     parts = Parts(folder)
     hidden = replaced(place)
-    good, parts.loaded = parts.loaded, Programs(None, None, refused={"tc_strict": "no memory"})
+    good, parts.loaded = parts.loaded, refused
     with pytest.raises(KernelError, match="no memory"):
         parts.kernel.apply(())
+    assert [done[0] for done in parts.done] == ["refused"], "nothing has moved"
     assert pinned(hidden) == PINNED
     parts.loaded = good
     parts.kernel.apply(())
