@@ -69,7 +69,7 @@ class Splicer:
         """Why a pod cannot be joined, by `namespace/name`."""
         self.packets: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
-        """What left pods past their sidecars, by `namespace/name`."""
+        """What left pods past their sidecars, by `namespace/name`, while they may be joined."""
         self.resets = 0
         """Connections that were ended with their agreement."""
 
@@ -125,12 +125,19 @@ class Splicer:
 
     async def _settle(self, now: float) -> None:
         members = self._members()
+        self._forget(members)
         wanted = self._wanted(members, now)
         gone, fresh = self._in_force - wanted, wanted - self._in_force
         due = bool(wanted) and now >= self._renew_at
         if due:
             self._renew_at = now + HOLD_SECONDS / 2
         self._hold(wanted, fresh if not due else wanted, now)
+        # Who has no way in the kernel must not hear of one: it would speak past its sidecar for
+        # everybody on the node's network.
+        failed, wanted = wanted, self._untroubled(wanted)
+        for pair in failed - wanted - self._in_force:
+            self._splice.part(pair.entry)
+        gone, fresh = self._in_force - wanted, wanted - self._in_force
         # Who dials learns of it last, and forgets it first.
         await self._program(gone | fresh, wanted - fresh, wanted | gone, now)
         await self._program(wanted | gone if due else gone | fresh, wanted, wanted, now)
@@ -160,11 +167,22 @@ class Splicer:
         self._retry = {uid: due for uid, due in self._retry.items() if due > now}
         there = {member.key for uid, member in members.items() if uid in self._retry}
         self.failed = {pod: why for pod, why in self.failed.items() if pod in there}
+        return self._untroubled(agreed)
+
+    def _untroubled(self, pairs: frozenset[Pair]) -> frozenset[Pair]:
+        """Those of pods with which nothing has failed lately."""
         return frozenset(
             pair
-            for pair in agreed
+            for pair in pairs
             if pair.client.uid not in self._retry and pair.server.uid not in self._retry
         )
+
+    def _forget(self, members: Mapping[str, Member]) -> None:
+        """What was counted of pods that are no more: their names would become ever more."""
+        kept = {member.key for member in members.values()} | set(self._names.values())
+        for sums in (self.packets, self.bytes):
+            for pod in sums.keys() - kept:
+                del sums[pod]
 
     def _hold(self, wanted: Iterable[Pair], moved: frozenset[Pair], now: float) -> None:
         """Has the program on the links of all pairs, and the time of some moved on."""

@@ -168,7 +168,11 @@ async def test_a_full_map_joins_nobody_and_says_so(world: World, splicer: Splice
     world.full = "map splice_pairs is full"
     offered(splicer)
     await until(lambda: splicer.failed.get("shop/db") == world.full)
-    await until(lambda: splicer.pairs == 0)
+    await until(lambda: "sweep" in world.done)
+    assert splicer.pairs == 0
+    assert "part" in world.done, "half of it may be there"
+    told = [one for one in world.done if one[0] in {"/db", "web"}]
+    assert told == [], "nobody may speak past the sidecars where no way is"
 
 
 async def test_the_program_leads_again_where_another_was_put_in_front(
@@ -250,3 +254,12 @@ async def test_counts_outlive_a_link_that_another_pod_gets(world: World, splicer
     splicer.read()
     assert (splicer.packets["shop/web"], splicer.bytes["shop/web"]) == (12, 1050)
     assert splicer.bytes.keys() == {"shop/web"}
+
+
+async def test_what_was_counted_goes_with_the_pod(world: World, splicer: Splicer) -> None:
+    offered(splicer)
+    await until(lambda: splicer.pairs == 1)
+    world.counted = [(7, 10, 1000), (9, 1, 1)]
+    splicer.read()
+    del world.members["w"]
+    await until(lambda: splicer.packets.keys() == splicer.bytes.keys() == {"shop/db"})
