@@ -131,7 +131,8 @@ class Splicer:
         due = bool(wanted) and now >= self._renew_at
         if due:
             self._renew_at = now + HOLD_SECONDS / 2
-        self._hold(wanted, fresh if not due else wanted, now)
+        # All, if a pod is told anything: what it is told is about all of its pairs.
+        self._hold(wanted, wanted if due or fresh or gone else frozenset(), now)
         # Who has no way in the kernel must not hear of one: it would speak past its sidecar for
         # everybody on the node's network.
         failed, wanted = wanted, self._untroubled(wanted)
@@ -217,7 +218,9 @@ class Splicer:
         for uid, end in pods.items():
             out = [(p.server.address, p.port) for p in dialled if p.client.uid == uid]
             into = [(p.client.address, p.port) for p in taken if p.server.uid == uid]
-            change = partial(inpods.program, end.netns, out, into, HOLD_SECONDS)
+            # No longer than packets have their way: then they would go by the node's network.
+            left = max(1, int(now + HOLD_SECONDS - monotonic()))
+            change = partial(inpods.program, end.netns, out, into, left)
             try:
                 await asyncio.to_thread(change)
             except (CaptureError, OSError) as error:

@@ -77,12 +77,9 @@ class Served:
         serving = asyncio.create_task(self._broker.serve(ready))
         bound = asyncio.create_task(ready.wait())
         await asyncio.wait([serving, bound], return_when="FIRST_COMPLETED")
-        passed: list[int] = []
         try:
-            for _ in range(times):
-                told, more = await asyncio.to_thread(self._ask, request)
-                passed += more
-            return told, passed
+            answers = [await asyncio.to_thread(self._ask, request) for _ in range(times)]
+            return answers[-1][0], [one for _, passed in answers for one in passed]
         finally:
             serving.cancel()
 

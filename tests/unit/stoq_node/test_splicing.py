@@ -32,6 +32,8 @@ class World:
         self.on: list[int] = []
         self.done: list[Any] = []
         self.full = self.closed = ""
+        self.told: dict[str, int] = {}
+        """Until when each pod has been told of its pairs."""
         self.counted = [(7, 0, 0)]
         monkeypatch.setattr(splicing, "monotonic", lambda: self.now)
         monkeypatch.setattr(splicing, "LOOK_SECONDS", 0.01)
@@ -78,7 +80,8 @@ class World:
         self.done.append("sweep")
 
     def program(self, netns: str, out: Iterable[Any], into: Iterable[Any], seconds: int) -> None:
-        assert seconds == HOLD_SECONDS
+        assert 0 < seconds <= HOLD_SECONDS
+        self.told[netns[-3:]] = int((self.now + seconds) * 1e9)
         if self.closed:
             raise CaptureError(self.closed)
         self.done.append(
@@ -146,10 +149,22 @@ async def test_what_is_joined_is_held_on_to_while_the_offers_are_made_again(
     for _ in range(2):
         world.now += 3
         offered(splicer)
-        await asyncio.sleep(0.05)
-    assert world.held[ENTRY] > first
+    await until(lambda: world.held[ENTRY] > first)
     world.now += 6
     await until(lambda: not world.held)
+
+
+async def test_no_pod_is_told_of_a_way_for_longer_than_packets_have_it(
+    world: World, splicer: Splicer
+) -> None:
+    offered(splicer)
+    await until(lambda: splicer.pairs == 1)
+    world.now += 3
+    splicer.join("w", to_db(dials=(5432, 9000)))
+    splicer.join("d", from_web())
+    await until(lambda: splicer.pairs == 2)
+    await until(lambda: world.told["web"] > int((world.now + HOLD_SECONDS / 2) * 1e9))
+    assert world.held[ENTRY] >= world.told["web"]
 
 
 async def test_a_pod_that_cannot_be_programmed_is_left_encrypted_and_tried_again(
