@@ -51,7 +51,7 @@ def refuse(
         if index is None or not pod.strict:
             continue
         before = in_force.get(index)
-        if index in pinned if before is None else _alike(before, pod):
+        if index in pinned if before is None else _covers(before, pod):
             continue
         try:
             shut(shutter, index, pod, why)
@@ -61,10 +61,12 @@ def refuse(
     return failed
 
 
-def _alike(before: Pod, pod: Pod) -> bool:
+def _covers(before: Pod, pod: Pod) -> bool:
     """Whether what is in force for `before` is as strict as `pod` is to be."""
-    return all(
-        getattr(before, one) == getattr(pod, one) for one in ("key", "uid", "inbound", "outbound")
+    return (
+        (before.key, before.uid) == (pod.key, pod.uid)
+        and before.inbound in {"strict", pod.inbound}
+        and before.outbound in {"meshOnly", pod.outbound}
     )
 
 
@@ -75,6 +77,10 @@ class Barred:
         self._pins = pins
         self._why = why
         self._shutter = shutter or Shutter()
+        self._before: dict[int, Pod] = {}
+        """What was wanted of pods that a predecessor enforces when they were first seen, by link:
+        that is what it enforces, as far as anybody knows.
+        """
         self.failed: dict[str, str] = {}
         """Why, by pod that is not enforced."""
 
@@ -85,16 +91,20 @@ class Barred:
 
     def apply(self, pods: Iterable[Pod]) -> None:
         """Shuts the strict ones of `pods`, all there are, on whose links nothing of a predecessor
-        is, and opens those that are no longer strict. Raises `OSError` for a link that stays shut.
+        is, or what is wanted no more, and opens the others. Raises `OSError` for a link that stays
+        shut.
         """
         pods, there = tuple(pods), links.names()
         self._shutter.keep(there.values())
-        failed = refuse(self._shutter, pods, self._why, held(self._pins), {})
+        pinned = held(self._pins)
+        found = {index: pod for pod in pods if (index := there.get(pod.interface)) in pinned}
+        self._before = {index: self._before.get(index, pod) for index, pod in found.items()}
+        failed = refuse(self._shutter, pods, self._why, pinned, self._before)
         self.failed = failed
-        strict = {there.get(pod.interface) for pod in pods if pod.strict}
+        shut = {there.get(pod.interface) for pod in pods if pod.key in failed}
         stuck: Ajar | None = None
         # While the link of any pod is not known, it may be one that is shut.
-        idle = self._shutter.find() - strict if all(pod.interface for pod in pods) else ()
+        idle = self._shutter.find() - shut if all(pod.interface for pod in pods) else ()
         for index in idle:
             try:
                 self._shutter.open(index)

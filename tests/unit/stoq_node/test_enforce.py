@@ -360,3 +360,27 @@ def test_a_link_that_stays_shut_keeps_no_other_shut(kernel: Kernel) -> None:
     with pytest.raises(Ajar, match="link 1"):
         barred.apply([])
     assert kernel.shutter.now == {1: "rules"}
+
+
+def test_a_pod_that_becomes_strict_is_shut_where_a_predecessor_enforces_less(
+    kernel: Kernel,
+) -> None:
+    kernel.enforcer().apply([OPEN])
+    barred = Barred(kernel, "the verifier: no", kernel.shutter)  # type: ignore[arg-type]
+    barred.apply([OPEN])
+    assert (kernel.shutter.now, barred.failed) == ({}, {})
+    barred.apply([WEB])
+    assert kernel.shutter.now == {1: "rules"}
+    assert barred.failed == {"shop/web": "the verifier: no; its link is shut"}
+    barred.apply([OPEN])
+    assert (kernel.shutter.now, barred.failed) == ({}, {})
+
+
+def test_a_pod_that_a_predecessor_holds_more_strictly_than_is_wanted_is_not_shut(
+    kernel: Kernel,
+) -> None:
+    kernel.enforcer().apply([WEB])
+    barred = Barred(kernel, "the verifier: no", kernel.shutter)  # type: ignore[arg-type]
+    for pod in (WEB, replace(WEB, outbound="allow"), OPEN, WEB):
+        barred.apply([pod])
+        assert (kernel.shutter.now, barred.failed) == ({}, {})
