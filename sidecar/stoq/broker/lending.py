@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from stoq.broker import channel
 from stoq.broker.protocol import AfXdp, Role, SocketInfo
 
 
@@ -63,9 +64,16 @@ class Memories:
 
     def replace(self, lent: Lent) -> None:
         """Takes away what was lent before: the interface has sockets anew, so those of before are
-        closed, and nothing uses it. Who still maps it has zeros, on his own account.
+        closed, and nothing uses it. Who still maps it has zeros, on his own account. Raises
+        OSError, and changes nothing then.
         """
-        fresh = [os.dup(memory) for _, memory in lent.queues]
+        fresh: list[int] = []
+        try:
+            for _, memory in lent.queues:
+                fresh += [os.dup(memory)]
+        except OSError:
+            channel.close(fresh)
+            raise
         for memory in self._held:
             _empty(memory)
         self.close()
@@ -73,8 +81,7 @@ class Memories:
 
     def close(self) -> None:
         """Lets go of it; it is there for as long as somebody holds it."""
-        for memory in self._held:
-            os.close(memory)
+        channel.close(self._held)
         self._held = []
 
 

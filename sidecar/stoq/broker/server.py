@@ -257,6 +257,11 @@ class Broker:
         lending = asyncio.ensure_future(asyncio.to_thread(run_in, self._pod.netns, self._lender))
         try:
             lent: Lent = await asyncio.shield(lending)
+            try:
+                self._memories.replace(lent)
+            except OSError:
+                channel.close(lent.descriptors)
+                raise
         except (NotLent, OSError) as error:
             log.warning("%s/%s: %s", self._pod.namespace, self._pod.name, error)
             return AfXdp(refused=str(error)), []
@@ -264,7 +269,6 @@ class Broker:
             # The thread goes on, and what it opens would be nobody's.
             lending.add_done_callback(_let_go)
             raise
-        self._memories.replace(lent)
         return lent.described()
 
     async def _open_transparent(self) -> list[sockets.OpenSocket]:

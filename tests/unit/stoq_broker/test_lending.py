@@ -152,6 +152,22 @@ def test_what_is_lent_again_takes_the_memory_of_before_from_who_keeps_it(
     assert opened() == before
 
 
+def test_without_room_for_descriptors_nothing_is_lent_and_nothing_stays_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(_: int) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(server, "run_in", lambda _, function: function())
+    monkeypatch.setattr("stoq.broker.lending.os.dup", full)
+    before = opened()
+    request = Request(op=Operation.SOCKETS, af_xdp=True)
+    told, passed = asyncio.run(Served(one_queue).asked(request))
+    assert told is not None
+    assert "Too many open files" in told.refused
+    assert (passed, opened()) == ([], before)
+
+
 def test_what_is_opened_when_the_broker_has_ended_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
