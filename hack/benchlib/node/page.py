@@ -36,6 +36,11 @@ def _of(figure: str, other: str) -> tuple[str, str]:
     return f"splice {figure} joined", f"splice {figure} {other}"
 
 
+def _past(figure: str) -> tuple[str, str]:
+    """What a meshed pair has past the kernel's stack, and what by its sockets."""
+    return f"xdp {figure} lent", f"xdp {figure} sockets"
+
+
 ROWS: Final = (
     *_drops("guard", "dropped by a core: guard (tc)"),
     *_drops("guard-generic", "guard (generic XDP)"),
@@ -68,6 +73,18 @@ ROWS: Final = (
     Row("joined / over their links, P50", *_of("p50", "raw")),
     Row("joined / pair of Envoys, P50", *_of("p50", "envoy"), "≤ 0.5"),
     Row("joined / pair of Envoys, P99", *_of("p99", "envoy")),
+    Row("meshed pair by its sockets, bulk", "xdp bulk sockets", unit="Gbit/s"),
+    Row("the same past the stack (AF_XDP, copied), bulk", "xdp bulk lent", unit="Gbit/s"),
+    Row("past the stack / by sockets, bulk", *_past("bulk")),
+    Row("meshed pair by its sockets, packets sent", "xdp packets sockets", unit="1/s"),
+    Row("past the stack, packets sent", "xdp packets lent", unit="1/s"),
+    Row("past the stack / by sockets, packets sent", *_past("packets")),
+    Row("meshed pair by its sockets, P50", "xdp p50 sockets", unit="ms"),
+    Row("past the stack, P50", "xdp p50 lent", unit="ms"),
+    Row("past the stack / by sockets, P50", *_past("p50")),
+    Row("meshed pair by its sockets, P99", "xdp p99 sockets", unit="ms"),
+    Row("past the stack, P99", "xdp p99 lent", unit="ms"),
+    Row("past the stack / by sockets, P99", *_past("p99")),
     Row("application to sidecar by loopback, bulk", "local bulk loopback", unit="Gbit/s"),
     Row("bulk with sockops and sk_msg / by loopback", "local bulk short", "local bulk loopback"),
     Row("application to sidecar by loopback, P50", "local p50 loopback", unit="ms"),

@@ -7,7 +7,7 @@ from functools import partial
 
 from benchlib import machine, tools
 from benchlib.errors import BenchError
-from benchlib.node import drops, flow, local, page, programs, spliced
+from benchlib.node import drops, flow, lent, local, page, programs, spliced
 from benchlib.node.settings import Settings
 from benchlib.report import Json
 
@@ -27,6 +27,7 @@ def measure(chosen: Settings) -> tuple[Json, str]:
                 partial(drops.measure, programs=kernel),
                 partial(flow.measure, programs=kernel),
                 partial(spliced.measure, programs=kernel),
+                lent.measure,
                 local.measure,
             ):
                 figures = part(this, found)

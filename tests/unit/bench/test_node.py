@@ -7,7 +7,7 @@ import pytest
 
 from benchlib import procfs
 from benchlib.errors import BenchError
-from benchlib.node import drops, page, settings
+from benchlib.node import brokers, drops, lent, page, settings
 from benchlib.node.blast import Blast, nft_port, nft_rules, sent
 from benchlib.tools import Tools
 
@@ -71,3 +71,32 @@ def test_idle_time_is_that_of_one_cpu_and_with_what_others_took() -> None:
 def test_what_cannot_be_measured_is_refused_by_name(given: list[str]) -> None:
     with pytest.raises(BenchError, match=f"{given[0]}: {given[1]} is outside"):
         settings.parse(given)
+
+
+def test_figures_past_the_stack_are_of_frames_that_went_there() -> None:
+    lent.check("lent", 12)
+    lent.check("sockets", 0)
+    for way, frames in (("lent", 0), ("sockets", 12)):
+        with pytest.raises(BenchError, match=f"{way}: {frames} frames went past the stack"):
+            lent.check(way, frames)
+
+
+def test_packets_are_those_of_the_time_between() -> None:
+    assert lent.rate({lent.DATAGRAMS: 100.0}, {lent.DATAGRAMS: 700.0}, 3.0) == 200
+
+
+def test_every_figure_of_a_lent_pair_is_beside_the_same_by_sockets() -> None:
+    shown = {(row.figure, row.over) for row in page.ROWS if row.figure.startswith("xdp ")}
+    for figure in ("bulk", "packets", "p50", "p99"):
+        sockets, past = f"xdp {figure} sockets", f"xdp {figure} lent"
+        assert {(sockets, ""), (past, ""), (past, sockets)} <= shown
+    assert {row.wanted for row in page.ROWS if row.figure.startswith("xdp ")} == {""}
+
+
+def test_the_brokers_of_a_pair_capture_both_pods() -> None:
+    pods = brokers.pods(["bench-1-client", "bench-1-server"])
+    assert [pod.netns for pod in pods.values()] == [
+        "/run/netns/bench-1-client",
+        "/run/netns/bench-1-server",
+    ]
+    assert all(pod.plan is not None and not pod.plan.udp for pod in pods.values())
