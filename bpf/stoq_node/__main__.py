@@ -21,7 +21,7 @@ from stoq_node.pinned import AgentError
 from stoq_node.programs import load
 from stoq_node.settings import Settings, read
 from stoq_node.trace import command as trace
-from stoq_node.trial import lacking_af_xdp, tried
+from stoq_node.trial import choice, tried
 
 log: Final = logging.getLogger("stoq.node")
 
@@ -56,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _probe(settings: Settings, *, as_json: bool) -> None:
     where, capture = settings.kernel.pins, tried(settings.capture.namespaces)
-    af_xdp = lacking_af_xdp(settings.af_xdp.mode, settings.capture.namespaces)
-    facts = gather(where, settings.guard.interface, load(None).refused, capture, af_xdp)
+    af_xdp = choice(settings.af_xdp.mode, settings.capture.namespaces)
+    told = (capture, af_xdp.lacking, af_xdp.chosen)
+    facts = gather(where, settings.guard.interface, load(None).refused, *told)
     found = decide(facts)
     if as_json:
         uplink = dataclasses.asdict(facts.uplink) if facts.uplink else None
@@ -71,7 +72,7 @@ def _probe(settings: Settings, *, as_json: bool) -> None:
 
 
 def _line(one: Capability) -> str:
-    return f"{one.name:14}  {'yes' if one.supported else 'no: ' + one.reason}"
+    return f"{one.name:14}  {one.said}"
 
 
 def _settings() -> None:

@@ -12,14 +12,22 @@ from stoq_node import links
 from stoq_node._kernel import KernelError
 from stoq_node.barred import Barred
 from stoq_node.bypass import Bypasses
-from stoq_node.capabilities import BPFFS, Capability, Facts, barred, decide, supported
+from stoq_node.capabilities import (
+    BPFFS,
+    Capability,
+    Facts,
+    barred,
+    decide,
+    lacking,
+    supported,
+)
 from stoq_node.captures import Captures
 from stoq_node.complaints import Complaints
 from stoq_node.consents import Member
 from stoq_node.enforce import Enforcer
 from stoq_node.facts import gather, mounted
 from stoq_node.kernel import Kernel
-from stoq_node.lending import lender
+from stoq_node.lending import AUTO, OFF, lender
 from stoq_node.metrics import Metrics
 from stoq_node.pinned import AgentError, Folder
 from stoq_node.podfile import PodFile
@@ -28,7 +36,7 @@ from stoq_node.programs import Programs, load
 from stoq_node.report import Known, status
 from stoq_node.settings import Settings
 from stoq_node.splicing import Splicer
-from stoq_node.trial import lacking_af_xdp, tried
+from stoq_node.trial import choice, tried
 from stoq_node.uplink import Uplink, modes
 
 log: Final = logging.getLogger("stoq.node")
@@ -41,25 +49,24 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """
     listener = health.listen(settings.listen.metrics, "STOQ_LISTEN_METRICS")
     cluster, kernel = None, None
+    mode, namespaces = settings.af_xdp.mode, settings.capture.namespaces
+    af_xdp = await asyncio.to_thread(choice, mode, namespaces)
     if settings.kubernetes.node:
         # Only now: without Kubernetes its client need not be installed.
         from stoq_node.kube import Cluster
 
-        cluster = Cluster(settings.kubernetes, settings.capture, lender(settings.af_xdp.mode))
+        lends = lender(OFF if mode == AUTO and af_xdp.lacking else mode)
+        cluster = Cluster(settings.kubernetes, settings.capture, lends)
     try:
         there = mounted(settings.kernel.pins) == BPFFS
         folder = Folder(settings.kernel.pins) if there else None
         programs = load(folder.pins if folder is not None else None)
-        capture = await asyncio.to_thread(tried, settings.capture.namespaces)
-        af_xdp = await asyncio.to_thread(
-            lacking_af_xdp, settings.af_xdp.mode, settings.capture.namespaces
-        )
+        capture = await asyncio.to_thread(tried, namespaces)
         where = (settings.kernel.pins, settings.guard.interface)
-        facts = gather(*where, programs.refused, capture, af_xdp)
+        facts = gather(*where, programs.refused, capture, af_xdp.lacking, af_xdp.chosen)
         found = decide(facts)
         for one in found:
-            reason = f"no: {one.reason}"
-            log.info("capability %s: %s", one.name, "yes" if one.supported else reason)
+            log.info("capability %s: %s", one.name, one.said)
         if folder is None:
             if cluster is not None:
                 await cluster.reporter.publish(status(Known(facts, found)))
@@ -76,7 +83,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         agent = Agent(source, kernel, captures, bypasses, complaints, settings.pods.verify_seconds)
         enforcer = kernel.enforcer or kernel.barred
         parts = (enforcer, kernel.uplink, captures, bypasses, kernel.splicer)
-        metrics = Metrics(found, *parts, lambda: bool(source.problem))
+        metrics = Metrics(found, *parts, af_xdp.measured, lambda: bool(source.problem))
         pages = health.server("stoq-node", metrics.page, lambda: agent.missing(found))
         beside = (
             (*cluster.parts(), cluster.reporter.run(lambda: status(agent.known(facts, found))))
@@ -159,7 +166,7 @@ class Agent:
     def missing(self, found: tuple[Capability, ...]) -> str:
         """What readiness waits for; nothing if for no more."""
         if self._kernel.enforcer is None:
-            return "; ".join(one.reason for one in found if one.reason)
+            return "; ".join(one.reason for one in lacking(found))
         if self._pods is None:
             return self._source.problem or "the pods are not read yet"
         return self._problem or "; ".join(self._kernel.failed.values())

@@ -21,6 +21,9 @@ GUARD_TC: Final = "tc_guard"
 CAPTURES: Final = ("capture", "client-address", "captured-udp")
 """Parts of capture in pods: TCP, that applications see the addresses of IPv4 clients, and UDP."""
 
+AF_XDP: Final = "af-xdp"
+"""Lending the interfaces of pods to their sidecars."""
+
 BPFFS: Final = "bpf"
 """The type of file system that holds pins."""
 
@@ -65,15 +68,22 @@ class Facts:
     """Part of capture in pods -> why it cannot be; None where this agent captures in none."""
     af_xdp: str | None = None
     """Why no pod's interface can be lent to its sidecar; None where none is to be."""
+    measured: str = ""
+    """The figures, where the agent has chosen by them that interfaces are lent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """One thing that a node may be able to do; `reason` says why not."""
+    """One thing that a node may be able to do; `reason` says why not, or why it was chosen."""
 
     name: str
     supported: bool
     reason: str
+
+    @property
+    def said(self) -> str:
+        """In a word, with the reason."""
+        return ": ".join(filter(None, ("yes" if self.supported else "no", self.reason)))
 
 
 def decide(facts: Facts) -> tuple[Capability, ...]:
@@ -83,15 +93,16 @@ def decide(facts: Facts) -> tuple[Capability, ...]:
         _program(facts, name) for name in (STRICT, ACCOUNT, SPLICE, GUARD, GUARD_TC)
     )
     placed = pins or _uplink(facts)
-    lacking = facts.capture
+    parts = facts.capture
     capture: tuple[tuple[str, str], ...] = ()
-    if lacking is not None:
+    if parts is not None:
         # Pods are joined by who captures them.
-        joined = splice or strict or account or pins or lacking.get(CAPTURES[0], "")
-        capture = (*((part, lacking.get(part, "")) for part in CAPTURES), ("splice", joined))
-    lent = () if facts.af_xdp is None else (("af-xdp", facts.af_xdp),)
+        joined = splice or strict or account or pins or parts.get(CAPTURES[0], "")
+        capture = (*((part, parts.get(part, "")) for part in CAPTURES), ("splice", joined))
+    lent = () if facts.af_xdp is None else ((AF_XDP, facts.af_xdp),)
+    chosen = {AF_XDP: facts.measured}
     return tuple(
-        Capability(name, not reason, reason)
+        Capability(name, not reason, reason or chosen.get(name, ""))
         for name, reason in (
             ("pins", pins),
             ("strict", strict or pins),
@@ -103,6 +114,11 @@ def decide(facts: Facts) -> tuple[Capability, ...]:
             *lent,
         )
     )
+
+
+def lacking(found: Iterable[Capability]) -> tuple[Capability, ...]:
+    """What the node cannot do."""
+    return tuple(one for one in found if not one.supported)
 
 
 def supported(found: Iterable[Capability], name: str) -> bool:

@@ -26,10 +26,11 @@ def gather(
     refused: Mapping[str, str],
     capture: Mapping[str, str] | None = None,
     af_xdp: str | None = None,
+    measured: str = "",
 ) -> Facts:
     """The facts of this node; `interface` is the uplink, if it is not to be found by its route,
     `refused` says which programs the kernel does not take, and why, `capture` the same of the parts
-    of capture and `af_xdp` of that.
+    of capture and `af_xdp` of that, and `measured` what was measured of it.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     return Facts(
@@ -41,6 +42,7 @@ def gather(
         uplink=_uplink(interface or default_interface(*_routes())),
         capture=capture,
         af_xdp=af_xdp,
+        measured=measured,
     )
 
 
@@ -102,8 +104,11 @@ def _routes() -> tuple[str, str]:
 
 
 def _uplink(name: str) -> Uplink | None:
-    if not name:
-        return None
+    return described(name) if name else None
+
+
+def described(name: str) -> Uplink:
+    """What ethtool says of an interface of the calling thread's network namespace."""
     answer = bytearray(_DRVINFO.pack(_ETHTOOL_GDRVINFO, *[b""] * 6, 0, 0, 0, 0, 0))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         # struct ifreq: a name, and where the answer goes.

@@ -18,6 +18,7 @@ from stoq_node.capabilities import Capability
 from stoq_node.captures import Captures
 from stoq_node.enforce import Enforcer
 from stoq_node.shutter import HOW
+from stoq_node.speeds import Measured
 from stoq_node.splicing import Splicer
 from stoq_node.uplink import Uplink
 
@@ -36,6 +37,7 @@ class Metrics(Collector):
         captures: Captures | None,
         bypasses: Bypasses | None,
         splicer: Splicer | None,
+        measured: Measured | None,
         stale: Callable[[], bool],
     ) -> None:
         self._capabilities = tuple(capabilities)
@@ -44,6 +46,7 @@ class Metrics(Collector):
         self._captures = captures
         self._bypasses = bypasses
         self._splicer = splicer
+        self._measured = measured
         self._stale = stale
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -84,6 +87,8 @@ class Metrics(Collector):
             yield from _bypassed(self._bypasses)
         if self._splicer is not None:
             yield from _spliced(self._splicer)
+        if self._measured is not None:
+            yield from _competed(self._measured)
 
 
 def _shut(enforcer: Enforcer | Barred) -> Metric:
@@ -170,6 +175,24 @@ def _spliced(splicer: Splicer) -> Iterator[Metric]:
         for pod, number in sorted(sums.items()):
             sent.add_metric(pod.split("/", 1), number)
         yield sent
+
+
+def _competed(measured: Measured) -> Iterator[Metric]:
+    bulk = GaugeMetricFamily(
+        "stoq_node_af_xdp_trial_bytes_per_second",
+        "What one connection over a veth carried when the agent started",
+        labels=["way"],
+    )
+    trips = GaugeMetricFamily(
+        "stoq_node_af_xdp_trial_requests_per_second",
+        "Requests of 1 KiB, one after another, that it answered",
+        labels=["way"],
+    )
+    for way, speed in (("af-xdp", measured.af_xdp), ("sockets", measured.sockets)):
+        bulk.add_metric([way], speed.bulk)
+        trips.add_metric([way], speed.trips)
+    yield bulk
+    yield trips
 
 
 def _bypassed(bypasses: Bypasses) -> Iterator[Metric]:

@@ -20,7 +20,7 @@ _NEW_ADDRESS, _GET_ADDRESS = 20, 22
 _NEW_ROUTE, _GET_ROUTE = 24, 26
 _NEW_NEIGHBOUR, _GET_NEIGHBOUR = 28, 30
 _NEW_NAMESPACE, _GET_NAMESPACE = 88, 90
-_REQUEST, _ACK, _DUMP, _CREATE = 0x1, 0x4, 0x300, 0x400
+_REQUEST, _ACK, _DUMP, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
 
 # linux/socket.h; the kernel keeps what bridges have learnt as neighbours of this family.
 _AF_INET, _AF_INET6, _AF_BRIDGE = 2, 10, 7
@@ -39,6 +39,9 @@ _ALIAS: Final = 20
 
 _TYPE_MASK: Final = 0x3FFF
 """Of an attribute's type; what is above are flags."""
+
+_NO_DETECTION: Final = 2
+"""IFA_F_NODAD: an address is there at once, for nobody else can have it."""
 
 _HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
@@ -98,6 +101,27 @@ def link_set(index: int, *, up: bool, alias: str) -> bytes:
     body = _LINK.pack(0, 0, index, _UP if up else 0, _UP)
     # An alias of no bytes is none.
     return _message(_SET_LINK, _REQUEST | _ACK, body + attribute(_ALIAS, alias.encode()))
+
+
+def veth(name: str, namespace: int) -> bytes:
+    """Makes a pair of links of that name, one end here, the other in the network namespace that is
+    open as `namespace`.
+    """
+    end = _LINK.pack(0, 0, 0, 0, 0)
+    # IFLA_IFNAME and IFLA_NET_NS_FD; IFLA_LINKINFO with its kind, and with VETH_INFO_PEER as data.
+    called = attribute(3, name.encode() + b"\0")
+    there = _together(called, attribute(28, namespace.to_bytes(4, sys.byteorder)))
+    about = _together(attribute(1, b"veth\0"), attribute(2, attribute(1, end + there)))
+    flags = _REQUEST | _ACK | _CREATE | _EXCLUSIVE
+    return _message(_NEW_LINK, flags, end + _together(called, attribute(18, about)))
+
+
+def address_added(index: int, address: Address) -> bytes:
+    """Gives an interface an address, with a /64 or a /24 behind it."""
+    family, bits = (_AF_INET, 24) if address.version == 4 else (_AF_INET6, 64)
+    body = _ADDRESS.pack(family, bits, _NO_DETECTION, 0, index)
+    told = _together(attribute(2, address.packed), attribute(1, address.packed))
+    return _message(_NEW_ADDRESS, _REQUEST | _ACK | _CREATE | _EXCLUSIVE, body + told)
 
 
 def addresses_wanted() -> bytes:
@@ -218,6 +242,10 @@ def request(kind: int, flags: int, body: bytes) -> bytes:
 def attribute(kind: int, value: bytes) -> bytes:
     """One attribute, without what follows it up to the next multiple of 4."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value
+
+
+def _together(*several: bytes) -> bytes:
+    return b"".join(each.ljust(_aligned(len(each)), b"\0") for each in several)
 
 
 def attributes(data: bytes) -> dict[int, bytes]:

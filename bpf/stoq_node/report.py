@@ -9,7 +9,7 @@ import msgspec
 from stoq import constants
 from stoq.records.meta import Condition
 from stoq.records.node import Feature, NodeCapabilityStatus
-from stoq_node.capabilities import Capability, Facts, supported
+from stoq_node.capabilities import Capability, Facts, lacking, supported
 
 ENFORCED: Final = "Enforced"
 ACCOUNTED: Final = "Accounted"
@@ -85,7 +85,7 @@ def timed(
 
 def _enforced(known: Known) -> Condition:
     if not _strict(known.found):
-        why = next(one.reason for one in known.found if one.reason)
+        why = next(one.reason for one in lacking(known.found))
         return Condition(type=ENFORCED, status="False", reason="NotSupported", message=_short(why))
     if known.failed is None:
         why = "the agent does not know the pods of this node yet"
@@ -117,9 +117,8 @@ def _named(pods: Mapping[str, str]) -> str:
 def _reasons(found: tuple[Capability, ...]) -> list[str]:
     """Each once, its first line, headed by what is not there because of it."""
     names: dict[str, list[str]] = {}
-    for one in found:
-        if one.reason:
-            names.setdefault(one.reason.partition("\n")[0], []).append(one.name)
+    for one in lacking(found):
+        names.setdefault(one.reason.partition("\n")[0], []).append(one.name)
     return [f"{', '.join(missing)}: {why}" for why, missing in names.items()]
 
 

@@ -72,10 +72,10 @@ class AfXdp:
 
     mode: str = option(
         "off",
-        choice(("off", "copy", "zero-copy")),
+        choice(("auto", "off", "copy", "zero-copy")),
         "what is lent of a pod's interface; off: a veth carries many datagrams of a "
-        "socket as one packet, and single frames here; zero-copy: where the driver can, and not at "
-        "all elsewhere",
+        "socket as one packet, and single frames here; auto: copy, on veths, if the agent measures "
+        "at its start that it is faster; zero-copy: where the driver can, and not at all elsewhere",
     )
 
 

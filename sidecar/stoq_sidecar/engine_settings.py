@@ -115,14 +115,4 @@ def _udp(settings: Settings, passed: Sockets | None) -> Udp | UnsetType:
 def _af_xdp(passed: Sockets | None) -> AfXdp | UnsetType:
     """Where the broker has lent the pod's interface."""
     lent = passed.af_xdp if passed else None
-    if lent is None:
-        return UNSET
-    return AfXdp(
-        interface=lent.interface,
-        ring=lent.ring,
-        chunk=lent.chunk,
-        program=lent.program,
-        taken=lent.taken,
-        sockets=tuple(socket for socket, _ in lent.queues),
-        memories=tuple(memory for _, memory in lent.queues),
-    )
+    return UNSET if lent is None else AfXdp.of(lent)

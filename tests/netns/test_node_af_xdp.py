@@ -1,5 +1,6 @@
 """The node agent lends pods' interfaces to their sidecars: STOQ past the kernel's stack."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from signal import SIGKILL
@@ -11,6 +12,7 @@ from lab.mesh import MeshSettings
 from lab.process import Process
 from netns.meshes import Echo, Running, eventually, running
 from netns.test_node_capture import FIVE, IN_NODE_MODE, Laboratory
+from stoq_node.measuring import measured
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -117,3 +119,33 @@ def test_a_pod_that_goes_takes_what_was_lent_along(laboratory: Laboratory) -> No
         command.run([*netns.enter(client.netns), "ip", "link", "del", "eth0"])
         assert eventually(lambda: mesh.metric("client", QUEUES) == 0, 20)
     assert mesh.metric("server", QUEUES) >= 1
+
+
+def test_both_ways_are_measured_over_links_made_for_it() -> None:
+    found = measured()
+    for speed in (found.sockets, found.af_xdp):
+        assert speed.bulk > 1e6
+        assert speed.trips > 10
+
+
+def test_where_the_agent_chooses_it_goes_by_what_it_has_measured(laboratory: Laboratory) -> None:
+    agent(laboratory, "auto")
+    node = laboratory.node
+    chosen = node.metric("stoq_node_capability", name="af-xdp") == 1
+    gains = []
+    for unit in ("bytes", "requests"):
+        family = f"stoq_node_af_xdp_trial_{unit}_per_second"
+        past, by = (node.metric(family, way=way) for way in ("af-xdp", "sockets"))
+        gains.append(past / by)
+    assert chosen == (max(gains) >= 1.1 and min(gains) >= 1)
+    client, server = meshed(laboratory)
+    with Echo(server):
+        assert eventually(lambda: laboratory.mesh.reaches("client", "server"), 20)
+    assert attached(client) == attached(server) == chosen
+
+
+def test_an_agent_that_can_lend_nothing_measures_nothing(laboratory: Laboratory) -> None:
+    probed = laboratory.node.run("probe", "--json", STOQ_AF_XDP_MODE="auto")
+    found = {one["name"]: one for one in json.loads(probed.stdout)["capabilities"]}
+    assert not found["af-xdp"]["supported"]
+    assert "STOQ_CAPTURE_NAMESPACES" in found["af-xdp"]["reason"]

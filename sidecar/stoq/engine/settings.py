@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from stoq.broker.lending import Lent
+
 LogLevel = Literal["error", "warn", "info", "debug", "trace"]
 AccessLog = Literal["json", "text", "off"]
 AdaptMode = Literal["on", "dry-run", "off"]
@@ -133,6 +135,19 @@ class AfXdp(msgspec.Struct, frozen=True, kw_only=True):
     """One for each queue, from 0 on."""
     memories: tuple[int, ...]
     """The memory of each."""
+
+    @classmethod
+    def of(cls, lent: Lent) -> "AfXdp":
+        """What has been lent, which then is the engine's."""
+        return cls(
+            interface=lent.interface,
+            ring=lent.ring,
+            chunk=lent.chunk,
+            program=lent.program,
+            taken=lent.taken,
+            sockets=tuple(socket for socket, _ in lent.queues),
+            memories=tuple(memory for _, memory in lent.queues),
+        )
 
 
 class Gateway(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     name: str
     supported: bool
     reason: str = ""
-    """Why not."""
+    """Why not, or the figures by which the agent has chosen it."""
 
 
 class NodeCapabilitySpec(Spec, frozen=True, kw_only=True):

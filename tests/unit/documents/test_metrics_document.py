@@ -13,6 +13,7 @@ from stoq.engine import snapshot
 from stoq_node.capabilities import Capability
 from stoq_node.metrics import Metrics as NodeMetrics
 from stoq_node.pods import Pod
+from stoq_node.speeds import Measured, Speed
 from stoq_node.tally import Tally
 from stoq_operator.metrics import Metrics as ControlMetrics
 from stoq_operator.webhook.metrics import Metrics as WebhookMetrics
@@ -132,7 +133,9 @@ def _node() -> Iterable[Metric]:
     splicer = SimpleNamespace(
         read=lambda: None, pairs=1, failed={}, resets=1, packets=sent, bytes=sent
     )
-    parts = (enforcer, uplink, captures, bypasses, splicer)
+    speed = Speed(bulk=1, trips=1)
+    measured = Measured(sockets=speed, af_xdp=speed)
+    parts = (enforcer, uplink, captures, bypasses, splicer, measured)
     return NodeMetrics(found, *parts, lambda: False).collect()  # type: ignore[arg-type]
 
 

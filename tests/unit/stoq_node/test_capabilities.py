@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from stoq_node.capabilities import Facts, Uplink, barred, decide, supported, version
+from stoq_node.capabilities import Facts, Uplink, barred, decide, lacking, supported, version
+from stoq_node.report import Known, status
 from stoq_node.uplink import modes
 
 CARD = Uplink("eth0", "ixgbe", "0000:00:05.0")
@@ -47,6 +48,17 @@ def test_interfaces_are_lent_where_somebody_asks_for_it() -> None:
     assert "af-xdp" not in reasons()
     assert reasons(af_xdp="")["af-xdp"] == ""
     assert reasons(af_xdp="no IPC_LOCK")["af-xdp"] == "no IPC_LOCK"
+
+
+def test_a_choice_is_told_with_its_figures_and_is_nothing_that_lacks() -> None:
+    found = decide(replace(GOOD, af_xdp="", measured="2 Gbit/s, and 1 by sockets"))
+    lent = found[-1]
+    assert lent.supported
+    assert lent.said == "yes: 2 Gbit/s, and 1 by sockets"
+    assert not lacking(found)
+    refused = decide(replace(GOOD, af_xdp="sockets are faster", measured=""))
+    assert [one.said for one in lacking(refused)] == ["no: sockets are faster"]
+    assert status(Known(GOOD, found)).reason == ""
 
 
 def test_pods_are_joined_where_this_agent_captures_and_enforces_them() -> None:

@@ -11,6 +11,9 @@ import pytest
 from stoq.broker.lending import Lent, NotLent
 from stoq_node import lending, trial
 from stoq_node._kernel import KernelError
+from stoq_node.capabilities import Uplink
+from stoq_node.measuring import NotMeasured
+from stoq_node.speeds import Measured, Speed
 
 OPENED: Any = SimpleNamespace(ring=2048, chunk=2048, program=3, taken=4, queues=[(5, 6)])
 
@@ -49,6 +52,67 @@ def test_a_pod_without_a_default_route_and_a_kernel_that_refuses_say_so(
     monkeypatch.setattr(lending, "default_interface", lambda *_: "eth0")
     with pytest.raises(NotLent, match="eth0: no AF_XDP: zero copy True"):
         lend()
+
+
+def test_where_the_agent_chooses_it_lends_what_is_like_what_it_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lending, "default_interface", lambda *_: "eth0")
+    lend = lending.lender("auto", lambda _, zero_copy: OPENED if not zero_copy else None)
+    assert lend is not None
+    monkeypatch.setattr(lending, "described", lambda name: Uplink(name, "veth", ""))
+    assert lend().interface == "eth0"
+    for driver, told in (("mlx5_core", "driven by mlx5_core"), ("", "nothing that says so")):
+        other = Uplink("eth0", driver, "")
+        monkeypatch.setattr(lending, "described", lambda _, other=other: other)
+        with pytest.raises(NotLent, match=f"eth0: no AF_XDP: .*{told}; .* copy or zero-copy"):
+            lend()
+        explicit = lending.lender("copy", lambda *_: OPENED)
+        assert explicit is not None
+        assert explicit().interface == "eth0"
+
+
+def speeds(bulk: float) -> Measured:
+    return Measured(sockets=Speed(bulk=1e9, trips=100), af_xdp=Speed(bulk=bulk, trips=100))
+
+
+def test_the_agent_measures_where_it_is_to_choose_and_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "ioctl", lambda *_: 0)
+    monkeypatch.setattr(trial, "run_in_new", lambda function: function())
+    monkeypatch.setattr(trial.channel, "close", lambda _: None)
+
+    def chosen(bulk: float, mode: str = "auto") -> trial.Choice:
+        return trial.choice(mode, str(tmp_path), lambda *_: OPENED, lambda: speeds(bulk))
+
+    faster, slower = chosen(2e9), chosen(0.5e9)
+    assert (faster.lacking, slower.measured) == ("", speeds(0.5e9))
+    assert faster.chosen.startswith("measured over a veth: 16.00 Gbit/s and 100 requests")
+    assert slower.chosen == ""
+    assert slower.lacking is not None
+    assert slower.lacking.startswith("sockets are the better choice: measured over a veth: 4.00")
+    # Who has said what is lent is not asked again.
+    assert chosen(0.5e9, "copy") == chosen(0.5e9, "zero-copy") == trial.Choice("")
+    assert chosen(2e9, "off") == trial.Choice(None)
+
+
+def test_what_cannot_be_lent_or_measured_is_left_to_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "ioctl", lambda *_: 0)
+    monkeypatch.setattr(trial, "run_in_new", lambda function: function())
+    monkeypatch.setattr(trial.channel, "close", lambda _: None)
+
+    def failing() -> Measured:
+        raise NotMeasured("no figures in 30 s")
+
+    unlike = trial.choice("auto", str(tmp_path), lambda *_: OPENED, failing)
+    assert unlike.lacking == "it could not be measured, so sockets are used: no figures in 30 s"
+    refused = trial.choice("auto", str(tmp_path), refusing, failing)
+    assert refused == trial.Choice("lo: no AF_XDP: zero copy False")
+    alone = trial.choice("auto", "", refusing, failing)
+    assert "capture.mode=node" in (alone.lacking or "")
 
 
 def test_what_is_not_asked_for_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
