@@ -10,11 +10,11 @@ CAP_SYS_ADMIN for namespaces.
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -27,7 +27,9 @@ from stoq_node.lending import lend
 from stoq_node.measuring import NotMeasured
 from stoq_node.routes import asking, one
 from stoq_node.speeds import Measured, middle
-from stoq_node.stretch import End, Identities, Stretch, stretch
+from stoq_node.stretch import End, Identities, Stretch, Where, stretch
+
+T = TypeVar("T")
 
 ROUNDS: Final = 5
 """Of each way, in turns, after one that does not count."""
@@ -82,9 +84,15 @@ def _over_veth(identities: Identities, *, lent: bool) -> Iterator[Stretch]:
             namespaces, ({INTERFACE: CLIENT, "lo": SERVICE}, {INTERFACE: SERVER}), strict=True
         ):
             run_in(namespace, partial(_up, addresses))
-            where = partial(run_in, namespace)
-            ends.append(End(where, addresses[INTERFACE], _lent if lent else None))
+            ends.append(End(_inside(namespace), addresses[INTERFACE], _lent if lent else None))
         yield stack.enter_context(stretch(ends[0], ends[1], SERVICE, identities))
+
+
+def _inside(namespace: int) -> Where:
+    def call(function: Callable[[], T]) -> T:
+        return run_in(namespace, function)
+
+    return call
 
 
 def _opened() -> int:

@@ -94,6 +94,9 @@ def test_to_lend_interfaces_it_has_raw_sockets_and_locked_memory() -> None:
     assert added == [*THREE, "SYS_ADMIN", "NET_RAW", "IPC_LOCK"]
     assert settings.read(environment(*lends)).af_xdp.mode == "copy"
     assert settings.read(environment("capture.mode=node")).af_xdp.mode == "off"
+    chooses = ("capture.mode=node", "node.afXdp=auto")
+    assert settings.read(environment(*chooses)).af_xdp.mode == "auto"
+    assert "IPC_LOCK" in container(*chooses)["securityContext"]["capabilities"]["add"]
     # Without a broker there is nobody to pass them.
     alone = container("node.afXdp=copy")["securityContext"]["capabilities"]["add"]
     assert alone == THREE

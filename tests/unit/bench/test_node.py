@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchlib import procfs
+from benchlib import output, procfs
 from benchlib.errors import BenchError
 from benchlib.node import brokers, drops, lent, page, settings
 from benchlib.node.blast import Blast, nft_port, nft_rules, sent
@@ -36,6 +36,19 @@ def test_the_page_has_figures_wishes_load_and_the_command() -> None:
     assert "Initials | 0.4 million/s (0.3–0.5) |  |" in text
     assert "| guard / prerouting, Initials | 2 (1.5–2.5) | ≥ 1.5 |" in text
     assert "| packets of theirs that the guard dropped | 0 | 0 |" in text
+
+
+def test_the_page_of_everything_is_written_where_it_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {name for row in page.ROWS for name in (row.figure, row.over) if name}
+    text = page.page(settings.SMOKE, {name: [1.0] for name in figures}, ABOUT)
+    output.show(output.Output(json=False, folder=tmp_path / "made"), "node", {"results": {}}, text)
+    written = (tmp_path / "made" / "node.md").read_text()
+    assert written == text
+    assert capsys.readouterr().out == f"{text}\n"
+    assert [row.meaning in written for row in page.ROWS] == [True] * len(page.ROWS)
+    assert (tmp_path / "made" / "node.json").exists()
 
 
 def test_a_blast_ends_by_itself() -> None:
