@@ -10,7 +10,7 @@ CAP_SYS_ADMIN for namespaces.
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from ipaddress import IPv6Address
@@ -106,7 +106,7 @@ def _joined(other: int) -> None:
             pass
 
 
-def _up(addresses: dict[str, Address]) -> None:
+def _up(addresses: Mapping[str, Address]) -> None:
     """Both interfaces up, and with these addresses."""
     with asking() as kernel:
         for name in (INTERFACE, "lo"):

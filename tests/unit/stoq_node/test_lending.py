@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stoq.broker import channel
 from stoq.broker.lending import Lent, NotLent
 from stoq_node import lending, trial
 from stoq_node._kernel import KernelError
@@ -81,7 +82,7 @@ def test_the_agent_measures_where_it_is_to_choose_and_can(
 ) -> None:
     monkeypatch.setattr(fcntl, "ioctl", lambda *_: 0)
     monkeypatch.setattr(trial, "run_in_new", lambda function: function())
-    monkeypatch.setattr(trial.channel, "close", lambda _: None)
+    monkeypatch.setattr(channel, "close", lambda _: None)
 
     def chosen(bulk: float, mode: str = "auto") -> trial.Choice:
         return trial.choice(mode, str(tmp_path), lambda *_: OPENED, lambda: speeds(bulk))
@@ -102,7 +103,7 @@ def test_what_cannot_be_lent_or_measured_is_left_to_sockets(
 ) -> None:
     monkeypatch.setattr(fcntl, "ioctl", lambda *_: 0)
     monkeypatch.setattr(trial, "run_in_new", lambda function: function())
-    monkeypatch.setattr(trial.channel, "close", lambda _: None)
+    monkeypatch.setattr(channel, "close", lambda _: None)
 
     def failing() -> Measured:
         raise NotMeasured("no figures in 30 s")
