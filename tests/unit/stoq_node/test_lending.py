@@ -59,10 +59,17 @@ def test_where_the_agent_chooses_it_lends_what_is_like_what_it_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lending, "default_interface", lambda *_: "eth0")
-    lend = lending.lender("auto", lambda _, zero_copy: OPENED if not zero_copy else None)
+    asked = []
+
+    def opener(_interface: str, zero_copy: bool) -> Any:
+        asked.append(zero_copy)
+        return OPENED
+
+    lend = lending.lender("auto", opener)
     assert lend is not None
     monkeypatch.setattr(lending, "described", lambda name: Uplink(name, "veth", ""))
     assert lend().interface == "eth0"
+    assert asked == [False], "frames are copied"
     for driver, told in (("mlx5_core", "driven by mlx5_core"), ("", "nothing that says so")):
         other = Uplink("eth0", driver, "")
         monkeypatch.setattr(lending, "described", lambda _, other=other: other)
