@@ -42,6 +42,9 @@ def test_the_gateway_accepts_the_settings_it_is_given() -> None:
     assert (found.gateway.routes, found.gateway.routes_per_peer) == (7, 3)
     assert found.identity.trust_domain == "td"
     assert "STOQ_LINK_IPV6_ONLY" not in given
+    assert found.discovery.signed == "prefer"
+    required = environment("injection.discoverySigned=require")
+    assert settings.read("", required | ROLE).discovery.signed == "require"
     assert environment("injection.ipv6Only=true")["STOQ_LINK_IPV6_ONLY"] == "true"
 
 

@@ -61,6 +61,11 @@ class Inject:
     ipv6_only: bool = option(
         default=False, kind=flag(), why="true has stoq-init refuse IPv4 in every meshed pod"
     )
+    discovery_signed: str = option(
+        "prefer",
+        choice(("prefer", "require")),
+        "require once every replica of the operator signs: sidecars then believe nothing else",
+    )
     log_level: str = option("info", choice(tuple(LEVELS)), "of sidecars; annotations win")
     log_format: str = option("json", choice(("text", "json")), "clusters collect logs")
     log_access: str = option("json", choice(("text", "json", "off")), "one line per connection")

@@ -44,6 +44,8 @@ class Config:
     capture_udp: bool = False
     """Applications' UDP is captured too, where agents capture."""
     ipv6_only: bool = False
+    discovery_signed: str = "prefer"
+    """What sidecars make of a registry that signs nothing: `require` believes none of it."""
     log_level: str = "info"
     log_format: str = "json"
     log_access: str = "json"

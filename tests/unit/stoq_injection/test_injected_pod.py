@@ -133,6 +133,14 @@ def test_a_mesh_of_ipv6_only_says_so_to_both_containers() -> None:
         assert read("", environment(container)).plan().ipv6_only
 
 
+def test_a_mesh_that_requires_a_signed_registry_says_so_to_sidecars() -> None:
+    (_, prefers) = injected(pod())["spec"]["initContainers"][:2]
+    assert read("", environment(prefers)).discovery.signed == "prefer"
+    config = Config(sidecar_image="s", init_image="i", discovery_signed="require")
+    for container in injected(pod(), config)["spec"]["initContainers"][:2]:
+        assert read("", environment(container)).discovery.signed == "require"
+
+
 def test_token_and_bundle_are_where_the_sidecar_looks() -> None:
     made = injected(pod())
     (volume,) = made["spec"]["volumes"]

@@ -26,6 +26,7 @@ def test_the_defaults_stay_what_they_are() -> None:
             "capture": "init",
             "capture_udp": "false",
             "ipv6_only": "false",
+            "discovery_signed": "prefer",
             "log_level": "info",
             "log_format": "json",
             "log_access": "json",
@@ -46,6 +47,7 @@ def test_the_defaults_stay_what_they_are() -> None:
         ("STOQ_INJECT_MEMORY_LIMIT", "1Ki", "memory request is 64Mi, above its limit 1Ki"),
         ("STOQ_INJECT_TRUST_DOMAIN", "A B", "trust domain"),
         ("STOQ_INJECT_PULL_POLICY", "always", "one of Always, IfNotPresent, Never"),
+        ("STOQ_INJECT_DISCOVERY_SIGNED", "yes", "one of prefer, require"),
         ("STOQ_INJECT_COLOUR", "red", "is unknown"),
     ],
 )
