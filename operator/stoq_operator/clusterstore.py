@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from stoq.records.cluster import Namespace
+from stoq.records.cluster import NAMESPACE_CONDITION, Namespace
 from stoq.records.errors import RecordError
 from stoq.records.manifest import KINDS, decode
 from stoq.records.meta import API_VERSION, Key, Status
@@ -74,7 +74,7 @@ class ClusterStore:
         """Reads the watches until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(PODS, "Workload", workload))
-            tasks.create_task(self._follow(NAMESPACES, "Namespace", _namespace))
+            tasks.create_task(self._follow(NAMESPACES, "Namespace", namespace))
             for name, kind in RECORDS.items():
                 tasks.create_task(self._follow(kind, name, self._decoder(name)))
             tasks.create_task(self._follow_services())
@@ -220,8 +220,11 @@ class ClusterStore:
             log.info("%s: in order again", place)
 
 
-def _namespace(raw: Raw) -> Namespace:
-    return Namespace(metadata=metadata(raw))
+def namespace(raw: Raw) -> Namespace:
+    """Of its status only what we say there: the rest changes while nothing of ours does."""
+    conditions = (raw.get("status") or {}).get("conditions") or ()
+    own = [item for item in conditions if item.get("type") == NAMESPACE_CONDITION]
+    return Namespace(metadata=metadata(raw), status=msgspec.convert({"conditions": own}, Status))
 
 
 def _rejected(raw: Raw, error: RecordError) -> Rejected:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from stoq.injection.config import CaptureMode
-from stoq.records.cluster import ClusterService, Namespace
+from stoq.records.cluster import NAMESPACE_CONDITION, ClusterService, Namespace
 from stoq.records.meta import API_VERSION, Key
 from stoq.records.workload import Workload
+from stoq_operator.conditions import MAX_MESSAGE
 from stoq_operator.problem import Problem
 from stoq_operator.world import World
 
@@ -77,6 +78,43 @@ def obstacles(world: World, capture: CaptureMode = "init") -> dict[Key, Problem]
                 f"{LABEL}",
             )
     return found
+
+
+def judged_namespaces(world: World, found: Mapping[Key, Problem], now: str) -> list[dict[str, Any]]:
+    """What to apply to the status of namespaces that does not say so yet: `NAMESPACE_CONDITION` is
+    there while something is in the way. `found` are the obstacles, `now` is the time in RFC 3339.
+    """
+    manifests = []
+    for key, record in world.records.items():
+        if not isinstance(record, Namespace):
+            continue
+        problem = found.get(key)
+        before = record.status.conditions
+        if problem is None:
+            if before:
+                manifests.append(_namespace_status(key, {}))
+            continue
+        said = {"reason": problem.reason, "message": problem.text[:MAX_MESSAGE]}
+        if any((one.reason, one.message) == tuple(said.values()) for one in before):
+            continue
+        since = before[0].last_transition_time if before else now
+        condition = {
+            "type": NAMESPACE_CONDITION,
+            "status": "False",
+            **said,
+            "lastTransitionTime": since,
+        }
+        manifests.append(_namespace_status(key, {"conditions": [condition]}))
+    return manifests
+
+
+def _namespace_status(key: Key, status: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": key.name},
+        "status": dict(status),
+    }
 
 
 def default_mesh(trust_domain: str, services: Iterable[ClusterService]) -> dict[str, Any]:

@@ -18,12 +18,19 @@ from stoq.records.cluster import ClusterService, Namespace
 from stoq.records.mesh import MeshConfig
 from stoq.records.meta import API_VERSION, Key
 from stoq.registry import TrustEntry
-from stoq_kube.apiserver import CONFIG_MAPS, EVENTS, RECORDS, ApiError, Client, apply
+from stoq_kube.apiserver import CONFIG_MAPS, EVENTS, NAMESPACES, RECORDS, ApiError, Client, apply
 from stoq_operator import vip
 from stoq_operator.ca import bundle
 from stoq_operator.conditions import Rejected, wanted
 from stoq_operator.derive import Derived
-from stoq_operator.enrolment import default_mesh, enrolled, event, obstacles, trust_maps
+from stoq_operator.enrolment import (
+    default_mesh,
+    enrolled,
+    event,
+    judged_namespaces,
+    obstacles,
+    trust_maps,
+)
 from stoq_operator.lease import Election
 from stoq_operator.problem import Problem
 from stoq_operator.recordvips import written
@@ -126,7 +133,12 @@ class Reconciler:
                 self._apply_once(manifest, uids.get(manifest["metadata"]["namespace"], ""))
                 for manifest in maps
             )
-        problems = {**derived.problems, **obstacles(world, self._capture)}
+        obstructed = obstacles(world, self._capture)
+        work.extend(
+            apply(self._client, NAMESPACES, manifest, part="status")
+            for manifest in judged_namespaces(world, obstructed, now)
+        )
+        problems = {**derived.problems, **obstructed}
         for key, problem in problems.items():
             if key.kind != "Workload":
                 work.append(self._tell(world, key, problem, now))

@@ -71,7 +71,11 @@ def test_every_right_is_used_and_none_is_missing(shop: Cluster, mesh: Mesh) -> N
     began = datetime.now(UTC)
     revocation = ours("Revocation", shop.namespace, spiffeId="spiffe://cluster.local/ns/x/sa/x")
     gateway = ours("HopGateway", shop.namespace, spiffeId="spiffe://cluster.local/ns/x/sa/x")
+    refusing = f"{shop.namespace}-refusing"
+    level = {"pod-security.kubernetes.io/enforce": "baseline", "stoq.dev/inject": "enabled"}
+    metadata = {"name": refusing, "labels": level}
     shop.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
         ours("ServiceRecord", "nowhere", ports=[{"port": 80}], serviceRef={"name": "not-there"}),
         ours("TransportPolicy", "modes", inbound="strict"),
         ours("AccessPolicy", "callers", action="allow", dryRun=True, rules=[{}]),
@@ -87,6 +91,7 @@ def test_every_right_is_used_and_none_is_missing(shop: Cluster, mesh: Mesh) -> N
         assert {one: unused(shop, one) for one in ACCOUNTS} == {one: set() for one in ACCOUNTS}
     finally:
         shop.kubectl("delete", "revocation,hopgateway", shop.namespace)
+        shop.kubectl("delete", "namespace", refusing, "--wait=false")
     refused = {
         use
         for account in ACCOUNTS

@@ -3,7 +3,7 @@
 They are made from the API server's objects, which the server has checked, and live in memory only.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from stoq.records.meta import Record
 from stoq.registry import Endpoint, ServicePort
@@ -24,8 +24,12 @@ class ClusterService(Record, frozen=True, kw_only=True):
     prefer: Literal["", "zone", "node"] = ""
 
 
+NAMESPACE_CONDITION: Final = "stoq.dev/PodsAdmitted"
+"""False on an enrolled namespace in which no meshed pod can start; elsewhere it is not there."""
+
+
 class Namespace(Record, frozen=True, kw_only=True):
-    """A namespace; its labels say whether it is enrolled."""
+    """A namespace; its labels say whether it is enrolled. Of its conditions only ours is read."""
 
     KIND: ClassVar[str] = "Namespace"
     NAMESPACED: ClassVar[bool] = False

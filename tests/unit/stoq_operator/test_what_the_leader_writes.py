@@ -9,10 +9,18 @@ import pytest
 from stoq.records.cluster import ClusterService, Namespace
 from stoq.records.manifest import decode
 from stoq.records.mesh import MeshConfigSpec
-from stoq.records.meta import Key, Metadata
+from stoq.records.meta import Key, Metadata, Status
+from stoq_operator.clusterstore import namespace
 from stoq_operator.conditions import Rejected, wanted
 from stoq_operator.derive import derive
-from stoq_operator.enrolment import default_mesh, enrolled, event, obstacles, trust_maps
+from stoq_operator.enrolment import (
+    default_mesh,
+    enrolled,
+    event,
+    judged_namespaces,
+    obstacles,
+    trust_maps,
+)
 from stoq_operator.problem import Problem
 from stoq_operator.recordvips import RecordVips
 from stoq_operator.webhookpki import LIFE, RENEW_BEFORE, make, usable
@@ -145,6 +153,47 @@ def test_a_namespace_whose_pod_security_refuses_capture_is_named():
     found = obstacles(there)
     assert list(found) == [Key("Namespace", "", "bank")]
     assert found[Key("Namespace", "", "bank")].reason == "PodSecurityRefuses"
+
+
+def obstructed(*conditions: Any, level: str = "restricted") -> World:
+    """A namespace that enforces a level, as it is once it has these conditions of ours."""
+    labels = INJECT | {"pod-security.kubernetes.io/enforce": level}
+    status = msgspec.convert({"conditions": list(conditions)}, Status)
+    return known(Namespace(metadata=Metadata("bank", labels=labels), status=status))
+
+
+def test_a_namespace_in_which_no_meshed_pod_can_start_has_a_condition_while_that_is_so():
+    there = obstructed()
+    (first,) = judged_namespaces(there, obstacles(there), NOW)
+    assert first["metadata"] == {"name": "bank"}
+    (condition,) = first["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("stoq.dev/PodsAdmitted", "False")
+    assert condition["reason"] == "PodSecurityRefuses"
+    assert condition["lastTransitionTime"] == NOW
+    assert "capture.mode=node" in condition["message"]
+
+    told = obstructed(condition)
+    assert judged_namespaces(told, obstacles(told), LATER) == []
+    other = obstructed(condition, level="baseline")
+    (second,) = judged_namespaces(other, obstacles(other), LATER)
+    assert "baseline" in second["status"]["conditions"][0]["message"]
+    assert second["status"]["conditions"][0]["lastTransitionTime"] == NOW
+
+    (over,) = judged_namespaces(told, obstacles(told, "node"), LATER)
+    assert over["status"] == {}
+    fine = obstructed(level="privileged")
+    assert judged_namespaces(fine, obstacles(fine), NOW) == []
+
+
+def test_of_a_namespaces_conditions_only_ours_is_read():
+    theirs = {"type": "NamespaceContentRemaining", "status": "True", "reason": "A"}
+    ours = theirs | {"type": "stoq.dev/PodsAdmitted", "status": "False"}
+    raw = {
+        "metadata": {"name": "bank"},
+        "status": {"phase": "Active", "conditions": [theirs, ours]},
+    }
+    assert [one.type for one in namespace(raw).status.conditions] == ["stoq.dev/PodsAdmitted"]
+    assert namespace({"metadata": {"name": "bank"}}).status.conditions == ()
 
 
 @pytest.mark.parametrize(
