@@ -115,6 +115,16 @@ def enrolled(pod: Meshed, around: Surround, interface: str, obstacle: str = "") 
         obstacle=obstacle,
         inbound=read.one_of("STOQ_POD_INBOUND", held.inbound, "permissive", "strict"),
         outbound=read.one_of("STOQ_POD_OUTBOUND", held.outbound, "allow", "meshOnly"),
+        # The pod's own word holds at every port. A port that is stricter than its pod is for the
+        # sidecar alone to refuse: the kernel has a mode for a direction, and what passes anyway.
+        open_inbound_ports=_open(
+            one.port
+            for one in held.ports
+            if one.inbound == "permissive" and not read.says("INBOUND")
+        ),
+        open_outbound_ports=_open(
+            one.port for one in held.ports if one.outbound == "allow" and not read.says("OUTBOUND")
+        ),
         # What the sidecar does not capture passes as it is.
         udp=read.one_of("STOQ_CAPTURE_UDP", "off", "off", "on") == "off",
         exclude_outbound_ports=read("STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS", parse_ports),
@@ -172,6 +182,10 @@ def nameservers_of(pod: Meshed, around: Surround) -> tuple[Address, ...]:
     return tuple(dict.fromkeys((*found, *pod.nameservers)))
 
 
+def _open(ports: Iterable[int]) -> tuple[PortRange, ...]:
+    return tuple(PortRange(port, port) for port in ports)
+
+
 class _Reader:
     """Reads the settings of a sidecar."""
 
@@ -183,6 +197,10 @@ class _Reader:
             return parse(self._environment.get(name, ""))
         except ValueError:
             return ()
+
+    def says(self, way: str) -> bool:
+        """Whether the pod has a word of its own on plaintext that way."""
+        return bool(self._environment.get(f"STOQ_POD_{way}"))
 
     def one_of(self, name: str, otherwise: Any, *words: str) -> Any:
         """One of `words`, the last of which gives nothing away."""

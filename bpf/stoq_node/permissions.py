@@ -30,6 +30,8 @@ def _permissions(pod: Pod) -> Iterator[Permission]:
     for direction, both, udp in (
         (FROM, pod.exclude_outbound_ports, pod.exclude_outbound_udp_ports),
         (TO, pod.exclude_inbound_ports, pod.exclude_inbound_udp_ports),
+        (FROM, pod.open_outbound_ports, ()),
+        (TO, pod.open_inbound_ports, ()),
     ):
         for number in _numbers(both):
             yield Permission.port(number, "tcp", direction)

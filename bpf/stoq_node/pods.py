@@ -23,6 +23,9 @@ class Pod:
     """Why it is not known although it should be."""
     inbound: Literal["permissive", "strict"] = "permissive"
     outbound: Literal["allow", "meshOnly"] = "allow"
+    open_inbound_ports: tuple[PortRange, ...] = ()
+    open_outbound_ports: tuple[PortRange, ...] = ()
+    """Ports at which plaintext passes although the direction is strict."""
     udp: bool = True
     """Applications' UDP passes as it is: its sidecar does not capture it (docs/traffic-matrix.md).
     Otherwise it is treated as TCP is."""
@@ -63,6 +66,15 @@ class Pod:
     def strict(self) -> bool:
         """Whether anything of it may be dropped."""
         return self.inbound == "strict" or self.outbound == "meshOnly"
+
+    def drops(self, direction: Literal["inbound", "outbound"], port: int) -> bool:
+        """Whether strict mode drops plaintext towards a port."""
+        strict, opened = (
+            (self.inbound == "strict", self.open_inbound_ports)
+            if direction == "inbound"
+            else (self.outbound == "meshOnly", self.open_outbound_ports)
+        )
+        return strict and not any(port in ports.numbers() for ports in opened)
 
 
 class Source(Protocol):

@@ -7,7 +7,7 @@ import msgspec
 from stoq.records.meta import Key
 from stoq.records.policy import TransportPolicy
 from stoq.records.workload import Workload
-from stoq.registry import AdaptationRule
+from stoq.rules import AdaptationRule
 from stoq_operator.problem import Problem
 
 

@@ -22,6 +22,7 @@ from stoq.registry import (
     ServiceEntry,
     WorkloadEntry,
 )
+from stoq.rules import PortModes
 from stoq_operator.access import rules_for
 from stoq_operator.adaptation import overruled, rule
 from stoq_operator.federation import Federation, federation
@@ -127,6 +128,10 @@ def mesh_entry(
         profile=mesh.profile,
         inbound=found.inbound,
         outbound=found.outbound,
+        ports=tuple(
+            PortModes(port=one.port, inbound=one.inbound, outbound=one.outbound)
+            for one in found.ports
+        ),
         exempt_sources=found.exempt_sources,
         probe_ports=found.probe_ports,
         ipv6_only=found.ipv6_only,

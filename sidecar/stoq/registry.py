@@ -13,6 +13,7 @@ from stoq import constants
 from stoq.api.method import ServerStream
 from stoq.digests import Digests, bucket
 from stoq.packing import unpack
+from stoq.rules import AdaptationRule, PortModes
 
 
 class WorkloadEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,27 +112,6 @@ class AccessRule(msgspec.Struct, frozen=True, kw_only=True):
     """Ranges of destination ports, both ends included; empty: all ports."""
 
 
-class AdaptationRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the watching workload's connections adapt; what is None is as its own settings say.
-
-    Names are plain text: a later release may know more of them than the workload does.
-    """
-
-    policy: str
-    """`<namespace>/<name>` of the TransportPolicy, for people."""
-    dry_run: bool | None = None
-    tier: str | None = None
-    min_tier: str | None = None
-    max_tier: str | None = None
-    congestion: str | None = None
-    max_rate: int | None = None
-    """Bits per second of one connection."""
-    receive_window_most: int | None = None
-    """Bytes."""
-    send_window_most: int | None = None
-    """Bytes."""
-
-
 class MirrorRule(msgspec.Struct, frozen=True):
     """What the watching workload says to one service, it says to a shadow too."""
 
@@ -184,6 +164,8 @@ class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = "hybrid-1024"
     inbound: Literal["permissive", "strict"] = "permissive"
     outbound: Literal["allow", "meshOnly"] = "allow"
+    ports: tuple[PortModes, ...] = ()
+    """Where something else holds; a release before knows nothing of them."""
     exempt_sources: tuple[str, ...] = ()
     """Networks whose plaintext is let in in any mode, CIDR."""
     probe_ports: tuple[int, ...] = ()

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, cast
 import msgspec
 
 from stoq.engine.settings import Adapt, AdaptMode
-from stoq.registry import AdaptationRule
+from stoq.rules import AdaptationRule
 from stoq_sidecar.settings import Adapt as Options
 
 log = logging.getLogger("stoq.adaptation")

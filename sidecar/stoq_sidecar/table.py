@@ -17,6 +17,7 @@ from stoq.registry import (
     ServiceEntry,
     WorkloadEntry,
 )
+from stoq.rules import PortModes
 from stoq_sidecar.choice import Place, usable
 from stoq_sidecar.ways import Gateway, Here, Ways, gateways
 
@@ -87,6 +88,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     own: Own
     inbound: str
     outbound: str
+    ports: tuple[PortModes, ...] = ()
     workloads: tuple[Peer, ...]
     services: tuple[Service, ...]
     exempt_sources: tuple[str, ...]
@@ -105,8 +107,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Pod:
     """What this pod knows of itself. `node` is for a registry that does not say; probes from
     `probe_sources` to `probe_ports` are let in beside those of the registry. `inbound` and
-    `outbound` win over the registry's; empty: they do not. Without `copies` none are sent or taken,
-    whatever the registry says of mirrors.
+    `outbound` win over the registry's, at every port; empty: they do not. Without `copies` none are
+    sent or taken, whatever the registry says of mirrors.
     """
 
     name: str
@@ -155,6 +157,7 @@ def table(state: RegistryState, pod: Pod, retired: Sequence[WorkloadEntry] = ())
         own=Own(pod.name, pod.namespace, own),
         inbound=pod.inbound or state.mesh.inbound,
         outbound=pod.outbound or state.mesh.outbound,
+        ports=_ports(state.mesh.ports, pod),
         workloads=tuple(_peer(entry, seen.ways(entry)) for entry in (*workloads, *gone)),
         services=tuple(services),
         exempt_sources=_together(state.mesh.exempt_sources, map(_network, pod.probe_sources)),
@@ -182,6 +185,19 @@ def _peer(entry: WorkloadEntry, via: Ways) -> Peer:
     return Peer(
         entry.uid, entry.name, entry.namespace, entry.spiffe_id, entry.addresses, entry.port, via
     )
+
+
+def _ports(ports: Iterable[PortModes], pod: Pod) -> tuple[PortModes, ...]:
+    """What they say where the pod itself has no word."""
+    left = (
+        PortModes(
+            port=one.port,
+            inbound=None if pod.inbound else one.inbound,
+            outbound=None if pod.outbound else one.outbound,
+        )
+        for one in ports
+    )
+    return tuple(one for one in left if one.inbound or one.outbound)
 
 
 def _together(first: Iterable[T], second: Iterable[T]) -> tuple[T, ...]:

@@ -40,12 +40,12 @@ def judge(event: Event, pod: Pod) -> Verdict:
         return Verdict("allowed", why)
     if not event.opened_here:
         why = "came in the clear: who sent it is not in the mesh, or went past its sidecar"
-        return Verdict("bypass", why, pod.inbound == "strict")
+        return Verdict("bypass", why, pod.drops("inbound", flow.local_port))
     if sidecar:
         why = "the sidecar passed it on in the clear: nobody in the mesh is at this destination"
     else:
         why = "left past the sidecar: capture did not take it"
-    return Verdict("bypass", why, pod.outbound == "meshOnly")
+    return Verdict("bypass", why, pod.drops("outbound", flow.remote_port))
 
 
 def _stoq(event: Event) -> Verdict | None:

@@ -1,18 +1,33 @@
 """TransportPolicy: how the traffic of a namespace, or of some of its workloads, travels."""
 
-from collections.abc import Iterable, Mapping
-from typing import ClassVar, Literal, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, Final, Literal, Self
 
 import msgspec
 
 from stoq.records import checks, mirror
 from stoq.records.adaptation import Adaptation
+from stoq.records.errors import RecordError
 from stoq.records.mesh import Inbound, MeshConfigSpec, Outbound
 from stoq.records.meta import Record, Selector, Spec
 from stoq.records.mirror import PolicyMirror
 
 NodeLocal = Literal["encrypted", "splice"]
 """What becomes of TCP between two pods of one node."""
+
+
+MAX_PORTS: Final = 64
+"""Ports of a policy; each is an entry in the kernel's maps where it is open."""
+
+
+class PortModes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds at one port, TCP and UDP alike; what is None is as for the other ports."""
+
+    port: int
+    inbound: Inbound | None = None
+    """Of the application's own port."""
+    outbound: Outbound | None = None
+    """Of the port of the destination; of a service, that of its endpoints."""
 
 
 class TransportPolicySpec(Spec, frozen=True, kw_only=True):
@@ -22,6 +37,9 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
     """Workloads it is for; left out: all of the namespace."""
     inbound: Inbound | None = None
     outbound: Outbound | None = None
+    ports: tuple[PortModes, ...] | None = None
+    """Ports at which something else holds. A wider policy's word on a port gives way to what a
+    narrower one says of all ports."""
     exempt_sources: tuple[str, ...] | None = None
     probe_ports: tuple[int, ...] | None = None
     ipv6_only: bool | None = None
@@ -39,6 +57,7 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
             self.selector.check("spec.selector")
         for index, port in enumerate(self.probe_ports or ()):
             checks.port(f"spec.probePorts[{index}]", port)
+        self._check_ports()
         if self.adaptation is not None:
             self.adaptation.check("spec.adaptation")
         mirror.check_policy("spec.mirrors", self.mirrors or ())
@@ -50,6 +69,26 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
                 checks.network(f"spec.exemptSources[{index}]", item)
                 for index, item in enumerate(self.exempt_sources)
             ),
+        )
+
+    def _check_ports(self) -> None:
+        checks.at_most("spec.ports", self.ports or (), MAX_PORTS)
+        seen: dict[int, str] = {}
+        for index, item in enumerate(self.ports or ()):
+            field = f"spec.ports[{index}]"
+            checks.port(f"{field}.port", item.port)
+            if item.port in seen:
+                raise RecordError(f"{field}.port", item.port, f"it is in {seen[item.port]} already")
+            seen[item.port] = field
+            if item.inbound is None and item.outbound is None:
+                raise RecordError(field, f"port {item.port}", "say inbound, outbound or both")
+
+    def modes_at(self, port: int) -> tuple[Inbound | None, Outbound | None]:
+        """What it says of a port; None: nothing."""
+        own = next((item for item in self.ports or () if item.port == port), None)
+        return (
+            (own.inbound if own else None) or self.inbound,
+            (own.outbound if own else None) or self.outbound,
         )
 
 
@@ -73,6 +112,8 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
 
     inbound: Inbound
     outbound: Outbound
+    ports: tuple[PortModes, ...]
+    """Ports at which something else holds than that, by number."""
     exempt_sources: tuple[str, ...]
     probe_ports: tuple[int, ...]
     ipv6_only: bool
@@ -94,9 +135,12 @@ def effective(
     """
     chosen = _chosen(policies, namespace, labels)
     specs = [policy.spec for policy in chosen]
+    inbound = next((s.inbound for s in specs if s.inbound is not None), mesh.inbound)
+    outbound = next((s.outbound for s in specs if s.outbound is not None), mesh.outbound)
     return Effective(
-        inbound=next((s.inbound for s in specs if s.inbound is not None), mesh.inbound),
-        outbound=next((s.outbound for s in specs if s.outbound is not None), mesh.outbound),
+        inbound=inbound,
+        outbound=outbound,
+        ports=tuple(_apart(specs, inbound, outbound)),
         exempt_sources=next(
             (s.exempt_sources for s in specs if s.exempt_sources is not None), mesh.exempt_sources
         ),
@@ -107,6 +151,22 @@ def effective(
         node_local=next((s.node_local for s in specs if s.node_local is not None), "encrypted"),
         adapting=next((p for p in chosen if p.spec.adaptation is not None), None),
     )
+
+
+def _apart(
+    specs: Sequence[TransportPolicySpec], inbound: Inbound, outbound: Outbound
+) -> Iterator[PortModes]:
+    """The ports at which not `inbound` and `outbound` hold, of policies of which the first wins."""
+    for port in sorted({item.port for spec in specs for item in spec.ports or ()}):
+        said = [spec.modes_at(port) for spec in specs]
+        entering = next((mode for mode, _ in said if mode is not None), inbound)
+        leaving = next((mode for _, mode in said if mode is not None), outbound)
+        if (entering, leaving) != (inbound, outbound):
+            yield PortModes(
+                port=port,
+                inbound=None if entering == inbound else entering,
+                outbound=None if leaving == outbound else leaving,
+            )
 
 
 def mirroring(

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stoq import registry, signing
+from stoq import registry, rules, signing
 from stoq.api.codec import Codec, decode, encode
 
 POD = registry.WorkloadEntry(
@@ -29,6 +29,7 @@ MESSAGES = [
         mesh=registry.MeshEntry(
             trust_domain="td",
             access=(registry.AccessRule(policy="shop/p", action="deny"),),
+            ports=(rules.PortModes(port=80, inbound="strict"),),
             mirrors=(registry.MirrorRule("shop/db", "shop/shadow", 100),),
             gateways=(
                 registry.GatewayEntry(
@@ -57,6 +58,7 @@ REQUIRED = {
     "MeshEntry": {"trust_domain"},
     "AccessRule": {"policy", "action"},
     "AdaptationRule": {"policy"},
+    "PortModes": {"port"},
     "MirrorRule": {"of", "to", "share"},
     "GatewayEntry": {"spiffe_id"},
     "GatewayReplica": {"address"},

@@ -9,8 +9,10 @@ import pytest
 from stoq.capture.plan import PortRange
 from stoq.records.mesh import MeshConfigSpec
 from stoq.records.meta import Metadata, Selector
-from stoq.records.policy import TransportPolicy, TransportPolicySpec
+from stoq.records.policy import PortModes, TransportPolicy, TransportPolicySpec
+from stoq_node._kernel import Permission
 from stoq_node.enrolment import Meshed, Surround, claimed, enrolled, meshed, nameservers
+from stoq_node.permissions import permissions
 from stoq_node.pods import Pod
 from support.pods import CONFIG, annotated, pod
 from unit.stoq_node.cluster import Object, on_node, wishing
@@ -61,6 +63,25 @@ def test_the_pods_own_word_counts_as_it_was_when_the_pod_was_made() -> None:
     # Annotated later, when the sidecar had long begun to be strict.
     later = on_node("web-0", annotations={"stoq.dev/inbound": "permissive"})
     assert enforced(later, mesh=strict).inbound == "strict"
+
+
+def test_ports_that_are_open_in_a_strict_pod_pass() -> None:
+    ports = (
+        PortModes(port=9090, inbound="permissive"),
+        PortModes(port=5432, outbound="allow"),
+    )
+    chosen = policy("a", inbound="strict", outbound="meshOnly", ports=ports)
+    found = enforced(on_node("web-0", "10.9.0.2"), chosen)
+    assert found.open_inbound_ports == (PortRange(9090, 9090),)
+    assert found.open_outbound_ports == (PortRange(5432, 5432),)
+    given = permissions(found)
+    assert Permission.port(9090, "tcp", "to_pod") in given
+    assert Permission.port(5432, "tcp", "from_pod") in given
+    assert Permission.port(9090, "tcp", "from_pod") not in given
+    assert (found.drops("inbound", 9090), found.drops("inbound", 80)) == (False, True)
+    assert (found.drops("outbound", 5432), found.drops("outbound", 443)) == (False, True)
+    own = enforced(wishing("web-0", inbound="strict", outbound="meshOnly"), chosen)
+    assert own.open_inbound_ports == own.open_outbound_ports == ()
 
 
 def test_what_capture_leaves_alone_passes() -> None:

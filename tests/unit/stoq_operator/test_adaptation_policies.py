@@ -3,7 +3,8 @@
 import msgspec
 
 from stoq.records.meta import Key
-from stoq.registry import AdaptationRule, MeshEntry
+from stoq.registry import MeshEntry
+from stoq.rules import AdaptationRule
 from stoq_operator.derive import derive
 from support.records import by_key, mesh, record, workload
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from stoq.records.meta import Key
 from stoq.registry import Endpoint, ServicePort
+from stoq.rules import PortModes
 from stoq_operator.derive import derive, mesh_of
 from stoq_operator.vip import RESERVED, RangeFull, allocate, kept
 from support.records import by_key, mesh, record, service, workload
@@ -80,6 +81,13 @@ def test_a_policy_reaches_the_workloads_it_is_for():
     assert found.meshes["shop/a"].inbound == "strict"
     assert found.meshes["shop/a"].own == found.workloads["shop/a"]
     assert found.meshes["bank/b"].inbound == "permissive"
+
+
+def test_the_modes_of_ports_reach_the_workloads_too():
+    ports = [{"port": 9090, "inbound": "permissive"}]
+    strict = record("TransportPolicy", "strict", {"inbound": "strict", "ports": ports})
+    found = derived(workload("a", "fd00::a"), strict)
+    assert found.meshes["shop/a"].ports == (PortModes(port=9090, inbound="permissive"),)
 
 
 def test_of_several_mesh_configurations_the_first_by_name_holds_and_the_rest_are_reported():

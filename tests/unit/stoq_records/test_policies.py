@@ -1,6 +1,9 @@
+import pytest
+
+from stoq.records.errors import RecordError
 from stoq.records.mesh import MeshConfigSpec
 from stoq.records.meta import Metadata, Selector
-from stoq.records.policy import TransportPolicy, TransportPolicySpec, effective
+from stoq.records.policy import PortModes, TransportPolicy, TransportPolicySpec, effective
 
 MESH = MeshConfigSpec(trust_domain="example.org", probe_ports=(8080,))
 
@@ -65,3 +68,54 @@ def test_a_policy_may_refuse_ipv4_where_the_mesh_does_not_and_the_other_way_roun
     strict = MeshConfigSpec(trust_domain="example.org", ipv6_only=True)
     assert effective(strict, [], "shop", {}).ipv6_only
     assert not effective(strict, [policy("a", ipv6_only=False)], "shop", {}).ipv6_only
+
+
+def at(policies, labels=None, mesh=MESH):
+    """The modes of ports where they are others than the workload's."""
+    found = effective(mesh, policies, "shop", labels or {}).ports
+    return {one.port: (one.inbound, one.outbound) for one in found}
+
+
+def test_a_port_may_have_other_modes_than_the_rest():
+    scraped = PortModes(port=9090, inbound="permissive")
+    database = PortModes(port=5432, outbound="allow")
+    closed = policy("a", inbound="strict", outbound="meshOnly", ports=(scraped, database))
+    assert at([closed]) == {5432: (None, "allow"), 9090: ("permissive", None)}
+    assert at([policy("a", ports=(PortModes(port=22, inbound="strict"),))]) == {
+        22: ("strict", None)
+    }
+
+
+def test_a_port_that_says_what_holds_anyway_is_no_exception():
+    assert at([policy("a", ports=(PortModes(port=80, inbound="permissive"),))]) == {}
+
+
+def test_what_a_narrower_policy_says_of_all_ports_wins_over_a_wider_ones_port():
+    wide = policy("a", inbound="strict", ports=(PortModes(port=9090, inbound="permissive"),))
+    narrow = policy("b", labels={"app": "db"}, inbound="strict")
+    assert at([wide, narrow], {"app": "web"}) == {9090: ("permissive", None)}
+    assert at([wide, narrow], {"app": "db"}) == {}
+    silent = policy("b", labels={"app": "db"}, outbound="meshOnly")
+    assert at([wide, silent], {"app": "db"}) == {9090: ("permissive", None)}
+    own = policy("b", labels={"app": "db"}, ports=(PortModes(port=9090, inbound="strict"),))
+    assert at([wide, own], {"app": "db"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("ports", "field"),
+    [
+        ((PortModes(port=0, inbound="strict"),), r"spec.ports\[0\].port"),
+        ((PortModes(port=80),), r"spec.ports\[0\].*inbound, outbound or both"),
+        (
+            (PortModes(port=80, inbound="strict"), PortModes(port=80, outbound="allow")),
+            r"spec.ports\[1\].port.*spec.ports\[0\] already",
+        ),
+        (
+            tuple(PortModes(port=port, inbound="strict") for port in range(1, 66)),
+            "65 entries.*64 at most",
+        ),
+    ],
+)
+def test_ports_that_can_not_be_meant_are_refused(ports, field):
+    with pytest.raises(RecordError, match=field):
+        TransportPolicySpec(ports=ports).checked()

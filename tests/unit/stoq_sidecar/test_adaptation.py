@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from stoq.engine import Adapt, TlsContext
-from stoq.registry import AdaptationRule
+from stoq.rules import AdaptationRule
 from stoq_sidecar.adaptation import Adaptation, from_settings, under
 from stoq_sidecar.settings import Adapt as Options
 from stoq_sidecar.settings import read

@@ -16,6 +16,7 @@ from stoq.registry import (
     TrustEntry,
     WorkloadEntry,
 )
+from stoq.rules import PortModes
 from stoq_sidecar.table import Pod, table
 from unit.stoq_sidecar.entries import workload
 
@@ -38,6 +39,7 @@ def made(
     retired: tuple[WorkloadEntry, ...] = (),
     mirrors: tuple[MirrorRule, ...] = (),
     mirrors_from: tuple[str, ...] | None = None,
+    ports: tuple[PortModes, ...] = (),
     **said: Any,
 ) -> dict[str, object]:
     state = RegistryState(
@@ -47,6 +49,7 @@ def made(
             trust_domain="td",
             inbound="strict",
             outbound="meshOnly",
+            ports=ports,
             exempt_sources=("fd00::1/128",),
             probe_ports=(8080,),
             mirrors=mirrors,
@@ -113,6 +116,20 @@ def test_the_pods_own_word_on_plaintext_wins_over_the_registrys() -> None:
     assert (document["inbound"], document["outbound"]) == ("permissive", "meshOnly")
     document = made([], [], outbound="allow")
     assert (document["inbound"], document["outbound"]) == ("strict", "allow")
+
+
+def test_single_ports_have_the_modes_that_the_registry_says_unless_the_pod_has_a_word() -> None:
+    ports = (
+        PortModes(port=9090, inbound="permissive"),
+        PortModes(port=5432, inbound="permissive", outbound="allow"),
+    )
+    assert made([], [], ports=ports)["ports"] == [
+        {"port": 9090, "inbound": "permissive"},
+        {"port": 5432, "inbound": "permissive", "outbound": "allow"},
+    ]
+    assert made([], [], ports=ports, inbound="strict")["ports"] == [
+        {"port": 5432, "outbound": "allow"}
+    ]
 
 
 def test_a_conflict_over_an_address_leaves_the_later_uid_out() -> None:

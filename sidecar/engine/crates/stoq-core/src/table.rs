@@ -15,6 +15,7 @@ mod index;
 mod mirror;
 mod network;
 mod outbound;
+mod ports;
 mod reason;
 mod ways;
 
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use stoq_frames::hop::Rule;
 
 use crate::spiffe::SpiffeId;
+use ports::PortModes;
 
 pub use access::{Access, AccessEffect, AccessTally, Ruling};
 pub use balance::{Failure, Health, Standing};
@@ -192,6 +194,7 @@ pub struct Table {
     own: Own,
     inbound: InboundMode,
     outbound: OutboundMode,
+    ports: PortModes,
     workloads: Vec<Workload>,
     services: Vec<Service>,
     exempt_sources: Vec<Network>,
@@ -215,6 +218,7 @@ impl Table {
             own: Own::default(),
             inbound: InboundMode::Strict,
             outbound: OutboundMode::MeshOnly,
+            ports: PortModes::default(),
             workloads: Vec::new(),
             services: Vec::new(),
             exempt_sources: Vec::new(),
@@ -247,16 +251,17 @@ impl Table {
         &self.own
     }
 
-    /// What plaintext may reach this workload.
+    /// What plaintext may reach `port` of this workload.
     #[must_use]
-    pub fn inbound(&self) -> InboundMode {
-        self.inbound
+    pub fn inbound(&self, port: u16) -> InboundMode {
+        self.ports.inbound(port).unwrap_or(self.inbound)
     }
 
-    /// What this workload may reach outside the mesh.
+    /// What this workload may reach outside the mesh at `port`: that of the destination itself, which
+    /// for a service is its endpoint's.
     #[must_use]
-    pub fn outbound(&self) -> OutboundMode {
-        self.outbound
+    pub fn outbound(&self, port: u16) -> OutboundMode {
+        self.ports.outbound(port).unwrap_or(self.outbound)
     }
 
     /// Who may reach this workload, beyond being of the mesh.

@@ -11,6 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::access::{Access, RuleDocument};
+use super::ports::{PortModeDocument, PortModes};
 use super::ways::{self, ForwardDocument};
 use super::{
     Endpoint, GatewayAt, InboundMode, Mirror, Network, OutboundMode, Own, Service, ServicePort,
@@ -47,6 +48,8 @@ struct Document {
     own: OwnDocument,
     inbound: InboundMode,
     outbound: OutboundMode,
+    #[serde(default)]
+    ports: Vec<PortModeDocument>,
     #[serde(default)]
     workloads: Vec<WorkloadDocument>,
     #[serde(default)]
@@ -176,7 +179,7 @@ impl<'de> Deserialize<'de> for Address {
 }
 
 /// A port other than 0.
-struct Port(u16);
+pub(super) struct Port(pub(super) u16);
 
 impl<'de> Deserialize<'de> for Port {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -212,6 +215,7 @@ impl Document {
             own,
             inbound: self.inbound,
             outbound: self.outbound,
+            ports: PortModes::new(self.ports)?,
             workloads,
             services,
             exempt_sources: self.exempt_sources.into_iter().map(|n| n.0).collect(),

@@ -13,7 +13,7 @@ use crate::spiffe::SpiffeId;
 pub enum Admission {
     /// A probe: a declared port from an exempt source, in any mode.
     Probe,
-    /// A client outside the mesh, and `inbound` is `permissive`.
+    /// A client outside the mesh, and `inbound` is `permissive` at the port.
     Permissive,
 }
 
@@ -60,7 +60,7 @@ pub fn decide_inbound_plaintext(
     if table.workload_at(source.ip()).is_some() && !table.is_own(source.ip()) {
         return InboundPlaintext::Refuse(Reason::PlaintextFromMesh);
     }
-    if table.inbound == InboundMode::Strict {
+    if table.inbound(port) == InboundMode::Strict {
         return InboundPlaintext::Refuse(Reason::PlaintextStrict);
     }
     // Whoever proves no identity is nobody that a policy names. A workload that reaches

@@ -3,9 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::balance::{self, Candidate, Standing};
-use super::{
-    Endpoint, OutboundMode, Reason, Service, Table, Transport, Workload, canonical, is_own_port,
-};
+use super::{OutboundMode, Reason, Service, Table, Transport, Workload, canonical, is_own_port};
 use crate::spiffe::SpiffeId;
 
 /// What the choice among a service's endpoints depends on besides the table.
@@ -96,7 +94,7 @@ fn route<'t>(
     if own {
         return Outbound::Own { destination };
     }
-    match (peer, table.outbound) {
+    match (peer, table.outbound(destination.port())) {
         (Some(peer), _) => match table.stoq_address(peer) {
             Some(stoq) => Outbound::Mesh {
                 peer,
@@ -126,8 +124,9 @@ fn choose(
     let candidates = service
         .endpoints
         .iter()
-        .filter(|endpoint| endpoint.weight > 0 && may_serve(table, service, endpoint))
+        .filter(|endpoint| endpoint.weight > 0)
         .filter_map(|endpoint| Some((service.reached(endpoint, position)?, endpoint.weight)))
+        .filter(|(address, _)| may_serve(table, service, *address))
         .filter(|(address, _)| !draw.tried.contains(address) && !plain(&address.ip()))
         .map(|(address, weight)| Candidate {
             address,
@@ -139,24 +138,27 @@ fn choose(
 
 /// Whether an endpoint may serve: one of the service's identities where it
 /// names any, and in the mesh where only the mesh may be reached.
-fn may_serve(table: &Table, service: &Service, endpoint: &Endpoint) -> bool {
-    match table.workload_at(endpoint.address) {
+fn may_serve(table: &Table, service: &Service, endpoint: SocketAddr) -> bool {
+    match table.workload_at(endpoint.ip()) {
         Some(peer) => service.spiffe_ids.is_empty() || service.spiffe_ids.contains(&peer.spiffe_id),
         None => {
             service.spiffe_ids.is_empty()
-                && (table.outbound == OutboundMode::Allow || table.is_own(endpoint.address))
+                && (table.outbound(endpoint.port()) == OutboundMode::Allow
+                    || table.is_own(endpoint.ip()))
         }
     }
 }
 
 fn why_none(service: &Service, position: usize, table: &Table) -> Reason {
-    if service
-        .endpoints
-        .iter()
-        .all(|endpoint| endpoint.weight == 0 || service.reached(endpoint, position).is_none())
-    {
+    let endpoints = service.endpoints.iter();
+    let mut reached = endpoints
+        .filter(|endpoint| endpoint.weight > 0)
+        .filter_map(|endpoint| service.reached(endpoint, position))
+        .peekable();
+    let closed = |address: SocketAddr| table.outbound(address.port()) == OutboundMode::MeshOnly;
+    if reached.peek().is_none() {
         Reason::NoEndpoint
-    } else if service.spiffe_ids.is_empty() && table.outbound == OutboundMode::MeshOnly {
+    } else if service.spiffe_ids.is_empty() && reached.any(closed) {
         Reason::NotInMesh
     } else {
         Reason::NoAuthorisedEndpoint

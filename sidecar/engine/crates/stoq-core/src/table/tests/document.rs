@@ -13,8 +13,8 @@ fn every_field_of_a_table_is_read() {
     assert_eq!(table.version(), 7);
     assert_eq!(table.own().name, "web-0");
     assert_eq!(table.own().namespace, "shop");
-    assert_eq!(table.inbound(), InboundMode::Permissive);
-    assert_eq!(table.outbound(), OutboundMode::Allow);
+    assert_eq!(table.inbound(80), InboundMode::Permissive);
+    assert_eq!(table.outbound(80), OutboundMode::Allow);
     assert_eq!(table.workloads().len(), 3);
     assert_eq!(table.services().len(), 2);
     assert_eq!(table.workloads()[2].port, 24008);
@@ -175,4 +175,20 @@ fn every_reason_has_a_name_of_its_own_and_a_text() {
             .iter()
             .all(|reason| !reason.to_string().is_empty())
     );
+}
+
+#[test]
+fn a_port_says_its_modes_once() {
+    let ports = json!([{"port": 80, "inbound": "strict"}, {"port": 80, "outbound": "meshOnly"}]);
+    let table = table_with(|t| t["ports"] = ports);
+    assert_eq!(table.inbound(80), InboundMode::Strict);
+    assert_eq!(table.outbound(80), OutboundMode::MeshOnly);
+    assert_eq!(table.inbound(81), InboundMode::Permissive);
+    assert_eq!(table.outbound(81), OutboundMode::Allow);
+
+    let twice = json!([{"port": 80, "inbound": "strict"}, {"port": 80, "inbound": "permissive"}]);
+    let error = refused(|t| t["ports"] = twice);
+    assert_eq!(error.field, "ports[1].port");
+    let error = refused(|t| t["ports"] = json!([{"port": 0, "inbound": "strict"}]));
+    assert!(error.problem.contains("port 0"), "{error}");
 }

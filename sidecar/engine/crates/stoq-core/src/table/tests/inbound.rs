@@ -25,6 +25,30 @@ fn a_client_outside_the_mesh_is_let_in_under_permissive_only() {
 }
 
 #[test]
+fn a_port_may_be_open_in_a_strict_workload_and_strict_in_an_open_one() {
+    let open = table_with(|t| {
+        t["inbound"] = json!("strict");
+        t["ports"] = json!([{"port": 9090, "inbound": "permissive"}]);
+    });
+    let closed = table_with(|t| t["ports"] = json!([{"port": 9090, "inbound": "strict"}]));
+    let admitted = InboundPlaintext::Admit(Admission::Permissive);
+    let refused = InboundPlaintext::Refuse(Reason::PlaintextStrict);
+    for (table, port, expected) in [
+        (&open, 9090, admitted),
+        (&open, 80, refused),
+        (&closed, 9090, refused),
+        (&closed, 80, admitted),
+    ] {
+        let to = format!("[fd00::2]:{port}");
+        assert_eq!(plaintext(table, "[fd00::99]:4000", &to), expected, "{to}");
+    }
+    assert_eq!(
+        plaintext(&open, "[fd00::3]:4000", "[fd00::2]:9090"),
+        InboundPlaintext::Refuse(Reason::PlaintextFromMesh)
+    );
+}
+
+#[test]
 fn a_workload_of_the_mesh_must_speak_stoq_in_any_mode() {
     for table in [table(), strict()] {
         assert_eq!(

@@ -206,6 +206,50 @@ fn a_service_outside_the_mesh_is_reached_under_allow_only() {
 }
 
 #[test]
+fn single_ports_of_the_outside_are_reached_or_not_whatever_holds_for_others() {
+    let open = table_with(|t| {
+        t["outbound"] = json!("meshOnly");
+        t["ports"] = json!([{"port": 5432, "outbound": "allow"}]);
+    });
+    let closed = table_with(|t| t["ports"] = json!([{"port": 5432, "outbound": "meshOnly"}]));
+    let refused = Outbound::Refuse(Reason::NotInMesh);
+    for (table, to, passes) in [
+        (&open, "192.0.2.1:5432", true),
+        (&open, "192.0.2.1:443", false),
+        (&closed, "192.0.2.1:5432", false),
+        (&closed, "192.0.2.1:443", true),
+    ] {
+        let decided = decide(table, at(to), 0);
+        if passes {
+            assert!(matches!(decided, Outbound::Passthrough { .. }), "{to}");
+        } else {
+            assert_eq!(decided, refused, "{to}");
+        }
+    }
+}
+
+#[test]
+fn of_a_service_outside_the_mesh_the_port_of_its_endpoints_counts() {
+    let with = |port: u16| {
+        table_with(|t| {
+            t["outbound"] = json!("meshOnly");
+            t["ports"] = json!([{"port": port, "outbound": "allow"}]);
+            t["services"][1]["ports"] = json!([{"port": 443, "target": 8443}]);
+        })
+    };
+    let by_target = with(8443);
+    let Outbound::Passthrough { destination, .. } = decide(&by_target, at("[fd53::11]:443"), 0)
+    else {
+        panic!("not passed through");
+    };
+    assert_eq!(destination, at("[2001:db8::1]:8443"));
+    assert_eq!(
+        decide(&with(443), at("[fd53::11]:443"), 0),
+        Outbound::Refuse(Reason::NotInMesh)
+    );
+}
+
+#[test]
 fn a_workload_that_dials_itself_stays_in_its_pod() {
     let table = table();
     for own in ["[fd00::2]:80", "10.0.0.2:80", "[::1]:80"] {

@@ -41,7 +41,15 @@ prop_compose! {
         peers in proptest::collection::btree_set(2u8..12, 0..6),
         endpoints in proptest::collection::vec((2u8..12, 0u32..4), 0..5),
         restricted: bool,
+        apart in proptest::option::of((
+            prop_oneof![Just(443u16), Just(8080)],
+            prop_oneof![Just("strict"), Just("permissive")],
+            prop_oneof![Just("allow"), Just("meshOnly")],
+        )),
     ) -> Table {
+        let ports: Vec<_> = apart.iter().map(|(port, inbound, outbound)| {
+            json!({"port": port, "inbound": inbound, "outbound": outbound})
+        }).collect();
         let workloads: Vec<_> = peers.iter().map(|n| json!({
             "uid": format!("{n}"), "name": format!("pod-{n}"), "namespace": "n",
             "spiffe_id": format!("spiffe://td/ns/n/sa/{}", n % 3),
@@ -52,7 +60,7 @@ prop_compose! {
         })).collect();
         let ids = if restricted { json!(["spiffe://td/ns/n/sa/1"]) } else { json!([]) };
         let table = json!({
-            "version": 1, "inbound": inbound, "outbound": outbound,
+            "version": 1, "inbound": inbound, "outbound": outbound, "ports": ports,
             "own": {"name": "pod-2", "namespace": "n", "addresses": ["fd00::2", "10.0.0.2"]},
             "workloads": workloads,
             "services": [{
@@ -74,7 +82,7 @@ proptest! {
         match decide(&table, destination, pick) {
             Outbound::Passthrough { destination, .. } => {
                 prop_assert!(table.workload_at(destination.ip()).is_none());
-                prop_assert_eq!(table.outbound(), OutboundMode::Allow);
+                prop_assert_eq!(table.outbound(destination.port()), OutboundMode::Allow);
             }
             Outbound::Own { destination } => {
                 prop_assert!(table.is_own(destination.ip()) || destination.ip().is_loopback());
@@ -126,7 +134,7 @@ proptest! {
             prop_assert!(!is_own_port(destination.port()) || destination.port() == METRICS_PORT);
             match admission {
                 Admission::Permissive => {
-                    prop_assert_eq!(table.inbound(), InboundMode::Permissive);
+                    prop_assert_eq!(table.inbound(destination.port()), InboundMode::Permissive);
                     prop_assert!(table.workload_at(source.ip()).is_none() || table.is_own(source.ip()));
                 }
                 Admission::Probe => {

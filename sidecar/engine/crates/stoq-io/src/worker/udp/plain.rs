@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use stoq_core::spiffe::SpiffeId;
 use stoq_core::table::{
-    Admission, Draw, InboundPlaintext, Outbound, Reason, Table, Transport,
+    Admission, Draw, InboundPlaintext, Outbound, OutboundMode, Reason, Table, Transport,
     decide_inbound_plaintext, decide_outbound,
 };
 use stoq_core::udp::Pair;
@@ -82,7 +82,7 @@ impl Worker {
         let at = |address: SocketAddr| table.workload_at(address.ip()).map(|w| &w.spiffe_id);
         match (&flow.way, info.direction) {
             (Way::Plain(to), Direction::Outbound) => {
-                at(*to).is_none() && table.outbound() == stoq_core::table::OutboundMode::Allow
+                at(*to).is_none() && table.outbound(to.port()) == OutboundMode::Allow
             }
             (Way::Plain(from), Direction::Inbound) => {
                 let decided = decide_inbound_plaintext(table, *from, flow.pair.app);
