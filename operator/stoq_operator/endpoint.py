@@ -1,12 +1,13 @@
 """The control process's own STOQ endpoint: its engine, key pair and trust."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from stoq.api.call import ServerLimits
 from stoq.engine import Engine, EngineSettings, HybridKey, Listener, TlsContext
 from stoq.engine.settings import Limits, Transport
 from stoq.registry import TrustEntry
+from stoq_operator.ticketkeys import TicketKey
 
 REFUSALS: Final = 1024
 """Streams beyond the calls that the server takes, to tell their callers so."""
@@ -64,6 +65,10 @@ class EngineEndpoint:
             told()
         if self.engine is not None:
             self.engine.prove_identity()
+
+    def ticket_keys(self, keys: Sequence[TicketKey]) -> None:
+        """Gives session tickets by these keys, and takes those of whoever has them too."""
+        self._tls.set_ticket_keys([(key.since, key.secret) for key in keys])
 
     def sign(self, digest: bytes, until: int) -> tuple[bytes, bytes] | None:
         """Our certificate, and our FALCON signature over a digest until a Unix time, 0.3 ms; None

@@ -24,6 +24,7 @@ from stoq_operator.process import Parts, run
 from stoq_operator.reconciler import Reconciler
 from stoq_operator.recordvips import RecordVips
 from stoq_operator.secretroots import SecretRoots
+from stoq_operator.secrettickets import SecretTickets
 from stoq_operator.webhooktls import WebhookTls
 
 log: Final = logging.getLogger("stoq.operator")
@@ -65,6 +66,7 @@ async def serve(settings: ClusterSettings, stop: asyncio.Event) -> None:
         client, election, place, lambda: store.rejected, settings.inject.capture
     )
     webhook = WebhookTls(client, election, place)
+    tickets = SecretTickets(client, election, place)
     metrics = Metrics()
     metrics.leads(lambda: election.leads)
     parts = Parts(
@@ -75,7 +77,16 @@ async def serve(settings: ClusterSettings, stop: asyncio.Event) -> None:
         metrics=metrics,
         bundle=reconciler.bundled,
         settled=reconciler.settled,
-        beside=(client.run, store.run, roots.run, reconciler.run, webhook.run, election.run),
+        tickets=tickets.tell,
+        beside=(
+            client.run,
+            store.run,
+            roots.run,
+            reconciler.run,
+            webhook.run,
+            tickets.run,
+            election.run,
+        ),
     )
     try:
         await run(

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,7 @@ from stoq_operator.rate import Rate
 from stoq_operator.registry import Registry
 from stoq_operator.signing import Signing
 from stoq_operator.store import Store, fold
+from stoq_operator.ticketkeys import TicketKey
 from stoq_operator.world import World
 
 log: Final = logging.getLogger("stoq.control")
@@ -44,6 +45,8 @@ class Parts:
     """Told the trust domain and whom newcomers shall trust."""
     settled: Callable[[World, Derived], None]
     """Told of the records in force, and what they came to, after every change."""
+    tickets: Callable[[Callable[[Sequence[TicketKey]], None]], None] | None = None
+    """Given whom to tell of the keys of session tickets; None: no sidecar resumes its session."""
     beside: tuple[Callable[[], Coroutine[None, None, None]], ...] = ()
     """What else runs, from before the first record is read."""
 
@@ -71,6 +74,8 @@ async def run(
         fixed = found.spec if found else MeshConfigSpec(trust_domain=mesh.trust_domain)
         authority = Ca(fixed.trust_domain, fixed.profile)
         endpoint = EngineEndpoint(listen.address, fixed.trust_domain, fixed.profile, log_level)
+        if parts.tickets is not None:
+            parts.tickets(endpoint.ticket_keys)
         index = Index(secrets.token_hex(8), time.time_ns() // 1_000_000)
         sealer = Sealer(endpoint.sign, time.time)
         endpoint.on_installed.append(sealer.forget)

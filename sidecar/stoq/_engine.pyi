@@ -186,9 +186,8 @@ class TlsContext:
         `off` none; `packet_reserve`: bytes at the end of each packet that are asked for, 0 to 256,
         a token's at least. `captured_udp`: offer it to peers; the engine must have its sockets.
         `max_shard`: offer shards and their signatures, take as many bytes (to 1048576) in one.
-        `mirrors`: offer peers copies of flows; `hops`: routes over gateways, signed ones too, and
-        `forwarded` with it: packets beside those, encrypted once.
-        """
+        `mirrors`: offer peers copies of flows; `hops`: routes over gateways, signed ones too;
+        `forwarded` with it: packets beside those, encrypted once."""
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:
         """Uses `key` and its certificate (DER) for handshakes from now on."""
@@ -205,9 +204,11 @@ class TlsContext:
         revoked_identities: list[tuple[str, int]] = ...,
     ) -> None:
         """Replaces roots (DER), revoked serial numbers (hexadecimal), federated domains' roots, and
-        revoked identities: a SPIFFE id and the Unix time from which its certificates count again.
-        Forgets all session tickets. Live connections are checked by `Engine.reauthorise`.
-        """
+        revoked identities with the Unix time from which their certificates count again. Forgets all
+        session tickets that are listed. Live connections are checked by `Engine.reauthorise`."""
+
+    def set_ticket_keys(self, keys: list[tuple[int, bytes]]) -> None:
+        """Tickets of the bootstrap listener: the newest key, by Unix time, seals; all open."""
 
     def sign_statement(self, digest: bytes, until: int) -> tuple[bytes, bytes] | None:
         """Our certificate and FALCON_SIGNATURE of subject 3, 0.3 ms; None without an identity."""
@@ -216,7 +217,7 @@ class TlsContext:
         """The SPIFFE id of who signed a digest, whom the trust lets in; ValueError: nobody did."""
 
     def ticket_counts(self) -> tuple[int, int]:
-        """Sessions that could be resumed now, as client and as server."""
+        """Sessions that could be resumed now, as client and as server (the listed ones)."""
 
 @final
 class StreamPeer:
@@ -376,8 +377,7 @@ class Engine:
 
     def drain(self, seconds: float) -> None:
         """Takes nothing new and ends with the last flow, after `seconds` at the latest.
-        Does not wait: `join` does.
-        """
+        Does not wait: `join` does."""
 
     def join(self) -> None:
         """Waits until the workers have ended, after a drain or a shutdown."""

@@ -113,6 +113,14 @@ def test_a_context_may_be_classical_or_smaller_if_asked_for() -> None:
     assert context.ticket_counts() == (0, 0)
 
 
+def test_keys_of_tickets_have_32_bytes_and_are_not_printed() -> None:
+    tls = TlsContext()
+    tls.set_ticket_keys([(1_767_225_600, bytes(range(100, 132)))])
+    assert "100" not in repr(tls)
+    with pytest.raises(ValueError, match="32"):
+        tls.set_ticket_keys([(1_767_225_600, b"short")])
+
+
 def test_trust_that_cannot_be_is_named(ca: CertificateAuthority) -> None:
     tls = TlsContext()
     leaf = ca.issue(HybridKey.generate().csr(), engines.CLIENT, NOW, NOW + 10)

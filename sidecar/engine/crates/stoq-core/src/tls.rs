@@ -17,6 +17,7 @@ mod signer;
 mod suite;
 mod verifier;
 
+pub use crate::tickets::TicketKey;
 pub use composite::{
     DOMAIN_LABEL, ED25519_FALCON_512, ED25519_FALCON_1024, scheme_name, scheme_of,
 };

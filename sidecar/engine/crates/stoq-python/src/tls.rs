@@ -10,7 +10,7 @@ use stoq_core::cert::RootCertificate;
 use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
 use stoq_core::spiffe::{SpiffeId, TrustDomain};
-use stoq_core::tls::{Aead, ResetSecret, TlsSettings};
+use stoq_core::tls::{Aead, ResetSecret, TicketKey, TlsSettings};
 use stoq_io::statement;
 use stoq_wire::extension::{
     CAPTURED_UDP, FORWARDED, HOPS, PACKET_TOKENS, SEEDS, SHARDS, SIGNATURES, SIGNED_ROUTES,
@@ -194,6 +194,15 @@ impl TlsContext {
         py.detach(|| statement::verify(&self.0, leaf, signature, digest))
             .map(|signer| signer.as_str().to_owned())
             .map_err(mistakes::value)
+    }
+
+    fn set_ticket_keys(&self, keys: Vec<(u64, [u8; 32])>) {
+        let key = |(since, secret): (u64, [u8; 32])| TicketKey {
+            since,
+            secret: secret.into(),
+        };
+        let keys: Vec<_> = keys.into_iter().map(key).collect();
+        self.0.set_ticket_keys(&keys);
     }
 
     fn ticket_counts(&self) -> (usize, usize) {

@@ -6,13 +6,14 @@ use quinn_proto::crypto::{self, Keys, Session, UnsupportedVersion};
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{ConnectError, ConnectionId, Side};
 use rustls::quic::{ClientConnection, ServerConnection, Suite, Version};
+use rustls::server::ProducesTickets as _;
 use stoq_wire::payload::with_max_payload;
 
 use super::exporter::Exporter;
 use super::keys;
 use super::tls::TlsSession;
 use crate::authorise::Expect;
-use crate::tickets::TicketScope;
+use crate::tickets::{SealedTickets, TicketScope};
 use crate::tls::Shared;
 
 /// Begins sessions of one dial.
@@ -39,7 +40,7 @@ impl crypto::ClientConfig for ClientSessions {
             self.tls.clone(),
             Version::V1,
             self.scope.name(),
-            encode(&self.shared, Side::Client, parameters, self.payload),
+            encode(&self.shared, Side::Client, parameters, self.payload, false),
         )
         .map_err(|error| ConnectError::InvalidServerName(format!("TLS: {error}")))?;
         Ok(Box::new(TlsSession::client(
@@ -58,6 +59,8 @@ pub(crate) struct ServerSessions {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) initial: Suite,
     pub(crate) expect: Expect,
+    /// Where clients may resume sessions that another server began, with another certificate.
+    pub(crate) tickets: Option<Arc<SealedTickets>>,
 }
 
 impl crypto::ServerConfig for ServerSessions {
@@ -79,10 +82,13 @@ impl crypto::ServerConfig for ServerSessions {
         // A key log is told by no connection but its own.
         let mut tls = rustls::ServerConfig::clone(&self.tls);
         tls.key_log = exporter.clone();
+        // The key of our certificate is not that of a session's which another began.
+        let sealed = self.tickets.as_ref();
+        let anonymous = sealed.is_some_and(|tickets| tickets.enabled());
         let connection = ServerConnection::new(
             Arc::new(tls),
             Version::V1,
-            encode(&self.shared, Side::Server, parameters, None),
+            encode(&self.shared, Side::Server, parameters, None, anonymous),
         )
         .expect("our configuration speaks TLS 1.3 over QUIC, without early data");
         Box::new(TlsSession::server(
@@ -101,13 +107,18 @@ fn encode(
     side: Side,
     parameters: &TransportParameters,
     payload: Option<u16>,
+    anonymous: bool,
 ) -> Vec<u8> {
     let mut block = Vec::new();
     parameters.write(&mut block);
     if let Some(payload) = payload {
         block = with_max_payload(&block, payload);
     }
-    shared.parameters(side).append_to(&mut block);
+    let mut ours = shared.parameters(side);
+    if anonymous {
+        ours.falcon_key_id = None;
+    }
+    ours.append_to(&mut block);
     block
 }
 

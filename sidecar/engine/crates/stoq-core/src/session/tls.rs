@@ -115,8 +115,18 @@ impl TlsSession {
             .authorise(leaf.map(AsRef::as_ref), &self.expect)
             .and_then(|peer| announced(peer, stoq.as_ref()))
             .map_err(|refusal| refuse::by_gate(&refusal))?;
-        if let (Some(scope), Some(peer)) = (&self.scope, &peer) {
-            self.shared.client_tickets.expect(scope, peer.not_after);
+        let resumed = self.tls.busy().and_then(|tls| tls.handshake_kind());
+        if self.side == Side::Server && resumed == Some(HandshakeKind::Resumed) && peer.is_none() {
+            return Err(refuse::by_gate(&Refusal::NoCertificate));
+        }
+        // Who showed no certificate has nothing to resume, and a session is of no use once ours is over.
+        let own = self
+            .shared
+            .identity(self.side)
+            .filter(|_| self.has_identity);
+        if let (Some(scope), Some(peer), Some(own)) = (&self.scope, &peer, own) {
+            let until = peer.not_after.min(own.not_after);
+            self.shared.client_tickets.expect(scope, until);
         }
         self.reserve(stoq.as_ref());
         let packets = self.packets.as_ref().filter(|packets| packets.has_tokens());

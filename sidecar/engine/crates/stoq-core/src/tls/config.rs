@@ -15,7 +15,7 @@ use super::verifier::Verifier;
 use super::{Shared, TlsSettings};
 use crate::clock::Clock;
 use crate::profile::CryptoProfile;
-use crate::tickets::ServerTickets;
+use crate::tickets::{SealedTickets, ServerTickets};
 
 /// The tickets a server sends in one connection. The client dials once per
 /// peer; a second ticket would only be stored.
@@ -35,6 +35,7 @@ impl Configs {
         settings: &TlsSettings,
         shared: &Arc<Shared>,
         server_tickets: Arc<ServerTickets>,
+        sealed_tickets: Arc<SealedTickets>,
     ) -> Self {
         let provider = Arc::new(provider(settings.profile, settings.aead));
         let time = Arc::new(Time(shared.clock.clone()));
@@ -58,7 +59,7 @@ impl Configs {
             server.session_storage = Arc::new(NoServerSessionStorage {});
             server
         };
-        let mut mesh = server(true);
+        let (mut mesh, mut bootstrap) = (server(true), server(false));
         let mut client = rustls::ClientConfig::builder_with_details(provider.clone(), time.clone())
             .with_protocol_versions(&[&version::TLS13])
             .expect(COMPLETE)
@@ -70,16 +71,18 @@ impl Configs {
         client.enable_early_data = false;
         client.resumption = Resumption::disabled();
         if settings.tickets {
-            // The bootstrap listener gives none: what it lets in without a
-            // certificate must have nothing to resume.
             mesh.send_tls13_tickets = TICKETS_PER_CONNECTION;
             mesh.session_storage = server_tickets;
+            // The bootstrap listener gives none before it has keys to share. What it lets in without
+            // a certificate has nothing to resume: a session sees to that.
+            bootstrap.send_tls13_tickets = TICKETS_PER_CONNECTION;
+            bootstrap.ticketer = sealed_tickets;
             client.resumption = Resumption::store(shared.client_tickets.clone());
         }
         Self {
             client: Arc::new(client),
             mesh: Arc::new(mesh),
-            bootstrap: Arc::new(server(false)),
+            bootstrap: Arc::new(bootstrap),
             initial: initial_suite(),
         }
     }

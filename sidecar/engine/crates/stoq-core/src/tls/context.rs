@@ -18,7 +18,7 @@ use crate::key::HybridKey;
 use crate::profile::CryptoProfile;
 use crate::session::{ClientSessions, ServerSessions};
 use crate::spiffe::SpiffeId;
-use crate::tickets::{ClientTickets, ServerTickets, TicketScope};
+use crate::tickets::{ClientTickets, SealedTickets, ServerTickets, TicketKey, TicketScope};
 
 /// The cipher of packets after the handshake's first flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,6 +102,7 @@ pub struct TlsContext {
     pub(super) shared: Arc<Shared>,
     configs: Configs,
     server_tickets: Arc<ServerTickets>,
+    sealed_tickets: Arc<SealedTickets>,
     endpoint: EndpointKeys,
     identities: AtomicU64,
 }
@@ -113,11 +114,14 @@ impl TlsContext {
     pub fn new(settings: TlsSettings, clock: Arc<dyn Clock>) -> Arc<Self> {
         let client_tickets = Arc::new(ClientTickets::new(settings.max_tickets, clock.clone()));
         let server_tickets = Arc::new(ServerTickets::new(settings.max_tickets, clock.clone()));
-        let shared = Arc::new(Shared::new(&settings, clock, client_tickets));
+        let shared = Arc::new(Shared::new(&settings, clock.clone(), client_tickets));
+        let sealed_tickets = Arc::new(SealedTickets::new(clock, shared.random));
+        let (listed, sealed) = (server_tickets.clone(), sealed_tickets.clone());
         Arc::new(Self {
-            configs: Configs::new(&settings, &shared, server_tickets.clone()),
+            configs: Configs::new(&settings, &shared, listed, sealed),
             endpoint: EndpointKeys::new(shared.random, settings.reset_secret.as_ref()),
             server_tickets,
+            sealed_tickets,
             shared,
             identities: AtomicU64::new(0),
         })
@@ -179,6 +183,13 @@ impl TlsContext {
         self.flush_tickets();
     }
 
+    /// Replaces the keys of the tickets that a [`ServerRole::Bootstrap`] listener gives to clients
+    /// with a certificate: whoever has the same keys resumes their sessions. Without any it gives
+    /// none. Of those whose time has come the newest seals, and all open.
+    pub fn set_ticket_keys(&self, keys: &[TicketKey]) {
+        self.sealed_tickets.set(keys);
+    }
+
     fn flush_tickets(&self) {
         self.shared.client_tickets.clear();
         self.server_tickets.clear();
@@ -228,6 +239,7 @@ impl TlsContext {
             tls: self.configs.server(role),
             initial: self.configs.initial,
             expect: role.expect(),
+            tickets: (role == ServerRole::Bootstrap).then(|| self.sealed_tickets.clone()),
         })
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Identity {
     falcon_key_id: KeyId,
     pub(super) spiffe: SpiffeId,
     /// The last second the leaf is valid in, as Unix time.
-    pub(super) not_after: u64,
+    pub(crate) not_after: u64,
 }
 
 impl Identity {

@@ -3,7 +3,7 @@
 use rustls::AlertDescription as Alert;
 use stoq_core::authorise::Expect;
 use stoq_core::cert::Validity;
-use stoq_core::tls::{ServerRole, TlsContext, TlsSettings};
+use stoq_core::tls::{ServerRole, TicketKey, TlsContext, TlsSettings};
 
 use crate::mesh::{DAY, Mesh, START, Workload, id, today};
 use crate::pair::Pair;
@@ -125,8 +125,9 @@ fn an_expired_client_is_refused_by_resumption_too() {
     let web = mesh.workload_with("web", short, TlsSettings::default());
     let db = mesh.workload("db");
     connect(&web.tls, &db.tls);
-    mesh.clock.advance(101);
     let mut pair = dial(&web.tls, &db.tls);
+    pair.client_speaks(); // with the ticket, while it still counts
+    mesh.clock.advance(101);
     pair.settle();
     assert!(pair.server.evidence().resumed, "the ticket was accepted");
     let (code, reason) = pair.server.refusal();
@@ -217,8 +218,105 @@ fn a_client_revoked_between_connections_cannot_use_its_ticket() {
     assert_eq!(code, 0x100 + u64::from(u8::from(Alert::CertificateRevoked)));
 }
 
+fn keys(byte: u8) -> [TicketKey; 1] {
+    [TicketKey {
+        since: START,
+        secret: [byte; 32].into(),
+    }]
+}
+
+fn bootstrap(client: &TlsContext, replica: &TlsContext) -> Pair {
+    let expect = Expect::Id(id("operator"));
+    let mut pair = Pair::dial(client, replica, ServerRole::Bootstrap, expect);
+    pair.settle();
+    pair
+}
+
+/// Two replicas of a control plane, each with a key and a certificate of its own.
+fn replicas() -> (Mesh, Workload, [Workload; 2]) {
+    let mesh = Mesh::new();
+    let replicas = [mesh.workload("operator"), mesh.workload("operator")];
+    for replica in &replicas {
+        replica.tls.set_ticket_keys(&keys(7));
+    }
+    let web = mesh.workload("web");
+    (mesh, web, replicas)
+}
+
 #[test]
-fn the_bootstrap_listener_gives_no_tickets() {
+fn what_one_replica_began_another_with_the_same_keys_resumes() {
+    let (_mesh, web, [one, other]) = replicas();
+    let mut first = bootstrap(&web.tls, &one.tls);
+    assert!(first.client.is_connected() && !first.client.evidence().resumed);
+    assert_eq!(web.tls.ticket_counts(), (1, 0));
+    for replica in [&other, &one, &other] {
+        let mut pair = bootstrap(&web.tls, &replica.tls);
+        assert!(pair.client.is_connected() && pair.server.is_connected());
+        let (client, server) = (pair.client.evidence(), pair.server.evidence());
+        assert!(client.resumed && server.resumed);
+        assert_eq!(client.key_exchange, "X25519MLKEM768");
+        assert_eq!(client.peer.unwrap().spiffe, id("operator"));
+        assert_eq!(server.peer.unwrap().spiffe, id("web"));
+        assert_eq!(pair.send(b"hello"), b"hello");
+    }
+    assert_eq!(one.tls.ticket_counts(), (0, 0), "no replica remembers any");
+}
+
+#[test]
+fn a_replica_with_other_keys_shakes_hands_in_full() {
+    let (_mesh, web, [one, other]) = replicas();
+    bootstrap(&web.tls, &one.tls);
+    other.tls.set_ticket_keys(&keys(8));
+    let mut pair = bootstrap(&web.tls, &other.tls);
+    assert!(pair.client.is_connected() && !pair.client.evidence().resumed);
+}
+
+#[test]
+fn a_newcomer_without_a_certificate_has_nothing_to_resume() {
+    let (mesh, _, [one, other]) = replicas();
+    let newcomer = mesh.newcomer();
+    for replica in [&one, &other] {
+        let mut pair = bootstrap(&newcomer, &replica.tls);
+        assert!(pair.client.is_connected() && !pair.client.evidence().resumed);
+        assert_eq!(newcomer.ticket_counts(), (0, 0));
+    }
+}
+
+#[test]
+fn who_was_revoked_meanwhile_is_refused_by_every_replica() {
+    let (mesh, web, [one, other]) = replicas();
+    bootstrap(&web.tls, &one.tls);
+    let mut trust = mesh.trust();
+    trust.revoke(&web.serial);
+    other.tls.set_trust(trust);
+    let mut pair = bootstrap(&web.tls, &other.tls);
+    let (code, _) = pair.server.refusal();
+    assert_eq!(code, 0x100 + u64::from(u8::from(Alert::CertificateRevoked)));
+}
+
+#[test]
+fn a_client_whose_certificate_is_over_asks_for_another_and_resumes_nothing() {
+    let mesh = Mesh::new();
+    let operator = mesh.workload_with(
+        "operator",
+        Validity {
+            not_after: START + 3 * DAY,
+            ..today()
+        },
+        TlsSettings::default(),
+    );
+    operator.tls.set_ticket_keys(&keys(7));
+    let web = mesh.workload("web");
+    bootstrap(&web.tls, &operator.tls);
+    assert_eq!(web.tls.ticket_counts(), (1, 0));
+    mesh.clock.advance(DAY + 1);
+    let mut pair = bootstrap(&web.tls, &operator.tls);
+    assert!(pair.client.is_connected() && !pair.client.evidence().resumed);
+    assert_eq!(pair.server.evidence().peer, None);
+}
+
+#[test]
+fn without_shared_keys_the_bootstrap_listener_gives_no_tickets() {
     let mesh = Mesh::new();
     let (web, db) = (mesh.workload("web"), mesh.workload("db"));
     for client in [&web.tls, &mesh.newcomer()] {

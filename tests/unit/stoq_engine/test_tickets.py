@@ -1,0 +1,61 @@
+"""Session tickets that replicas of a control plane share, over real engines."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from stoq.engine import (
+    CertificateAuthority,
+    Engine,
+    EngineSettings,
+    HybridKey,
+    Listener,
+    TlsContext,
+)
+from support import engines
+
+
+@pytest.fixture
+def address() -> str:
+    """Where one replica listens after the other, as behind a Service."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as found:
+        found.bind(("::1", 0))
+        return f"[::1]:{found.getsockname()[1]}"
+
+
+def replica(ca: CertificateAuthority, key: bytes) -> TlsContext:
+    """A control plane's, with a certificate of its own and a shared key of tickets."""
+    now = int(time.time())
+    tls, own = TlsContext(), HybridKey.generate()
+    tls.set_trust(engines.TRUST_DOMAIN, [ca.root])
+    tls.set_identity(own, ca.issue(own.csr(), engines.SERVER, now - 60, now + 3600))
+    tls.set_ticket_keys([(now - 60, key)])
+    return tls
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - the engine tells nobody
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize(("second", "resumed"), [(b"a" * 32, True), (b"b" * 32, False)])
+async def test_another_replica_resumes_the_session_if_it_has_the_key(
+    address: str, second: bytes, resumed: bool
+) -> None:
+    ca = engines.authority()
+    tls = engines.identity(ca, engines.CLIENT)
+    async with Engine(EngineSettings(workers=1), tls) as client:
+        found = []
+        for key in (b"a" * 32, second):
+            settings = EngineSettings(workers=1, bootstrap=Listener(listen=address))
+            async with Engine(settings, replica(ca, key)):
+                await client.dialler(address, engines.SERVER).open()
+                (info,) = client.connections()
+                found.append(info.resumed)
+                await until(lambda: tls.ticket_counts() == (1, 0))
+            await until(lambda: not client.connections())
+    assert found == [False, resumed]
