@@ -122,6 +122,46 @@ async def test_the_webhook_has_a_certificate_that_is_made_again_when_it_is_gone(
     assert again["ca.crt"] != first["ca.crt"]
 
 
+async def test_the_keys_of_session_tickets_are_made_by_the_leader_and_kept_by_the_next(
+    operator: Operator, cluster: Cluster
+) -> None:
+    first = await eventually(lambda: secret(cluster, "stoq-tickets"))
+    assert [name.isdigit() for name in first] == [True]
+    async with Operator(cluster.namespace, "second").running() as second:
+        operator.stop.set()
+        await eventually(lambda: second.metric("stoq_control_leader"))
+        assert await secret(cluster, "stoq-tickets") == first
+        await kubectl(cluster, "delete", "secret", "stoq-tickets")
+        assert await eventually(lambda: secret(cluster, "stoq-tickets")) != first
+
+
+async def test_a_namespace_in_which_no_meshed_pod_can_start_says_so_while_that_is_so(
+    operator: Operator, cluster: Cluster
+) -> None:
+    name = f"{cluster.namespace}-refusing"
+    level = "pod-security.kubernetes.io/enforce"
+
+    async def said() -> list[str]:
+        found = await asyncio.to_thread(cluster.get, "namespace", name)
+        conditions = found["status"].get("conditions", [])
+        return [one["reason"] for one in conditions if one["type"] == "stoq.dev/PodsAdmitted"]
+
+    async def told() -> bool:
+        return await said() == ["PodSecurityRefuses"]
+
+    async def over() -> bool:
+        return await said() == []
+
+    await kubectl(cluster, "create", "namespace", name)
+    await kubectl(
+        cluster, "label", "namespace", name, "stoq.dev/inject=enabled", f"{level}=baseline"
+    )
+    await eventually(told)
+    await kubectl(cluster, "label", "--overwrite", "namespace", name, f"{level}=privileged")
+    await eventually(over)
+    await kubectl(cluster, "delete", "namespace", name, "--wait=false")
+
+
 async def test_a_namespace_made_anew_gets_the_bundle_again(
     operator: Operator, cluster: Cluster
 ) -> None:

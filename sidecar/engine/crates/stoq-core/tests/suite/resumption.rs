@@ -289,7 +289,7 @@ fn who_was_revoked_meanwhile_is_refused_by_every_replica() {
     let mut trust = mesh.trust();
     trust.revoke(&web.serial);
     other.tls.set_trust(trust);
-    let mut pair = bootstrap(&web.tls, &other.tls);
+    let pair = bootstrap(&web.tls, &other.tls);
     let (code, _) = pair.server.refusal();
     assert_eq!(code, 0x100 + u64::from(u8::from(Alert::CertificateRevoked)));
 }

@@ -101,6 +101,22 @@ fn strict_resets_them() {
 }
 
 #[test]
+fn a_port_of_a_strict_workload_that_is_open_takes_them() {
+    in_namespace(|| {
+        let mesh = mesh();
+        let open = json!({"inbound": "strict", "ports": [{"port": 7000, "inbound": "permissive"}]});
+        mesh.db.set_table(table_with("db-0", DB, open));
+        capture_inbound();
+        let listener = application();
+        let mut client = dial_from_outside();
+        let mut server = accept(&listener);
+        server.write_all(b"220").unwrap();
+        client.read_exact(&mut [0; 3]).unwrap();
+        assert_eq!(mesh.db.snapshot().counters.plaintext_permitted, 1);
+    });
+}
+
+#[test]
 fn destinations_outside_the_mesh_are_passed_through_or_refused() {
     in_namespace(|| {
         let mesh = Mesh::start();
@@ -117,11 +133,18 @@ fn destinations_outside_the_mesh_are_passed_through_or_refused() {
         let mut server = accept(&outside);
         server.write_all(b"220").unwrap();
         client.read_exact(&mut [0; 3]).unwrap();
-        let more = json!({"services": endpoints, "outbound": "meshOnly"});
+        let more = json!({"services": endpoints.clone(), "outbound": "meshOnly"});
         mesh.web
             .set_table(table_with("web-0", crate::net::WEB, more));
         let mut client = mesh.dial();
         assert!(client.read(&mut [0]).is_err());
         assert_eq!(mesh.web.snapshot().counters.passthrough, 1);
+        let ports = json!([{"port": 7000, "outbound": "allow"}]);
+        let more = json!({"services": endpoints, "outbound": "meshOnly", "ports": ports});
+        mesh.web
+            .set_table(table_with("web-0", crate::net::WEB, more));
+        let _client = mesh.dial();
+        accept(&outside);
+        assert_eq!(mesh.web.snapshot().counters.passthrough, 2);
     });
 }
