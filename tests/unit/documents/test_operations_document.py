@@ -18,10 +18,11 @@ def test_the_manifests_are_accepted_as_they_stand() -> None:
         for item in parse(block)
     ]
     first = ["MeshConfig", "Workload", "ServiceRecord", "TransportPolicy"]
+    ports = ["TransportPolicy"]
     mirrored = ["ServiceRecord", "ServiceRecord"]
     behind = ["HopGateway", "ServiceRecord"]
     joined = ["TransportPolicy"]
-    assert kinds == first + mirrored + behind + joined
+    assert kinds == first + ports + mirrored + behind + joined
 
 
 def test_the_table_of_flags_is_the_programs() -> None:
