@@ -26,6 +26,8 @@ class Extension(IntFlag):
     SIGNED_ROUTES = 128
     FORWARDED = 256
     """Packets beside their tunnels: this implementation reads the frames, and never offers it."""
+    STRIPES = 512
+    """Flows over several connections: this implementation never offers it, and refuses lanes."""
 
 
 STREAM_FRAMES = Extension.SHARDS | Extension.HOPS | Extension.SEEDS | Extension.SIGNATURES

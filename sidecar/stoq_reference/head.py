@@ -23,6 +23,7 @@ class Kind(IntEnum):
     FRAMES = 3
     CONTROL = 4
     UDP = 5
+    LANE = 6
 
 
 @dataclass(frozen=True)

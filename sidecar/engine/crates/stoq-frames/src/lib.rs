@@ -1,4 +1,4 @@
-//! What STOQ's frames mean (`docs/wire-format.md`, sections 12 to 16).
+//! What STOQ's frames mean (`docs/wire-format.md`, sections 12 to 16 and 19).
 //!
 //! | module | decides |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | [`seed`] | what is copied, and when a copy is given up |
 //! | [`signed`] | which keys are trusted for whom, and what they signed |
 //! | [`stream`] | which frames may follow each other on a stream |
+//! | [`stripe`] | which bytes of a flow go on which of its lanes, and when they can be handed on |
 //!
 //! No I/O, no clock, no randomness: time and keys are arguments. Every store has a bound on bytes
 //! and on numbers, and what is in it ends.
@@ -19,6 +20,7 @@ pub mod seed;
 pub mod shard;
 pub mod signed;
 pub mod stream;
+pub mod stripe;
 pub mod token;
 
 use sha2::{Digest as _, Sha256};

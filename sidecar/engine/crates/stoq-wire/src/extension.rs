@@ -22,6 +22,9 @@ pub const CAPTURED_UDP: u64 = 1 << 6;
 pub const SIGNED_ROUTES: u64 = 1 << 7;
 /// Packets of inner connections beside their tunnels: HOP frames of forms 3 to 5.
 pub const FORWARDED: u64 = 1 << 8;
+/// Flows over several connections (wire format, section 19). They have streams of their own kind
+/// and no frame.
+pub const STRIPES: u64 = 1 << 9;
 
 /// The bits that this crate knows.
 const KNOWN: u64 = STREAM_TOKENS
@@ -32,7 +35,8 @@ const KNOWN: u64 = STREAM_TOKENS
     | SIGNATURES
     | CAPTURED_UDP
     | SIGNED_ROUTES
-    | FORWARDED;
+    | FORWARDED
+    | STRIPES;
 
 /// What a connection may use: the intersection of what both sides announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +75,12 @@ impl Negotiated {
     #[must_use]
     pub const fn stream_tokens(&self) -> bool {
         self.extensions & STREAM_TOKENS != 0
+    }
+
+    /// Whether a flow may be one of several lanes (L1).
+    #[must_use]
+    pub const fn stripes(&self) -> bool {
+        self.extensions & STRIPES != 0
     }
 
     /// Whether keys and signatures may be sent.

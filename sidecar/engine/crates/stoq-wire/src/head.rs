@@ -51,6 +51,8 @@ pub enum StreamKind {
     Control,
     /// A flow of captured UDP.
     Udp,
+    /// A lane of a striped TCP flow.
+    Lane,
 }
 
 impl StreamKind {
@@ -61,6 +63,7 @@ impl StreamKind {
             Self::Frames => 3,
             Self::Control => 4,
             Self::Udp => 5,
+            Self::Lane => 6,
         }
     }
 
@@ -71,6 +74,7 @@ impl StreamKind {
             3 => Some(Self::Frames),
             4 => Some(Self::Control),
             5 => Some(Self::Udp),
+            6 => Some(Self::Lane),
             _ => None,
         }
     }
@@ -299,7 +303,7 @@ mod tests {
     proptest! {
         #[test]
         fn encoding_round_trips(
-            kind in (1u8..=4).prop_map(|k| StreamKind::from_u8(k).unwrap()),
+            kind in (1u8..=6).prop_map(|k| StreamKind::from_u8(k).unwrap()),
             resume: bool,
             tokens: bool,
             flow: [u8; 16],

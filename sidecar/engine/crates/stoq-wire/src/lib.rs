@@ -17,6 +17,7 @@ pub mod head;
 pub mod packet;
 pub mod parameters;
 pub mod payload;
+pub mod stripe;
 pub mod udp;
 pub mod varint;
 

@@ -73,6 +73,7 @@ fn kind(value: &Value) -> StreamKind {
         3 => StreamKind::Frames,
         4 => StreamKind::Control,
         5 => StreamKind::Udp,
+        6 => StreamKind::Lane,
         other => panic!("kind {other}"),
     }
 }

@@ -7,6 +7,7 @@ mod seeds;
 mod shards;
 mod signed;
 mod streams;
+mod stripes;
 mod tokens;
 mod tunnels;
 mod vectors;
