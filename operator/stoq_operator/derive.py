@@ -12,7 +12,7 @@ from typing import TypeVar
 from stoq.records.access import AccessPolicy
 from stoq.records.mesh import MeshConfig, MeshConfigSpec
 from stoq.records.meta import Key
-from stoq.records.policy import TransportPolicy, effective
+from stoq.records.policy import TransportPolicy, effective, lanes
 from stoq.records.workload import Workload
 from stoq.registry import (
     ForwardRule,
@@ -78,8 +78,10 @@ def derive(
     pods = _pods(records, problems)
     services, found = service_entries(records, pods, vips, memo)
     problems.update(found)
-    workloads = _workloads(pods, _zones(services), mesh.trust_domain, problems, memo)
     transport = _by_namespace(records, TransportPolicy, memo)
+    workloads = _workloads(
+        pods, _zones(services), _lanes(pods, transport), mesh.trust_domain, problems, memo
+    )
     access = _by_namespace(records, AccessPolicy, memo)
     labels = {uid: pod.metadata.labels for uid, pod in pods.items()}
     mirrored = mirrors(records, transport, services, workloads, labels)
@@ -203,9 +205,26 @@ def _zones(services: Mapping[str, ServiceEntry]) -> dict[str, str]:
     }
 
 
+def _lanes(
+    pods: Mapping[str, Workload], transport: Mapping[str, tuple[TransportPolicy, ...]]
+) -> dict[str, int]:
+    """The lanes of the pods, by uid, that policies give some."""
+    asking = {
+        place: sharding
+        for place, policies in transport.items()
+        if (sharding := [policy for policy in policies if policy.spec.shard is not None])
+    }
+    return {
+        uid: lanes(asking[pod.metadata.namespace], pod.metadata.namespace, pod.metadata.labels)
+        for uid, pod in pods.items()
+        if pod.metadata.namespace in asking
+    }
+
+
 def _workloads(
     pods: Mapping[str, Workload],
     zones: Mapping[str, str],
+    sharded: Mapping[str, int],
     trust_domain: str,
     problems: dict[Key, Problem],
     memo: Memo,
@@ -228,13 +247,14 @@ def _workloads(
         for address in free:
             owners[address] = pod
         if free:
-            inputs = (pod, free, zones.get(pod.spec.node, ""), trust_domain)
+            zone = zones.get(pod.spec.node, "")
+            inputs = (pod, free, zone, sharded.get(uid, 0), trust_domain)
             entries[uid] = memo.get(("workload", uid), inputs, partial(_workload, *inputs))
     return entries
 
 
 def _workload(
-    pod: Workload, addresses: tuple[str, ...], zone: str, trust_domain: str
+    pod: Workload, addresses: tuple[str, ...], zone: str, connections: int, trust_domain: str
 ) -> WorkloadEntry:
     return WorkloadEntry(
         uid=pod.uid,
@@ -244,4 +264,5 @@ def _workload(
         addresses=addresses,
         node=pod.spec.node,
         zone=pod.spec.zone or zone,
+        lanes=connections,
     )

@@ -33,6 +33,8 @@ class WorkloadEntry(msgspec.Struct, frozen=True, kw_only=True):
     via: tuple[tuple[str, ...], ...] = ()
     """Ways over gateways, each a list of SPIFFE ids: it is dialled over one of them, except by whom
     `GatewayEntry` says. Empty: it is dialled directly. It may be of another mesh."""
+    lanes: int = 0
+    """STOQ connections over which a TCP connection to it may go, 2 to 8; 0: one."""
 
 
 class ServicePort(msgspec.Struct, frozen=True):

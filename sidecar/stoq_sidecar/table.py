@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from stoq.capture.plan import Address
+from stoq.records.policy import MAX_LANES, MIN_LANES
 from stoq.registry import (
     AccessRule,
     Endpoint,
@@ -35,6 +36,8 @@ class Peer(msgspec.Struct, frozen=True, omit_defaults=True):
     port: int
     via: Ways = ()
     """Ways over gateways, SPIFFE ids; empty: it is dialled directly."""
+    lanes: int = 0
+    """STOQ connections that a flow to it may have; 0: one."""
 
 
 class Port(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -183,7 +186,14 @@ def _without_conflicts(entries: Iterable[WorkloadEntry]) -> tuple[WorkloadEntry,
 
 def _peer(entry: WorkloadEntry, via: Ways) -> Peer:
     return Peer(
-        entry.uid, entry.name, entry.namespace, entry.spiffe_id, entry.addresses, entry.port, via
+        uid=entry.uid,
+        name=entry.name,
+        namespace=entry.namespace,
+        spiffe_id=entry.spiffe_id,
+        addresses=entry.addresses,
+        port=entry.port,
+        via=via,
+        lanes=_lanes(entry, via),
     )
 
 
@@ -198,6 +208,14 @@ def _ports(ports: Iterable[PortModes], pod: Pod) -> tuple[PortModes, ...]:
         for one in ports
     )
     return tuple(one for one in left if one.inbound or one.outbound)
+
+
+def _lanes(entry: WorkloadEntry, via: Ways) -> int:
+    """The lanes of a peer. Over gateways all of them would have one way: there they help nobody. A
+    number that this release does not know, of a newer registry, is none.
+    """
+    known = not via and MIN_LANES <= entry.lanes <= MAX_LANES
+    return entry.lanes if known else 0
 
 
 def _together(first: Iterable[T], second: Iterable[T]) -> tuple[T, ...]:

@@ -15,6 +15,22 @@ from stoq.records.mirror import PolicyMirror
 NodeLocal = Literal["encrypted", "splice"]
 """What becomes of TCP between two pods of one node."""
 
+MIN_LANES: Final = 2
+MAX_LANES: Final = 8
+
+
+class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """TCP connections of the mesh to the pods go over several STOQ connections each."""
+
+    lanes: int
+    """How many at most, the first included: 2 to 8."""
+
+    def check(self, field: str) -> None:
+        """Raises `RecordError`."""
+        if not MIN_LANES <= self.lanes <= MAX_LANES:
+            hint = f"use {MIN_LANES} to {MAX_LANES}; leave shard out for one connection"
+            raise RecordError(f"{field}.lanes", self.lanes, hint)
+
 
 MAX_PORTS: Final = 64
 """Ports of a policy; each is an entry in the kernel's maps where it is open."""
@@ -50,6 +66,8 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
     node_local: NodeLocal | None = None
     """`splice`: once both sidecars have authorised each other, the node's kernel carries what pods
     of the same node say to each other, and nobody encrypts it. `encrypted` where nobody says."""
+    shard: Shard | None = None
+    """How connections to these workloads are spread; over one STOQ connection where nobody says."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; networks become canonical."""
@@ -61,6 +79,8 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
         if self.adaptation is not None:
             self.adaptation.check("spec.adaptation")
         mirror.check_policy("spec.mirrors", self.mirrors or ())
+        if self.shard is not None:
+            self.shard.check("spec.shard")
         if self.exempt_sources is None:
             return self
         return msgspec.structs.replace(
@@ -174,6 +194,14 @@ def mirroring(
 ) -> TransportPolicy | None:
     """The policy whose `mirrors` hold for a workload: that which wins, as for other fields."""
     return saying("mirrors", policies, namespace, labels)
+
+
+def lanes(
+    policies: Iterable[TransportPolicy], namespace: str, labels: Mapping[str, str]
+) -> int:
+    """STOQ connections of a TCP connection to a workload; 0: no policy has it sharded."""
+    policy = saying("shard", policies, namespace, labels)
+    return policy.spec.shard.lanes if policy and policy.spec.shard else 0
 
 
 def saying(

@@ -139,3 +139,22 @@ def test_access_rules_are_those_of_the_policies_that_choose_the_workload():
 def test_a_policy_may_ask_for_ipv6_only():
     strict = record("TransportPolicy", "strict", {"ipv6Only": True})
     assert derived(workload("a", "fd00::a"), strict).meshes["shop/a"].ipv6_only
+
+
+def test_a_policy_has_connections_to_the_pods_it_selects_sharded():
+    sharded = record(
+        "TransportPolicy",
+        "bulk",
+        {"selector": {"matchLabels": {"app": "db"}}, "shard": {"lanes": 4}},
+    )
+    found = derived(
+        workload("a", "fd00::a", labels={"app": "db"}),
+        workload("b", "fd00::b"),
+        workload("c", "fd00::c", namespace="bank", labels={"app": "db"}),
+        sharded,
+    ).workloads
+    assert {uid: entry.lanes for uid, entry in found.items()} == {
+        "shop/a": 4,
+        "shop/b": 0,
+        "bank/c": 0,
+    }

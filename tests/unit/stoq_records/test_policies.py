@@ -3,7 +3,14 @@ import pytest
 from stoq.records.errors import RecordError
 from stoq.records.mesh import MeshConfigSpec
 from stoq.records.meta import Metadata, Selector
-from stoq.records.policy import PortModes, TransportPolicy, TransportPolicySpec, effective
+from stoq.records.policy import (
+    PortModes,
+    Shard,
+    TransportPolicy,
+    TransportPolicySpec,
+    effective,
+    lanes,
+)
 
 MESH = MeshConfigSpec(trust_domain="example.org", probe_ports=(8080,))
 
@@ -24,6 +31,25 @@ def test_pods_are_joined_only_where_the_winning_policy_says_so():
     ]
     assert effective(MESH, policies, "shop", {"app": "web"}).node_local == "splice"
     assert effective(MESH, policies, "shop", {"app": "db"}).node_local == "encrypted"
+
+
+def test_connections_are_sharded_only_where_the_winning_policy_says_so():
+    policies = [
+        policy("all", shard=Shard(lanes=2)),
+        policy("db", labels={"app": "db"}, shard=Shard(lanes=8)),
+        policy("web", labels={"app": "web"}, inbound="strict"),
+    ]
+    assert lanes([], "shop", {}) == 0
+    assert lanes(policies, "shop", {"app": "db"}) == 8
+    assert lanes(policies, "shop", {"app": "web"}) == 2
+    assert lanes(policies, "bank", {"app": "db"}) == 0
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1, 9])
+def test_a_number_of_lanes_out_of_bounds_is_named(count):
+    spec = TransportPolicySpec(shard=Shard(lanes=count))
+    with pytest.raises(RecordError, match=rf"spec\.shard\.lanes is {count}: use 2 to 8"):
+        spec.checked()
 
 
 def test_without_policies_the_mesh_decides():

@@ -111,6 +111,17 @@ def test_the_document_has_the_engines_shape() -> None:
     }
 
 
+def test_a_peer_has_lanes_if_the_registry_says_so_and_it_is_dialled_directly() -> None:
+    def lanes(**said: Any) -> object:
+        entry = replace(workload("a", "fd00::3"), **said)
+        found: list[dict[str, object]] = made([entry], [])["workloads"]  # type: ignore[assignment]
+        return found[0].get("lanes")
+
+    assert (lanes(), lanes(lanes=2), lanes(lanes=8)) == (None, 2, 8)
+    assert (lanes(lanes=1), lanes(lanes=9)) == (None, None)
+    assert lanes(lanes=4, via=(("spiffe://td/ns/mesh/sa/gateway",),)) is None
+
+
 def test_the_pods_own_word_on_plaintext_wins_over_the_registrys() -> None:
     document = made([], [], inbound="permissive")
     assert (document["inbound"], document["outbound"]) == ("permissive", "meshOnly")
