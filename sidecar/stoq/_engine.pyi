@@ -174,6 +174,7 @@ class TlsContext:
         mirrors: bool = False,
         hops: bool = False,
         forwarded: bool = False,
+        stripes: bool = False,
     ) -> TlsContext:
         """A context without identity and trust, which refuses everybody.
 
@@ -186,8 +187,10 @@ class TlsContext:
         `off` none; `packet_reserve`: bytes at the end of each packet that are asked for, 0 to 256,
         a token's at least. `captured_udp`: offer it to peers; the engine must have its sockets.
         `max_shard`: offer shards and their signatures, take as many bytes (to 1048576) in one.
-        `mirrors`: offer peers copies of flows; `hops`: routes over gateways, signed ones too;
-        `forwarded` with it: packets beside those, encrypted once."""
+        `mirrors`: offer peers copies of flows; `hops`: routes over gateways, signed ones too, and
+        `forwarded` with it: packets beside those, encrypted once. `stripes`: TCP flows over several
+        connections, which peers begin, and we where the table gives a workload `lanes`.
+        """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:
         """Uses `key` and its certificate (DER) for handshakes from now on."""

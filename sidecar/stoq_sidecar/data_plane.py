@@ -50,6 +50,7 @@ class DataPlane:
             mirrors=settings.frames.mirrors,
             hops=settings.frames.hops,
             forwarded=settings.frames.forwarded,
+            stripes=settings.frames.stripes,
             captured_udp=around.sockets is not None and bool(around.sockets.udp),
         )
         self.engine = Engine(engine_settings(settings, around), self._tls)

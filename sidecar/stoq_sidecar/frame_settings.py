@@ -43,6 +43,12 @@ class Frames:
         why="let packets over gateways go without the leg's encryption around their own, where "
         "they get through",
     )
+    stripes: bool = option(
+        default=True,
+        kind=flag(),
+        why="carry TCP connections over several STOQ connections where the policy of the dialled "
+        "pod asks for it; not with tokens on streams, nor what is copied to a shadow",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

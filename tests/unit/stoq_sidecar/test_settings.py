@@ -79,6 +79,7 @@ def test_every_default_is_pinned() -> None:
             "mirrors": "true",
             "hops": "true",
             "forwarded": "true",
+            "stripes": "true",
         },
         "gateway": {
             "enabled": "false",

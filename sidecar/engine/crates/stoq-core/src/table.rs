@@ -92,6 +92,8 @@ pub struct Workload {
     pub port: u16,
     /// Ways over gateways, one of which is used; empty: it is dialled directly.
     pub via: Vec<Vec<SpiffeId>>,
+    /// STOQ connections that a TCP flow to it may have, 2 to 8; 0: one.
+    pub lanes: u8,
 }
 
 /// What an application speaks.

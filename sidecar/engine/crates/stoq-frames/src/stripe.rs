@@ -147,6 +147,12 @@ impl Stripe {
         self.outflow.next(number, self.lanes())
     }
 
+    /// Chunks that wait for a lane.
+    #[must_use]
+    pub fn ahead(&self) -> usize {
+        self.outflow.ahead()
+    }
+
     /// Whether something is to go on any lane that has room for it.
     #[must_use]
     pub fn is_due(&self) -> bool {

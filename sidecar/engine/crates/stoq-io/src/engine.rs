@@ -31,6 +31,7 @@ use crate::snapshot::{ConnectionInfo, Snapshot};
 use crate::socket;
 use crate::socket::raw::RawSockets;
 use crate::socket::source::Sources;
+use crate::stripes::StripeHub;
 use crate::worker::{WAKER, Worker};
 use sockets::Sockets;
 
@@ -96,6 +97,7 @@ impl Engine {
             mailboxes,
             api: ApiHub::new(limit).map_err(EngineError::Worker)?,
             objects: ObjectHub::new(settings.limits.shards()),
+            stripes: StripeHub::default(),
             signatures: Signatures::new(),
             log: Log::new(settings.log_level),
             qlog: qlog(&settings)?,

@@ -26,6 +26,7 @@ pub mod snapshot;
 mod socket;
 pub mod statement;
 pub mod steering;
+mod stripes;
 mod transport;
 mod worker;
 mod xsk;

@@ -16,7 +16,8 @@ use stoq_core::udp::Pair;
 use crate::api::Request;
 use crate::objects::ObjectRequest;
 use crate::snapshot::ConnectionInfo;
-use crate::worker::{Captured, Passed};
+use crate::stripes::Seat;
+use crate::worker::{Captured, LaneTo, Passed};
 
 /// Misrouted datagrams that may wait for a worker: about two full GRO batches of
 /// each other worker. More are dropped, as a full socket buffer would.
@@ -38,6 +39,10 @@ pub(crate) enum Command {
     Api(Request),
     /// Something about objects.
     Objects(ObjectRequest),
+    /// A further lane of a striped flow, over a connection that this worker holds.
+    StripeLane(Box<LaneTo>),
+    /// A flow that carries a striped one may have something to do.
+    Stripe(Seat),
     /// The routing table was replaced.
     Table,
     /// Check every live connection against the current trust and time.

@@ -20,6 +20,7 @@ use crate::qlog::Qlog;
 use crate::settings::EngineSettings;
 use crate::socket::raw::RawSockets;
 use crate::socket::source::Sources;
+use crate::stripes::StripeHub;
 
 pub(crate) struct Shared {
     pub(crate) settings: EngineSettings,
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) api: ApiHub,
     /// Transfers that come, of all workers.
     pub(crate) objects: ObjectHub,
+    /// Striped flows that peers have begun.
+    pub(crate) stripes: StripeHub,
     /// Whose signatures stand.
     pub(crate) signatures: Signatures,
     pub(crate) log: Log,

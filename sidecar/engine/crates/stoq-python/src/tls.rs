@@ -14,7 +14,7 @@ use stoq_core::tls::{Aead, ResetSecret, TicketKey, TlsSettings};
 use stoq_io::statement;
 use stoq_wire::extension::{
     CAPTURED_UDP, FORWARDED, HOPS, PACKET_TOKENS, SEEDS, SHARDS, SIGNATURES, SIGNED_ROUTES,
-    STREAM_TOKENS,
+    STREAM_TOKENS, STRIPES,
 };
 use stoq_wire::frame::shard::MAX_SHARD_LEN;
 use stoq_wire::frame::token::PACKET_TOKEN_LEN;
@@ -47,6 +47,7 @@ impl TlsContext {
         mirrors = false,
         hops = false,
         forwarded = false,
+        stripes = false,
     ))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -64,6 +65,7 @@ impl TlsContext {
         mirrors: bool,
         hops: bool,
         forwarded: bool,
+        stripes: bool,
     ) -> PyResult<Self> {
         let profile: CryptoProfile = if allow_classical {
             crate::key::profile(profile)?
@@ -92,6 +94,9 @@ impl TlsContext {
         }
         if hops && forwarded {
             parameters.extensions |= FORWARDED;
+        }
+        if stripes {
+            parameters.extensions |= STRIPES;
         }
         if let Some(most) = max_shard {
             if most > MAX_SHARD_LEN {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use stoq_wire::stripe::{MAX_LANES, MIN_LANES};
+
 use super::access::{Access, RuleDocument};
 use super::ports::{PortModeDocument, PortModes};
 use super::ways::{self, ForwardDocument};
@@ -90,6 +92,8 @@ struct WorkloadDocument {
     port: Port,
     #[serde(default)]
     via: Vec<Vec<Text<SpiffeId>>>,
+    #[serde(default)]
+    lanes: Lanes,
 }
 
 #[derive(Deserialize)]
@@ -190,6 +194,21 @@ impl<'de> Deserialize<'de> for Port {
     }
 }
 
+/// Lanes of a striped flow, or none.
+#[derive(Default)]
+struct Lanes(u8);
+
+impl<'de> Deserialize<'de> for Lanes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u8::deserialize(deserializer)? {
+            lanes @ (0 | MIN_LANES..=MAX_LANES) => Ok(Self(lanes)),
+            lanes => Err(D::Error::custom(format!(
+                "a flow of {lanes} lanes: write {MIN_LANES} to {MAX_LANES}, or leave it out"
+            ))),
+        }
+    }
+}
+
 impl Document {
     fn into_table(self) -> Result<Table, TableError> {
         let workloads: Vec<Workload> = self.workloads.into_iter().map(Into::into).collect();
@@ -241,6 +260,7 @@ impl From<WorkloadDocument> for Workload {
             addresses: plain(document.addresses),
             port: document.port.0,
             via: document.via.into_iter().map(ids).collect(),
+            lanes: document.lanes.0,
         }
     }
 }

@@ -72,7 +72,8 @@ pub fn decide_inbound_plaintext(
     }
 }
 
-/// Decides where a stream of kind [`StreamKind::Tcp`] or [`StreamKind::Udp`] that `peer` opened goes
+/// Decides where a stream of a flow, [`StreamKind::Tcp`], [`StreamKind::Udp`] or the first
+/// [`StreamKind::Lane`] of one, goes that `peer` opened
 /// (`docs/wire-format.md`, S2). Streams of another kind carry no flow and are
 /// refused here.
 ///
@@ -82,7 +83,7 @@ pub fn decide_inbound_plaintext(
 #[must_use]
 pub fn decide_inbound_stream(table: &Table, head: &StreamHead, peer: &SpiffeId) -> InboundStream {
     match head.kind {
-        StreamKind::Tcp | StreamKind::Udp => decide_flow(table, head, peer),
+        StreamKind::Tcp | StreamKind::Udp | StreamKind::Lane => decide_flow(table, head, peer),
         _ => InboundStream::Refuse(StreamCode::Denied),
     }
 }

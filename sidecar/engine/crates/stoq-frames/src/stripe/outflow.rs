@@ -93,6 +93,10 @@ impl Outflow {
         }
     }
 
+    pub(super) fn ahead(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether something waits for a lane.
     pub(super) fn is_due(&self) -> bool {
         !self.waiting.is_empty() || self.end == End::Due

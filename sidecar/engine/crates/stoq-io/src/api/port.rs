@@ -79,6 +79,7 @@ impl ApiPort {
             address: remote,
             expect,
             shadow: false,
+            lane: 0,
         };
         let worker = peer.owner(self.shared.mailboxes.len());
         let link = self.shared.api.register(worker).ok_or(ApiError::TooMany)?;

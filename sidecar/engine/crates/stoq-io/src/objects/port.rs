@@ -114,6 +114,7 @@ impl ObjectPort {
             address: remote,
             expect,
             shadow: false,
+            lane: 0,
         };
         let worker = peer.owner(self.shared.mailboxes.len());
         let token = self.shared.api.token();
@@ -198,6 +199,7 @@ impl ObjectPort {
             address: remote,
             expect,
             shadow: false,
+            lane: 0,
         };
         let worker = peer.owner(self.shared.mailboxes.len());
         let token = self.shared.api.token();

@@ -86,6 +86,7 @@ pub(super) fn mirrors<'o>(
                 address: shadow.remote,
                 expect: Some(shadow.expect),
                 shadow: true,
+                lane: 0,
             },
             seed: Seed {
                 form: SeedForm::Object,

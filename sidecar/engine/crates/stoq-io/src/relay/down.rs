@@ -13,7 +13,7 @@ use super::tokens::Opener;
 use super::{Fault, Half, Ready, TURN_BUDGET};
 
 /// Pieces handed to one `writev`: a GRO batch of 64 packets and some.
-const SLICES: usize = 128;
+pub(super) const SLICES: usize = 128;
 
 /// The receiving direction of a relay.
 #[derive(Debug)]
@@ -170,7 +170,7 @@ impl Down {
 }
 
 /// One `writev`; drops what was written from the front of `pieces`.
-fn write_some(tcp: &mut TcpStream, pieces: &mut VecDeque<Bytes>) -> io::Result<usize> {
+pub(super) fn write_some(tcp: &mut TcpStream, pieces: &mut VecDeque<Bytes>) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); SLICES];
     let mut count = 0;
     for (slice, piece) in slices.iter_mut().zip(pieces.iter()) {

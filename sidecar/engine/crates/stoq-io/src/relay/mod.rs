@@ -6,14 +6,17 @@
 //! `writev`. A relay without traffic holds no buffer at all.
 
 pub(crate) mod down;
+pub(crate) mod lane;
 pub(crate) mod pipe;
 pub(crate) mod stream;
+pub(crate) mod stripe;
 pub(crate) mod tee;
 pub(crate) mod tokens;
 pub(crate) mod up;
 
 use std::io;
 
+use stoq_frames::stripe::Fault as StripeFault;
 use stoq_frames::token::TokenFault;
 use stoq_wire::code::StreamCode;
 
@@ -63,6 +66,8 @@ pub(crate) enum Fault {
     Peer(Option<StreamCode>),
     /// The peer's tokens do not verify: its connection is to be closed.
     Token(TokenFault),
+    /// The peer's records of a striped flow are wrong: all its lanes are to be reset.
+    Stripe(StripeFault),
 }
 
 /// How far one direction has come.

@@ -14,7 +14,7 @@ use crate::pool::BlockPool;
 
 /// Most bytes kept to be said again: one read. An application that says more before it has
 /// had an answer is not repeated.
-const KEPT: usize = READ;
+pub(super) const KEPT: usize = READ;
 
 /// What an application has said so far, to be said again elsewhere.
 #[derive(Debug, Default)]

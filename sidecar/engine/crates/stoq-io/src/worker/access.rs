@@ -56,7 +56,7 @@ impl Worker {
         }
         let port = info.destination.port();
         match &slot.flow {
-            Flow::Relay(_) | Flow::Connecting(_) => {
+            Flow::Relay(_) | Flow::Connecting(_) | Flow::Stripe(_) => {
                 let link = self.links.get(slot.connection?)?.as_ref()?;
                 let peer = link.evidence.as_ref()?.peer.as_ref()?;
                 Some(self.table.access().rule(Some(&peer.spiffe), port))

@@ -32,6 +32,8 @@ impl Worker {
             Command::UdpGone { pairs, worker } => self.udp_elsewhere(pairs, worker, true),
             Command::Api(request) => self.api_request(request, now),
             Command::Objects(request) => self.object_request(request, now),
+            Command::StripeLane(place) => self.place_stripe_lane(*place, now),
+            Command::Stripe(seat) => self.stripe_due(seat),
             Command::Table => self.table_changed(now),
             Command::Reauthorise => {
                 for index in 0..self.links.len() {

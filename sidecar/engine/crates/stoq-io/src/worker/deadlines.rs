@@ -48,7 +48,7 @@ impl Worker {
             self.mirror_due(key, now);
         } else if matches!(slot.flow, Flow::Frames(_)) {
             self.end_flow(key, StreamCode::Incomplete, Outcome::TimedOut, now);
-        } else if matches!(slot.flow, Flow::Relay(_)) {
+        } else if slot.flow.is_relayed() {
             // Its peer has had time enough to say that it does not take it.
             self.settle(key);
         } else if !self.tried_elsewhere(key, &Outcome::TimedOut, now) {

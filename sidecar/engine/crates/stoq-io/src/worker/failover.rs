@@ -115,8 +115,10 @@ impl Worker {
         if let Some(trial) = slot.trial.as_deref_mut() {
             trial.settled = true;
         }
-        if let Flow::Relay(relay) = &mut slot.flow {
-            let _ = relay.take_said();
+        match &mut slot.flow {
+            Flow::Relay(relay) => drop(relay.take_said()),
+            Flow::Stripe(relay) => drop(relay.take_said()),
+            _ => {}
         }
     }
 
@@ -236,6 +238,12 @@ impl Worker {
                 let said = relay.take_said().unwrap_or_default();
                 (relay.tcp, said)
             }
+            Flow::Stripe(mut relay) => {
+                let begun = Outcome::Peer(Some(StreamCode::Cancelled));
+                self.stripe_ended(key, slot.serial, &relay.striped, &begun);
+                let said = relay.take_said().unwrap_or_default();
+                (relay.tcp, said)
+            }
             Flow::Pipe(pipe) => {
                 let (client, _, said) = pipe.into_parts();
                 (client, said)
@@ -267,11 +275,13 @@ fn failure_of(flow: &Flow, outcome: &Outcome) -> Option<Failure> {
         _ => Failure::Refused,
     };
     match (flow, outcome) {
-        (Flow::Waiting(_) | Flow::Relay(_), Outcome::Connection { flag, .. }) => {
+        (Flow::Waiting(_) | Flow::Relay(_) | Flow::Stripe(_), Outcome::Connection { flag, .. }) => {
             Some(unanswered(flag))
         }
         (Flow::Waiting(_), Outcome::TimedOut) => Some(Failure::Unanswered),
-        (Flow::Relay(_), Outcome::Peer(Some(code))) if undelivered(*code) => Some(Failure::Refused),
+        (Flow::Relay(_) | Flow::Stripe(_), Outcome::Peer(Some(code))) if undelivered(*code) => {
+            Some(Failure::Refused)
+        }
         (Flow::Pipe(pipe), Outcome::Application(_)) if pipe.is_connecting() => {
             Some(Failure::Refused)
         }
@@ -286,6 +296,8 @@ fn is_repeatable(flow: &Flow, outcome: &Outcome) -> bool {
     match (flow, outcome) {
         (Flow::Relay(relay), Outcome::Peer(_)) => relay.repeatable(),
         (Flow::Relay(relay), _) => relay.repeatable() && relay.bytes().0 == 0,
+        (Flow::Stripe(relay), Outcome::Peer(_)) => relay.repeatable(),
+        (Flow::Stripe(relay), _) => relay.repeatable() && relay.bytes().0 == 0,
         _ => true,
     }
 }

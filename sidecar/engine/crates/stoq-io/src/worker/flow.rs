@@ -14,12 +14,14 @@ use super::hops::Hop;
 use super::mirrors::{Mirror, MirrorWay};
 use super::objects::{FrameStream, Lane, LanePlace};
 use super::peers::PeerKey;
+use super::stripes::{LaneTo, StripeLane};
 use super::udp::{UdpFlow, Way};
 use crate::api::Link;
 use crate::counters::{FlowCounters, Party, SecurityPolicy, Suite};
 use crate::objects::Asked;
 use crate::relay::pipe::Pipe;
 use crate::relay::stream::StreamRelay;
+use crate::relay::stripe::StripeRelay;
 use crate::relay::up::Said;
 
 /// A client's connection.
@@ -48,6 +50,8 @@ pub(crate) struct Captured {
     pub(crate) client: Client,
     pub(crate) peer: PeerKey,
     pub(crate) info: FlowInfo,
+    /// Lanes that it may have; below 2 it has none.
+    pub(crate) lanes: u8,
 }
 
 /// Who initiated a flow, seen from this pod.
@@ -95,6 +99,13 @@ pub(crate) enum Flow {
     Relay(Box<StreamRelay>),
     /// Plaintext: two TCP connections.
     Pipe(Box<Pipe>),
+    /// A flow over several lanes, with the first: its application is being connected, or it is at
+    /// work.
+    Stripe(Box<StripeRelay>),
+    /// A further lane waits for a connection to its peer.
+    StripeWaiting(Box<LaneTo>),
+    /// A further lane at work.
+    StripeLane(Box<StripeLane>),
     /// Captured UDP.
     Udp(Box<UdpFlow>),
     /// An API stream that waits for a connection to its peer.
@@ -117,6 +128,17 @@ pub(crate) enum Flow {
     Proof { stream: StreamId, pending: Bytes },
     /// A peer's control message that has not arrived whole.
     Control { stream: StreamId, seen: Vec<u8> },
+}
+
+impl Flow {
+    /// Whether it is between an application that is connected and a peer.
+    pub(crate) fn is_relayed(&self) -> bool {
+        match self {
+            Self::Relay(_) => true,
+            Self::Stripe(relay) => !relay.connecting,
+            _ => false,
+        }
+    }
 }
 
 /// An API stream on its connection.
@@ -153,6 +175,7 @@ impl Slot {
     pub(crate) fn awaits(&self) -> Option<&PeerKey> {
         match &self.flow {
             Flow::Waiting(captured) => Some(&captured.peer),
+            Flow::StripeWaiting(place) => Some(&place.peer),
             Flow::ApiWaiting { peer, .. } => Some(peer),
             Flow::LaneWaiting(lane) => Some(&lane.peer),
             Flow::Asking(asked) => Some(&asked.peer),
@@ -173,6 +196,8 @@ impl Slot {
             | Flow::Proof { stream, .. }
             | Flow::Control { stream, .. } => Some(*stream),
             Flow::Connecting(relay) | Flow::Relay(relay) => Some(relay.stream),
+            Flow::Stripe(relay) => Some(relay.lane.stream),
+            Flow::StripeLane(one) => Some(one.lane.stream),
             Flow::Api(api) => Some(api.stream),
             Flow::Udp(flow) => flow.stream(),
             Flow::Frames(frames) => Some(frames.stream),
@@ -186,6 +211,7 @@ impl Slot {
             | Flow::Pipe(_)
             | Flow::ApiWaiting { .. }
             | Flow::LaneWaiting(_)
+            | Flow::StripeWaiting(_)
             | Flow::Asking(_) => None,
         }
     }

@@ -42,6 +42,8 @@ impl Worker {
     pub(super) fn flow_readable(&mut self, key: usize) {
         match self.flows.get_mut(key).map(|slot| &mut slot.flow) {
             Some(Flow::Relay(relay) | Flow::Connecting(relay)) => relay.ready.stream_read = true,
+            Some(Flow::Stripe(relay)) => relay.lane.readable = true,
+            Some(Flow::StripeLane(one)) => one.lane.readable = true,
             Some(Flow::Api(api)) => api.readable = true,
             _ => {}
         }
@@ -51,6 +53,8 @@ impl Worker {
     pub(super) fn flow_writable(&mut self, key: usize) {
         match self.flows.get_mut(key).map(|slot| &mut slot.flow) {
             Some(Flow::Relay(relay) | Flow::Connecting(relay)) => relay.ready.stream_write = true,
+            Some(Flow::Stripe(relay)) => relay.lane.writable = true,
+            Some(Flow::StripeLane(one)) => one.lane.writable = true,
             Some(Flow::Api(api)) => api.writable = true,
             _ => {}
         }
@@ -91,6 +95,8 @@ impl Worker {
             Flow::Connecting(relay) if relay.ready.tcp_write => {
                 self.application_connected(key, now)
             }
+            Flow::Stripe(_) => self.run_stripe(key, now),
+            Flow::StripeLane(_) => self.run_stripe_lane(key, now),
             Flow::Head { .. } => self.read_head(key, now),
             Flow::Pipe(_) => self.run_pipe(key, now),
             Flow::Api(_) => self.run_api(key, now),
@@ -105,6 +111,7 @@ impl Worker {
             | Flow::Waiting(_)
             | Flow::ApiWaiting { .. }
             | Flow::LaneWaiting(_)
+            | Flow::StripeWaiting(_)
             | Flow::Asking(_) => {}
         }
     }
@@ -191,10 +198,15 @@ impl Worker {
         let Some(slot) = self.flows.get(key) else {
             return;
         };
-        let connecting = matches!(slot.flow, Flow::Connecting(_));
+        let connecting = match &slot.flow {
+            Flow::Connecting(_) => true,
+            Flow::Stripe(relay) => relay.connecting,
+            _ => false,
+        };
         let (code, outcome) = match fault {
             Fault::Application(error) => (code_of(&error, connecting), Outcome::Application(error)),
             Fault::Peer(code) => (code.unwrap_or(StreamCode::Reset), Outcome::Peer(code)),
+            Fault::Stripe(fault) => (fault.code(), Outcome::Refused(fault.to_string())),
             Fault::Token(fault) => return self.token_refused(key, &fault, now),
         };
         if self.tried_elsewhere(key, &outcome, now) {
@@ -217,6 +229,8 @@ impl Worker {
         if let (Some(index), Some(stream)) = (slot.connection, slot.stream()) {
             let sent_all = match &slot.flow {
                 Flow::Relay(relay) => relay.sending_ended(),
+                Flow::Stripe(relay) => relay.lane.finished,
+                Flow::StripeLane(one) => one.lane.finished,
                 Flow::Api(api) => api.send_ended,
                 Flow::Proof { pending, .. } => pending.is_empty(),
                 Flow::Lane(lane) => lane.finished,
@@ -288,6 +302,14 @@ impl Worker {
                     reset_on_close(&relay.tcp);
                 }
             }
+            Flow::Stripe(relay) => {
+                self.stripe_ended(key, slot.serial, &relay.striped, &outcome);
+                if abrupt {
+                    reset_on_close(&relay.tcp);
+                }
+            }
+            Flow::StripeWaiting(place) => self.peers.forget(&place.peer, key),
+            Flow::StripeLane(one) => self.stripe_lane_ended(key, slot.serial, &one, &outcome),
             Flow::Pipe(mut pipe) if abrupt => {
                 reset_on_close(pipe.socket(Side::Client));
                 reset_on_close(pipe.socket(Side::Server));

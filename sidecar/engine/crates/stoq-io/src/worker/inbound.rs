@@ -126,6 +126,16 @@ impl Worker {
             StreamKind::Tcp if !bootstrap => {
                 self.connect_application(key, index, stream, head, first, now);
             }
+            StreamKind::Lane if !bootstrap => match self.lane_of(index, head) {
+                Ok(lane) if lane.number > 0 => {
+                    self.accept_lane(key, index, stream, (head, lane), &first, now);
+                }
+                Ok(_) => self.connect_application(key, index, stream, head, first, now),
+                Err(code) => {
+                    let why = "the lane of a striped flow cannot be taken".to_owned();
+                    self.end_flow(key, code, Outcome::Refused(why), now);
+                }
+            },
             kind => {
                 let why = format!("{kind:?} streams are not taken on this listener");
                 self.end_flow(key, StreamCode::Denied, Outcome::Refused(why), now);
@@ -195,6 +205,16 @@ impl Worker {
         let from =
             client_address(&table, head, &peer.spiffe).filter(|_| self.shared.settings.transparent);
         match self.register_application(key, destination, from) {
+            Ok(tcp) if head.kind == StreamKind::Lane => {
+                let lanes = head.received as u8;
+                if let Err(code) = self.begin_striped(key, (stream, &first), tcp, lanes, peer) {
+                    let why = "a striped flow of this id is here already".to_owned();
+                    self.end_flow(key, code, Outcome::Refused(why), now);
+                    return;
+                }
+                self.set_deadline(key, now + CONNECT_TIMEOUT);
+                self.count_opened(key);
+            }
             Ok(tcp) => {
                 let link = self.links[index].as_mut().filter(|_| head.tokens);
                 let tokens = link.and_then(|link| link.stream_tokens(stream));
@@ -283,6 +303,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// The two ends of a flow, as its head names them.
+pub(super) fn ends(head: &StreamHead) -> (SocketAddr, SocketAddr) {
+    (canonical(head.source), canonical(head.destination))
 }
 
 /// Reads until the head is whole; never beyond its longest form.

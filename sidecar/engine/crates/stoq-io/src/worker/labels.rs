@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stoq_core::table::{Service, Workload};
 use stoq_wire::head::{StreamHead, StreamKind};
+use stoq_wire::stripe::Lane;
 
 use super::FlowInfo;
 use crate::counters::Party;
@@ -19,6 +20,23 @@ pub(super) fn encode(kind: StreamKind, info: &FlowInfo, tokens: bool) -> Bytes {
         flow: info.flow,
         sent: 0,
         received: 0,
+        source: info.source,
+        destination: info.destination,
+    }
+    .encode(&mut head);
+    head.into()
+}
+
+/// The same for a lane of a striped flow (L2).
+pub(super) fn encode_lane(info: &FlowInfo, lane: Lane) -> Bytes {
+    let mut head = Vec::with_capacity(stoq_wire::head::MAX_HEAD_LEN);
+    StreamHead {
+        kind: StreamKind::Lane,
+        resume: false,
+        tokens: false,
+        flow: info.flow,
+        sent: lane.number.into(),
+        received: lane.lanes.into(),
         source: info.source,
         destination: info.destination,
     }

@@ -35,6 +35,7 @@ mod proofs;
 mod receive;
 mod recorded;
 mod start;
+mod stripes;
 mod timers;
 mod tokens;
 mod transmit;
@@ -57,6 +58,7 @@ pub(crate) use flow::{Captured, Client, Direction, Flow, FlowInfo, Slot};
 pub(crate) use hops::Mark;
 pub(crate) use peers::PeerKey;
 pub(crate) use start::{Listener, ListenerKind, Plan, Port, PortKind};
+pub(crate) use stripes::LaneTo;
 pub(crate) use udp::Passed;
 
 use crate::api::StreamToken;
@@ -239,6 +241,11 @@ impl Worker {
                 relay.ready.tcp_end |= event.is_read_closed();
                 relay.ready.tcp_write |= event.is_writable();
             }
+            Flow::Stripe(relay) => {
+                relay.ready.tcp_read |= event.is_readable();
+                relay.ready.tcp_end |= event.is_read_closed();
+                relay.ready.tcp_write |= event.is_writable();
+            }
             Flow::Pipe(pipe) => {
                 pipe.note(if second { Side::Server } else { Side::Client }, event);
                 if second && event.is_writable() {
@@ -254,6 +261,8 @@ impl Worker {
             | Flow::Frames(_)
             | Flow::Mirror(_)
             | Flow::LaneWaiting(_)
+            | Flow::StripeWaiting(_)
+            | Flow::StripeLane(_)
             | Flow::Asking(_)
             | Flow::Lane(_)
             | Flow::Proof { .. }

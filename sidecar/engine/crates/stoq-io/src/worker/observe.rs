@@ -221,6 +221,7 @@ impl Worker {
 pub(super) fn count_moved(slot: &mut Slot) {
     let (to_peer, from_peer) = match &slot.flow {
         Flow::Relay(relay) | Flow::Connecting(relay) => relay.bytes(),
+        Flow::Stripe(relay) => relay.bytes(),
         Flow::Pipe(pipe) => pipe.bytes(),
         Flow::Udp(flow) => {
             // Metrics of their own count its datagrams.

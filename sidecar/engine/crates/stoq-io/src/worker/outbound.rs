@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 use quinn_proto::Dir;
 use rand_core::{OsRng, RngCore};
+use stoq_core::session::Evidence;
 use stoq_core::table::{Outbound, Reason};
 use stoq_wire::head::{FlowId, StreamKind};
 
@@ -17,7 +18,8 @@ use super::labels::{encode, named, party};
 use super::observe::{Outcome, suite};
 use super::peers::{Load, Placement, PoolLimits};
 use super::{
-    Captured, Client, Direction, FLOWS, Flow, FlowInfo, ListenerKind, PeerKey, Phase, Trial, Worker,
+    Captured, Client, Direction, FLOWS, Flow, FlowInfo, ListenerKind, PeerKey, Phase, Slot, Trial,
+    Worker,
 };
 use crate::counters::{Party, ResponseFlag, SecurityPolicy};
 use crate::mailbox::Command;
@@ -101,6 +103,7 @@ impl Worker {
                 destination,
                 ..
             } => {
+                let lanes = peer.lanes;
                 let mut info = self.outgoing_info(&outgoing, destination, now);
                 info.peer = party(peer);
                 info.policy = SecurityPolicy::MutualTls;
@@ -108,9 +111,16 @@ impl Worker {
                     address: stoq,
                     expect: Some(expect),
                     shadow: false,
+                    lane: 0,
                 };
                 let client = self.client(outgoing, &info, true);
-                self.relay_to_owner(Captured { client, peer, info }, now);
+                let captured = Captured {
+                    client,
+                    peer,
+                    info,
+                    lanes,
+                };
+                self.relay_to_owner(captured, now);
             }
             Outbound::Passthrough { destination, .. } => {
                 let info = self.outgoing_info(&outgoing, destination, now);
@@ -319,6 +329,7 @@ impl Worker {
         self.watch_silence(index, now);
         self.cancel_deadline(key);
         let tee = self.begin_mirrors(key, index, now);
+        let striped = tee.is_none() && self.is_striped(key, index);
         let link = self.links[index].as_mut();
         let (evidence, tokens) = link.map_or((None, None), |link| {
             (link.evidence.clone(), link.stream_tokens(stream))
@@ -336,19 +347,15 @@ impl Worker {
             seen: Vec::new(),
         };
         match std::mem::replace(&mut slot.flow, placeholder) {
+            Flow::Waiting(captured) if striped => {
+                self.open_striped(key, index, stream, *captured, now);
+            }
             Flow::Waiting(captured) => {
                 let Captured { client, info, .. } = *captured;
                 let Client { mut tcp, said, .. } = client;
                 let keep = slot.trial.as_ref().is_some_and(|trial| trial.may_repeat);
                 let unanswered = slot.trial.is_some();
-                if let (Some(info), Some(evidence)) = (&mut slot.info, evidence) {
-                    info.suite = Some(suite(&evidence));
-                    let proven = evidence
-                        .peer
-                        .as_ref()
-                        .map(|peer| peer.spiffe.as_str().into());
-                    info.peer.principal = proven;
-                }
+                note_proven(slot, evidence.as_deref());
                 let token = Token(FLOWS + key * 2);
                 let both = Interest::READABLE | Interest::WRITABLE;
                 let head = encode(StreamKind::Tcp, &info, tokens.is_some());
@@ -370,12 +377,22 @@ impl Worker {
                     }
                 }
             }
+            Flow::StripeWaiting(place) => self.open_stripe_lane(key, index, stream, *place, now),
             Flow::ApiWaiting { link, .. } => self.open_api(key, index, stream, link, now),
             Flow::LaneWaiting(lane) => self.open_lane(key, index, stream, &lane, now),
             Flow::Asking(asked) => self.open_ask(key, index, stream, *asked, now),
             Flow::Mirror(mirror) => self.open_mirror(key, stream, mirror, now),
             other => slot.flow = other,
         }
+    }
+}
+
+/// Notes in a flow what its connection has proven.
+pub(super) fn note_proven(slot: &mut Slot, evidence: Option<&Evidence>) {
+    if let (Some(info), Some(evidence)) = (&mut slot.info, evidence) {
+        info.suite = Some(suite(evidence));
+        let peer = evidence.peer.as_ref();
+        info.peer.principal = peer.map(|peer| peer.spiffe.as_str().into());
     }
 }
 

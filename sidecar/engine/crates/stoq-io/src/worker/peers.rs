@@ -17,6 +17,9 @@ pub(crate) struct PeerKey {
     /// Whether it gets copies. Their connections carry nothing else: what a shadow does not read
     /// uses up no window that originals need.
     pub(crate) shadow: bool,
+    /// Of striped flows, the lane: each has connections of its own, and mostly a worker. Everything
+    /// else is 0.
+    pub(crate) lane: u8,
 }
 
 impl PeerKey {
@@ -174,6 +177,7 @@ mod tests {
             address: "[fd00::2]:14008".parse().unwrap(),
             expect: None,
             shadow: false,
+            lane: 0,
         }
     }
 

@@ -152,6 +152,7 @@ impl Worker {
                     address: gateway.address,
                     expect: Some(gateway.spiffe_id.clone()),
                     shadow: false,
+                    lane: 0,
                 };
                 debug_assert_eq!(further.id, route.id);
                 let back = Far::Tunnel {

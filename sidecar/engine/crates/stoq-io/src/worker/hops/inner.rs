@@ -72,6 +72,7 @@ impl Worker {
             address: gateway,
             expect: Some(way.first.spiffe_id),
             shadow: false,
+            lane: 0,
         });
         let hop = Hop::new(near, far, route, Limits::default(), now);
         let open = self.shared.endpoints.open(gateway);

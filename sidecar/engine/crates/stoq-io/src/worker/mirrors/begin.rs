@@ -66,6 +66,7 @@ impl Worker {
             address: shadow.stoq,
             expect: Some(shadow.expect.clone()),
             shadow: true,
+            lane: 0,
         };
         let number = self.next_serial();
         if !self.mirrors.queue(&peer, now)?.begin(number, now) {

@@ -158,6 +158,7 @@ mod tests {
             address: SocketAddr::new(Ipv6Addr::LOCALHOST.into(), port),
             expect: None,
             shadow: true,
+            lane: 0,
         }
     }
 

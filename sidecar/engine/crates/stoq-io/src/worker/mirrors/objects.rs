@@ -120,6 +120,7 @@ mod tests {
             address: "[::1]:1".parse().unwrap(),
             expect: None,
             shadow: true,
+            lane: 0,
         };
         let seed = Seed {
             form: SeedForm::Object,

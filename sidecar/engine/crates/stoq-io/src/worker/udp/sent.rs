@@ -35,6 +35,7 @@ impl Worker {
                     address: stoq,
                     expect: Some(expect),
                     shadow: false,
+                    lane: 0,
                 })
             }
             Outbound::Passthrough { destination, .. } => {

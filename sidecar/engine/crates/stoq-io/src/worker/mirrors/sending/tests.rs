@@ -27,6 +27,7 @@ impl Copy {
             address: at,
             expect: None,
             shadow: true,
+            lane: 0,
         };
         let seed = Seed {
             form: SeedForm::Flow,

@@ -1,0 +1,419 @@
+//! Striped flows: their owners and their further lanes (`docs/wire-format.md`, section 19).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+use quinn_proto::StreamId;
+use stoq_core::authorise::Peer;
+use stoq_frames::stripe::Stripe;
+use stoq_wire::code::StreamCode;
+use stoq_wire::head::StreamHead;
+use stoq_wire::stripe::Lane as LaneOf;
+
+use super::failover::ANSWER_TIMEOUT;
+use super::labels::encode_lane;
+use super::observe::{Outcome, count_moved};
+use super::outbound::note_proven;
+use super::{Captured, Client, FLOWS, Flow, FlowInfo, PeerKey, Worker};
+use crate::mailbox::Command;
+use crate::relay::lane::Lane;
+use crate::relay::stripe::StripeRelay;
+use crate::relay::{Fault, Turn};
+use crate::stripes::{Between, Seat, Striped};
+
+/// Bytes that a flow has moved, in either direction, when further lanes are worth their streams
+/// and connections.
+const WORTH_LANES: u64 = 1 << 20;
+
+/// A further lane on its way to a connection.
+#[derive(Debug)]
+pub(crate) struct LaneTo {
+    pub(crate) peer: PeerKey,
+    striped: Arc<Striped>,
+    number: u8,
+    info: FlowInfo,
+}
+
+/// A further lane on its stream.
+#[derive(Debug)]
+pub(crate) struct StripeLane {
+    pub(crate) lane: Lane,
+    striped: Arc<Striped>,
+}
+
+impl Worker {
+    /// Whether a flow that waits goes over lanes on this connection: its peer's policy asks for it,
+    /// both ends know them, and it has neither tokens nor copies.
+    pub(super) fn is_striped(&self, key: usize, index: usize) -> bool {
+        let Flow::Waiting(captured) = &self.flows[key].flow else {
+            return false;
+        };
+        let evidence = self.links[index].as_ref().and_then(|l| l.evidence.as_ref());
+        let agreed = evidence.map(|evidence| evidence.agreed).unwrap_or_default();
+        let wanted = captured.lanes > 1 && self.shared.stripes.has_room();
+        wanted && agreed.stripes() && !agreed.stream_tokens()
+    }
+
+    /// The stream of a captured connection is open: it is lane 0.
+    pub(super) fn open_striped(
+        &mut self,
+        key: usize,
+        index: usize,
+        stream: StreamId,
+        captured: Captured,
+        now: Instant,
+    ) {
+        let Captured {
+            client,
+            info,
+            lanes,
+            ..
+        } = captured;
+        let Client { mut tcp, said, .. } = client;
+        let evidence = self.links[index].as_ref().and_then(|l| l.evidence.clone());
+        let Some(peer) = evidence.as_ref().and_then(|e| e.peer.as_ref()) else {
+            return; // `is_striped` has seen what is agreed on with it
+        };
+        let striped = self.striped(key, &info, lanes, peer, true);
+        self.shared.stripes.begin(&striped);
+        let number = LaneOf { number: 0, lanes };
+        let lane = Lane::new(0, stream, encode_lane(&info, number), &[]);
+        let token = Token(FLOWS + key * 2);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(&mut tcp, token, both);
+        let slot = &mut self.flows[key];
+        note_proven(slot, evidence.as_deref());
+        let keep = slot.trial.as_ref().is_some_and(|trial| trial.may_repeat);
+        let unanswered = slot.trial.is_some();
+        let relay = StripeRelay::opened(tcp, lane, striped, said, keep);
+        slot.flow = Flow::Stripe(Box::new(relay));
+        self.count_opened(key);
+        if unanswered {
+            self.set_deadline(key, now + ANSWER_TIMEOUT);
+        }
+        match registered {
+            Ok(()) => self.queue(key),
+            Err(error) => {
+                let code = StreamCode::Cancelled;
+                self.end_flow(key, code, Outcome::Application(error), now);
+            }
+        }
+    }
+
+    /// What the lanes of a flow share.
+    fn striped(
+        &self,
+        key: usize,
+        info: &FlowInfo,
+        lanes: u8,
+        peer: &Peer,
+        ours: bool,
+    ) -> Arc<Striped> {
+        let between = Between {
+            flow: info.flow,
+            lanes,
+            source: info.source,
+            destination: info.destination,
+            peer: peer.spiffe.clone(),
+            key: peer.falcon_key_id,
+        };
+        let window = self.shared.stripes.window(lanes);
+        Striped::new(between, self.seat(key), ours, window)
+    }
+
+    fn seat(&self, key: usize) -> Seat {
+        Seat {
+            worker: self.index,
+            key,
+            serial: self.flows[key].serial,
+        }
+    }
+
+    /// A stream of a lane that a peer has opened, or why it is not taken (L1, L2).
+    pub(super) fn lane_of(&self, index: usize, head: &StreamHead) -> Result<LaneOf, StreamCode> {
+        let evidence = self.links[index].as_ref().and_then(|l| l.evidence.as_ref());
+        match evidence.is_some_and(|evidence| evidence.agreed.stripes()) {
+            true => LaneOf::new(head.sent, head.received).map_err(|_| StreamCode::BadHead),
+            false => Err(StreamCode::Denied),
+        }
+    }
+
+    /// The application of a flow that a peer has begun with lane 0 is being connected.
+    pub(super) fn begin_striped(
+        &mut self,
+        key: usize,
+        (stream, first): (StreamId, &[u8]),
+        tcp: TcpStream,
+        lanes: u8,
+        peer: &Peer,
+    ) -> Result<(), StreamCode> {
+        let info = self.flows[key].info.as_deref().cloned();
+        let info = info.ok_or(StreamCode::Denied)?;
+        let striped = self.striped(key, &info, lanes, peer, false);
+        if !self.shared.stripes.begin(&striped) {
+            return Err(StreamCode::Denied);
+        }
+        let lane = Lane::new(0, stream, Bytes::new(), first);
+        let relay = StripeRelay::accepted(tcp, lane, striped, true);
+        self.flows[key].flow = Flow::Stripe(Box::new(relay));
+        Ok(())
+    }
+
+    /// A further lane of a flow that is here, if it is that (L3).
+    pub(super) fn accept_lane(
+        &mut self,
+        key: usize,
+        index: usize,
+        stream: StreamId,
+        (head, lane): (&StreamHead, LaneOf),
+        first: &[u8],
+        now: Instant,
+    ) {
+        let evidence = self.links[index].as_ref().and_then(|l| l.evidence.clone());
+        let peer = evidence.as_ref().and_then(|e| e.peer.as_ref());
+        let found = self.shared.stripes.find(head.flow).filter(|striped| {
+            let between = &striped.between;
+            let addresses = super::inbound::ends(head);
+            peer.is_some_and(|peer| between.is_with(peer))
+                && between.lanes == lane.lanes
+                && (between.source, between.destination) == addresses
+        });
+        let seat = self.seat(key);
+        let joined = found.filter(|striped| striped.lock().join(lane.number, seat));
+        let Some(striped) = joined else {
+            let why = format!("no striped flow has room for lane {}", lane.number);
+            self.end_flow(key, StreamCode::Denied, Outcome::Refused(why), now);
+            return;
+        };
+        let lane = Lane::new(lane.number, stream, Bytes::new(), first);
+        self.flows[key].flow = Flow::StripeLane(Box::new(StripeLane { lane, striped }));
+        self.queue(key);
+    }
+
+    /// Another worker, or a flow of this one, has left something to do.
+    pub(super) fn stripe_due(&mut self, seat: Seat) {
+        let slot = self.flows.get(seat.key);
+        if slot.is_some_and(|slot| slot.serial == seat.serial) {
+            self.queue(seat.key);
+        }
+    }
+
+    /// A turn of the owner.
+    pub(super) fn run_stripe(&mut self, key: usize, now: Instant) {
+        let me = self.seat(key);
+        let slot = &mut self.flows[key];
+        let (Flow::Stripe(relay), Some(index)) = (&mut slot.flow, slot.connection) else {
+            return;
+        };
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        if relay.connecting {
+            if !relay.ready.tcp_write {
+                return;
+            }
+            if let Ok(Some(error)) | Err(error) = relay.tcp.take_error() {
+                return self.fail_flow(key, Fault::Application(error), now);
+            }
+            relay.connecting = false;
+        }
+        let striped = Arc::clone(&relay.striped);
+        let mut state = striped.lock();
+        let (turn, any) = match state.over {
+            Some(code) => (Turn::Failed(Fault::Peer(Some(code))), false),
+            None => relay.run(&mut link.quic, &mut self.blocks, &mut state),
+        };
+        if any {
+            state.wake(me, &self.shared.mailboxes);
+        }
+        drop(state);
+        let (sent, received) = relay.bytes();
+        let worth = relay.answered() && sent.max(received) >= WORTH_LANES;
+        let join = worth && !relay.joined;
+        relay.joined |= worth;
+        let answered = relay.answered() && slot.trial.as_ref().is_some_and(|t| !t.is_settled());
+        if slot.deadline.is_some() && !relay.connecting && slot.trial.is_none() {
+            self.cancel_deadline(key);
+        }
+        count_moved(&mut self.flows[key]);
+        if answered {
+            self.answered(key);
+        }
+        self.activate(index);
+        match turn {
+            Turn::Waiting => {}
+            Turn::More => self.queue(key),
+            Turn::Finished => return self.finish_flow(key, now),
+            Turn::Failed(fault) => return self.fail_flow(key, fault, now),
+        }
+        if join {
+            self.add_stripe_lanes(key, index, &striped);
+        }
+    }
+
+    /// Opens the further lanes of a flow that began here, each by the worker that has its connection.
+    fn add_stripe_lanes(&self, key: usize, index: usize, striped: &Arc<Striped>) {
+        let link = self.links[index].as_ref();
+        let origin = link.map(|link| link.origin.clone());
+        let (Some(super::Origin::Dialled(peer)), Some(info)) =
+            (origin, self.flows[key].info.as_deref())
+        else {
+            return; // the peer began it, and adds the lanes
+        };
+        for number in 1..striped.between.lanes {
+            let peer = PeerKey {
+                lane: number,
+                ..peer.clone()
+            };
+            let owner = peer.owner(self.shared.mailboxes.len());
+            let place = LaneTo {
+                peer,
+                striped: Arc::clone(striped),
+                number,
+                info: info.clone(),
+            };
+            self.shared.mailboxes[owner].post(Command::StripeLane(Box::new(place)));
+        }
+    }
+
+    /// Finds a connection for a further lane.
+    pub(super) fn place_stripe_lane(&mut self, place: LaneTo, now: Instant) {
+        if self.draining || self.is_full() {
+            return; // the flow goes on without it
+        }
+        let key = self.insert_flow(Flow::StripeWaiting(Box::new(place)), None);
+        self.set_deadline(key, now + self.opening_timeout());
+        self.place(key, now);
+    }
+
+    /// The stream of a further lane is open. Its peer must be that of lane 0.
+    pub(super) fn open_stripe_lane(
+        &mut self,
+        key: usize,
+        index: usize,
+        stream: StreamId,
+        place: LaneTo,
+        now: Instant,
+    ) {
+        let LaneTo {
+            striped,
+            number,
+            info,
+            ..
+        } = place;
+        let evidence = self.links[index].as_ref().and_then(|l| l.evidence.clone());
+        let with = evidence.as_ref().is_some_and(|evidence| {
+            let peer = evidence.peer.as_ref();
+            evidence.agreed.stripes() && peer.is_some_and(|peer| striped.between.is_with(peer))
+        });
+        let seat = self.seat(key);
+        if !with || !striped.lock().join(number, seat) {
+            let why = "the flow has ended, or its peer is another by now".to_owned();
+            self.end_flow(key, StreamCode::Cancelled, Outcome::Refused(why), now);
+            return;
+        }
+        let lanes = striped.between.lanes;
+        let head = encode_lane(&info, LaneOf { number, lanes });
+        let lane = Lane::new(number, stream, head, &[]);
+        self.flows[key].flow = Flow::StripeLane(Box::new(StripeLane { lane, striped }));
+        self.queue(key);
+    }
+
+    /// A turn of a further lane.
+    pub(super) fn run_stripe_lane(&mut self, key: usize, now: Instant) {
+        let me = self.seat(key);
+        let slot = &mut self.flows[key];
+        let (Flow::StripeLane(one), Some(index)) = (&mut slot.flow, slot.connection) else {
+            return;
+        };
+        let Some(link) = self.links[index].as_mut() else {
+            return;
+        };
+        let mut state = one.striped.lock();
+        if let Some(code) = state.over {
+            drop(state);
+            self.cancel_deadline(key);
+            return self.end_flow(key, code, Outcome::Peer(Some(code)), now);
+        }
+        let result = turn(&mut one.lane, &mut link.quic, &mut state.stripe);
+        if matches!(result, Ok((true, _))) {
+            state.wake(me, &self.shared.mailboxes);
+        }
+        drop(state);
+        let over = one.lane.is_over();
+        self.cancel_deadline(key);
+        self.activate(index);
+        match result {
+            Ok(_) if over => self.finish_flow(key, now),
+            Ok((_, true)) => self.queue(key),
+            Ok((_, false)) => {}
+            Err(fault) => self.fail_flow(key, fault, now),
+        }
+    }
+
+    /// A further lane is gone. What the peer resets it with is for all lanes, but when it does not
+    /// take this one (L3).
+    pub(super) fn stripe_lane_ended(
+        &mut self,
+        key: usize,
+        serial: u64,
+        one: &StripeLane,
+        outcome: &Outcome,
+    ) {
+        let me = Seat {
+            worker: self.index,
+            key,
+            serial,
+        };
+        let mut state = one.striped.lock();
+        let whole = match outcome {
+            Outcome::Finished | Outcome::Connection { .. } => None,
+            Outcome::Peer(Some(StreamCode::Denied | StreamCode::Draining)) => None,
+            Outcome::Peer(code) => Some(code.unwrap_or(StreamCode::Reset)),
+            _ => Some(StreamCode::BadShard),
+        };
+        let over = state.stripe.is_finished();
+        state.leave(one.lane.number, me, !matches!(outcome, Outcome::Finished));
+        if let Some(code) = whole.filter(|_| !over) {
+            state.over.get_or_insert(code);
+        }
+        state.wake(me, &self.shared.mailboxes);
+    }
+
+    /// The owner of a flow is gone: nothing joins it any more, and unless it `finished` its lanes are
+    /// reset.
+    pub(super) fn stripe_ended(
+        &self,
+        key: usize,
+        serial: u64,
+        striped: &Arc<Striped>,
+        outcome: &Outcome,
+    ) {
+        let me = Seat {
+            worker: self.index,
+            key,
+            serial,
+        };
+        self.shared.stripes.end(striped);
+        let mut state = striped.lock();
+        if !matches!(outcome, Outcome::Finished) {
+            let code = outcome.code().unwrap_or(StreamCode::Reset);
+            state.over.get_or_insert(code);
+        }
+        state.wake(me, &self.shared.mailboxes);
+    }
+}
+
+/// What a lane moves; whether that was anything, and whether there is more.
+fn turn(
+    lane: &mut Lane,
+    quic: &mut quinn_proto::Connection,
+    stripe: &mut Stripe,
+) -> Result<(bool, bool), Fault> {
+    let read = lane.read(quic, stripe)?;
+    let written = lane.write(quic, stripe)?;
+    Ok((read.any || written.any, read.more || written.more))
+}
