@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use stoq_wire::stripe::{FIRST_LIMIT, MAX_CHUNKS};
+use stoq_wire::stripe::{FIRST_LIMIT, MAX_CHUNK, MAX_CHUNKS};
 
 use super::Fault;
 
@@ -79,6 +79,11 @@ impl Inflow {
         if self.waiting.len() >= MAX_CHUNKS {
             return Err(Fault::Chunks);
         }
+        // A copy of what is short, for it may be a part of a large buffer, which it would hold.
+        let data = match data.len() < MAX_CHUNK / 2 {
+            true => Bytes::copy_from_slice(&data),
+            false => data,
+        };
         self.waiting.insert(offset, data);
         Ok(())
     }

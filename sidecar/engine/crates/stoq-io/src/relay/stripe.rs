@@ -247,3 +247,6 @@ impl StripeRelay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,7 @@ mod signed;
 mod spy;
 mod stalls;
 mod start;
+mod striped;
 mod tokens;
 mod udp;
 mod workers;

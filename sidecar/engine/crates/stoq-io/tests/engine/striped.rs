@@ -1,0 +1,131 @@
+//! TCP connections over several STOQ connections, from application to application.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use serde_json::{Value, json};
+use stoq_core::table::Table;
+use stoq_wire::extension::{STREAM_TOKENS, STRIPES};
+
+use crate::captured::offers;
+use crate::mesh::{Mesh, accept, application, eventually, id, table_with};
+use crate::net::{DB, WEB, in_namespace};
+
+/// Enough for further lanes to be opened, and to be used.
+const BULK: usize = 24 << 20;
+
+/// The client's table, in which the server's pod has lanes.
+fn sharded(lanes: u8) -> Arc<Table> {
+    let workload = |name: &str, account: &str, address: &str, lanes: u8| {
+        json!({
+            "uid": name, "name": name, "namespace": "shop", "lanes": lanes,
+            "spiffe_id": id(account).as_str(), "addresses": [address], "port": 14008,
+        })
+    };
+    let workloads = json!([
+        workload("web-0", "web", WEB, 0),
+        workload("db-0", "db", DB, lanes),
+    ]);
+    table_with("web-0", WEB, json!({"workloads": workloads}))
+}
+
+/// With lanes for the server's pod, what both sides offer, and so many workers each.
+fn mesh(lanes: u8, [web, db]: [u64; 2], workers: usize) -> Mesh {
+    let settings: Value = json!({"workers": workers});
+    let offered = [offers(web), offers(db)];
+    let mesh = Mesh::offering_with(offered, settings.clone(), settings);
+    mesh.web.set_table(sharded(lanes));
+    mesh
+}
+
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length as u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect()
+}
+
+/// Says all of it and hears what the other says, to both ends.
+fn converse(mut stream: TcpStream, says: Vec<u8>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut writer = stream.try_clone().unwrap();
+        let writing = thread::spawn(move || {
+            writer.write_all(&says).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).unwrap();
+        writing.join().unwrap();
+        heard
+    })
+}
+
+/// How many connections the client's engine has dialled for a conversation that came whole.
+fn dialled(mesh: &Mesh, forth: usize, back: usize) -> u64 {
+    let listener = application();
+    let near = converse(mesh.dial(), bytes(forth));
+    let far = converse(accept(&listener), bytes(back));
+    assert!(far.join().unwrap() == bytes(forth));
+    assert!(near.join().unwrap() == bytes(back));
+    eventually("all flows are over", || {
+        let relays = |engine: &stoq_io::Engine| engine.snapshot().gauges.relays;
+        relays(&mesh.web) == 0 && relays(&mesh.db) == 0
+    });
+    mesh.web.snapshot().counters.connections_dialled
+}
+
+#[test]
+fn a_bulk_flow_goes_over_as_many_connections_as_it_may_and_comes_whole() {
+    in_namespace(|| {
+        for (workers, lanes) in [(1, 2), (2, 4), (4, 8)] {
+            let mesh = mesh(lanes, [STRIPES; 2], workers);
+            assert_eq!(dialled(&mesh, BULK, BULK / 2), lanes.into());
+        }
+    });
+}
+
+#[test]
+fn a_small_flow_has_one_lane_and_ends_like_any() {
+    in_namespace(|| {
+        let mesh = mesh(4, [STRIPES; 2], 2);
+        assert_eq!(dialled(&mesh, 10_000, 100_000), 1);
+        assert_eq!(dialled(&mesh, 0, 1), 1);
+    });
+}
+
+#[test]
+fn without_the_extension_or_with_tokens_a_flow_has_one_stream() {
+    in_namespace(|| {
+        let both = STRIPES | STREAM_TOKENS;
+        for offered in [[STRIPES, 0], [0, STRIPES], [both, both]] {
+            let mesh = mesh(4, offered, 1);
+            assert_eq!(dialled(&mesh, BULK, 1), 1);
+        }
+    });
+}
+
+#[test]
+fn a_reset_of_either_application_is_one_of_the_other() {
+    in_namespace(|| {
+        let mesh = mesh(2, [STRIPES; 2], 2);
+        let listener = application();
+        for server_resets in [false, true] {
+            let mut near = mesh.dial();
+            near.write_all(b"hello").unwrap();
+            let mut far = accept(&listener);
+            let mut hello = [0; 5];
+            far.read_exact(&mut hello).unwrap();
+            let (resets, mut other) = match server_resets {
+                true => (far, near),
+                false => (near, far),
+            };
+            socket2::SockRef::from(&resets)
+                .set_linger(Some(std::time::Duration::ZERO))
+                .unwrap();
+            drop(resets);
+            let error = other.read(&mut [0; 1]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+    });
+}
