@@ -181,15 +181,13 @@ class TlsContext:
         `profile`: `hybrid-1024`, `hybrid-512`, or `classical` (interop tests) if `allow_classical`.
         `accept_other_degree`: let peers use the other hybrid profile. `aead`: `AES-256-GCM` or
         `AES-128-GCM`. `tickets`: resume sessions; `max_tickets` are kept, about 4 KB each.
-        `reset_secret`: 32 bytes that a later process of this workload will have too, so that it can
-        tell peers that our connections are gone (RFC 9000, section 10.3); None: random.
-        `tokens`: `packet` offers peers a token in every packet, `stream` before what is relayed,
-        `off` none; `packet_reserve`: bytes at the end of each packet that are asked for, 0 to 256,
-        a token's at least. `captured_udp`: offer it to peers; the engine must have its sockets.
-        `max_shard`: offer shards and their signatures, take as many bytes (to 1048576) in one.
-        `mirrors`: offer peers copies of flows; `hops`: routes over gateways, signed ones too, and
-        `forwarded` with it: packets beside those, encrypted once. `stripes`: TCP flows over several
-        connections, which peers begin, and we where the table gives a workload `lanes`.
+        `reset_secret`: 32 bytes that a later process has too, to tell peers that our connections
+        are gone (RFC 9000, 10.3); None: random.
+        `tokens`: `packet` offers peers a token in every packet, `stream` before what is relayed;
+        `packet_reserve`: bytes at the end of each that are asked for, 0 to 256, a token's at least.
+        `captured_udp` needs the engine's sockets. `max_shard`: offer shards and their signatures,
+        take as many bytes (to 1048576) in one. `mirrors`: copies of flows; `hops`: routes over
+        gateways, signed too; `forwarded`: packets beside those; `stripes`: flows over several lanes.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:

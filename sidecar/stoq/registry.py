@@ -31,10 +31,10 @@ class WorkloadEntry(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     """The failure domain of that machine (`topology.kubernetes.io/zone`)."""
     via: tuple[tuple[str, ...], ...] = ()
-    """Ways over gateways, each a list of SPIFFE ids: it is dialled over one of them, except by whom
-    `GatewayEntry` says. Empty: it is dialled directly. It may be of another mesh."""
+    """Ways over gateways, lists of SPIFFE ids; all but whom `GatewayEntry` says dial over one of
+    them. Empty: it is dialled directly. It may be of another mesh."""
     lanes: int = 0
-    """STOQ connections over which a TCP connection to it may go, 2 to 8; 0: one."""
+    """STOQ connections of a TCP connection to it, 2 to 8; 0: one."""
 
 
 class ServicePort(msgspec.Struct, frozen=True):
@@ -58,8 +58,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     terminating: bool = False
     """Its pod is on its way out: used only while no other endpoint is left."""
     targets: tuple[int, ...] = ()
-    """Its own port for each of the service's ports, in their order; empty: `ServicePort.target`.
-    A named target port may be another number in each pod; 0: it has no such port."""
+    """Its own port for each of the service's ports, 0: none; empty: `ServicePort.target`."""
 
 
 class ServiceEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,8 +266,7 @@ class WatchMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     services: tuple[ServiceEntry, ...] = ()
     removed: Removed = Removed()
     packed: tuple[bytes, ...] = ()
-    """More workloads and services: `Entries`, each packed by `stoq.packing`. Only for a watcher
-    that asked for it."""
+    """More workloads and services: `Entries`, each packed by `stoq.packing`. Only if asked for."""
     sealed: bytes = b""
     """The message itself, msgpack, as it was signed: beside it only type, epoch and version are
     there. Only for a watcher that asked for it (`stoq.sealing`)."""

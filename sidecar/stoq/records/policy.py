@@ -196,9 +196,7 @@ def mirroring(
     return saying("mirrors", policies, namespace, labels)
 
 
-def lanes(
-    policies: Iterable[TransportPolicy], namespace: str, labels: Mapping[str, str]
-) -> int:
+def lanes(policies: Iterable[TransportPolicy], namespace: str, labels: Mapping[str, str]) -> int:
     """STOQ connections of a TCP connection to a workload; 0: no policy has it sharded."""
     policy = saying("shard", policies, namespace, labels)
     return policy.spec.shard.lanes if policy and policy.spec.shard else 0

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use stoq_core::session::Evidence;
 use stoq_core::table::{Service, Workload};
 use stoq_wire::head::{StreamHead, StreamKind};
 use stoq_wire::stripe::Lane;
 
-use super::FlowInfo;
+use super::observe::suite;
+use super::{FlowInfo, Slot};
 use crate::counters::Party;
 
 /// The first bytes of a stream that carries `info`'s flow, with tokens or without.
@@ -59,4 +61,13 @@ pub(super) fn named(service: &Service) -> (Arc<str>, Arc<str>) {
         service.name.as_str().into(),
         service.namespace.as_str().into(),
     )
+}
+
+/// Notes in a flow what its connection has proven.
+pub(super) fn note_proven(slot: &mut Slot, evidence: Option<&Evidence>) {
+    if let (Some(info), Some(evidence)) = (&mut slot.info, evidence) {
+        info.suite = Some(suite(evidence));
+        let peer = evidence.peer.as_ref();
+        info.peer.principal = peer.map(|peer| peer.spiffe.as_str().into());
+    }
 }

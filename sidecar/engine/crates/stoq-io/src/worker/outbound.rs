@@ -9,17 +9,15 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 use quinn_proto::Dir;
 use rand_core::{OsRng, RngCore};
-use stoq_core::session::Evidence;
 use stoq_core::table::{Outbound, Reason};
 use stoq_wire::head::{FlowId, StreamKind};
 
 use super::failover::ANSWER_TIMEOUT;
-use super::labels::{encode, named, party};
-use super::observe::{Outcome, suite};
+use super::labels::{encode, named, note_proven, party};
+use super::observe::Outcome;
 use super::peers::{Load, Placement, PoolLimits};
 use super::{
-    Captured, Client, Direction, FLOWS, Flow, FlowInfo, ListenerKind, PeerKey, Phase, Slot, Trial,
-    Worker,
+    Captured, Client, Direction, FLOWS, Flow, FlowInfo, ListenerKind, PeerKey, Phase, Trial, Worker,
 };
 use crate::counters::{Party, ResponseFlag, SecurityPolicy};
 use crate::mailbox::Command;
@@ -384,15 +382,6 @@ impl Worker {
             Flow::Mirror(mirror) => self.open_mirror(key, stream, mirror, now),
             other => slot.flow = other,
         }
-    }
-}
-
-/// Notes in a flow what its connection has proven.
-pub(super) fn note_proven(slot: &mut Slot, evidence: Option<&Evidence>) {
-    if let (Some(info), Some(evidence)) = (&mut slot.info, evidence) {
-        info.suite = Some(suite(evidence));
-        let peer = evidence.peer.as_ref();
-        info.peer.principal = peer.map(|peer| peer.spiffe.as_str().into());
     }
 }
 
