@@ -149,6 +149,18 @@ fn ipv4_is_allowed_unless_the_table_says_otherwise() {
 }
 
 #[test]
+fn a_workload_has_two_to_eight_lanes_or_none() {
+    let lanes = |count| table_with(|t| t["workloads"][0]["lanes"] = json!(count));
+    let of_first = |table: Table| table.workloads[0].lanes;
+    assert_eq!(of_first(table()), 0);
+    assert_eq!([0, 2, 8].map(|count| of_first(lanes(count))), [0, 2, 8]);
+    for count in [1, 9, 300] {
+        let error = refused(|t| t["workloads"][0]["lanes"] = json!(count));
+        assert_eq!(error.field, "workloads[0].lanes");
+    }
+}
+
+#[test]
 fn what_is_no_json_is_refused() {
     assert!(Table::from_json("{").is_err());
     let trailing = format!("{EXAMPLE} x");

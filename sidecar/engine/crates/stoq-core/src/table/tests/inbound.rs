@@ -193,3 +193,17 @@ fn a_stream_of_another_kind_is_no_flow() {
     };
     assert_eq!(stream(&api, DB), InboundStream::Refuse(StreamCode::Denied));
 }
+
+#[test]
+fn the_first_lane_of_a_flow_goes_where_the_flow_goes() {
+    let lane = |source| StreamHead {
+        kind: StreamKind::Lane,
+        ..head(source, "[fd00::2]:80")
+    };
+    assert_eq!(
+        stream(&lane("[fd00::3]:4000"), DB),
+        stream(&head("[fd00::3]:4000", "[fd00::2]:80"), DB)
+    );
+    let known = stream(&lane("[fd00::77]:4000"), DB);
+    assert_eq!(known, InboundStream::Connect(at("[fd00::2]:80")));
+}
