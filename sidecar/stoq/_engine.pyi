@@ -187,7 +187,7 @@ class TlsContext:
         `packet_reserve`: bytes at the end of each that are asked for, 0 to 256, a token's at least.
         `captured_udp` needs the engine's sockets. `max_shard`: offer shards and their signatures,
         take as many bytes (to 1048576) in one. `mirrors`: copies of flows; `hops`: routes over
-        gateways, signed too; `forwarded`: packets beside those; `stripes`: flows over several lanes.
+        gateways, signed too; `forwarded`: packets beside those; `stripes`: flows over lanes.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:

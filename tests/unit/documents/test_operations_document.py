@@ -19,10 +19,11 @@ def test_the_manifests_are_accepted_as_they_stand() -> None:
     ]
     first = ["MeshConfig", "Workload", "ServiceRecord", "TransportPolicy"]
     ports = ["TransportPolicy"]
+    striped = ["TransportPolicy"]
     mirrored = ["ServiceRecord", "ServiceRecord"]
     behind = ["HopGateway", "ServiceRecord"]
     joined = ["TransportPolicy"]
-    assert kinds == first + ports + mirrored + behind + joined
+    assert kinds == first + ports + striped + mirrored + behind + joined
 
 
 def test_the_table_of_flags_is_the_programs() -> None:

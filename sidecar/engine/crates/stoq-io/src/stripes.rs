@@ -107,7 +107,8 @@ impl Striped {
 impl State {
     /// A further lane; `false` when there has been one of its number or the flow is over.
     pub(crate) fn join(&mut self, number: u8, seat: Seat) -> bool {
-        let joined = self.over.is_none() && self.stripe.join(number);
+        let open = self.over.is_none() && !self.stripe.is_finished();
+        let joined = open && self.stripe.join(number);
         if joined {
             self.seats.push(seat);
         }
