@@ -184,9 +184,10 @@ impl StripeHub {
 
     /// A flow that was counted has ended: nothing joins it any more.
     pub(crate) fn end(&self, striped: &Striped) {
-        match striped.ours {
-            true => drop(self.ours.fetch_sub(1, Ordering::Relaxed)),
-            false => drop(self.lock().remove(&striped.between.flow)),
+        if striped.ours {
+            self.ours.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            self.lock().remove(&striped.between.flow);
         }
     }
 }
