@@ -80,7 +80,7 @@ fn a_bulk_flow_goes_over_as_many_connections_as_it_may_and_comes_whole() {
     in_namespace(|| {
         for (workers, lanes) in [(1, 2), (2, 4), (4, 8)] {
             let mesh = mesh(lanes, [STRIPES; 2], workers);
-            assert_eq!(dialled(&mesh, BULK, BULK / 2), lanes.into());
+            assert_eq!(dialled(&mesh, BULK, BULK / 2), u64::from(lanes));
         }
     });
 }
