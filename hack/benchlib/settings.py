@@ -37,6 +37,7 @@ CANDIDATES = (
     "stoq-hop",
     "stoq-forwarded",
     "stoq-mirrored",
+    "stoq-unmirrored",
     "stoq-2-lanes",
     "stoq-4-lanes",
     "stoq",
@@ -119,7 +120,7 @@ def smoke(scenario: str, candidates: tuple[str, ...]) -> Settings:
     other scenarios run ours alone, to end soon, and `hop` and `mirror` what is in no other.
     """
     whole = ("bulk", "api", "tokens", "shards", "udp")
-    others = {"hop": ("stoq-hop", "stoq-forwarded"), "mirror": ("stoq-mirrored",)}
+    others = {"hop": ("stoq-hop", "stoq-forwarded"), "mirror": ("stoq-mirrored", "stoq-unmirrored")}
     alone = others.get(scenario, (OURS,))
     return Settings(
         scenario=scenario,

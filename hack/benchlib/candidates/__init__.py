@@ -4,7 +4,7 @@ from benchlib.candidates.base import Candidate
 from benchlib.candidates.direct import Direct
 from benchlib.candidates.envoy import EnvoyHttp3, EnvoyTcp
 from benchlib.candidates.grpc_aio import Grpc
-from benchlib.candidates.mirrored import StoqMirrored
+from benchlib.candidates.mirrored import StoqMirrored, StoqUnmirrored
 from benchlib.candidates.quinn import QuinnRelay, StockQuinn
 from benchlib.candidates.stoq import (
     Stoq,
@@ -32,6 +32,7 @@ ALL: tuple[Candidate, ...] = (
     StoqHop(),
     StoqForwarded(),
     StoqMirrored(),
+    StoqUnmirrored(),
     StoqTwoLanes(),
     StoqFourLanes(),
     Stoq(),

@@ -70,7 +70,7 @@ def test_smoke_starts_every_peer_once_and_ours_in_every_scenario() -> None:
     whole = {ran.pop(name) for name in ("bulk", "api", "tokens", "shards", "udp")}
     assert whole == {CANDIDATES}
     assert ran.pop("hop") == ("stoq-hop", "stoq-forwarded"), "directly it runs in all others"
-    assert ran.pop("mirror") == ("stoq-mirrored",), "without copies it runs in all others"
+    assert ran.pop("mirror") == ("stoq-mirrored", "stoq-unmirrored"), "theirs alone"
     assert set(ran.values()) == {("stoq",)}
 
 
