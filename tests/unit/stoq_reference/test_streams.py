@@ -19,7 +19,7 @@ HEAD = Head(Kind.API, bytes(16))
 
 WRONG_HEADS = {
     "version": b"\2" + HEAD.encode()[1:],
-    "kind": b"\1\6" + HEAD.encode()[2:],
+    "kind": b"\1\7" + HEAD.encode()[2:],
     "flags": b"\1\2\2" + HEAD.encode()[3:],
     "family": HEAD.encode()[:21] + b"\5" + HEAD.encode()[22:],
 }
