@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self
@@ -127,15 +127,17 @@ def running(
     settings: MeshSettings | None = None,
     prepare: Callable[[Running], None] = lambda _: None,
     also: tuple[str, ...] = (),
+    links: Callable[[State], Mapping[str, netns.Link]] = lambda _: {},
 ) -> Iterator[Running]:
     """A mesh whose `names` are ready; `outside`, `control` and those that are `also`
     named are pods without a sidecar.
     `prepare` is called when there are pods, before any program of the mesh runs in them.
+    `links` are what pods have instead of a veth pair.
     """
     layout = plan.make(plan.new_run_id("t"), [*names, "control", "outside", *also], ipv4=True)
     state = State.create(layout.run, "test")
     try:
-        netns.build(layout, state)
+        netns.build(layout, state, links(state))
         mesh = Mesh(state, layout.pod("control"), settings)
         made = Running(layout, mesh, state)
         pods = [layout.pod(name) for name in names]
