@@ -33,6 +33,7 @@ def seeds(vectors: Path) -> dict[str, list[bytes]]:
     varints = document("varints")
     keys = document("certificate-verify")["keys"]
     return {
+        "bare": list(_beside(document("forwarded"))),
         "handshake": list(_handshakes(document("handshakes"))),
         "certificate": _bytes(certificates, "roots", "valid", "invalid"),
         "control": _bytes(document("control-messages"), "valid", "invalid"),
@@ -84,6 +85,12 @@ def _handshakes(document: Document) -> Iterator[bytes]:
             hello, flight = (bytes.fromhex(case[f"{peer}_{part}"]) for part in ("hello", "flight"))
             yield side + pieces([hello])
             yield side + pieces([hello, flight])
+
+
+def _beside(document: Document) -> Iterator[bytes]:
+    for case in document["packets"]:
+        yield bytes.fromhex(case["bare"] or case["packet"])
+    yield from _bytes(document, "probes", "neither")
 
 
 def _transfers(document: Document) -> Iterator[bytes]:

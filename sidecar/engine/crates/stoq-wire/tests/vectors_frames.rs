@@ -327,4 +327,7 @@ fn packets_beside_a_tunnel() {
         assert_eq!(datagram.to_vec(), bytes(&case["hex"]));
         assert_eq!(bare::read(&datagram), Some((id, Bare::Probe(nonce))));
     }
+    for case in read::cases(&document, "neither") {
+        assert_eq!(bare::read(&bytes(&case["hex"])), None, "{}", case["name"]);
+    }
 }

@@ -128,3 +128,6 @@ impl TimeProvider for Time {
         Some(UnixTime::since_unix_epoch(since))
     }
 }
+
+#[cfg(test)]
+mod vectors;
