@@ -25,8 +25,7 @@ class Extension(IntFlag):
     CAPTURED_UDP = 64
     SIGNED_ROUTES = 128
     FORWARDED = 256
-    """Packets beside their tunnels: this implementation reads frames and packets (`bare`), and never
-    offers it."""
+    """Packets beside tunnels: this implementation reads them (`bare`), and never offers it."""
     STRIPES = 512
     """Flows over several connections: this implementation never offers it, and refuses lanes."""
 

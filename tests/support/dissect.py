@@ -1,7 +1,7 @@
 """Takes bytes of the wire apart, field by field, by what the reference reads in them.
 
-Each function gives the fields in order: their bytes, a name, and what they say. Joined, the bytes are those
-that came; each value is the reference's, written again as the bytes that are beside it.
+Each function gives the fields in order: their bytes, a name, and what they say. Joined, the bytes
+are those that came; each value is the reference's, written again as the bytes that are beside it.
 """
 
 from collections.abc import Iterator
@@ -181,14 +181,14 @@ def transport_parameters(block: bytes) -> Iterator[Field]:
 
 
 def stream_frame(data: bytes) -> Iterator[Field]:
-    """A STREAM frame with a length (RFC 9000, section 19.8) that begins its stream, head and all."""
+    """A STREAM frame with a length (RFC 9000, section 19.8) which begins its stream."""
     reader = Reader(data, "STREAM")
     yield (kind := reader.take(1)), "type", f"STREAM (0x{kind.hex()}), with a length"
     yield varint(stream := reader.varint()), "stream", str(stream)
     yield varint(length := reader.varint()), "length", str(length)
     body = reader.take(length)
     reader.end()
-    found, used = head.decode(body)
+    _, used = head.decode(body)
     yield from stream_head(body[:used])
     if body[used:]:
         yield body[used:], "data", body[used:].decode()
@@ -252,7 +252,7 @@ def _open(route: hop_frames.Open) -> Iterator[Field]:
 
 
 def payload(plain: bytes, reserve: int) -> Iterator[Field]:
-    """What the AEAD of a 1-RTT packet gives: here PING, a STREAM frame and a reserve with a TOKEN."""
+    """What the AEAD of a 1-RTT packet gives: a PING, a STREAM frame, a reserve with a TOKEN."""
     end = len(plain) - reserve
     yield plain[:1], "type", f"PING (0x{plain[:1].hex()})"
     yield from stream_frame(plain[1:end])
