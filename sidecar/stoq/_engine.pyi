@@ -183,11 +183,10 @@ class TlsContext:
         `AES-128-GCM`. `tickets`: resume sessions; `max_tickets` are kept, about 4 KB each.
         `reset_secret`: 32 bytes that a later process has too, to tell peers that our connections
         are gone (RFC 9000, 10.3); None: random. `tokens`: `packet` offers peers a token in every
-        packet, `stream` before what is relayed; `packet_reserve`: bytes at the end of each that are
-        asked for, 0 to 256, a token's at least. `captured_udp` needs the engine's sockets.
-        `max_shard`: offer shards and their signatures, take as many bytes (to 1048576) in one.
-        `mirrors`: copies of flows; `hops`: routes over gateways, signed too; `forwarded`: packets
-        beside those; `stripes`: flows over lanes.
+        packet, `stream` before what is relayed; `packet_reserve`: bytes asked for at the end of
+        each, 0 to 256, a token's at least. `captured_udp` needs the engine's sockets. `max_shard`:
+        offer shards, signed too, take as many bytes (to 1048576) in one. `mirrors`: copies of
+        flows; `hops`: routes, signed too; `forwarded`: packets beside them; `stripes`: lanes.
         """
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:
