@@ -280,6 +280,8 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True):
     """Share of bytes lost lately, without the worst burst; None: too few to tell."""
     application_limited_ratio: float
     """Share of the last two seconds in which the application was the limit."""
+    packets_per_wake_up: float | None
+    """Packets that a turn of the worker has for it, smoothed; None before the first."""
     delivered_bytes: int
     lost_bytes: int
     ecn_marks: int

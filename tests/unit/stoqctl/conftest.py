@@ -32,6 +32,7 @@ ADAPTATION: dict[str, Any] = {
     "receive_window": 16_000_000, "send_window": 16_000_000, "gso_segments": 32,
     "pacing_rate": 47_000_000, "min_rtt_seconds": 0.0402, "jitter_seconds": 0.001,
     "delivery_rate": 45_500_000, "loss_ratio": 0.001, "application_limited_ratio": 0.0,
+    "packets_per_wake_up": 12.5,
     "delivered_bytes": 1500, "lost_bytes": 2, "ecn_marks": 0,
     "changes": [
         {"age_seconds": 61.0, "from": "performance", "to": "standard", "cause": "measured",

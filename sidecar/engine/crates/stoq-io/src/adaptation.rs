@@ -96,6 +96,8 @@ pub struct Adaptation {
     pub loss_ratio: Option<f64>,
     /// Share of the last two seconds in which the application was the limit.
     pub application_limited_ratio: f64,
+    /// Packets that a turn of the worker has for it, smoothed (a sixteenth); none before the first.
+    pub packets_per_wake_up: Option<f64>,
     /// Bytes delivered.
     pub delivered_bytes: u64,
     /// Bytes found lost.

@@ -77,6 +77,9 @@ impl Worker {
             return;
         };
         link.heard = now;
+        if let Some(path) = &mut link.path {
+            path.on_packet(now);
+        }
         if link.queued_steps == 0 && !link.quic.is_handshaking() {
             link.quic.handle_event(event);
             self.activate(index);

@@ -40,6 +40,7 @@ mod timers;
 mod tokens;
 mod transmit;
 mod udp;
+mod wakes;
 mod watches;
 mod window;
 

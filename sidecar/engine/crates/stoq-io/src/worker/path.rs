@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use quinn_proto::Connection;
 use stoq_adapt::{Adapter, Change, Measurement, Pacer, Parameters, PathHandle, Policy, Tier};
 
+use super::wakes::Wakes;
 use crate::adaptation::{Adaptation, AdaptationChange, Standing};
 
 /// Least time between two judgements: some of them fit into the 50 ms in which a change of the
@@ -34,6 +35,7 @@ pub(crate) struct Path {
     due: Instant,
     /// When ACKs were last counted, and how many there had been.
     counted: (Instant, u64),
+    wakes: Wakes,
     changes: VecDeque<(Instant, Change)>,
     /// Decisions carried out so far.
     changed: u64,
@@ -58,9 +60,15 @@ impl Path {
             holds: grown(first, wanted),
             due: now,
             counted: (now, 0),
+            wakes: Wakes::default(),
             changes: VecDeque::new(),
             changed: 0,
         })
+    }
+
+    /// Takes in that the turn of the worker that began at `turn` has brought a packet.
+    pub(crate) fn on_packet(&mut self, turn: Instant) {
+        self.wakes.on_packet(turn);
     }
 
     /// Whether the path is to be judged: if enough has been measured since it was the last time.
@@ -182,6 +190,7 @@ impl Path {
             delivery_rate: measured.rate.map(|rate| rate.saturating_mul(8)),
             loss_ratio: measured.loss_ppm.map(ratio),
             application_limited_ratio: ratio(measured.app_limited_ppm),
+            packets_per_wake_up: self.wakes.per_turn(),
             delivered_bytes: measured.delivered,
             lost_bytes: measured.lost,
             ecn_marks: measured.marks,
