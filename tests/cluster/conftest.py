@@ -71,12 +71,11 @@ def witness(running: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
     At the end nothing but STOQ and ICMP may have gone from one pod of the mesh to another.
     """
-    watching = Witness(running, tmp_path_factory.mktemp("witness"))
-    watching.start()
-    yield watching
-    watching.stop()
-    assert watching.meshed(), "no pod was ever in the mesh: the captures prove nothing"
-    assert watching.plaintext() == {}
+    witness = Witness(running, tmp_path_factory.mktemp("witness"))
+    with witness.watching():
+        yield witness
+    assert witness.meshed(), "no pod was ever in the mesh: the captures prove nothing"
+    assert witness.plaintext() == {}
 
 
 @pytest.fixture(scope="session")

@@ -68,12 +68,11 @@ def test_the_mesh_carries_every_ip_version(
 ) -> None:
     hack_cluster("load", "--name", other.cluster.name, *sorted(IMAGES.glob("*.tar")))
     witness = Witness(other.cluster, tmp_path_factory.mktemp("witness"))
-    witness.start()
     mesh = Mesh(other.cluster)
-    mesh.install()
-    with mesh.namespace() as shop:
-        answers_by_every_address(shop, other.versions, "web")
-    witness.stop()
+    with witness.watching():
+        mesh.install()
+        with mesh.namespace() as shop:
+            answers_by_every_address(shop, other.versions, "web")
     assert witness.meshed()
     assert witness.plaintext() == {}
 

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -43,10 +44,16 @@ class Witness:
         self._folder = folder
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> None:
-        for node in self._cluster.nodes():
-            self.watch(node)
-        self._spawn(["bash", "-c", _FOLLOW_PODS, str(self._folder)], "pods")
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Captures on all nodes, and follows pods, until the end of the block."""
+        try:
+            for node in self._cluster.nodes():
+                self.watch(node)
+            self._spawn(["bash", "-c", _FOLLOW_PODS, str(self._folder)], "pods")
+            yield
+        finally:
+            self._stop()
 
     def watch(self, node: str) -> None:
         """Captures on a node from now on, also on one that is only just starting."""
@@ -64,7 +71,7 @@ class Witness:
 
         self._wait(listens)
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         for running in self._running:
             if running.poll() is None:
                 os.killpg(running.pid, signal.SIGTERM)
