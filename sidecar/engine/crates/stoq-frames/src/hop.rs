@@ -10,6 +10,7 @@ mod gateway;
 mod origin;
 mod rule;
 mod tunnel;
+mod used;
 
 use std::time::Duration;
 

@@ -3,14 +3,15 @@
 //! Whose key it is says the certificate that comes with the route, which the caller has held against
 //! its trust before.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use stoq_wire::code::StreamCode;
-use stoq_wire::frame::hop::{Hop, Route, RouteId};
+use stoq_wire::frame::hop::{Hop, Route};
 use stoq_wire::frame::signature::{Signature, Subject};
 use stoq_wire::frame::{Frame, FrameError};
 
+use super::used::Used;
 use crate::budget::{Budget, Rate};
 use crate::sha256;
 use crate::signed::{Keys, SignatureRefusal, Verify};
@@ -21,9 +22,6 @@ pub const ROUTE_LIFE: u64 = 300;
 
 /// How far ahead the signature of a route may end, in seconds (G11).
 const MAX_AHEAD: u64 = 600;
-
-/// Signed routes that are remembered. Ids and times: some 2 MB.
-const MOST_USED: usize = 16_384;
 
 /// What a peer may have verified in vain, and an origin of its own routes: many may begin at once.
 const RATE: Rate = Rate {
@@ -52,6 +50,15 @@ pub enum OriginRefusal {
     /// The route has been begun with it before.
     #[error("the route was begun before: its signature is used up")]
     Used,
+    /// The origin has begun so many since that it is not known any more.
+    #[error(
+        "the origin has begun too many routes since to tell whether this is one of them: its signatures \
+         that end by {0} are not taken any more"
+    )]
+    Late(u64),
+    /// More origins of its trust domain have begun routes than are remembered.
+    #[error("too many others of the origin's trust domain have begun routes in the last minutes")]
+    Origins,
     /// The peer, or the origin, has had too much verified.
     #[error("the peer, or the origin, asks for too many signed routes at once")]
     TooMany,
@@ -62,7 +69,7 @@ impl OriginRefusal {
     #[must_use]
     pub const fn code(&self) -> StreamCode {
         match self {
-            Self::TooMany => StreamCode::Refused,
+            Self::Late(_) | Self::Origins | Self::TooMany => StreamCode::Refused,
             _ => StreamCode::BadSignature,
         }
     }
@@ -85,9 +92,7 @@ pub fn route_digest(route: &Route) -> Result<[u8; 32], FrameError> {
 /// The signed routes that a gateway has seen, until their signatures end. Bounded.
 #[derive(Debug, Default)]
 pub struct Origins {
-    used: HashMap<RouteId, u64>,
-    /// The same by when it ends.
-    ends: BTreeSet<(u64, RouteId)>,
+    used: Used,
     budgets: HashMap<String, Budget>,
 }
 
@@ -160,28 +165,12 @@ impl Origins {
         if signature.until > unix.saturating_add(MAX_AHEAD) {
             return Err(OriginRefusal::Ahead(signature.until));
         }
-        self.expire(unix);
-        if self.used.contains_key(&route.id) {
-            return Err(OriginRefusal::Used);
-        }
+        self.used.admits(origin, &route.id, signature.until, unix)?;
         let mut keys = Keys::default();
         // The caller has looked at the certificate, now.
         keys.pin(origin, key, u64::MAX)?;
         keys.verify(origin, signature, verify, unix)?;
-        if self.used.len() >= MOST_USED
-            && let Some((_, first)) = self.ends.pop_first()
-        {
-            self.used.remove(&first);
-        }
-        self.used.insert(route.id, signature.until);
-        self.ends.insert((signature.until, route.id));
+        self.used.remember(origin, route.id, signature.until);
         Ok(())
-    }
-
-    fn expire(&mut self, unix: u64) {
-        while let Some(first) = self.ends.first().copied().filter(|first| first.0 <= unix) {
-            self.ends.remove(&first);
-            self.used.remove(&first.1);
-        }
     }
 }

@@ -128,6 +128,73 @@ fn what_is_not_signed_by_the_key_and_for_this_route_is_refused() {
     );
 }
 
+/// A route of many, begun by `origin`, whose signature is valid for so many seconds.
+fn begin(origins: &mut Origins, origin: &str, number: u32, life: u64) -> Result<(), OriginRefusal> {
+    let mut route = route(0);
+    route.id.0[..4].copy_from_slice(&number.to_be_bytes());
+    let signature = signed(&route, &key(1), NOW + life);
+    origins.take((origin, &key(1)), &route, &signature, &verify, NOW)
+}
+
+#[test]
+fn who_begins_ever_more_routes_has_nothing_begun_again_of_anybody() {
+    let mut origins = Origins::default();
+    let other = "spiffe://one.example/ns/shop/sa/other";
+    assert_eq!(begin(&mut origins, other, 0, 1), Ok(()));
+    // A hundred for each second of life, as a long day has them.
+    let life = |number| 2 + u64::from(number) / 100;
+    let routes = 1..17_000;
+    for number in routes.clone() {
+        let taken = begin(&mut origins, ORIGIN, number, life(number));
+        assert_eq!(taken, Ok(()), "the {number}th");
+    }
+    let again = begin(&mut origins, other, 0, 1);
+    assert_eq!(again, Err(OriginRefusal::Used), "somebody else's");
+    for number in routes.step_by(50) {
+        let again = begin(&mut origins, ORIGIN, number, life(number)).unwrap_err();
+        let known = matches!(again, OriginRefusal::Used | OriginRefusal::Late(_));
+        assert!(known, "the {number}th: {again}");
+    }
+    assert_eq!(begin(&mut origins, other, 1, 1), Ok(()));
+}
+
+#[test]
+fn an_origin_that_was_not_heard_of_for_long_is_taken_as_a_new_one() {
+    let mut origins = Origins::default();
+    for number in 0..1000 {
+        assert_eq!(
+            begin(&mut origins, ORIGIN, number, 100 + u64::from(number) / 10),
+            Ok(())
+        );
+    }
+    let late = begin(&mut origins, ORIGIN, 1000, 50).unwrap_err();
+    assert_eq!(late.code(), StreamCode::Refused, "{late}");
+    let (later, route) = (NOW + 500, route(9));
+    let signature = signed(&route, &key(1), later + 1);
+    let taken = origins.take((ORIGIN, &key(1)), &route, &signature, &verify, later);
+    assert_eq!(taken, Ok(()));
+}
+
+#[test]
+fn a_trust_domain_that_makes_up_identities_keeps_out_none_but_its_own() {
+    let mut origins = Origins::default();
+    let made_up = |number: u32| format!("spiffe://two.example/ns/a/sa/b{number}");
+    let refused = (0..10_000).find_map(|number| {
+        let taken = begin(&mut origins, &made_up(number), number, 60);
+        taken.err().map(|refusal| (number, refusal))
+    });
+    let (number, refusal) = refused.expect("they are not remembered without end");
+    assert_eq!(refusal.code(), StreamCode::Refused);
+    assert_eq!(begin(&mut origins, ORIGIN, number, 60), Ok(()));
+    let again = begin(&mut origins, &made_up(0), 0, 60);
+    assert_eq!(again, Err(OriginRefusal::Used));
+    let (later, route) = (NOW + 60, route(9));
+    let signature = signed(&route, &key(1), later + 1);
+    let by = made_up(number);
+    let taken = origins.take((&by, &key(1)), &route, &signature, &verify, later);
+    assert_eq!(taken, Ok(()), "once the others have ended");
+}
+
 #[test]
 fn a_peer_has_as_many_verified_as_the_rate_allows_and_others_are_not_touched() {
     let (mut origins, start) = (Origins::default(), Instant::now());
