@@ -102,6 +102,7 @@ proptest! {
                 }
             }
             prop_assert!(model.iter().map(Bytes::len).sum::<usize>() <= 2000);
+            prop_assert_eq!(tunnel.len(), model.len());
             prop_assert_eq!(tunnel.is_empty(), model.is_empty());
         }
     }

@@ -7,8 +7,13 @@ use super::{Counters, add, position};
 pub enum HopDrop {
     /// A queue was full: the path takes less than is sent.
     Full,
-    /// No tunnel has it: it came too late, too long before its tunnel, or beside it from somebody else.
+    /// No tunnel has it: it came too late, too long before its tunnel, or beside it from somebody else; or
+    /// the tunnel ended before it could leave.
     NoTunnel,
+    /// It came out of a tunnel and is not of the connection inside.
+    Foreign,
+    /// A probe beside a tunnel, sooner after another than is answered.
+    Probe,
     /// It is empty, or longer than a packet may be.
     TooLong,
     /// The kernel did not take it, or said that an earlier one was not taken.
@@ -17,7 +22,14 @@ pub enum HopDrop {
 
 impl HopDrop {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Full, Self::NoTunnel, Self::TooLong, Self::Kernel];
+    pub const ALL: [Self; 6] = [
+        Self::Full,
+        Self::NoTunnel,
+        Self::Foreign,
+        Self::Probe,
+        Self::TooLong,
+        Self::Kernel,
+    ];
 
     /// The name used in metrics.
     #[must_use]
@@ -25,6 +37,8 @@ impl HopDrop {
         match self {
             Self::Full => "queue_full",
             Self::NoTunnel => "no_tunnel",
+            Self::Foreign => "foreign",
+            Self::Probe => "unanswered_probe",
             Self::TooLong => "too_long",
             Self::Kernel => "kernel",
         }
@@ -65,6 +79,14 @@ impl Counters {
 
     /// A packet of a tunnel was dropped.
     pub fn hop_dropped(&self, why: HopDrop) {
-        add(&self.hop_dropped[position(&HopDrop::ALL, &why)], 1);
+        self.hops_dropped(why, 1);
+    }
+
+    /// So many of them were.
+    pub fn hops_dropped(&self, why: HopDrop, count: usize) {
+        add(
+            &self.hop_dropped[position(&HopDrop::ALL, &why)],
+            count as u64,
+        );
     }
 }

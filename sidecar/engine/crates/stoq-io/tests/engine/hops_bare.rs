@@ -152,6 +152,8 @@ fn a_probe_is_answered_on_the_stream_and_a_flood_of_them_hardly() {
         }
         let answers = scene.asker.heard_within_a_moment(scene.stream);
         assert!((1..50).contains(&answers), "{answers}");
+        let counted = scene.routed.gateway("a").snapshot().hop_dropped["unanswered_probe"];
+        assert!(counted >= 400, "{counted}");
         assert!(scene.workload.recv_from(&mut [0; 100]).is_err());
     });
 }

@@ -1,11 +1,13 @@
 //! Packets of inner connections beside their tunnels: agreed on, in both directions, and given up.
 
+use std::net::SocketAddr;
+
 use serde_json::json;
 use stoq_io::Engine;
 use stoq_wire::bare::PROBE_LEN;
 
 use crate::mesh::{eventually, id};
-use crate::net::in_namespace;
+use crate::net::{DB, in_namespace};
 use crate::routed::{Routed, forwarding, object, offered};
 use crate::spy::Spy;
 
@@ -100,6 +102,55 @@ fn what_no_longer_gets_through_goes_by_the_tunnel_again() {
         let after = beside(&routed.web);
         assert!(routed.send(&sent).unwrap().data.concat() == sent);
         assert_eq!(beside(&routed.web), after, "nothing is risked for a while");
+    });
+}
+
+#[test]
+fn a_handshake_that_comes_late_or_is_forged_moves_nothing_back_into_the_tunnel() {
+    in_namespace(|| {
+        let routed = Routed::with_settings(&[&["a"]], forwarding(), &json!({"workers": 1}));
+        let server = SocketAddr::new(DB.parse().unwrap(), routed.server_port());
+        let spy = Spy::before(server);
+        let sent = object(1_000_000);
+        eventually("packets go beside the tunnel", || {
+            let before = beside(&routed.web);
+            assert!(routed.send_over(&spy, &sent).unwrap().data.concat() == sent);
+            beside(&routed.web) > before + 500
+        });
+        let late = spy.long_ones();
+        assert!(late.len() >= 2, "a handshake");
+        // As a Handshake packet has it: for one of these connection IDs, from the other.
+        let from_nobody = |to: &[u8]| {
+            let length = [to.len() as u8];
+            [
+                b"\xe0\0\0\0\x01",
+                &length[..],
+                to,
+                b"\x08nobody's",
+                &[0; 1200],
+            ]
+            .concat()
+        };
+        let own = late
+            .iter()
+            .map(|one| from_nobody(&one[6..6 + usize::from(one[5])]));
+        let foreign = || routed.web.snapshot().hop_dropped["foreign"];
+        let before = foreign();
+        for datagram in late
+            .iter()
+            .cloned()
+            .chain(own)
+            .chain([from_nobody(b"anybody?")])
+        {
+            spy.says(&datagram);
+        }
+        eventually("what is not for the client is counted", || {
+            foreign() > before
+        });
+        let before = beside(&routed.web);
+        assert!(routed.send_over(&spy, &sent).unwrap().data.concat() == sent);
+        let after = beside(&routed.web);
+        assert!(after - before > 500, "{before} to {after}");
     });
 }
 

@@ -12,6 +12,9 @@ type Held = Box<dyn Fn(&[u8]) -> bool + Send>;
 /// Relays for one client until it is dropped.
 pub(crate) struct Spy {
     address: SocketAddr,
+    front: UdpSocket,
+    /// Who sent last, and gets what the server says.
+    client: Arc<Mutex<SocketAddr>>,
     seen: Arc<Mutex<Vec<Vec<u8>>>>,
     held: Arc<Mutex<Held>>,
     stop: Arc<AtomicBool>,
@@ -57,10 +60,13 @@ impl Spy {
                 }
             })
         };
+        let ours = front.try_clone().unwrap();
         let copies = (front.try_clone().unwrap(), back.try_clone().unwrap());
         let threads = vec![relay(front, back, true), relay(copies.1, copies.0, false)];
         Self {
             address,
+            front: ours,
+            client,
             seen,
             held,
             stop,
@@ -83,6 +89,19 @@ impl Spy {
         let seen = self.seen.lock().unwrap();
         let short = |one: &&Vec<u8>| one.len() == length && one[0] & 0x80 == 0;
         seen.iter().filter(short).cloned().collect()
+    }
+
+    /// The datagrams so far that begin with a long header, of both directions.
+    pub(crate) fn long_ones(&self) -> Vec<Vec<u8>> {
+        let seen = self.seen.lock().unwrap();
+        let long = |one: &&Vec<u8>| one.first().is_some_and(|first| first & 0x80 != 0);
+        seen.iter().filter(long).cloned().collect()
+    }
+
+    /// Says something to the client in the server's name.
+    pub(crate) fn says(&self, datagram: &[u8]) {
+        let client = *self.client.lock().unwrap();
+        self.front.send_to(datagram, client).unwrap();
     }
 
     /// Lets some no longer pass.

@@ -123,8 +123,9 @@ impl Worker {
         }
         let (first, rest) = match what {
             bare::Bare::Probe(nonce) => {
-                if beside.answers.answers(now) {
-                    self.say_beside(key, Beside::Seen(nonce));
+                match beside.answers.answers(now) {
+                    true => self.say_beside(key, Beside::Seen(nonce)),
+                    false => self.counters().hop_dropped(HopDrop::Probe),
                 }
                 return Some(());
             }
@@ -135,12 +136,9 @@ impl Worker {
         match &mut hop.far {
             Far::Workload(workload) => {
                 let length = 1 + cid.as_bytes().len() + rest.len();
-                let sent = workload.put(&[&[first], cid.as_bytes(), rest]);
+                let put = workload.put(&[&[first], cid.as_bytes(), rest]);
                 self.queue(key);
-                match sent {
-                    true => self.counters().hop_forwarded(length as u64),
-                    false => self.counters().hop_dropped(HopDrop::Kernel),
-                }
+                self.count_put(put, length);
             }
             Far::Inner { index, serial } => {
                 let (index, serial) = (*index, *serial);
@@ -230,7 +228,7 @@ impl Worker {
             return;
         };
         let transmit = bare.batch.transmit(destination, local);
-        let (count, size) = (bare.batch.count() as u64, transmit.size as u64);
+        let (count, size) = (bare.batch.count(), transmit.size as u64);
         let datagrams = &mut self.ports[port].datagrams;
         let gone = !datagrams.is_blocked()
             && !matches!(
@@ -239,8 +237,8 @@ impl Worker {
             );
         bare.batch.clear();
         match gone {
-            true => self.counters().sent(1, count, size),
-            false => (0..count).for_each(|_| self.counters().hop_dropped(HopDrop::Kernel)),
+            true => self.counters().sent(1, count as u64, size),
+            false => self.counters().hops_dropped(HopDrop::Kernel, count),
         }
     }
 }

@@ -17,6 +17,7 @@ use super::super::transmit::{Flush, LARGEST_SEND, SENDS};
 use super::super::{Flow, PeerKey, Phase, Worker};
 use super::ways::Way;
 use super::{Far, Hop, Near};
+use crate::counters::HopDrop;
 use crate::endpoints::OpenTo;
 
 /// Packets made at once: as many as a datagram buffer takes in a turn.
@@ -93,7 +94,7 @@ impl Worker {
     }
 
     /// A packet from the tunnel for the connection inside. Nothing else of ours hears of it: what is
-    /// not for that connection is not from its peer.
+    /// not for that connection is not from its peer, and is dropped and counted (G8).
     pub(super) fn inner_datagram(
         &mut self,
         index: usize,
@@ -102,11 +103,12 @@ impl Worker {
         now: Instant,
     ) {
         let Some(link) = self.link_of(index, serial) else {
-            return;
+            return self.counters().hop_dropped(HopDrop::NoTunnel);
         };
-        if let (Some(inner), Some(ids)) = (&mut link.inner, long_ids(&data)) {
-            inner.ids = Some(ids);
-        }
+        // Long headers tell the connection IDs until the handshake is over. What comes later is late, or
+        // anybody's, and the two have moved on by then.
+        let shaking_hands = link.phase == Phase::Handshake;
+        let ids = long_ids(&data).filter(|_| shaking_hands);
         let remote = link.quic.remote_address();
         let under = data.get(1..=CID_LEN).filter(|_| is_short(&data));
         let under = under.and_then(InnerCid::new);
@@ -118,14 +120,23 @@ impl Worker {
         self.outgoing = response;
         match event {
             Some(DatagramEvent::ConnectionEvent(handle, event)) if handle.0 == index => {
+                if let Some(inner) = self.inner_of(index) {
+                    inner.ids = ids.or(inner.ids);
+                }
                 self.connection_event(index, event, now);
                 if let Some(cid) = under {
                     self.follow_cid(index, cid);
                 }
+                return;
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.endpoint.ignore(incoming),
             _ => {}
         }
+        self.counters().hop_dropped(HopDrop::Foreign);
+    }
+
+    fn inner_of(&mut self, index: usize) -> Option<&mut Inner> {
+        self.links.get_mut(index)?.as_mut()?.inner.as_mut()
     }
 
     /// The peer may choose another connection ID of ours: what goes beside the tunnel then has that one.
@@ -210,10 +221,12 @@ impl Worker {
             path.sent(now, transmit.size as u64);
         }
         let packet = transmit.segment_size.unwrap_or(transmit.size).max(1);
-        if let Some(key) = tunnel {
-            for packet in outgoing[..transmit.size].chunks(packet) {
-                self.hop_send(key, packet, now);
-            }
+        let packets = outgoing[..transmit.size].chunks(packet);
+        match tunnel {
+            Some(key) => packets.for_each(|packet| self.hop_send(key, packet, now)),
+            None => self
+                .counters()
+                .hops_dropped(HopDrop::NoTunnel, packets.len()),
         }
         Flush::More
     }

@@ -50,7 +50,7 @@ impl Worker {
     /// A packet from the near side: goes to the far one.
     pub(super) fn hop_received(&mut self, key: usize, packet: &[u8], now: Instant) {
         let Some(Flow::Hop(hop)) = self.flows.get_mut(key).map(|slot| &mut slot.flow) else {
-            return;
+            return self.counters().hop_dropped(HopDrop::NoTunnel);
         };
         hop.queue.forwarded(now);
         match &mut hop.far {
@@ -67,17 +67,24 @@ impl Worker {
                 {
                     self.counters().hop_forwarded(packet.len() as u64);
                     self.hop_send(key, packet, now);
+                } else {
+                    self.counters().hop_dropped(HopDrop::NoTunnel);
                 }
             }
             Far::Workload(workload) => {
-                let sent = workload.put(&[packet]);
+                let put = workload.put(&[packet]);
                 self.queue(key);
-                match sent {
-                    true => self.counters().hop_forwarded(packet.len() as u64),
-                    false => self.counters().hop_dropped(HopDrop::Kernel),
-                }
+                self.count_put(put, packet.len());
             }
         }
+    }
+
+    /// Counts what [`Workload::put`](super::Workload) says of a packet of so many bytes.
+    pub(super) fn count_put(&self, (leaves, dropped): (bool, usize), length: usize) {
+        if leaves {
+            self.counters().hop_forwarded(length as u64);
+        }
+        self.counters().hops_dropped(HopDrop::Kernel, dropped);
     }
 
     /// A packet from the far side: goes to the near one, beside the tunnel where it may, else by a datagram
@@ -87,7 +94,7 @@ impl Worker {
             return;
         }
         let Some(Flow::Hop(hop)) = self.flows.get_mut(key).map(|slot| &mut slot.flow) else {
-            return;
+            return self.counters().hop_dropped(HopDrop::NoTunnel);
         };
         hop.queue.forwarded(now);
         let waits = hop.stream().is_none() || !hop.queue.is_empty();

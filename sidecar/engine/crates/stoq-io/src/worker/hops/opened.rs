@@ -16,7 +16,7 @@ use super::super::objects::Frames;
 use super::super::observe::Outcome;
 use super::super::{Direction, Flow, Worker};
 use super::{Far, Hop, Near, Proof};
-use crate::counters::ResponseFlag;
+use crate::counters::{HopDrop, ResponseFlag};
 
 impl Worker {
     /// Whether a connection's peer takes routes; if not, the tunnel has failed.
@@ -110,6 +110,8 @@ impl Worker {
         if let Some(beside) = &hop.beside {
             self.tunnels.bare.forget(&beside.ours);
         }
+        let waited = hop.queue.len();
+        self.counters().hops_dropped(HopDrop::NoTunnel, waited);
         if hop.admitted
             && let Some(forwarder) = &self.shared.forwarder
         {

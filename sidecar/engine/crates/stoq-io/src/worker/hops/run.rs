@@ -143,9 +143,9 @@ impl Worker {
     fn flush_workload(&mut self, key: usize) {
         if let Some(Flow::Hop(hop)) = self.flows.get_mut(key).map(|slot| &mut slot.flow)
             && let Far::Workload(workload) = &mut hop.far
-            && !workload.flush()
         {
-            self.counters().hop_dropped(HopDrop::Kernel);
+            let dropped = workload.flush();
+            self.counters().hops_dropped(HopDrop::Kernel, dropped);
         }
     }
 

@@ -25,29 +25,37 @@ impl Workload {
         }
     }
 
-    /// A packet for the workload, in parts. False: earlier ones, or this one, could not be sent.
+    /// A packet for the workload, in parts: whether it leaves in this turn or when there is room, and how
+    /// many packets were dropped, earlier ones or this one.
     #[must_use]
-    pub(super) fn put(&mut self, parts: &[&[u8]]) -> bool {
+    pub(super) fn put(&mut self, parts: &[&[u8]]) -> (bool, usize) {
         let length = parts.iter().map(|part| part.len()).sum();
         let most = self.socket.max_segments();
-        let sent = self.batch.takes(length, most) || self.flush();
+        let dropped = match self.batch.takes(length, most) {
+            true => 0,
+            false => self.flush(),
+        };
         if self.socket.is_blocked() {
-            return false;
+            return (false, dropped + 1);
         }
         self.batch.put(parts);
-        sent
+        (true, dropped)
     }
 
-    /// Sends what was put. False: the kernel did not take it.
+    /// Sends what was put, unless it has to wait for room. How many packets the kernel did not take.
     #[must_use]
-    pub(super) fn flush(&mut self) -> bool {
-        if self.batch.count() == 0 || self.socket.is_blocked() {
-            return self.batch.count() == 0;
+    pub(super) fn flush(&mut self) -> usize {
+        let count = self.batch.count();
+        if count == 0 || self.socket.is_blocked() {
+            return 0;
         }
         let transmit = self.batch.transmit(self.address, None);
         let sent = self.socket.send(transmit, self.batch.bytes());
         // Many routes are idle most of the time, and shall not keep what a burst has taken.
         self.batch = Batch::default();
-        !matches!(sent, Sent::Refused(_))
+        match sent {
+            Sent::Refused(_) => count,
+            Sent::Done | Sent::Blocked => 0,
+        }
     }
 }
