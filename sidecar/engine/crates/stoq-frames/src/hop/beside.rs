@@ -79,13 +79,14 @@ impl Probing {
         )
     }
 
-    /// A packet leaves. `fresh` is the nonce of the next probe.
-    pub fn leaves(&mut self, now: Instant, fresh: u64) -> Leaves {
-        let fresh = fresh.to_be_bytes();
+    /// A packet leaves. `fresh` makes the nonce of the next probe, if one is due: nobody who saw others may
+    /// guess it, else who takes no packets beside the tunnel could say that they come.
+    pub fn leaves(&mut self, now: Instant, fresh: impl FnOnce() -> [u8; NONCE_LEN]) -> Leaves {
         let (probe, given_up) = match &mut self.state {
             State::Paused(until) if now < *until => (None, false),
             State::Seen(at) if now < *at + BELIEVED => (None, false),
             State::Paused(_) | State::Seen(_) => {
+                let fresh = fresh();
                 self.state = State::Asked {
                     nonce: fresh,
                     since: now,

@@ -346,7 +346,9 @@ impl Worker {
         self.serial
     }
 
-    /// A number to choose by; not for secrets (xorshift64*).
+    /// A number to choose endpoints and ways by (xorshift64*). Asked for each connection, so it is cheap; who
+    /// sees enough choices can guess the next, and wins nothing by that. It must not leave the process, nor
+    /// make what others are not to guess: ids and nonces are `OsRng`'s.
     fn pick(&mut self) -> u64 {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;

@@ -1,6 +1,7 @@
 //! What somebody may send beside a tunnel, and what comes of it.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -135,6 +136,55 @@ fn what_answers_goes_beside_the_tunnel_once_a_probe_was_seen() {
             scene.workload.send_to(&stays, gateway).unwrap();
             assert_eq!(scene.asker.receive(), (tunnel, Bytes::from(stays)));
         }
+    });
+}
+
+/// What a generator by shifts, xorshift64*, says after this number.
+fn shifted(first: u64) -> impl Iterator<Item = u64> {
+    const FACTOR: u64 = 0x2545_f491_4f6c_dd1d;
+    // By Newton: each step doubles the bits that are right, of which an odd number has three to begin with.
+    let inverse = (0..5).fold(FACTOR, |inverse, _| {
+        inverse.wrapping_mul(2_u64.wrapping_sub(FACTOR.wrapping_mul(inverse)))
+    });
+    let states = std::iter::successors(Some(first.wrapping_mul(inverse)), |state| {
+        let state = state ^ state >> 12;
+        let state = state ^ state << 25;
+        Some(state ^ state >> 27)
+    });
+    states.skip(1).map(|state| state.wrapping_mul(FACTOR))
+}
+
+#[test]
+fn nobody_learns_from_one_probe_what_the_next_will_ask() {
+    let second = shifted(0x2545_f491_4f6c_dd1d).next().unwrap();
+    assert_eq!(
+        second, 0x47e4_ce4b_896c_dd1d,
+        "of a generator that began with 1"
+    );
+    in_namespace(|| {
+        let mut scene = Scene::new();
+        scene.asker.send(u64::from(scene.stream), b"from here");
+        let (_, gateway) = scene.workload.recv_from(&mut [0; 100]).unwrap();
+        let answer = short(NEAR, &[6; 30]);
+        let mut nonces = Vec::new();
+        while nonces.len() < 2 {
+            scene.workload.send_to(&answer, gateway).unwrap();
+            let probe = scene.asker.raw(OURS);
+            if probe.len() == 25 {
+                nonces.push(u64::from_be_bytes(probe[17..].try_into().unwrap()));
+                let seen = Beside::Seen(probe[17..].try_into().unwrap());
+                scene
+                    .asker
+                    .more(scene.stream, &Frame::Hop(Hop::Beside(seen)));
+                std::thread::sleep(Duration::from_millis(1100));
+            }
+        }
+        assert_ne!(nonces[0], nonces[1]);
+        assert!(
+            !shifted(nonces[0])
+                .take(100_000)
+                .any(|guess| guess == nonces[1])
+        );
     });
 }
 

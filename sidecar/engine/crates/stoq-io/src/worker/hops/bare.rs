@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 use quinn_proto::crypto::HmacKey;
 use rand_core::{OsRng, RngCore};
-use stoq_wire::bare::{self, BareId, ID_LEN};
+use stoq_wire::bare::{self, BareId, ID_LEN, NONCE_LEN};
 use stoq_wire::frame::beside::{Beside, InnerCid};
 
 use super::super::{Flow, Worker};
@@ -151,7 +151,6 @@ impl Worker {
 
     /// Sends a packet of the far side beside its tunnel. False: it goes in the tunnel.
     pub(super) fn send_beside(&mut self, key: usize, packet: &[u8], now: Instant) -> bool {
-        let fresh = self.pick();
         let Some(slot) = self.flows.get_mut(key) else {
             return false;
         };
@@ -173,7 +172,7 @@ impl Worker {
         if bare::BEHIND_ID + rest.len() > usize::from(link.quic.current_mtu()) {
             return false;
         }
-        let (id, leaves) = (*id, probing.leaves(now, fresh));
+        let (id, leaves) = (*id, probing.leaves(now, unguessable));
         if leaves.beside {
             hop.queue.forwarded(now);
         }
@@ -241,6 +240,14 @@ impl Worker {
             false => self.counters().hops_dropped(HopDrop::Kernel, count),
         }
     }
+}
+
+/// A probe's nonce. It crosses the network in the clear, so it must say nothing of the next: of a cheap
+/// generator, one number would tell all others, of other peers' tunnels too.
+fn unguessable() -> [u8; NONCE_LEN] {
+    let mut nonce = [0; NONCE_LEN];
+    OsRng.fill_bytes(&mut nonce);
+    nonce
 }
 
 /// The inner packet that went without its connection ID, which is no longer than the id.
