@@ -98,6 +98,8 @@ pub(crate) struct Link {
     pub(crate) accepted_streams: u64,
     /// Datagrams whose stream, with its head and what it begins with, has not come yet.
     pub(crate) early: VecDeque<(StreamId, Bytes)>,
+    /// Bytes of captured datagrams that its streams have brought a part of.
+    pub(crate) partial_udp: usize,
     /// What it is inside of; none: it goes by its socket.
     pub(crate) inner: Option<Inner>,
     /// Tunnels on it that wait until it takes more datagrams.
@@ -148,6 +150,7 @@ impl Link {
             exhausted: false,
             accepted_streams: 0,
             early: VecDeque::new(),
+            partial_udp: 0,
             inner: None,
             full_tunnels: Vec::new(),
             total_streams: 0,

@@ -319,7 +319,7 @@ impl Worker {
                     self.peers.forget(peer, key);
                 }
                 if let Some(info) = &slot.info {
-                    self.udp_ended(key, &flow, info);
+                    self.udp_ended((key, slot.connection), &flow, info);
                 }
             }
             Flow::ApiWaiting { link, peer } => {

@@ -107,25 +107,43 @@ impl Asker {
     /// Opens a stream of kind 3 with these frames.
     pub(crate) fn say(&mut self, frames: &[Frame]) -> StreamId {
         let mut bytes = Vec::new();
+        for frame in frames {
+            frame.encode(&mut bytes).unwrap();
+        }
+        let nowhere = (self.remote, self.remote);
+        self.open(StreamKind::Frames, nowhere, &bytes)
+    }
+
+    /// Opens a stream of this kind, for a flow between these two, with these bytes behind its head.
+    pub(crate) fn open(
+        &mut self,
+        kind: StreamKind,
+        (source, destination): (SocketAddr, SocketAddr),
+        behind: &[u8],
+    ) -> StreamId {
+        let mut bytes = Vec::new();
         StreamHead {
-            kind: StreamKind::Frames,
+            kind,
             resume: false,
             tokens: false,
             flow: FlowId([7; 16]),
             sent: 0,
             received: 0,
-            source: self.remote,
-            destination: self.remote,
+            source,
+            destination,
         }
         .encode(&mut bytes);
-        for frame in frames {
-            frame.encode(&mut bytes).unwrap();
-        }
+        bytes.extend_from_slice(behind);
         let stream = self.quic.streams().open(Dir::Bi).unwrap();
         let written = self.quic.send_stream(stream).write(&bytes);
         assert_eq!(written, Ok(bytes.len()));
         self.turn();
         stream
+    }
+
+    /// Whether the other side does not want a stream any more.
+    pub(crate) fn is_stopped(&self, stream: StreamId) -> bool {
+        self.stop_of(stream).is_some()
     }
 
     /// Says something more on a stream.

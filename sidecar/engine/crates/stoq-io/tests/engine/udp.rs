@@ -4,10 +4,15 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 
 use serde_json::json;
-use stoq_io::Engine;
+use stoq_io::{Engine, LocalPort};
 use stoq_wire::extension::CAPTURED_UDP;
+use stoq_wire::head::StreamKind;
+use stoq_wire::udp::message;
 
-use crate::captured::{captured_mesh, captured_mesh_with, hears_nothing, socket, udp_table};
+use crate::asker::Asker;
+use crate::captured::{
+    captured_mesh, captured_mesh_with, hears_nothing, offers, socket, udp_table,
+};
 use crate::mesh::{APPLICATION, SERVICE, eventually};
 use crate::net::{DB, OUTSIDE, VIP, WEB, in_namespace};
 
@@ -230,5 +235,38 @@ fn there_are_no_more_flows_than_allowed_and_those_go_on() {
         assert_eq!(asked(&first, b"still").0, b"still");
         first.send_to(b"end", service()).unwrap();
         assert_eq!(answering.join().unwrap().len(), 3);
+    });
+}
+
+#[test]
+fn datagrams_that_are_begun_and_never_whole_are_bounded_for_their_sender_alone() {
+    in_namespace(|| {
+        const PART: usize = 60_000;
+        let mesh = captured_mesh();
+        let answering = echo(socket(DB, APPLICATION));
+        let client = socket(WEB, 0);
+        asked(&client, b"before");
+        let port = mesh.db.local_port(LocalPort::Stoq).unwrap();
+        let remote = SocketAddr::new(DB.parse().unwrap(), port);
+        let web = mesh.authority.offering("web", offers(CAPTURED_UDP));
+        let mut hostile = Asker::connect(&web, remote);
+        let mut part = message(&[0; PART + 1]).to_vec();
+        part.pop();
+        let ends = |number: u16| {
+            let source = SocketAddr::new(WEB.parse().unwrap(), 20_000 + number);
+            (source, SocketAddr::new(DB.parse().unwrap(), APPLICATION))
+        };
+        let begun = |number| hostile.open(StreamKind::Udp, ends(number), &part);
+        let streams: Vec<_> = (0..100).map(begun).collect();
+        hostile.until("the last ones are refused", |hostile| {
+            let refused = streams.iter().filter(|stream| hostile.is_stopped(**stream));
+            refused.count() >= 100 - (4 << 20) / PART
+        });
+        assert!(flows(&mesh.db) > 30, "the others are kept");
+        assert!(dropped(&mesh.db, "queue_full") > 0);
+        assert!(hostile.lost.is_none());
+        assert_eq!(asked(&client, &[5; 9000]).0, [5; 9000], "somebody else's");
+        client.send_to(b"end", service()).unwrap();
+        answering.join().unwrap();
     });
 }

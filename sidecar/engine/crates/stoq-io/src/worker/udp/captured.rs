@@ -166,7 +166,15 @@ impl Worker {
     }
 
     /// A flow of captured UDP has ended: nothing finds it any more.
-    pub(in super::super) fn udp_ended(&mut self, key: usize, flow: &UdpFlow, info: &FlowInfo) {
+    pub(in super::super) fn udp_ended(
+        &mut self,
+        (key, connection): (usize, Option<usize>),
+        flow: &UdpFlow,
+        info: &FlowInfo,
+    ) {
+        if let Some(link) = connection.and_then(|index| self.links.get_mut(index)?.as_mut()) {
+            link.partial_udp = link.partial_udp.saturating_sub(flow.counted);
+        }
         let pairs = flow.pairs();
         if let Some(udp) = self.udp.as_mut() {
             udp.flows.close(pairs, info_peer(info), key);

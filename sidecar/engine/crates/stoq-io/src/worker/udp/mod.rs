@@ -28,6 +28,10 @@ const WAITING: usize = 256 * 1024;
 /// The same, of all flows of a worker.
 const ALL_WAITING: usize = 16 << 20;
 
+/// Bytes of messages that are not whole yet, of all flows of a connection: what a peer has a worker keep by
+/// beginning messages and not ending them.
+const PARTIAL: usize = 4 << 20;
+
 /// What one waiting datagram counts for beside its payload.
 const ENTRY: usize = 64;
 
@@ -79,6 +83,8 @@ pub(crate) struct UdpFlow {
     held: usize,
     /// The beginning of a message from the stream.
     partial: BytesMut,
+    /// Bytes of it that its connection counts.
+    counted: usize,
     /// Bytes of payload to the other end and from it.
     pub(crate) moved: (u64, u64),
 }
@@ -93,6 +99,7 @@ impl UdpFlow {
             unsent: VecDeque::new(),
             held: 0,
             partial: BytesMut::new(),
+            counted: 0,
             moved: (0, 0),
         }
     }

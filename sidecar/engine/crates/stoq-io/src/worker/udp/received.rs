@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use quinn_proto::{ReadError, StreamId, VarInt};
-use stoq_wire::code::ConnectionCode;
+use stoq_wire::code::{ConnectionCode, StreamCode};
 use stoq_wire::udp;
 
+use super::super::observe::Outcome;
 use super::super::{Flow, Worker};
+use super::PARTIAL;
 use crate::counters::UdpDrop;
 
 /// Bytes read from a stream at once.
@@ -67,7 +69,8 @@ impl Worker {
         }
     }
 
-    /// Takes messages from a flow's stream; `false` when it has ended, or is wrong.
+    /// Takes messages from a flow's stream; `false` when it has ended. One that says what is wrong, or by which
+    /// its connection has too many begun, is ended here.
     pub(super) fn read_udp(&mut self, key: usize, now: Instant) -> bool {
         let slot = &mut self.flows[key];
         let (Flow::Udp(flow), Some(index)) = (&mut slot.flow, slot.connection) else {
@@ -106,12 +109,24 @@ impl Worker {
             }
             Err(_) => open = false,
         }
+        // What is left of a read would keep the memory of all of it.
+        flow.partial = BytesMut::from(&flow.partial[..]);
+        link.partial_udp = link.partial_udp.saturating_sub(flow.counted) + flow.partial.len();
+        flow.counted = flow.partial.len();
+        let too_much = link.partial_udp > PARTIAL;
         self.activate(index);
         for payload in found {
             self.deliver(key, &payload, now);
         }
         if let Some(why) = wrong {
             self.close(index, ConnectionCode::Protocol, &why, now);
+            return true;
+        }
+        if too_much {
+            self.counters().udp_dropped(UdpDrop::QueueFull);
+            self.counters().stream_refused(StreamCode::Denied);
+            let why = "too many datagrams of its peer are not whole".to_owned();
+            self.end_flow(key, StreamCode::Denied, Outcome::Refused(why), now);
             return true;
         }
         open
