@@ -179,7 +179,7 @@ class TlsContext:
         """A context without identity and trust, which refuses everybody.
 
         `profile`: `hybrid-1024`, `hybrid-512`, or `classical` (interop tests) if `allow_classical`.
-        `accept_other_degree`: let peers use the other hybrid profile. `aead`: `AES-256-GCM` or
+        `accept_other_degree`: let peers use the other hybrid profile (`set_required` may refuse it). `aead`: `AES-256-GCM` or
         `AES-128-GCM`. `tickets`: resume sessions; `max_tickets` are kept, about 4 KB each.
         `reset_secret`: 32 bytes that a later process has too, to tell peers that our connections
         are gone (RFC 9000, 10.3); None: random. `tokens`: `packet` offers peers a token in every
@@ -206,6 +206,29 @@ class TlsContext:
         """Replaces roots (DER), revoked serial numbers (hexadecimal), federated domains' roots, and
         revoked identities with the Unix time from which their certificates count again. Forgets all
         session tickets that are listed. Live connections are checked by `Engine.reauthorise`."""
+
+    def set_profile(self, profile: str) -> None:
+        """Has later identities be of this profile, and asks peers for it first; the one in force
+        stays. ValueError for `classical`, and on a context made with it."""
+
+    def set_required(
+        self,
+        everyone: str | None = None,
+        dialled: dict[str, str] = ...,
+        except_for: str | None = None,
+    ) -> None:
+        """Replaces the profiles that policies require, by name: of every peer, and beside that of
+        both ends towards whom we dial, by SPIFFE id. Nothing binds connections with `except_for`.
+        A name that is no profile lets nobody in. Live connections are checked by
+        `Engine.reauthorise`."""
+
+    @property
+    def profile(self) -> str:
+        """That of later identities."""
+
+    @property
+    def shown_profile(self) -> str | None:
+        """That of the identity in force; None without one."""
 
     def set_ticket_keys(self, keys: list[tuple[int, bytes]]) -> None:
         """Tickets of the bootstrap listener: the newest key, by Unix time, seals; all open."""

@@ -16,6 +16,7 @@ class ConnectionCode(IntEnum):
     INTERNAL = 0x07
     DRAINING = 0x08
     BAD_TOKEN = 0x09
+    CRYPTO_PROFILE = 0x0A
 
 
 class StreamCode(IntEnum):

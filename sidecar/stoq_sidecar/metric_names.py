@@ -22,6 +22,14 @@ COUNTERS: Final = {
     "handshakes_completed": ("stoq_handshakes_completed", "Handshakes completed"),
     "handshakes_resumed": ("stoq_handshakes_resumed", "Of these, resumed from a ticket"),
     "handshakes_failed": ("stoq_handshakes_failed", "Handshakes that began and failed"),
+    "crypto_refused": (
+        "stoq_crypto_profile_refused",
+        "Handshakes and connections that ended because policy requires another crypto profile",
+    ),
+    "crypto_fallbacks": (
+        "stoq_crypto_profile_fallbacks",
+        "Handshakes completed with a peer of another crypto profile than this workload's",
+    ),
     "handshakes_refused": ("stoq_handshakes_refused", "Initials refused: full or draining"),
     "handshakes_dropped": ("stoq_handshakes_dropped", "Initials dropped: too many handshakes"),
     "retries_sent": ("stoq_retries_sent", "Clients asked to prove their address"),

@@ -30,6 +30,10 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     handshakes_completed: int
     handshakes_resumed: int
     handshakes_failed: int
+    crypto_refused: int
+    """Handshakes and connections that ended because policy requires another crypto profile."""
+    crypto_fallbacks: int
+    """Handshakes completed with a peer of another crypto profile than ours."""
     handshakes_refused: int
     """First datagrams answered with a refusal: too many connections, or draining."""
     handshakes_dropped: int

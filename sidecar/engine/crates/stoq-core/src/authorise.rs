@@ -5,9 +5,11 @@
 //! connections when trust changes. Whoever it refuses gets no application byte.
 
 mod refusal;
+mod required;
 mod trust;
 
-pub use refusal::Refusal;
+pub use refusal::{CRYPTO_PROFILE_ALERT, Refusal};
+pub use required::Required;
 pub use trust::Trust;
 
 use std::sync::Arc;

@@ -31,6 +31,9 @@ pub enum ProfileError {
         "crypto profile \"classical\" resists no quantum computer and is refused: use hybrid-1024 or hybrid-512"
     )]
     ClassicalRefused,
+    /// A context made with `classical` is asked for another.
+    #[error("this process was set to crypto profile \"classical\" for interoperability tests and keeps it")]
+    Interop,
 }
 
 impl CryptoProfile {

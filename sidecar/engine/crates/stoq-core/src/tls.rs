@@ -10,6 +10,7 @@ mod config;
 mod context;
 mod endpoint;
 mod leaves;
+mod policy;
 mod reauthentication;
 mod shared;
 mod signed;

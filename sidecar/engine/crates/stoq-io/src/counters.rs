@@ -164,6 +164,16 @@ impl Counters {
         add(&self.values.handshakes_failed, 1);
     }
 
+    /// A handshake or a connection ended because of a side's crypto profile.
+    pub fn crypto_refused(&self) {
+        add(&self.values.crypto_refused, 1);
+    }
+
+    /// A handshake completed with a peer of another crypto profile than ours.
+    pub fn crypto_fell_back(&self) {
+        add(&self.values.crypto_fallbacks, 1);
+    }
+
     /// A first datagram was answered with a refusal.
     pub fn handshake_refused(&self) {
         add(&self.values.handshakes_refused, 1);

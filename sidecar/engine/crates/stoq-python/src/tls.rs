@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use stoq_core::authorise::Trust;
+use stoq_core::authorise::{Required, Trust};
 use stoq_core::cert::RootCertificate;
 use stoq_core::clock::SystemClock;
 use stoq_core::profile::CryptoProfile;
@@ -176,6 +176,48 @@ impl TlsContext {
             self.0.set_trust(trust);
             Ok(())
         })
+    }
+
+    fn set_profile(&self, profile: &str) -> PyResult<()> {
+        let profile: CryptoProfile = profile
+            .parse()
+            .map_err(|error| mistakes::argument("profile", error))?;
+        self.0
+            .set_profile(profile)
+            .map_err(|error| mistakes::argument("profile", error))
+    }
+
+    #[pyo3(signature = (everyone = None, dialled = BTreeMap::new(), except_for = None))]
+    fn set_required(
+        &self,
+        everyone: Option<String>,
+        dialled: BTreeMap<String, String>,
+        except_for: Option<&str>,
+    ) -> PyResult<()> {
+        let id = |field: &str, id: &str| {
+            SpiffeId::parse(id).map_err(|error| mistakes::argument(field, error))
+        };
+        let mut required = Required {
+            everyone: everyone.map(Into::into),
+            except: except_for.map(|text| id("except_for", text)).transpose()?,
+            ..Required::default()
+        };
+        for (text, profile) in dialled {
+            let field = format!("dialled[{text:?}]");
+            required.dialled.insert(id(&field, &text)?, profile.into());
+        }
+        self.0.set_required(required);
+        Ok(())
+    }
+
+    #[getter]
+    fn profile(&self) -> &'static str {
+        self.0.profile().name()
+    }
+
+    #[getter]
+    fn shown_profile(&self) -> Option<&'static str> {
+        self.0.shown_profile().map(CryptoProfile::name)
     }
 
     fn sign_statement<'py>(

@@ -56,6 +56,8 @@ codes! {
         Draining = 0x08, "draining";
         /// A token is missing, forged, replayed or out of order.
         BadToken = 0x09, "bad_token";
+        /// A policy requires another crypto profile than the peer proves itself with.
+        CryptoProfile = 0x0a, "crypto_profile";
     }
 }
 

@@ -1,6 +1,9 @@
 //! Why a peer is refused, in words for whoever is on call.
 
+use std::sync::Arc;
+
 use crate::cert::CertificateError;
+use crate::profile::CryptoProfile;
 use crate::spiffe::{SpiffeId, TrustDomain};
 use stoq_wire::code::ConnectionCode;
 
@@ -96,7 +99,35 @@ pub enum Refusal {
         /// Who did.
         found: SpiffeId,
     },
+    /// It proves itself with another crypto profile than policy requires.
+    #[error(
+        "{id} proves itself with crypto profile {found}, and {required} is required: see spec.crypto of the MeshConfig and of both workloads' TransportPolicies"
+    )]
+    CryptoProfile {
+        /// Who it is.
+        id: SpiffeId,
+        /// What it signed with.
+        found: CryptoProfile,
+        /// What policy names.
+        required: Arc<str>,
+    },
+    /// We prove ourselves with another crypto profile than the destination requires.
+    #[error(
+        "{id} requires crypto profile {required}, and this workload proves itself with {own}: see spec.crypto of the MeshConfig and of both workloads' TransportPolicies"
+    )]
+    OwnCryptoProfile {
+        /// Whom we have dialled.
+        id: SpiffeId,
+        /// What we sign with.
+        own: CryptoProfile,
+        /// What it requires.
+        required: Arc<str>,
+    },
 }
+
+/// The alert of a refusal for the crypto profile, and of no other (RFC 8446, section 6.2).
+pub const CRYPTO_PROFILE_ALERT: rustls::AlertDescription =
+    rustls::AlertDescription::InsufficientSecurity;
 
 impl Refusal {
     /// The TLS alert that says so (RFC 8446, section 6.2).
@@ -114,6 +145,7 @@ impl Refusal {
             Self::Expired { .. } | Self::NotYetValid { .. } => Alert::CertificateExpired,
             Self::Revoked { .. } | Self::IdentityRevoked { .. } => Alert::CertificateRevoked,
             Self::OtherId { .. } => Alert::AccessDenied,
+            Self::CryptoProfile { .. } | Self::OwnCryptoProfile { .. } => CRYPTO_PROFILE_ALERT,
         }
     }
 
@@ -123,6 +155,9 @@ impl Refusal {
         match self {
             of_time if of_time.is_of_time() => ConnectionCode::Expired,
             Self::Revoked { .. } | Self::IdentityRevoked { .. } => ConnectionCode::Revoked,
+            Self::CryptoProfile { .. } | Self::OwnCryptoProfile { .. } => {
+                ConnectionCode::CryptoProfile
+            }
             _ => ConnectionCode::Unauthorised,
         }
     }
@@ -152,6 +187,8 @@ impl Refusal {
             Self::IdentityRevoked { .. } => "identity_revoked",
             Self::FalconKeyId(_) => "other_falcon_key",
             Self::OtherId { .. } => "other_id",
+            Self::CryptoProfile { .. } => "crypto_profile",
+            Self::OwnCryptoProfile { .. } => "own_crypto_profile",
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Evidence {
     pub local_signature: &'static str,
     /// The packet cipher, such as `AES-256-GCM`.
     pub cipher: &'static str,
+    /// The profile of what we signed with; without an identity, of what we would accept first.
+    pub local_profile: CryptoProfile,
     /// The profile that both signatures satisfy: the weaker of the two sides'.
     pub profile: CryptoProfile,
     /// Whether a session was resumed (no signature was made for this one).
@@ -41,9 +43,9 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// The same connection after its peer has proven another certificate of its identity;
-    /// `own` is the profile in force here.
-    pub(crate) fn renewed(&self, mut peer: Peer, own: CryptoProfile) -> Self {
+    /// The same connection after its peer has proven another certificate of its identity.
+    pub(crate) fn renewed(&self, mut peer: Peer) -> Self {
+        let own = self.local_profile;
         let theirs = profile_of(own, &peer);
         if self
             .peer
@@ -59,11 +61,22 @@ impl Evidence {
             ..self.clone()
         }
     }
+
+    /// The same connection after we have proven an identity of profile `own`.
+    pub(crate) fn proven(&self, own: CryptoProfile) -> Self {
+        let theirs = self.peer.as_ref().map(|peer| profile_of(own, peer));
+        Self {
+            local_signature: signature_name(own),
+            local_profile: own,
+            profile: theirs.map_or(own, |theirs| weaker(own, theirs)),
+            ..self.clone()
+        }
+    }
 }
 
 /// The profile a peer's signature satisfied. The verifier accepts a hybrid
 /// scheme only with a key of its degree, so the key tells.
-pub(super) fn profile_of(own: CryptoProfile, peer: &Peer) -> CryptoProfile {
+pub(crate) fn profile_of(own: CryptoProfile, peer: &Peer) -> CryptoProfile {
     match (own, peer.falcon_degree) {
         (CryptoProfile::Classical, _) => CryptoProfile::Classical,
         (_, Degree::Falcon1024) => CryptoProfile::Hybrid1024,

@@ -21,6 +21,7 @@ use super::exporter::Exporter;
 use super::packets::{Packets, reserved};
 use super::{Evidence, keys, refuse};
 use crate::authorise::{Expect, Peer, Refusal};
+use crate::profile::CryptoProfile;
 use crate::tickets::TicketScope;
 use crate::tls::Shared;
 
@@ -35,8 +36,8 @@ pub(super) struct TlsSession {
     scope: Option<TicketScope>,
     /// Where a server's exporter secret is.
     exporter: Option<Arc<Exporter>>,
-    /// Whether we had an SVID to show when the handshake began.
-    has_identity: bool,
+    /// The profile of the SVID that we had to show when the handshake began, if any.
+    shown: Option<CryptoProfile>,
     next_secrets: Option<Secrets>,
     /// Set with the first 1-RTT keys, where packets have a reserve.
     packets: Option<Arc<Packets>>,
@@ -91,7 +92,7 @@ impl TlsSession {
         Self {
             tls: Tls::Busy(Box::new(tls)),
             side,
-            has_identity: shared.identity(side).is_some(),
+            shown: shared.identity(side).map(|identity| identity.profile),
             shared,
             initial,
             expect,
@@ -114,6 +115,7 @@ impl TlsSession {
             .shared
             .authorise(leaf.map(AsRef::as_ref), &self.expect)
             .and_then(|peer| announced(peer, stoq.as_ref()))
+            .and_then(|peer| self.conforming(peer))
             .map_err(|refusal| refuse::by_gate(&refusal))?;
         let resumed = self.tls.busy().and_then(|tls| tls.handshake_kind());
         if self.side == Side::Server && resumed == Some(HandshakeKind::Resumed) && peer.is_none() {
@@ -123,7 +125,7 @@ impl TlsSession {
         let own = self
             .shared
             .identity(self.side)
-            .filter(|_| self.has_identity);
+            .filter(|_| self.shown.is_some());
         if let (Some(scope), Some(peer), Some(own)) = (&self.scope, &peer, own) {
             let until = peer.not_after.min(own.not_after);
             self.shared.client_tickets.expect(scope, until);
@@ -143,6 +145,17 @@ impl TlsSession {
         }
         self.established = self.evidence(peer, stoq).map(Arc::new);
         Ok(())
+    }
+
+    /// Whether policy lets the two prove themselves as they do.
+    fn conforming(&self, peer: Option<Peer>) -> Result<Option<Peer>, Refusal> {
+        if let Some(peer) = &peer {
+            self.shared.conforms(peer, &self.expect)?;
+            if let (Side::Client, Some(own)) = (self.side, self.shown) {
+                self.shared.required().of_us(&peer.spiffe, own)?;
+            }
+        }
+        Ok(peer)
     }
 
     /// Decides what 1-RTT packets have at their end, as soon as both sides' parameters are known: a
@@ -165,18 +178,15 @@ impl TlsSession {
     fn evidence(&self, peer: Option<Peer>, stoq: Option<StoqParameters>) -> Option<Evidence> {
         let tls = self.tls.busy()?;
         let cipher = tls.negotiated_cipher_suite()?;
-        let own = self.shared.profile;
+        let own = self.shown.unwrap_or_else(|| self.shared.profile());
         let theirs = peer.as_ref().map(|peer| profile_of(own, peer));
         Some(Evidence {
             key_exchange: tls
                 .negotiated_key_exchange_group()
                 .map_or("none", |group| group_name(group.name())),
             peer_signature: theirs.map_or("none", signature_name),
-            local_signature: if self.has_identity {
-                signature_name(own)
-            } else {
-                "none"
-            },
+            local_signature: self.shown.map_or("none", signature_name),
+            local_profile: own,
             cipher: cipher_name(cipher.suite()),
             profile: theirs.map_or(own, |theirs| weaker(own, theirs)),
             resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),

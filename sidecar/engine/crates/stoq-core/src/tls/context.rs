@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::config::Configs;
 use super::endpoint::EndpointKeys;
 use super::shared::{IdentityError, Shared};
-use crate::authorise::{Expect, Peer, Refusal, Trust, reauthorise};
+use crate::authorise::{Expect, Peer, Refusal, Required, Trust, reauthorise};
 use crate::clock::Clock;
 use crate::key::HybridKey;
 use crate::profile::CryptoProfile;
@@ -50,10 +50,10 @@ impl ServerRole {
     }
 }
 
-/// What a context is made with; fixed for its life.
+/// What a context is made with; fixed for its life, but for the profile.
 #[derive(Debug, Clone)]
 pub struct TlsSettings {
-    /// The algorithms both sides must use.
+    /// The algorithms to use: which keys are our own, and what we ask peers for.
     pub profile: CryptoProfile,
     /// Whether the other hybrid degree is accepted from peers too.
     pub accept_other_degree: bool,
@@ -249,7 +249,8 @@ impl TlsContext {
     /// The [`Refusal`] to close the connection with.
     pub fn reauthorise(&self, peer: &Peer, expect: &Expect) -> Result<(), Refusal> {
         let trust = self.shared.trust()?;
-        reauthorise(peer, self.shared.clock.now(), &trust, expect)
+        reauthorise(peer, self.shared.clock.now(), &trust, expect)?;
+        self.shared.conforms(peer, expect)
     }
 
     /// Protects address validation tokens (RFC 9000, section 8.1.3). Random,
@@ -276,7 +277,7 @@ impl TlsContext {
 impl std::fmt::Debug for TlsContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TlsContext")
-            .field("profile", &self.shared.profile)
+            .field("profile", &self.shared.profile())
             .field(
                 "has_identity",
                 &self.shared.identity(Side::Server).is_some(),

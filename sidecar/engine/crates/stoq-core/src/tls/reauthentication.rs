@@ -134,7 +134,8 @@ impl TlsContext {
             });
         }
         self.holds_keys(&renewed, binding, message)?;
-        Ok(present.renewed(renewed, self.shared.profile))
+        self.shared.conforms(&renewed, &expect)?;
+        Ok(present.renewed(renewed))
     }
 
     fn holds_keys(
@@ -146,7 +147,7 @@ impl TlsContext {
         let leaf = self.shared.verified(&message.leaf)?;
         let content = binding.content(message.counter, &message.leaf);
         let scheme = SignatureScheme::from(message.scheme);
-        if !self.shared.schemes.contains(&scheme) {
+        if !self.shared.schemes().contains(&scheme) {
             return Err(ReauthenticationError::Scheme(message.scheme));
         }
         let valid = match scheme {

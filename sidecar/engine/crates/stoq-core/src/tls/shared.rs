@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use quinn_proto::Side;
 use rustls::SignatureScheme;
 use rustls::crypto::{SecureRandom, aws_lc_rs};
@@ -13,12 +13,15 @@ use super::TlsSettings;
 use super::composite::scheme_of;
 use super::leaves::{Leaves, VerifiedLeaf};
 use super::signer::Identity;
-use crate::authorise::{Expect, Peer, Refusal, Trust, reauthorise, without_certificate};
+use crate::authorise::{
+    Expect, Peer, Refusal, Required, Trust, reauthorise, without_certificate,
+};
 use crate::cert::{CertificateError, Leaf};
 use crate::clock::Clock;
 use crate::falcon::Degree;
 use crate::key::HybridKey;
 use crate::profile::CryptoProfile;
+use crate::session::profile_of;
 use crate::tickets::ClientTickets;
 
 /// Why an identity is not taken.
@@ -40,12 +43,12 @@ pub enum IdentityError {
 /// Identity, trust and settings of a context.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) profile: CryptoProfile,
-    /// Signature schemes accepted from peers, the preferred one first.
-    pub(crate) schemes: Vec<SignatureScheme>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: &'static dyn SecureRandom,
     pub(crate) client_tickets: Arc<ClientTickets>,
+    profile: ArcSwap<CryptoProfile>,
+    accepts_other_degree: bool,
+    required: ArcSwap<Required>,
     leaves: Leaves,
     parameters: StoqParameters,
     identity: ArcSwapOption<Identity>,
@@ -59,16 +62,55 @@ impl Shared {
         client_tickets: Arc<ClientTickets>,
     ) -> Self {
         Self {
-            profile: settings.profile,
-            schemes: schemes(settings),
             clock,
             random: aws_lc_rs::default_provider().secure_random,
             client_tickets,
+            profile: ArcSwap::from_pointee(settings.profile),
+            accepts_other_degree: settings.accept_other_degree,
+            required: ArcSwap::default(),
             leaves: Leaves::new(),
             parameters: settings.parameters.clone(),
             identity: ArcSwapOption::empty(),
             trust: ArcSwapOption::empty(),
         }
+    }
+
+    /// The profile that our next identity is to be of, and that we ask for.
+    pub(crate) fn profile(&self) -> CryptoProfile {
+        **self.profile.load()
+    }
+
+    pub(super) fn set_profile(&self, profile: CryptoProfile) {
+        self.profile.store(Arc::new(profile));
+    }
+
+    /// What policies require of the moment.
+    pub(crate) fn required(&self) -> Arc<Required> {
+        self.required.load_full()
+    }
+
+    pub(super) fn set_required(&self, required: Required) {
+        self.required.store(Arc::new(required));
+    }
+
+    /// Signature schemes accepted from peers, the preferred one first.
+    pub(crate) fn schemes(&self) -> Vec<SignatureScheme> {
+        let profile = self.profile();
+        let mut schemes = vec![scheme_for(profile)];
+        if self.accepts_other_degree {
+            match profile {
+                CryptoProfile::Hybrid1024 => schemes.push(scheme_of(Degree::Falcon512)),
+                CryptoProfile::Hybrid512 => schemes.push(scheme_of(Degree::Falcon1024)),
+                CryptoProfile::Classical => {}
+            }
+        }
+        schemes
+    }
+
+    /// Decides on the crypto profile of a peer that the gate has let in.
+    pub(crate) fn conforms(&self, peer: &Peer, expect: &Expect) -> Result<(), Refusal> {
+        let found = profile_of(self.profile(), peer);
+        self.required.load().of_peer(&peer.spiffe, found, expect)
     }
 
     /// The trust of the moment.
@@ -98,15 +140,15 @@ impl Shared {
             return Err(CertificateError::OtherKey.into());
         }
         let found = parsed.falcon.degree();
-        if found != self.profile.degree() {
+        let profile = self.profile();
+        if found != profile.degree() {
             return Err(IdentityError::Degree {
                 found,
-                profile: self.profile,
+                profile,
             });
         }
-        let scheme = scheme_for(self.profile);
         let named = (parsed.spiffe, parsed.not_after);
-        let identity = Identity::new(key, leaf, named, scheme, self.random);
+        let identity = Identity::new(key, leaf, named, profile, self.random);
         self.identity.store(Some(Arc::new(identity)));
         Ok(())
     }
@@ -160,16 +202,4 @@ pub(crate) fn scheme_for(profile: CryptoProfile) -> SignatureScheme {
         CryptoProfile::Classical => SignatureScheme::ED25519,
         hybrid => scheme_of(hybrid.degree()),
     }
-}
-
-fn schemes(settings: &TlsSettings) -> Vec<SignatureScheme> {
-    let mut schemes = vec![scheme_for(settings.profile)];
-    if settings.accept_other_degree {
-        match settings.profile {
-            CryptoProfile::Hybrid1024 => schemes.push(scheme_of(Degree::Falcon512)),
-            CryptoProfile::Hybrid512 => schemes.push(scheme_of(Degree::Falcon1024)),
-            CryptoProfile::Classical => {}
-        }
-    }
-    schemes
 }

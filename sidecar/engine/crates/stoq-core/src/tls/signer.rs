@@ -11,9 +11,10 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 
-use super::{Shared, composite};
+use super::{Shared, composite, scheme_for};
 use crate::falcon::KeyId;
 use crate::key::HybridKey;
+use crate::profile::CryptoProfile;
 use crate::random::Random;
 use crate::spiffe::SpiffeId;
 
@@ -24,26 +25,29 @@ pub(crate) struct Identity {
     signing: Arc<HybridSigningKey>,
     falcon_key_id: KeyId,
     pub(super) spiffe: SpiffeId,
+    /// What it proves itself with.
+    pub(crate) profile: CryptoProfile,
     /// The last second the leaf is valid in, as Unix time.
     pub(crate) not_after: u64,
 }
 
 impl Identity {
-    /// `scheme` is the one that the profile requires of us.
+    /// The key is of the degree of `profile`.
     pub(super) fn new(
         key: HybridKey,
         leaf: Vec<u8>,
         (spiffe, not_after): (SpiffeId, u64),
-        scheme: SignatureScheme,
+        profile: CryptoProfile,
         random: Source,
     ) -> Self {
         let falcon_key_id = key.falcon_public().key_id();
         let signing = Arc::new(HybridSigningKey {
             key,
-            scheme,
+            scheme: scheme_for(profile),
             random,
         });
         Self {
+            profile,
             falcon_key_id,
             spiffe,
             not_after,

@@ -47,7 +47,7 @@ impl Verifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let leaf = self.shared.verified(leaf).map_err(refused)?;
-        if !self.shared.schemes.contains(&signed.scheme) {
+        if !self.shared.schemes().contains(&signed.scheme) {
             return Err(Error::PeerMisbehaved(
                 PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme,
             ));
@@ -108,7 +108,7 @@ impl ServerCertVerifier for Verifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.shared.schemes.clone()
+        self.shared.schemes()
     }
 }
 
@@ -151,6 +151,6 @@ impl ClientCertVerifier for Verifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.shared.schemes.clone()
+        self.shared.schemes()
     }
 }

@@ -95,19 +95,22 @@ pub enum ResponseFlag {
     IdentityError,
     /// The peer's certificate is revoked.
     CertRevoked,
+    /// Policy requires another crypto profile than one side proves itself with.
+    CryptoProfile,
     /// It was open and broke: reset by an application or lost with its connection.
     Reset,
 }
 
 impl ResponseFlag {
     /// Every flag.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Deny,
         Self::Connect,
         Self::TlsFailure,
         Self::NetworkPolicy,
         Self::IdentityError,
         Self::CertRevoked,
+        Self::CryptoProfile,
         Self::Reset,
     ];
 
@@ -121,6 +124,7 @@ impl ResponseFlag {
             Self::NetworkPolicy => "NETWORK_POLICY",
             Self::IdentityError => "IDENTITY_ERROR",
             Self::CertRevoked => "CERT_REVOKED",
+            Self::CryptoProfile => "CRYPTO_PROFILE",
             Self::Reset => "RESET",
         }
     }

@@ -41,6 +41,8 @@ fn counters_of_all_workers_are_added_up() {
         worker.established(Duration::from_millis(3), false);
         worker.established(Duration::from_millis(1), true);
         worker.handshake_failed();
+        worker.crypto_refused();
+        worker.crypto_fell_back();
         worker.handshake_refused();
         worker.handshake_dropped();
         worker.retry_sent();
@@ -106,6 +108,8 @@ fn counters_of_all_workers_are_added_up() {
         handshakes_completed: 4,
         handshakes_resumed: 2,
         handshakes_failed: 2,
+        crypto_refused: 2,
+        crypto_fallbacks: 2,
         handshakes_refused: 2,
         handshakes_dropped: 2,
         retries_sent: 2,

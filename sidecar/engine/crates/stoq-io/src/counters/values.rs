@@ -50,6 +50,11 @@ values! {
     handshakes_resumed,
     /// Handshakes that began and failed, whoever refused.
     handshakes_failed,
+    /// Handshakes and live connections that ended because policy requires another crypto profile,
+    /// whoever refused.
+    crypto_refused,
+    /// Handshakes that completed with a peer of another crypto profile than ours.
+    crypto_fallbacks,
     /// First datagrams answered with a refusal: too many connections, or draining.
     handshakes_refused,
     /// First datagrams dropped: too many handshakes in flight.

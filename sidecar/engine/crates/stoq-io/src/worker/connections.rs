@@ -13,7 +13,7 @@ use stoq_core::authorise::Expect;
 use stoq_core::session::Evidence;
 use stoq_wire::code::{ConnectionCode, StreamCode};
 
-use super::{Link, Origin, PeerKey, Phase, PortKind, Timer, Worker};
+use super::{Link, Origin, PeerKey, Phase, PortKind, Timer, Worker, lost};
 use crate::counters::ResponseFlag;
 
 /// Name given to TLS for peers that have none: identity is the SPIFFE id.
@@ -200,11 +200,14 @@ impl Worker {
         if let Some(expires) = expires {
             self.watch_expiry(index, expires, now);
         }
-        let resumed = self.links[index]
+        let evidence = self.links[index]
             .as_ref()
-            .and_then(|link| link.evidence.as_ref())
-            .is_some_and(|evidence| evidence.resumed);
+            .and_then(|link| link.evidence.clone());
+        let resumed = evidence.as_ref().is_some_and(|evidence| evidence.resumed);
         self.counters().established(took, resumed);
+        if evidence.is_some_and(|evidence| self.shared.tls.fell_back(&evidence)) {
+            self.counters().crypto_fell_back();
+        }
         // It may have been renewed since the handshake began.
         self.prove_later(index);
         if let Origin::Dialled(key) = self.origin(index) {
@@ -220,8 +223,8 @@ impl Worker {
         let Some(link) = self.links[index].as_ref() else {
             return;
         };
-        let text = self.explain(link, reason);
-        let flag = flag_of(link, reason);
+        let text = lost::explain(link, reason);
+        let flag = lost::flag_of(link, reason);
         if link.phase == Phase::Established {
             let code = match reason {
                 ConnectionError::ApplicationClosed(close) => {
@@ -233,34 +236,11 @@ impl Worker {
             self.counters()
                 .connection_closed(code.unwrap_or(ConnectionCode::Protocol));
         }
+        if flag == ResponseFlag::CryptoProfile {
+            self.counters().crypto_refused();
+        }
         self.shared.log.info(format_args!("{text}"));
         self.retire(index, &text.into(), flag, now);
-    }
-
-    /// Says what a person can do about it.
-    fn explain(&self, link: &Link, reason: &ConnectionError) -> String {
-        let remote = link.quic.remote_address();
-        let hint = match &link.refused {
-            Some(error) => format!("; the kernel refused a datagram: {error}"),
-            None => String::new(),
-        };
-        match (link.phase, reason) {
-            (Phase::Handshake, ConnectionError::TimedOut) => {
-                let port = remote.port();
-                format!(
-                    "no answer from {remote} on UDP {port}{hint}: maybe a firewall or \
-                     NetworkPolicy blocks UDP {port}, or no sidecar runs there"
-                )
-            }
-            (_, ConnectionError::ApplicationClosed(close)) => {
-                let code = ConnectionCode::from_u64(close.error_code.into_inner());
-                let name = code.map_or("unknown", ConnectionCode::name);
-                let said = String::from_utf8_lossy(&close.reason);
-                format!("{remote} closed the connection: {name} {said}")
-            }
-            (Phase::Handshake, other) => format!("handshake with {remote}: {other}{hint}"),
-            (_, other) => format!("connection with {remote}: {other}{hint}"),
-        }
     }
 
     /// Takes a connection out of use and ends its flows.
@@ -309,6 +289,7 @@ impl Worker {
         let flag = match (link.phase, code) {
             (Phase::Handshake, _) => ResponseFlag::NetworkPolicy,
             (_, ConnectionCode::Revoked) => ResponseFlag::CertRevoked,
+            (_, ConnectionCode::CryptoProfile) => ResponseFlag::CryptoProfile,
             (_, ConnectionCode::Expired | ConnectionCode::Unauthorised) => {
                 ResponseFlag::IdentityError
             }
@@ -316,6 +297,9 @@ impl Worker {
         };
         if link.phase == Phase::Established {
             self.counters().connection_closed(code);
+        }
+        if code == ConnectionCode::CryptoProfile {
+            self.counters().crypto_refused();
         }
         self.retire(index, &why.into(), flag, now);
         self.activate(index);
@@ -356,7 +340,7 @@ impl Worker {
         let Some(link) = self.links[index].as_ref() else {
             return;
         };
-        let text = self.explain(link, &ConnectionError::TimedOut);
+        let text = lost::explain(link, &ConnectionError::TimedOut);
         self.shared.log.warn(format_args!("{text}"));
         self.counters().dial_failed();
         self.inner_unanswered(index, now);
@@ -367,14 +351,5 @@ impl Worker {
         self.links[index]
             .as_ref()
             .map_or(Origin::Mesh, |link| link.origin.clone())
-    }
-}
-
-/// What metrics call the loss of a connection.
-fn flag_of(link: &Link, reason: &ConnectionError) -> ResponseFlag {
-    match (link.phase, reason) {
-        (Phase::Handshake, ConnectionError::TimedOut) => ResponseFlag::NetworkPolicy,
-        (Phase::Handshake, _) => ResponseFlag::TlsFailure,
-        _ => ResponseFlag::Reset,
     }
 }

@@ -24,6 +24,7 @@ mod hops;
 mod inbound;
 mod info;
 mod labels;
+mod lost;
 mod mirrors;
 mod objects;
 mod observe;

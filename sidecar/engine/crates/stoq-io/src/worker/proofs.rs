@@ -2,6 +2,7 @@
 //! (`docs/wire-format.md`, section 8). Theirs are taken in by `control`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quinn_proto::{Dir, ReadError, StreamId, WriteError};
@@ -173,6 +174,9 @@ impl Worker {
         let made = message.is_some_and(|message| message.encode(&mut body).is_ok());
         if made {
             link.identity = version;
+            if let Some(evidence) = &link.evidence {
+                link.evidence = Some(Arc::new(self.shared.tls.proven(evidence)));
+            }
             // A transfer may have queued megabytes.
             let _ = link.quic.send_stream(stream).set_priority(1);
         }
