@@ -23,12 +23,14 @@ from stoq.registry import (
     WorkloadEntry,
 )
 from stoq.rules import PortModes
+from stoq_operator import crypto
 from stoq_operator.access import rules_for
-from stoq_operator.adaptation import overruled, rule
+from stoq_operator.adaptation import rule
 from stoq_operator.federation import Federation, federation
 from stoq_operator.hops import hops
 from stoq_operator.memo import Memo
 from stoq_operator.mirrors import Mirrors, mirrors
+from stoq_operator.overruled import overruled
 from stoq_operator.problem import Problem
 from stoq_operator.services import service_entries
 from stoq_operator.store import Known
@@ -79,9 +81,8 @@ def derive(
     services, found = service_entries(records, pods, vips, memo)
     problems.update(found)
     transport = _by_namespace(records, TransportPolicy, memo)
-    workloads = _workloads(
-        pods, _zones(services), _lanes(pods, transport), mesh.trust_domain, problems, memo
-    )
+    asked = _Asked(_zones(services), _lanes(pods, transport), crypto.required(mesh, pods, transport))
+    workloads = _workloads(pods, asked, mesh.trust_domain, problems, memo)
     access = _by_namespace(records, AccessPolicy, memo)
     labels = {uid: pod.metadata.labels for uid, pod in pods.items()}
     mirrored = mirrors(records, transport, services, workloads, labels)
@@ -102,7 +103,7 @@ def derive(
             led.forwards.get(entry.spiffe_id),
         )
         meshes[uid] = memo.get(("mesh of", uid), inputs, partial(mesh_entry, *inputs))
-    problems.update(overruled(transport, pods.values()))
+    problems.update(overruled(transport, tuple(pods.values())))
     problems.update(mirrored.problems)
     problems.update(led.problems)
     config = memo.same("config", mesh_of(records))
@@ -139,6 +140,7 @@ def mesh_entry(
         ipv6_only=found.ipv6_only,
         node_local=found.node_local,
         adaptation=rule(found.adapting),
+        crypto=crypto.rule(found),
         access=rules_for(access, labels),
         mirrors=mirrors,
         mirrors_from=mirrors_from,
@@ -221,10 +223,20 @@ def _lanes(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What entries of pods have from elsewhere."""
+
+    zones: Mapping[str, str]
+    """By node."""
+    lanes: Mapping[str, int]
+    """By uid, as the next."""
+    crypto: Mapping[str, str]
+
+
 def _workloads(
     pods: Mapping[str, Workload],
-    zones: Mapping[str, str],
-    sharded: Mapping[str, int],
+    asked: _Asked,
     trust_domain: str,
     problems: dict[Key, Problem],
     memo: Memo,
@@ -247,14 +259,20 @@ def _workloads(
         for address in free:
             owners[address] = pod
         if free:
-            zone = zones.get(pod.spec.node, "")
-            inputs = (pod, free, zone, sharded.get(uid, 0), trust_domain)
+            zone = asked.zones.get(pod.spec.node, "")
+            required = asked.crypto.get(uid, "")
+            inputs = (pod, free, zone, asked.lanes.get(uid, 0), required, trust_domain)
             entries[uid] = memo.get(("workload", uid), inputs, partial(_workload, *inputs))
     return entries
 
 
 def _workload(
-    pod: Workload, addresses: tuple[str, ...], zone: str, connections: int, trust_domain: str
+    pod: Workload,
+    addresses: tuple[str, ...],
+    zone: str,
+    connections: int,
+    profile: str,
+    trust_domain: str,
 ) -> WorkloadEntry:
     return WorkloadEntry(
         uid=pod.uid,
@@ -265,4 +283,5 @@ def _workload(
         node=pod.spec.node,
         zone=pod.spec.zone or zone,
         lanes=connections,
+        crypto=profile,
     )

@@ -29,7 +29,7 @@ class EngineEndpoint:
         self._trust_domain = trust_domain
         self._profile = profile
         self._key: HybridKey | None = None
-        self._tls = TlsContext(profile=profile)
+        self._tls = TlsContext(profile=profile, accept_other_degree=True)
         self._settings = EngineSettings(
             name="stoq-control",
             # Calls are few and small; a second thread would only cost memory.

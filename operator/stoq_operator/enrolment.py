@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from stoq.injection.config import CaptureMode
 from stoq.records.cluster import NAMESPACE_CONDITION, ClusterService, Namespace
+from stoq.records.mesh import MeshConfigSpec
 from stoq.records.meta import API_VERSION, Key
 from stoq.records.workload import Workload
 from stoq_operator.conditions import MAX_MESSAGE
@@ -117,12 +118,14 @@ def _namespace_status(key: Key, status: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def default_mesh(trust_domain: str, services: Iterable[ClusterService]) -> dict[str, Any]:
-    """The MeshConfig of a cluster that has none. Where all Services have IPv4 addresses only, so
+def default_mesh(mesh: MeshConfigSpec, services: Iterable[ClusterService]) -> dict[str, Any]:
+    """The MeshConfig of a cluster that has none, with what `mesh` has fixed. Where all Services have IPv4 addresses only, so
     have service records.
     """
     addresses = [vip for service in services for vip in service.vips]
-    spec: dict[str, str] = {"trustDomain": trust_domain}
+    spec: dict[str, str] = {"trustDomain": mesh.trust_domain}
+    if mesh.profile != "hybrid-1024":
+        spec["profile"] = mesh.profile
     if addresses and not any(":" in address for address in addresses):
         spec["vipRange"] = IPV4_VIPS
     return {

@@ -32,6 +32,11 @@ from stoq_operator.world import World
 log: Final = logging.getLogger("stoq.control")
 
 
+def configured(mesh: settings.Mesh) -> MeshConfigSpec:
+    """What holds when no MeshConfig says it."""
+    return MeshConfigSpec(trust_domain=mesh.trust_domain, profile=mesh.profile)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What differs between a control process on files and one in a cluster."""
@@ -71,7 +76,7 @@ async def run(
         batches = parts.store.watch()
         first = await anext(batches)
         found = mesh_of(fold({}, first))
-        fixed = found.spec if found else MeshConfigSpec(trust_domain=mesh.trust_domain)
+        fixed = found.spec if found else configured(mesh)
         authority = Ca(fixed.trust_domain, fixed.profile)
         endpoint = EngineEndpoint(listen.address, fixed.trust_domain, fixed.profile, log_level)
         if parts.tickets is not None:

@@ -171,7 +171,7 @@ class Reconciler:
 
     async def _create_mesh(self, world: World) -> None:
         services = [item for item in world.records.values() if isinstance(item, ClusterService)]
-        manifest = default_mesh(world.mesh.trust_domain, services)
+        manifest = default_mesh(world.mesh, services)
         try:
             await self._client.request("post", RECORDS["MeshConfig"].path(""), manifest)
             log.info("made MeshConfig default: %s", manifest["spec"])

@@ -11,6 +11,7 @@ from typing import Final
 
 from stoq import constants
 from stoq.program import Log
+from stoq.records.crypto import Profile, profile
 from stoq.settings.kinds import flag, host_and_port, integer, number, text
 from stoq.settings.options import FILE_VARIABLE, SettingsError, load, option
 from stoq.spiffe import SpiffeError, check_trust_domain
@@ -61,6 +62,9 @@ class Mesh:
 
     trust_domain: str = option(
         "cluster.local", text(), "Kubernetes' default cluster domain; a MeshConfig wins"
+    )
+    profile: Profile = option(
+        "hybrid-1024", profile(), "of roots and control plane; a MeshConfig wins"
     )
 
 

@@ -13,7 +13,7 @@ from stoq import constants
 from stoq.api.method import ServerStream
 from stoq.digests import Digests, bucket
 from stoq.packing import unpack
-from stoq.rules import AdaptationRule, PortModes
+from stoq.rules import AdaptationRule, CryptoRule, PortModes
 
 
 class WorkloadEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +35,9 @@ class WorkloadEntry(msgspec.Struct, frozen=True, kw_only=True):
     them. Empty: it is dialled directly. It may be of another mesh."""
     lanes: int = 0
     """STOQ connections of a TCP connection to it, 2 to 8; 0: one."""
+    crypto: str = ""
+    """The crypto profile that it requires of whoever connects, and proves itself with; empty: it
+    takes every one of the mesh's."""
 
 
 class ServicePort(msgspec.Struct, frozen=True):
@@ -187,6 +190,8 @@ class MeshEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What the watcher lets pass as a gateway; empty: nothing."""
     node_local: Literal["encrypted", "splice"] = "encrypted"
     """`splice`: with pods of its node that want the same it is joined by the node, in the clear."""
+    crypto: CryptoRule | None = None
+    """None, from a release before: as its own settings say."""
     own: WorkloadEntry | None = None
     """The watcher itself; `None` for a watcher that named no workload."""
 

@@ -26,6 +26,20 @@ class AdaptationRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Bytes."""
 
 
+class CryptoRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which crypto profile the watching workload uses, and asks of others.
+
+    Names are plain text: a later release may know more of them than the workload does.
+    """
+
+    profile: str
+    """That of its own keys, and the one that it asks for first."""
+    mode: str = "prefer"
+    """`require`: a peer that proves itself with another is refused; all else is `prefer`."""
+    policy: str = ""
+    """`<namespace>/<name>` of the TransportPolicy, for people; empty: the MeshConfig."""
+
+
 class PortModes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What holds at one port of the watching workload; None: as at the others."""
 

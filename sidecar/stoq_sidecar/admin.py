@@ -140,13 +140,14 @@ def config_page(
     own: Iterable[Address],
     captured_udp: bool,
     svid: SvidStatus,
+    crypto: Mapping[str, Any],
     discovery: DiscoveryStatus,
     state: RegistryState | None,
     failing: Iterable[Service],
     blocking: Mapping[str, str],
 ) -> dict[str, Any]:
     """What `/config` shows: settings, the engine's own (`engine`, JSON), whether the broker passed
-    sockets for captured UDP, identity, everything the registry said, and services of which an
+    sockets for captured UDP, identity, crypto profile, everything the registry said, and services of which an
     endpoint has failed. There is no key and no token among it.
     """
     registry = None if state is None else msgspec.to_builtins(state)
@@ -160,6 +161,7 @@ def config_page(
         "captured_udp": captured_udp,
         "addresses": [str(address) for address in own],
         "identity": asdict(svid),
+        "crypto": dict(crypto),
         "discovery": asdict(discovery),
         "registry": registry,
         "failing": [

@@ -25,6 +25,7 @@ from stoq_sidecar import (
     admin,
     capture_probe,
     client_address,
+    crypto,
     discovery,
     health,
     path,
@@ -69,7 +70,7 @@ class App:
         self._listeners = pages
         self._level = settings.log.level
         self._stop = asyncio.Event()
-        latches = [svid.LATCH, discovery.LATCH]
+        latches = [svid.LATCH, discovery.LATCH, crypto.LATCH]
         if settings.capture.mode != "none":
             latches.append(capture_probe.LATCH)
         self.readiness = Readiness(latches)
@@ -196,6 +197,7 @@ class App:
             plane.opener(),
         )
         self._keeper, self._follower = keeper, follower
+        plane.on_installed = partial(self._settle, plane)
         async with asyncio.TaskGroup() as tasks:
             if self._settings.capture.mode == "node":
                 ask = partial(broker.splice, server_uid=self._settings.capture.broker_uid)
@@ -208,11 +210,25 @@ class App:
 
     def _use(self, plane: DataPlane, state: RegistryState) -> None:
         """Puts a state in force; names never lead where the engine does not go yet."""
+        was_due = plane.crypto.due
         plane.use(state)
+        if plane.crypto.due and not was_due and self._keeper is not None:
+            self._keeper.renew_now()
+        self._settle(plane)
         if self._resolver is not None:
             self._resolver.use(state)
         if self._splicing is not None:
             self._splicing.use(state)
+
+    def _settle(self, plane: DataPlane) -> None:
+        """Peers that require the mesh's crypto profile would refuse an identity of another one."""
+        known = self._follower is not None and self._follower.state is not None
+        if crypto.LATCH not in self.readiness.blocking() or not known:
+            return
+        if plane.crypto.refused:
+            self.readiness.note(crypto.LATCH, "waits for a certificate of the mesh's crypto profile")
+        else:
+            self.readiness.drop(crypto.LATCH)
 
     async def _bundle_trusted(self, plane: DataPlane) -> None:
         failures = 0
@@ -325,6 +341,7 @@ class App:
             own=self._own,
             captured_udp=self._captured_udp,
             svid=self._keeper.status if self._keeper else svid.SvidStatus(),
+            crypto=plane.crypto.describe(),
             discovery=self._discovery_status(),
             state=self._follower.state if self._follower else None,
             failing=plane.snapshot().services,

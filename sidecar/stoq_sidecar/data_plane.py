@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stoq.sealing import Opener
 from stoq.settings.kinds import join_host_and_port, split_host_and_port
 from stoq_sidecar.adaptation import Adaptation
 from stoq_sidecar.ca_client import SigningError, read_token
+from stoq_sidecar.crypto import Crypto
 from stoq_sidecar.engine_settings import Surroundings, engine_settings
 from stoq_sidecar.identity import reset_secret
 from stoq_sidecar.retired import Retired
@@ -43,6 +45,7 @@ class DataPlane:
         self._tls = TlsContext(
             profile=settings.identity.profile,
             allow_classical=settings.identity.allow_classical,
+            accept_other_degree=True,
             reset_secret=_reset_secret(settings),
             tokens=settings.frames.tokens,
             packet_reserve=settings.frames.packet_reserve,
@@ -56,6 +59,10 @@ class DataPlane:
         self.engine = Engine(engine_settings(settings, around), self._tls)
         window = settings.data.connection_window
         self.adaptation = Adaptation(self.engine, settings.adapt, window)
+        control = constants.operator_spiffe_id(settings.identity.trust_domain)
+        self.crypto = Crypto(self._tls, control)
+        self.on_installed: Callable[[], None] = lambda: None
+        """Called when another certificate is in force."""
 
     def trust_bundle(self) -> None:
         """Trusts the roots in the bundle file too, until the registry says whom to trust.
@@ -73,12 +80,13 @@ class DataPlane:
 
     def new_key(self) -> bytes:
         """Makes the next key pair and returns a CSR for it, DER."""
-        self._next_key = HybridKey.generate(self._settings.identity.profile)
+        self._next_key = HybridKey.generate(self._tls.profile)
         return self._next_key.csr()
 
     def install(self, certificate: bytes, roots: tuple[bytes, ...]) -> None:
         """Uses the last made key pair with `certificate` for handshakes from now on, and proves it
-        on live connections. Raises ValueError when they do not belong together.
+        on live connections. Raises ValueError when they do not belong together, or the mesh wants
+        another crypto profile meanwhile.
 
         The roots are those the signing was verified with or their successors; the registry sends
         them too, and is the only one to replace trust while it is connected.
@@ -90,6 +98,7 @@ class DataPlane:
         self.engine.prove_identity()
         if self._trust is None:
             self._tls.set_trust(self._settings.identity.trust_domain, list(roots))
+        self.on_installed()
 
     def drop(self) -> None:
         """Forgets the identity; until the next `install` no peer is reached or let in."""
@@ -102,9 +111,12 @@ class DataPlane:
                 f"the registry serves trust domain {state.mesh.trust_domain}, this sidecar is set "
                 f"to {self._settings.identity.trust_domain} (STOQ_IDENTITY_TRUST_DOMAIN)"
             )
+        looked_at = self.crypto.follow(state.mesh.crypto, state.workloads.values())
         if state.trust != self._trust:
             self._set_trust(state.trust)
             self._trust = state.trust
+            looked_at = True
+        if looked_at:
             self.engine.reauthorise()
         self._retired.follow(state.workloads, asyncio.get_running_loop().time())
         self._program(state)

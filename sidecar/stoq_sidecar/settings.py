@@ -80,7 +80,7 @@ class Identity:
     profile: str = option(
         "hybrid-1024",
         choice(("hybrid-1024", "hybrid-512", "classical")),
-        "Ed25519 and FALCON-1024 together; NIST level 5",
+        "Ed25519 and FALCON-1024 together, NIST level 5; until the registry says another",
     )
     allow_classical: bool = option(
         default=False, kind=flag(), why="classical signatures alone are for interoperability tests"

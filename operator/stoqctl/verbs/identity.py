@@ -101,7 +101,8 @@ def summary(config: dict[str, Any]) -> dict[str, Any]:
     settings = config["settings"]["identity"]
     return {
         **config["identity"],
-        "profile": settings["profile"],
+        # A release before says nothing of it, and has what it was set to.
+        "profile": config.get("crypto", {}).get("profile") or settings["profile"],
         "trust_domain": settings["trust_domain"],
         "roots": trust.get("roots", 0),
         "revoked": trust.get("revoked", []),

@@ -1,13 +1,17 @@
-"""`stoqctl policy`: tries AccessPolicies, and makes them from NetworkPolicies."""
+"""`stoqctl policy`: tries policies, and makes AccessPolicies from NetworkPolicies."""
 
 import sys
-from typing import Annotated, Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, TypeVar
 
+import msgspec
 import typer
 
 from stoq.records.access import AccessPolicy
 from stoq.records.errors import RecordError
-from stoq.records.manifest import decode
+from stoq.records.manifest import AnyRecord, decode
+from stoq.records.mesh import MeshConfig, MeshConfigSpec
+from stoq.records.policy import TransportPolicy
 from stoq.spiffe import SpiffeError, SpiffeId
 from stoqctl.connect import cluster, pod_of
 from stoqctl.errors import FAILED, StoqctlError
@@ -16,15 +20,18 @@ from stoqctl.judge.facts import labels
 from stoqctl.options import Context, Json, Kubeconfig, Namespace
 from stoqctl.output import print_json, print_yaml
 from stoqctl.policy.decide import decide
+from stoqctl.policy.profiles import Profiles, crypto_of
 from stoqctl.policy.translate import Translation, translate
 from stoqctl.verbs.inject import read
 
 app = typer.Typer(
     name="policy",
-    help="Try AccessPolicies, and make them from NetworkPolicies.",
+    help="Try policies, and make AccessPolicies from NetworkPolicies.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+
+Kind = TypeVar("Kind", AccessPolicy, TransportPolicy, MeshConfig)
 
 TEST_EXAMPLES: Final = (
     "Examples:\n\nstoqctl policy test shop/web-0 shop/db-0 5432\n\n"
@@ -41,7 +48,7 @@ IMPORT_EXAMPLES: Final = (
 Files = Annotated[
     list[str] | None,
     typer.Option(
-        "--file", "-f", metavar="FILE", help="AccessPolicies that hold too; - is standard input."
+        "--file", "-f", metavar="FILE", help="Policies that hold too; - is standard input."
     ),
 ]
 
@@ -64,24 +71,40 @@ def try_(
     context: Context = "",
     as_json: Json = False,
 ) -> None:
-    """Say whether the caller may connect, and by which AccessPolicy. Status 1: it may not."""
+    """Say whether the caller may connect, by which AccessPolicy, and with which crypto profiles.
+    Status 1: it may not.
+    """
     manifests = [document for name in file or () for document in read(name)]
     place, pod = pod_of(target, "")
+    calling: Mapping[str, str] | None = None
     if label is not None:
         given = _labels(label)
     else:
         there = cluster(kubeconfig, context)
         given = dict(labels(there.get(f"/api/v1/namespaces/{place}/pods/{pod}")))
-        manifests += Gatherer(there).records("accesspolicies", namespace=place)
-    policies = _policies(manifests)
-    verdict = decide(policies, _caller(caller, kubeconfig, context), place, given, port)
+        found = Gatherer(there)
+        manifests += found.records("accesspolicies", namespace=place)
+        manifests += found.records("meshconfigs")
+        manifests += found.records("transportpolicies", namespace=place)
+        if not caller.startswith("spiffe://"):
+            home, name = pod_of(caller, "")
+            calling = labels(there.get(f"/api/v1/namespaces/{home}/pods/{name}"))
+            if home != place:
+                manifests += found.records("transportpolicies", namespace=home)
+    records = _records(manifests)
+    who = _caller(caller, kubeconfig, context)
+    verdict = decide(_kind(records, AccessPolicy), who, place, given, port)
+    profiles = _profiles(records, (who.namespace, calling), (place, given))
+    allowed = verdict.allowed and not profiles.refused
     if as_json:
         print_json(
             {
-                "allowed": verdict.allowed,
+                "allowed": allowed,
                 "policy": verdict.by,
                 "why": verdict.why,
                 "dry_run_refusals": list(verdict.dry_run),
+                "crypto": msgspec.to_builtins({"caller": profiles.caller, "target": profiles.target}),
+                "crypto_refusal": profiles.refused,
             }
         )
     else:
@@ -89,7 +112,8 @@ def try_(
         print(f"{'allowed' if verdict.allowed else 'refused'}{by}: {verdict.why}")
         for policy in verdict.dry_run:
             print(f"{policy} (dry run) would refuse it")
-    raise typer.Exit(0 if verdict.allowed else FAILED)
+        print(f"crypto: {f'refused: {profiles.refused}' if profiles.refused else profiles.said}")
+    raise typer.Exit(0 if allowed else FAILED)
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:
@@ -99,18 +123,38 @@ def _labels(pairs: list[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _policies(manifests: list[dict[str, Any]]) -> list[AccessPolicy]:
+def _records(manifests: list[dict[str, Any]]) -> list[AnyRecord]:
     """Of several with one name the first holds: a file's before the cluster's."""
-    found: dict[str, AccessPolicy] = {}
+    found: dict[str, AnyRecord] = {}
     for manifest in manifests:
         try:
             record = decode(manifest)
         except RecordError as error:
             name = (manifest.get("metadata") or {}).get("name", "a manifest")
             raise StoqctlError(f"{name}: {error}") from error
-        if isinstance(record, AccessPolicy):
-            found.setdefault(str(record.key), record)
+        found.setdefault(str(record.key), record)
     return list(found.values())
+
+
+def _kind(records: Iterable[AnyRecord], kind: type[Kind]) -> list[Kind]:
+    return [record for record in records if isinstance(record, kind)]
+
+
+def _profiles(
+    records: Iterable[AnyRecord],
+    caller: tuple[str, Mapping[str, str] | None],
+    target: tuple[str, Mapping[str, str]],
+) -> Profiles:
+    """Those of two pods, given by namespace and labels."""
+    known = list(records)
+    meshes = _kind(known, MeshConfig)
+    mesh = meshes[0].spec if meshes else MeshConfigSpec(trust_domain="cluster.local")
+    policies = _kind(known, TransportPolicy)
+    place, labelled = caller
+    return Profiles(
+        None if labelled is None else crypto_of(mesh, policies, place, labelled),
+        crypto_of(mesh, policies, *target),
+    )
 
 
 def _caller(caller: str, kubeconfig: str, context: str) -> SpiffeId:

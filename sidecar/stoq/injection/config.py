@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from stoq import constants
+from stoq.records.crypto import Profile
 from stoq.settings.kinds import Kind
 
 CONTROL_ADDRESS: Final = (
@@ -39,6 +40,8 @@ class Config:
     init_image: str
     pull_policy: str = "IfNotPresent"
     trust_domain: str = "cluster.local"
+    profile: Profile = "hybrid-1024"
+    """What sidecars begin with; then they do as the mesh says."""
     control_address: str = CONTROL_ADDRESS
     capture: CaptureMode = "init"
     capture_udp: bool = False

@@ -147,6 +147,7 @@ def _environment(config: Config, wishes: Wishes, probed: Sequence[int]) -> list[
         "STOQ_POD_OUTBOUND": wishes.outbound,
         "STOQ_CAPTURE_CLIENT_ADDRESS": wishes.client_address,
         "STOQ_LINK_IPV6_ONLY": "true" if config.ipv6_only else "",
+        "STOQ_IDENTITY_PROFILE": "" if config.profile == "hybrid-1024" else config.profile,
         "STOQ_DISCOVERY_SIGNED": "" if config.discovery_signed == "prefer" else "require",
     }
     from_pod = {

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 import msgspec
 
 from stoq.records import checks
+from stoq.records.crypto import Crypto, Profile
 from stoq.records.errors import RecordError
 from stoq.records.meta import Record, Spec
 
@@ -44,8 +45,11 @@ class MeshConfigSpec(Spec, frozen=True, kw_only=True):
     """`permissive` lets plaintext of unmeshed clients in and counts it; `strict` refuses it."""
     outbound: Outbound = "allow"
     """`allow` lets connections to unmeshed destinations leave as they are; `meshOnly` not."""
-    profile: Literal["hybrid-1024", "hybrid-512"] = "hybrid-1024"
-    """Signatures of the whole mesh: Ed25519 with FALCON of this degree."""
+    profile: Profile = "hybrid-1024"
+    """Of the roots and the control plane; workloads prefer it where `crypto` says nothing."""
+    crypto: Crypto | None = None
+    """What workloads prove themselves with, and whether others must. None binds connections with
+    the control plane."""
     vip_range: str = DEFAULT_VIP_RANGE
     """Where service records get their addresses; `240.0.0.0/4` where there is only IPv4."""
     svid_ttl_seconds: Annotated[int, msgspec.Meta(ge=2, le=30 * 86400)] = 86400
@@ -94,6 +98,11 @@ class MeshConfigSpec(Spec, frozen=True, kw_only=True):
             if len(item.bundle) > MAX_BUNDLE:
                 size = f"{len(item.bundle)} characters"
                 raise RecordError(f"{field}.bundle", size, f"use {MAX_BUNDLE} at most")
+
+
+def crypto_of(mesh: MeshConfigSpec) -> Crypto:
+    """What holds where no TransportPolicy says it."""
+    return mesh.crypto or Crypto(mesh.profile)
 
 
 class MeshConfig(Record, frozen=True, kw_only=True):

@@ -7,8 +7,9 @@ import msgspec
 
 from stoq.records import checks, mirror
 from stoq.records.adaptation import Adaptation
+from stoq.records.crypto import Crypto
 from stoq.records.errors import RecordError
-from stoq.records.mesh import Inbound, MeshConfigSpec, Outbound
+from stoq.records.mesh import Inbound, MeshConfigSpec, Outbound, crypto_of
 from stoq.records.meta import Record, Selector, Spec
 from stoq.records.mirror import PolicyMirror
 
@@ -68,6 +69,8 @@ class TransportPolicySpec(Spec, frozen=True, kw_only=True):
     of the same node say to each other, and nobody encrypts it. `encrypted` where nobody says."""
     shard: Shard | None = None
     """How connections to these workloads are spread; over one STOQ connection where nobody says."""
+    crypto: Crypto | None = None
+    """Holds as a whole."""
 
     def checked(self) -> Self:
         """Raises `RecordError`; networks become canonical."""
@@ -140,6 +143,9 @@ class Effective(msgspec.Struct, frozen=True, kw_only=True):
     node_local: NodeLocal
     adapting: TransportPolicy | None
     """The policy whose `adaptation` holds."""
+    crypto: Crypto
+    encrypting: TransportPolicy | None
+    """The policy whose `crypto` holds; None: the mesh's."""
 
 
 def effective(
@@ -157,6 +163,7 @@ def effective(
     specs = [policy.spec for policy in chosen]
     inbound = next((s.inbound for s in specs if s.inbound is not None), mesh.inbound)
     outbound = next((s.outbound for s in specs if s.outbound is not None), mesh.outbound)
+    encrypting = next((p for p in chosen if p.spec.crypto is not None), None)
     return Effective(
         inbound=inbound,
         outbound=outbound,
@@ -170,6 +177,8 @@ def effective(
         ipv6_only=next((s.ipv6_only for s in specs if s.ipv6_only is not None), mesh.ipv6_only),
         node_local=next((s.node_local for s in specs if s.node_local is not None), "encrypted"),
         adapting=next((p for p in chosen if p.spec.adaptation is not None), None),
+        crypto=(encrypting and encrypting.spec.crypto) or crypto_of(mesh),
+        encrypting=encrypting,
     )
 
 

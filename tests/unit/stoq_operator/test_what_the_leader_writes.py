@@ -206,8 +206,14 @@ def test_of_a_namespaces_conditions_only_ours_is_read():
 )
 def test_the_default_configuration_fits_the_clusters_addresses(vips, spec):
     services = [ClusterService(metadata=Metadata("a", "b"), vips=vips, ports=())]
-    found = default_mesh(TRUST_DOMAIN, services)
+    found = default_mesh(MeshConfigSpec(trust_domain=TRUST_DOMAIN), services)
     assert found["spec"] == spec
+    decode(found)
+
+
+def test_the_default_configuration_keeps_the_profile_that_the_operator_began_with():
+    found = default_mesh(MeshConfigSpec(trust_domain=TRUST_DOMAIN, profile="hybrid-512"), ())
+    assert found["spec"] == {"trustDomain": TRUST_DOMAIN, "profile": "hybrid-512"}
     decode(found)
 
 
