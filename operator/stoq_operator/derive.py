@@ -81,7 +81,9 @@ def derive(
     services, found = service_entries(records, pods, vips, memo)
     problems.update(found)
     transport = _by_namespace(records, TransportPolicy, memo)
-    asked = _Asked(_zones(services), _lanes(pods, transport), crypto.required(mesh, pods, transport))
+    asked = _Asked(
+        _zones(services), _lanes(pods, transport), crypto.required(mesh, pods, transport)
+    )
     workloads = _workloads(pods, asked, mesh.trust_domain, problems, memo)
     access = _by_namespace(records, AccessPolicy, memo)
     labels = {uid: pod.metadata.labels for uid, pod in pods.items()}

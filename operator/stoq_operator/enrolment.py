@@ -119,8 +119,8 @@ def _namespace_status(key: Key, status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def default_mesh(mesh: MeshConfigSpec, services: Iterable[ClusterService]) -> dict[str, Any]:
-    """The MeshConfig of a cluster that has none, with what `mesh` has fixed. Where all Services have IPv4 addresses only, so
-    have service records.
+    """The MeshConfig of a cluster that has none, with what `mesh` has fixed. Where all Services
+    have IPv4 addresses only, so have service records.
     """
     addresses = [vip for service in services for vip in service.vips]
     spec: dict[str, str] = {"trustDomain": mesh.trust_domain}

@@ -22,7 +22,9 @@ def overruled(
     """
     problems: dict[Key, Problem] = {}
     for field in FIELDS:
-        rivals = {place: found for place, each in policies.items() if (found := _rivals(field, each))}
+        rivals = {
+            place: found for place, each in policies.items() if (found := _rivals(field, each))
+        }
         if not rivals:
             continue
         for pod in pods:

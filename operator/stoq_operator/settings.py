@@ -7,11 +7,11 @@ Sources, later ones win: the defaults here, the TOML file named by `--config` or
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from stoq import constants
 from stoq.program import Log
-from stoq.records.crypto import Profile, profile
+from stoq.records.crypto import profile
 from stoq.settings.kinds import flag, host_and_port, integer, number, text
 from stoq.settings.options import FILE_VARIABLE, SettingsError, load, option
 from stoq.spiffe import SpiffeError, check_trust_domain
@@ -63,7 +63,7 @@ class Mesh:
     trust_domain: str = option(
         "cluster.local", text(), "Kubernetes' default cluster domain; a MeshConfig wins"
     )
-    profile: Profile = option(
+    profile: Literal["hybrid-1024", "hybrid-512"] = option(
         "hybrid-1024", profile(), "of roots and control plane; a MeshConfig wins"
     )
 

@@ -2,8 +2,7 @@
 
 Wrong arguments raise `ValueError` and the text names the field and the value; what the kernel
 refuses raises `OSError`. No object here calls back into Python, all of them may be used from any
-thread, and whatever takes longer than microseconds runs without the interpreter's lock.
-"""
+thread, and whatever takes longer than microseconds runs without the interpreter's lock."""
 
 from typing import final
 
@@ -149,9 +148,7 @@ class CertificateAuthority:
         """What the root says."""
 
     def issue(self, csr: bytes, spiffe_id: str, not_before: int, not_after: int) -> bytes:
-        """A leaf (DER) for a request, whose two signatures are verified here.
-        The caller has attested that the requester is `spiffe_id`. The serial number is random.
-        """
+        """A leaf (DER) for a request, which is verified. The caller has attested `spiffe_id`."""
 
 @final
 class TlsContext:
@@ -179,15 +176,14 @@ class TlsContext:
         """A context without identity and trust, which refuses everybody.
 
         `profile`: `hybrid-1024`, `hybrid-512`, or `classical` (interop tests) if `allow_classical`.
-        `accept_other_degree`: let peers use the other hybrid profile (`set_required` may refuse it). `aead`: `AES-256-GCM` or
+        `accept_other_degree`: let peers use the other hybrid profile. `aead`: `AES-256-GCM` or
         `AES-128-GCM`. `tickets`: resume sessions; `max_tickets` are kept, about 4 KB each.
-        `reset_secret`: 32 bytes that a later process has too, to tell peers that our connections
-        are gone (RFC 9000, 10.3); None: random. `tokens`: `packet` offers peers a token in every
-        packet, `stream` before what is relayed; `packet_reserve`: bytes asked for at the end of
-        each, 0 to 256, a token's at least. `captured_udp` needs the engine's sockets. `max_shard`:
-        offer shards, signed too, take as many bytes (to 1048576) in one. `mirrors`: copies of
-        flows; `hops`: routes, signed too; `forwarded`: packets beside them; `stripes`: lanes.
-        """
+        `reset_secret`: 32 bytes that a later process has too, for stateless resets; None: random.
+        `tokens`: `packet` offers peers a token in every packet, `stream` before what is relayed;
+        `packet_reserve`: bytes at the end of each that are asked for, 0 to 256, a token's at least.
+        `captured_udp` needs the engine's sockets. `max_shard`: offer shards, signed too, of as many
+        bytes (to 1048576). `mirrors`: copies of flows; `hops`: routes over gateways, signed too;
+        `forwarded`: packets beside those; `stripes`: flows over lanes."""
 
     def set_identity(self, key: HybridKey, leaf: bytes) -> None:
         """Uses `key` and its certificate (DER) for handshakes from now on."""
@@ -204,31 +200,20 @@ class TlsContext:
         revoked_identities: list[tuple[str, int]] = ...,
     ) -> None:
         """Replaces roots (DER), revoked serial numbers (hexadecimal), federated domains' roots, and
-        revoked identities with the Unix time from which their certificates count again. Forgets all
-        session tickets that are listed. Live connections are checked by `Engine.reauthorise`."""
+        revoked identities with the Unix time from which certificates count again. Forgets tickets
+        that are listed. `Engine.reauthorise` checks live connections, here and below."""
 
     def set_profile(self, profile: str) -> None:
-        """Has later identities be of this profile, and asks peers for it first; the one in force
-        stays. ValueError for `classical`, and on a context made with it."""
+        """Of later identities, asked of peers first. ValueError: to `classical`, or from it."""
 
     def set_required(
-        self,
-        everyone: str | None = None,
-        dialled: dict[str, str] = ...,
-        except_for: str | None = None,
+        self, everyone: str = "", dialled: dict[str, str] = ..., except_for: str = ""
     ) -> None:
-        """Replaces the profiles that policies require, by name: of every peer, and beside that of
-        both ends towards whom we dial, by SPIFFE id. Nothing binds connections with `except_for`.
-        A name that is no profile lets nobody in. Live connections are checked by
-        `Engine.reauthorise`."""
+        """Replaces the profiles that policies require: of every peer, and of both ends towards whom
+        we dial, by SPIFFE id; not of `except_for`. What is no profile lets nobody in."""
 
-    @property
-    def profile(self) -> str:
-        """That of later identities."""
-
-    @property
-    def shown_profile(self) -> str | None:
-        """That of the identity in force; None without one."""
+    def profiles(self) -> tuple[str, str | None]:
+        """That of later identities, and that of the one in force; None without one."""
 
     def set_ticket_keys(self, keys: list[tuple[int, bytes]]) -> None:
         """Tickets of the bootstrap listener: the newest key, by Unix time, seals; all open."""
@@ -296,21 +281,17 @@ class ApiStreams:
 
     def poll_events(self) -> list[tuple[str, int, str | None, int | None]]:
         """What happened since the last call: kind, stream, reason, code.
-        Kinds: `opened`, `accepted` (a peer opened it), `readable`, `writable`, `finished` (by the
-        peer; what came before can still be read), `failed` (with the reason, and the stream code
-        if the peer reset it). The number of `object` (one has come) and `sent` is an object's, and
-        that of `failed` may be.
-        """
+        Kinds: `opened`, `accepted` (by a peer), `readable`, `writable`, `finished` (by the peer; what
+        came before can still be read), `failed` (with the reason, and the code of a peer's reset).
+        The number of `object` (one has come) and `sent` is an object's, that of `failed` may be."""
 
     def open(self, remote: str, expect: str | None = None) -> int:
-        """Opens a stream to `remote`, which must prove to be the SPIFFE id `expect`, or any member
-        of the mesh. `opened` or `failed` follows. Raises StreamClosed when too many are open.
-        """
+        """Opens a stream to `remote`, which must prove to be `expect`, or anybody of the mesh;
+        `opened` or `failed` follows. Raises StreamClosed when too many are open."""
 
     def send(self, stream: int, data: bytes, offset: int = 0, end: bool = False) -> int:
-        """Queues `data` from `offset` on and returns how many bytes were taken; if fewer than
-        given, `writable` follows. `end` finishes our direction then. Raises StreamClosed.
-        """
+        """Queues `data` from `offset` on, returns how many bytes were taken; `writable` follows if
+        not all. `end` finishes our direction then. Raises StreamClosed."""
 
     def recv(self, stream: int, most: int) -> bytes | None:
         """Up to `most` bytes that have come; None when there are none now. Raises StreamClosed."""
@@ -322,9 +303,8 @@ class ApiStreams:
         """Forgets the stream; what was queued and its end are still sent. Idempotent."""
 
     def exporter(self, stream: int, label: str, context: bytes) -> bytes:
-        """32 bytes of keying material of the stream's connection (RFC 8446, section 7.5).
-        Waits for the worker's next turn, two seconds at most. Raises StreamClosed.
-        """
+        """32 bytes of keying material of the connection (RFC 8446, section 7.5), at the worker's next
+        turn, in two seconds at most. Raises StreamClosed."""
 
     def peer(self, stream: int) -> StreamPeer | None:
         """The other end; None before the handshake is complete."""
@@ -351,10 +331,8 @@ class Objects:
         shadows: list[tuple[str, str, int]] = ...,
         sign: bool = False,
     ) -> int:
-        """Sends `data` to `remote`; `sent` or `failed` follows. Hashes and copies it first, about
-        2 ms per MB, and signs it, if asked to, in 0.3 ms. `shard_size`, `lanes`: as
-        `stoq.engine.Engine.object_sender`. `shadows`: address, SPIFFE id, share of ten thousand.
-        """
+        """Sends `data`; `sent` or `failed` follows. Hashes and copies it first, 2 ms per MB, and
+        signs it, in 0.3 ms. The rest is as for `stoq.engine.Engine.object_sender`."""
 
     def cancel(self, token: int) -> None:
         """Gives up on an object that is sent or asked for; no event follows. Idempotent."""
@@ -399,8 +377,7 @@ class Engine:
         """Judges the path of every connection at once."""
 
     def drain(self, seconds: float) -> None:
-        """Takes nothing new and ends with the last flow, after `seconds` at the latest.
-        Does not wait: `join` does."""
+        """Takes nothing new, and ends with the last flow or after `seconds`. `join` waits."""
 
     def join(self) -> None:
         """Waits until the workers have ended, after a drain or a shutdown."""

@@ -147,8 +147,8 @@ def config_page(
     blocking: Mapping[str, str],
 ) -> dict[str, Any]:
     """What `/config` shows: settings, the engine's own (`engine`, JSON), whether the broker passed
-    sockets for captured UDP, identity, crypto profile, everything the registry said, and services of which an
-    endpoint has failed. There is no key and no token among it.
+    sockets for captured UDP, identity, crypto profile, everything the registry said, and services
+    of which an endpoint has failed. There is no key and no token among it.
     """
     registry = None if state is None else msgspec.to_builtins(state)
     if registry is not None:

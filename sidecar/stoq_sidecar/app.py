@@ -226,7 +226,9 @@ class App:
         if crypto.LATCH not in self.readiness.blocking() or not known:
             return
         if plane.crypto.refused:
-            self.readiness.note(crypto.LATCH, "waits for a certificate of the mesh's crypto profile")
+            self.readiness.note(
+                crypto.LATCH, "waits for a certificate of the mesh's crypto profile"
+            )
         else:
             self.readiness.drop(crypto.LATCH)
 

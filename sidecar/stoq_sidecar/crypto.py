@@ -21,22 +21,14 @@ LATCH: Final = "crypto"
 class Context(Protocol):
     """What a TLS context does here."""
 
-    @property
-    def profile(self) -> str:
-        """That of later identities."""
-
-    @property
-    def shown_profile(self) -> str | None:
-        """That of the identity in force; None without one."""
+    def profiles(self) -> tuple[str, str | None]:
+        """That of later identities, and that of the one in force; None without one."""
 
     def set_profile(self, profile: str) -> None:
         """Has later identities be of this profile. Raises ValueError where that cannot be."""
 
     def set_required(
-        self,
-        everyone: str | None = None,
-        dialled: dict[str, str] = ...,
-        except_for: str | None = None,
+        self, everyone: str = "", dialled: dict[str, str] = ..., except_for: str = ""
     ) -> None:
         """Replaces the profiles that policies require."""
 
@@ -50,14 +42,15 @@ class Crypto:
         """
         self._tls = tls
         self._control = control
-        self._given = tls.profile
+        self._given, _ = tls.profiles()
         self._rule: CryptoRule | None = None
-        self._required: tuple[str | None, dict[str, str]] = (None, {})
+        self._required: tuple[str, dict[str, str]] = ("", {})
 
     @property
     def due(self) -> bool:
         """Whether the identity in force is of another profile than the mesh wants."""
-        return self._tls.shown_profile not in (None, self._tls.profile)
+        wanted, shown = self._tls.profiles()
+        return shown not in (None, wanted)
 
     @property
     def refused(self) -> bool:
@@ -74,7 +67,7 @@ class Crypto:
         if rule != self._rule:
             self._rule = rule
             self._ask_for(rule)
-        everyone = rule.profile if rule is not None and rule.mode == "require" else None
+        everyone = rule.profile if rule is not None and rule.mode == "require" else ""
         required = (everyone, dialled(workloads))
         if required == self._required:
             return False
@@ -86,19 +79,21 @@ class Crypto:
         """The policy, and the profile of the identity in force, as plain data."""
         return {
             "policy": None if self._rule is None else msgspec.to_builtins(self._rule),
-            "profile": self._tls.shown_profile,
+            "profile": self._tls.profiles()[1],
         }
 
     def _ask_for(self, rule: CryptoRule | None) -> None:
         wanted = rule.profile if rule is not None else self._given
         name = (rule and rule.policy) or "the MeshConfig"
-        if wanted != self._tls.profile:
+        held, _ = self._tls.profiles()
+        if wanted != held:
             try:
                 self._tls.set_profile(wanted)
             except ValueError as error:
-                log.warning("%s: the profile stays %s: %s", name, self._tls.profile, error)
+                log.warning("%s: the crypto profile stays %s: %s", name, held, error)
+                return
         mode = rule.mode if rule is not None else "prefer"
-        log.info("%s: crypto profile is %s, %s", name, self._tls.profile, mode)
+        log.info("%s: the crypto profile is %s, %s", name, wanted, mode)
 
 
 def dialled(workloads: Iterable[WorkloadEntry]) -> dict[str, str]:

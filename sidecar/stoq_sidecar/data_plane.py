@@ -80,7 +80,7 @@ class DataPlane:
 
     def new_key(self) -> bytes:
         """Makes the next key pair and returns a CSR for it, DER."""
-        self._next_key = HybridKey.generate(self._tls.profile)
+        self._next_key = HybridKey.generate(self._tls.profiles()[0])
         return self._next_key.csr()
 
     def install(self, certificate: bytes, roots: tuple[bytes, ...]) -> None:

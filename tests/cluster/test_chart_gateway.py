@@ -43,6 +43,8 @@ def test_the_gateway_accepts_the_settings_it_is_given() -> None:
     assert found.identity.trust_domain == "td"
     assert "STOQ_LINK_IPV6_ONLY" not in given
     assert found.discovery.signed == "prefer"
+    small = environment("mesh.profile=hybrid-512")
+    assert settings.read("", small | ROLE).identity.profile == "hybrid-512"
     required = environment("injection.discoverySigned=require")
     assert settings.read("", required | ROLE).discovery.signed == "require"
     assert environment("injection.ipv6Only=true")["STOQ_LINK_IPV6_ONLY"] == "true"

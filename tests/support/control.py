@@ -152,7 +152,7 @@ class Control:
     @asynccontextmanager
     async def member(self):
         """A sidecar's engine that trusts the bundle and has no identity yet."""
-        tls = TlsContext()
+        tls = TlsContext(accept_other_degree=True)
         tls.set_trust(TRUST_DOMAIN, list(certificates((self.folder / "bundle.pem").read_text())))
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(Engine(EngineSettings(workers=1), tls))

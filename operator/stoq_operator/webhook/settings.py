@@ -9,7 +9,7 @@ from stoq.injection.annotations import check_limits, quantity
 from stoq.injection.config import CONTROL_ADDRESS, Config, capture_mode
 from stoq.logs import LEVELS
 from stoq.program import Log
-from stoq.records.crypto import Profile, profile
+from stoq.records.crypto import profile
 from stoq.settings.kinds import Kind, choice, flag, host_and_port, text
 from stoq.settings.options import SettingsError, load, option
 from stoq.spiffe import SpiffeError, check_trust_domain
@@ -50,7 +50,7 @@ class Inject:
     trust_domain: str = option(
         "cluster.local", text(), "must be what MeshConfig says; Kubernetes' default cluster domain"
     )
-    profile: Profile = option(
+    profile: Literal["hybrid-1024", "hybrid-512"] = option(
         "hybrid-1024", profile(), "what sidecars begin with; then they do as the mesh says"
     )
     control_address: str = option(CONTROL_ADDRESS, host_and_port(), "the chart's Service")

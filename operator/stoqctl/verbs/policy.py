@@ -11,6 +11,7 @@ from stoq.records.access import AccessPolicy
 from stoq.records.errors import RecordError
 from stoq.records.manifest import AnyRecord, decode
 from stoq.records.mesh import MeshConfig, MeshConfigSpec
+from stoq.records.meta import API_VERSION
 from stoq.records.policy import TransportPolicy
 from stoq.spiffe import SpiffeError, SpiffeId
 from stoqctl.connect import cluster, pod_of
@@ -103,7 +104,9 @@ def try_(
                 "policy": verdict.by,
                 "why": verdict.why,
                 "dry_run_refusals": list(verdict.dry_run),
-                "crypto": msgspec.to_builtins({"caller": profiles.caller, "target": profiles.target}),
+                "crypto": msgspec.to_builtins(
+                    {"caller": profiles.caller, "target": profiles.target}
+                ),
                 "crypto_refusal": profiles.refused,
             }
         )
@@ -128,7 +131,7 @@ def _records(manifests: list[dict[str, Any]]) -> list[AnyRecord]:
     found: dict[str, AnyRecord] = {}
     for manifest in manifests:
         try:
-            record = decode(manifest)
+            record = decode({"apiVersion": API_VERSION, **manifest})
         except RecordError as error:
             name = (manifest.get("metadata") or {}).get("name", "a manifest")
             raise StoqctlError(f"{name}: {error}") from error

@@ -30,6 +30,7 @@ MESSAGES = [
             trust_domain="td",
             access=(registry.AccessRule(policy="shop/p", action="deny"),),
             ports=(rules.PortModes(port=80, inbound="strict"),),
+            crypto=rules.CryptoRule(profile="hybrid-512", mode="require"),
             mirrors=(registry.MirrorRule("shop/db", "shop/shadow", 100),),
             gateways=(
                 registry.GatewayEntry(
@@ -59,6 +60,7 @@ REQUIRED = {
     "AccessRule": {"policy", "action"},
     "AdaptationRule": {"policy"},
     "PortModes": {"port"},
+    "CryptoRule": {"profile"},
     "MirrorRule": {"of", "to", "share"},
     "GatewayEntry": {"spiffe_id"},
     "GatewayReplica": {"address"},

@@ -141,6 +141,14 @@ def test_a_mesh_that_requires_a_signed_registry_says_so_to_sidecars() -> None:
         assert read("", environment(container)).discovery.signed == "require"
 
 
+def test_a_mesh_of_the_small_degree_has_sidecars_begin_with_it() -> None:
+    (_, usual) = injected(pod())["spec"]["initContainers"][:2]
+    assert "STOQ_IDENTITY_PROFILE" not in environment(usual)
+    config = Config(sidecar_image="s", init_image="i", profile="hybrid-512")
+    for container in injected(pod(), config)["spec"]["initContainers"][:2]:
+        assert read("", environment(container)).identity.profile == "hybrid-512"
+
+
 def test_token_and_bundle_are_where_the_sidecar_looks() -> None:
     made = injected(pod())
     (volume,) = made["spec"]["volumes"]

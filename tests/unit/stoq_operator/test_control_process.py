@@ -366,6 +366,20 @@ async def test_a_short_life_renews_the_control_processes_own_identity(stopped):
             assert (await joined(member, stopped.token("web"))).spiffe_id == WEB_ID
 
 
+async def test_a_mesh_of_the_small_degree_takes_sidecars_that_begin_with_the_other(stopped):
+    stopped.write(mesh(profile="hybrid-512"), name="meshconfig-mesh")
+    async with stopped.running(), stopped.member() as member:
+        assert (await joined(member, stopped.token("web"))).spiffe_id == WEB_ID
+        watcher = Watcher(member, opener=Opener(member.tls.verify_statement, OPERATOR))
+        task = asyncio.create_task(watcher.follow())
+        await watcher.until(lambda state: state.mesh.crypto.profile == "hybrid-512")
+        (connection,) = [one for one in member.engine.connections() if one.spiffe_id == OPERATOR]
+        assert (connection.signature, connection.local_signature) == (
+            "Ed25519+FALCON-512", "Ed25519+FALCON-1024",
+        )  # fmt: skip
+        task.cancel()
+
+
 async def test_what_is_said_again_is_signed_with_the_certificate_that_is_in_force(stopped):
     """That it was signed with before may have ended, long before the signature would."""
     stopped.write(mesh(svidTtlSeconds=4), name="meshconfig-mesh")

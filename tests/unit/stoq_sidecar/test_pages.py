@@ -97,6 +97,7 @@ def test_config_shows_the_state_without_certificates() -> None:
         own=[ip_address("fd00::2")],
         captured_udp=True,
         svid=SvidStatus(spiffe_id="spiffe://td/ns/shop/sa/web"),
+        crypto={"policy": None, "profile": "hybrid-512"},
         discovery=DiscoveryStatus(version=7),
         state=state,
         failing=[
@@ -116,6 +117,7 @@ def test_config_shows_the_state_without_certificates() -> None:
     assert page["engine"] == {"workers": 2}
     assert page["addresses"] == ["fd00::2"]
     assert page["captured_udp"] is True
+    assert page["crypto"] == {"policy": None, "profile": "hybrid-512"}
     assert page["failing"] == [
         {
             "namespace": "shop",
@@ -134,6 +136,7 @@ def test_config_before_the_registry_has_spoken() -> None:
         own=[],
         captured_udp=False,
         svid=SvidStatus(),
+        crypto={},
         discovery=DiscoveryStatus(),
         state=None,
         failing=[],

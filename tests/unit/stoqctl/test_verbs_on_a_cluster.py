@@ -310,6 +310,37 @@ def test_a_policy_is_tried_on_pods_of_the_cluster(ctl, server, tmp_path):
     stranger = "spiffe://cluster.local/ns/other/sa/x"
     found = json.loads(ctl("policy", "test", stranger, "shop/db-0", "5432", "--json")[1])
     assert (found["allowed"], found["policy"]) == (False, "")
+    assert found["crypto"]["caller"] is None
+
+
+def test_crypto_profiles_are_tried_on_pods_of_the_cluster(ctl, server, tmp_path):
+    words = ("policy", "test", "shop/web-0", "shop/db-0", "5432")
+    said = "crypto: the caller has hybrid-1024 (prefer), the target has hybrid-1024 (prefer)"
+    assert said in ctl(*words)[1]
+    spec = {
+        "selector": {"matchLabels": {"app": "db"}},
+        "crypto": {"profile": "hybrid-512", "mode": "require"},
+    }
+    place = f"{OURS}/namespaces/shop/transportpolicies"
+    server.put(f"{place}/db", spec=spec)
+    status, text = ctl(*words)
+    assert status == 1
+    assert "refused: the target requires crypto profile hybrid-512, and the caller" in text
+    found = json.loads(ctl(*words, "--json")[1])
+    assert (found["allowed"], found["crypto"]["target"]["mode"]) == (False, "require")
+    assert found["crypto_refusal"].endswith("proves itself with hybrid-1024")
+    stranger = "spiffe://cluster.local/ns/shop/sa/web"
+    _, text = ctl("policy", "test", stranger, *words[3:])
+    assert "name the caller as a pod to see its own" in text
+    mine = {
+        "apiVersion": "stoq.dev/v1alpha1",
+        "kind": "TransportPolicy",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "crypto": {"profile": "hybrid-512"}},
+    }
+    file = tmp_path / "web.yaml"
+    file.write_text(yaml.safe_dump(mine))
+    assert ctl(*words, "-f", file)[0] == 0
 
 
 def test_a_bug_report_has_what_helps_and_no_secrets(ctl, server, tmp_path):

@@ -79,6 +79,9 @@ def test_identity_shows_the_svid_and_the_trust(sidecar, stoqctl):
     assert "1 done, 0 failed" in text
     found = json.loads(stoqctl("identity", "--admin", sidecar.url, "--json")[1])
     assert (found["roots"], found["revoked"], found["profile"]) == (1, ["0a"], "hybrid-1024")
+    sidecar.pages["/config"] = config(crypto={"policy": None, "profile": "hybrid-512"})
+    found = json.loads(stoqctl("identity", "--admin", sidecar.url, "--json")[1])
+    assert found["profile"] == "hybrid-512"
 
 
 def test_records_show_workloads_and_services_as_the_sidecar_knows_them(sidecar, stoqctl):

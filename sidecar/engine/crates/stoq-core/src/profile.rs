@@ -32,7 +32,9 @@ pub enum ProfileError {
     )]
     ClassicalRefused,
     /// A context made with `classical` is asked for another.
-    #[error("this process was set to crypto profile \"classical\" for interoperability tests and keeps it")]
+    #[error(
+        "this process was set to crypto profile \"classical\" for interoperability tests and keeps it"
+    )]
     Interop,
 }
 

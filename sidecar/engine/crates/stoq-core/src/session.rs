@@ -16,5 +16,5 @@ mod tls;
 pub use evidence::Evidence;
 pub use packets::Packets;
 
-pub(crate) use evidence::profile_of;
 pub(crate) use configs::{ClientSessions, ServerSessions};
+pub(crate) use evidence::profile_of;

@@ -187,19 +187,20 @@ impl TlsContext {
             .map_err(|error| mistakes::argument("profile", error))
     }
 
-    #[pyo3(signature = (everyone = None, dialled = BTreeMap::new(), except_for = None))]
+    #[pyo3(signature = (everyone = "", dialled = BTreeMap::new(), except_for = ""))]
     fn set_required(
         &self,
-        everyone: Option<String>,
+        everyone: &str,
         dialled: BTreeMap<String, String>,
-        except_for: Option<&str>,
+        except_for: &str,
     ) -> PyResult<()> {
         let id = |field: &str, id: &str| {
             SpiffeId::parse(id).map_err(|error| mistakes::argument(field, error))
         };
+        let except = (!except_for.is_empty()).then(|| id("except_for", except_for));
         let mut required = Required {
-            everyone: everyone.map(Into::into),
-            except: except_for.map(|text| id("except_for", text)).transpose()?,
+            everyone: (!everyone.is_empty()).then(|| everyone.into()),
+            except: except.transpose()?,
             ..Required::default()
         };
         for (text, profile) in dialled {
@@ -210,14 +211,9 @@ impl TlsContext {
         Ok(())
     }
 
-    #[getter]
-    fn profile(&self) -> &'static str {
-        self.0.profile().name()
-    }
-
-    #[getter]
-    fn shown_profile(&self) -> Option<&'static str> {
-        self.0.shown_profile().map(CryptoProfile::name)
+    fn profiles(&self) -> (&'static str, Option<&'static str>) {
+        let shown = self.0.shown_profile();
+        (self.0.profile().name(), shown.map(CryptoProfile::name))
     }
 
     fn sign_statement<'py>(

@@ -13,9 +13,7 @@ use super::TlsSettings;
 use super::composite::scheme_of;
 use super::leaves::{Leaves, VerifiedLeaf};
 use super::signer::Identity;
-use crate::authorise::{
-    Expect, Peer, Refusal, Required, Trust, reauthorise, without_certificate,
-};
+use crate::authorise::{Expect, Peer, Refusal, Required, Trust, reauthorise, without_certificate};
 use crate::cert::{CertificateError, Leaf};
 use crate::clock::Clock;
 use crate::falcon::Degree;
@@ -142,10 +140,7 @@ impl Shared {
         let found = parsed.falcon.degree();
         let profile = self.profile();
         if found != profile.degree() {
-            return Err(IdentityError::Degree {
-                found,
-                profile,
-            });
+            return Err(IdentityError::Degree { found, profile });
         }
         let named = (parsed.spiffe, parsed.not_after);
         let identity = Identity::new(key, leaf, named, profile, self.random);

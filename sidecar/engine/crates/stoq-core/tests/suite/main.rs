@@ -13,6 +13,7 @@ mod never_panics;
 mod packets;
 mod pair;
 mod parameters;
+mod profiles;
 mod quinn_limits;
 mod reauthentication;
 mod refusals;

@@ -9,6 +9,7 @@ mod asker;
 mod asking;
 mod bottleneck;
 mod captured;
+mod crypto;
 mod drain;
 mod early;
 mod failover;

@@ -69,7 +69,11 @@ impl Authority {
 
     /// A context with a certificate of this life, and its serial number.
     pub(crate) fn issue(&self, account: &str, life: Duration) -> (Arc<TlsContext>, Vec<u8>) {
-        let tls = TlsContext::new(TlsSettings::default(), Arc::new(SystemClock));
+        let settings = TlsSettings {
+            accept_other_degree: true,
+            ..TlsSettings::default()
+        };
+        let tls = TlsContext::new(settings, Arc::new(SystemClock));
         tls.set_trust(self.trust());
         let serial = self.certify(&tls, account, life);
         (tls, serial)
@@ -82,7 +86,7 @@ impl Authority {
 
     /// Gives a context a certificate of this life, and returns its serial number.
     pub(crate) fn certify(&self, tls: &TlsContext, account: &str, life: Duration) -> Vec<u8> {
-        let key = HybridKey::generate(CryptoProfile::Hybrid1024, &mut OsRng);
+        let key = HybridKey::generate(tls.profile(), &mut OsRng);
         let csr = Csr::parse_and_verify(&csr::build(&key, &mut OsRng)).unwrap();
         let serial = random_serial(&mut OsRng).to_vec();
         let leaf = self
