@@ -35,15 +35,27 @@ def shut(shutter: Shutter, index: int, pod: Pod, why: str) -> None:
         log.error("%s: nothing passes %s any more (%s): %s", pod.key, pod.interface, how, why)
 
 
+class Inherited:
+    """What strict mode that is pinned enforces, as far as anybody knows: what was wanted of each pod
+    when it was first seen on a link on which it is pinned.
+    """
+
+    def __init__(self) -> None:
+        self._pods: dict[int, Pod] = {}
+
+    def seen(self, pods: Iterable[Pod], pinned: frozenset[int]) -> Mapping[int, Pod]:
+        """By link. `pods` are those that there are now."""
+        there = links.names()
+        found = {index: pod for pod in pods if (index := there.get(pod.interface)) in pinned}
+        self._pods = {index: self._pods.get(index, pod) for index, pod in found.items()}
+        return self._pods
+
+
 def refuse(
-    shutter: Shutter,
-    pods: Iterable[Pod],
-    why: str,
-    pinned: frozenset[int],
-    in_force: Mapping[int, Pod],
+    shutter: Shutter, pods: Iterable[Pod], why: str, in_force: Mapping[int, Pod]
 ) -> dict[str, str]:
-    """Shuts strict pods but those on whose links strict mode is `pinned` or `in_force`. Why, by pod
-    that it is not in force for.
+    """Shuts strict pods but those for which what is `in_force` on their links is strict enough. Why,
+    by pod that it is not in force for.
     """
     there, failed = links.names(), {}
     for pod in pods:
@@ -51,7 +63,7 @@ def refuse(
         if index is None or not pod.strict:
             continue
         before = in_force.get(index)
-        if index in pinned if before is None else _covers(before, pod):
+        if before is not None and _covers(before, pod):
             continue
         try:
             shut(shutter, index, pod, why)
@@ -63,10 +75,16 @@ def refuse(
 
 def _covers(before: Pod, pod: Pod) -> bool:
     """Whether what is in force for `before` is as strict as `pod` is to be."""
+    inbound = before.inbound == "strict" and set(before.open_inbound_ports).issubset(
+        pod.open_inbound_ports
+    )
+    outbound = before.outbound == "meshOnly" and set(before.open_outbound_ports).issubset(
+        pod.open_outbound_ports
+    )
     return (
         (before.key, before.uid) == (pod.key, pod.uid)
-        and before.inbound in {"strict", pod.inbound}
-        and before.outbound in {"meshOnly", pod.outbound}
+        and (inbound or pod.inbound == "permissive")
+        and (outbound or pod.outbound == "allow")
     )
 
 
@@ -77,10 +95,7 @@ class Barred:
         self._pins = pins
         self._why = why
         self._shutter = shutter or Shutter()
-        self._before: dict[int, Pod] = {}
-        """What was wanted of pods that a predecessor enforces when they were first seen, by link:
-        that is what it enforces, as far as anybody knows.
-        """
+        self._inherited = Inherited()
         self.failed: dict[str, str] = {}
         """Why, by pod that is not enforced."""
 
@@ -96,10 +111,8 @@ class Barred:
         """
         pods, there = tuple(pods), links.names()
         self._shutter.keep(there.values())
-        pinned = held(self._pins)
-        found = {index: pod for pod in pods if (index := there.get(pod.interface)) in pinned}
-        self._before = {index: self._before.get(index, pod) for index, pod in found.items()}
-        failed = refuse(self._shutter, pods, self._why, pinned, self._before)
+        before = self._inherited.seen(pods, held(self._pins))
+        failed = refuse(self._shutter, pods, self._why, before)
         self.failed = failed
         shut = {there.get(pod.interface) for pod in pods if pod.key in failed}
         stuck: Ajar | None = None

@@ -38,6 +38,7 @@ class Enforcer:
         self._strict = strict
         self._account = account
         self._in_force: dict[int, Pod] = {}
+        self._inherited = barred.Inherited()
         self._swept = False
         self._retry: dict[tuple[int, Pod], float] = {}
         self.tally = Tally()
@@ -120,6 +121,7 @@ class Enforcer:
                 meanwhile = "; its link is shut" if index in self._shutter.links else ""
                 failed[pod.key] = f"{error}{meanwhile}"
                 self._retry[index, pod] = monotonic() + RETRY_SECONDS
+        self._inherited = barred.Inherited()
         self._retry = {
             (index, pod): due
             for (index, pod), due in self._retry.items()
@@ -137,9 +139,12 @@ class Enforcer:
             self._swept = True
 
     def refuse(self, pods: Iterable[Pod], why: str) -> None:
-        """Nothing can be put in force now. So strict pods for which nothing is yet are shut."""
-        pinned = barred.held(self._pins)
-        failed = barred.refuse(self._shutter, pods, why, pinned, self._in_force)
+        """Nothing can be put in force now. So strict pods are shut for which nothing is yet, or less
+        than is wanted.
+        """
+        pods = tuple(pods)
+        before = self._inherited.seen(pods, barred.held(self._pins))
+        failed = barred.refuse(self._shutter, pods, why, {**before, **self._in_force})
         self._told(self.failed | failed, self.waiting)
 
     def read(self) -> None:

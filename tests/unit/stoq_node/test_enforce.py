@@ -313,6 +313,30 @@ def test_what_a_predecessor_enforces_is_not_shut_while_a_successor_cannot_begin(
     assert kernel.shutter.now == {2: "rules"}
 
 
+def test_a_pod_that_becomes_strict_is_shut_while_a_successor_cannot_begin(kernel: Kernel) -> None:
+    kernel.enforcer().apply([OPEN, DB])
+    successor = kernel.enforcer()
+    successor.refuse([OPEN, DB], "no such map")
+    assert (kernel.shutter.now, successor.failed) == ({}, {})
+    successor.refuse([WEB, replace(DB, outbound="allow")], "no such map")
+    assert kernel.shutter.now == {1: "rules"}, "that of the other is as strict as it was"
+    assert successor.failed == {"shop/web": "no such map; its link is shut"}
+    successor.apply([WEB, DB])
+    assert (kernel.shutter.now, successor.failed) == ({}, {})
+
+
+def test_a_pod_at_which_a_port_is_closed_is_shut_while_that_cannot_be_put_in_force(
+    kernel: Kernel,
+) -> None:
+    port = (PortRange(9090, 9090),)
+    enforcer = kernel.enforcer()
+    enforcer.apply([replace(WEB, open_inbound_ports=port), replace(DB, open_outbound_ports=port)])
+    enforcer.refuse([replace(WEB, open_inbound_ports=port, open_outbound_ports=port), OPEN], "no")
+    assert kernel.shutter.now == {}, "nothing is open that shall not be"
+    enforcer.refuse([WEB, replace(DB, outbound="allow")], "no")
+    assert kernel.shutter.now == {1: "rules"}
+
+
 def test_where_the_kernel_refuses_the_programs_new_strict_pods_are_shut(kernel: Kernel) -> None:
     kernel.enforcer().apply([WEB])
     kernel.interfaces["veth3"] = 3
