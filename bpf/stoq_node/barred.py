@@ -36,8 +36,8 @@ def shut(shutter: Shutter, index: int, pod: Pod, why: str) -> None:
 
 
 class Inherited:
-    """What strict mode that is pinned enforces, as far as anybody knows: what was wanted of each pod
-    when it was first seen on a link on which it is pinned.
+    """What strict mode that is pinned enforces, as far as anybody knows: what was wanted of each
+    pod when it was first seen on a link on which it is pinned.
     """
 
     def __init__(self) -> None:
@@ -54,8 +54,8 @@ class Inherited:
 def refuse(
     shutter: Shutter, pods: Iterable[Pod], why: str, in_force: Mapping[int, Pod]
 ) -> dict[str, str]:
-    """Shuts strict pods but those for which what is `in_force` on their links is strict enough. Why,
-    by pod that it is not in force for.
+    """Shuts strict pods but those for which what is `in_force` on their links is strict enough.
+    Why, by pod that it is not in force for.
     """
     there, failed = links.names(), {}
     for pod in pods:

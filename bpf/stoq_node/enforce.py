@@ -139,8 +139,8 @@ class Enforcer:
             self._swept = True
 
     def refuse(self, pods: Iterable[Pod], why: str) -> None:
-        """Nothing can be put in force now. So strict pods are shut for which nothing is yet, or less
-        than is wanted.
+        """Nothing can be put in force now. So strict pods are shut for which nothing is yet, or
+        less than is wanted.
         """
         pods = tuple(pods)
         before = self._inherited.seen(pods, barred.held(self._pins))

@@ -9,6 +9,7 @@ counts as the broker's.
 import ctypes
 import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -50,8 +51,35 @@ class Lent:
 
 log: Final = logging.getLogger("stoq.broker")
 
+BURST: Final = 4
+"""Times that one pod is lent its interface at once: a sidecar asks once at its start."""
+
+AGAIN_SECONDS: Final = 15.0
+"""After which it is lent once more. To lend takes some milliseconds of the broker's own, loads a
+program and pins memory, so that a sidecar that does nothing but ask would have the node's CPU."""
+
 _PUNCH_HOLE: Final = 0x02 | 0x01
 """FALLOC_FL_PUNCH_HOLE, which takes FALLOC_FL_KEEP_SIZE (linux/falloc.h)."""
+
+
+class Allowance:
+    """How often one pod is lent its interface."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._full = clock()
+        """When all of `BURST` are there again."""
+
+    def spend(self) -> None:
+        """Once. Raises NotLent when it has been too often."""
+        now = self._clock()
+        full = max(self._full, now) + AGAIN_SECONDS
+        if (late := full - now - BURST * AGAIN_SECONDS) > 0:
+            raise NotLent(
+                f"no AF_XDP: the interface was lent {BURST} times lately, and is again in "
+                f"{late:.0f} s; whoever asks so often should ask once, at his start"
+            )
+        self._full = full
 
 
 class Memories:

@@ -16,7 +16,7 @@ import msgspec
 
 from stoq import constants
 from stoq.broker import channel, sockets
-from stoq.broker.lending import Lender, Lent, Memories, NotLent
+from stoq.broker.lending import Allowance, Lender, Lent, Memories, NotLent
 from stoq.broker.protocol import (
     NAME,
     VERSION,
@@ -78,6 +78,7 @@ class Broker:
         self._pod = pod
         self._lender = lender
         self._memories = Memories()
+        self._allowance = Allowance()
         self._client_address = False
         self._server = server
         self._allowed_uid = allowed_uid
@@ -254,22 +255,28 @@ class Broker:
         """None where nothing is lent; what cannot be is no reason to be without the rest."""
         if self._lender is None:
             return None, []
-        lending = asyncio.ensure_future(asyncio.to_thread(run_in, self._pod.netns, self._lender))
         try:
-            lent: Lent = await asyncio.shield(lending)
-            try:
-                self._memories.replace(lent)
-            except OSError:
-                channel.close(lent.descriptors)
-                raise
+            self._allowance.spend()
+            lent = await self._lent(self._lender)
         except (NotLent, OSError) as error:
             log.warning("%s/%s: %s", self._pod.namespace, self._pod.name, error)
             return AfXdp(refused=str(error)), []
+        return lent.described()
+
+    async def _lent(self, lender: Lender) -> Lent:
+        lending = asyncio.ensure_future(asyncio.to_thread(run_in, self._pod.netns, lender))
+        try:
+            lent: Lent = await asyncio.shield(lending)
         except asyncio.CancelledError:
             # The thread goes on, and what it opens would be nobody's.
             lending.add_done_callback(_let_go)
             raise
-        return lent.described()
+        try:
+            self._memories.replace(lent)
+        except OSError:
+            channel.close(lent.descriptors)
+            raise
+        return lent
 
     async def _open_transparent(self) -> list[sockets.OpenSocket]:
         """None where answers would not come back: the sidecar then dials from its own address."""

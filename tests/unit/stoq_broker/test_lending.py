@@ -12,7 +12,7 @@ import pytest
 
 from stoq.broker import channel, server
 from stoq.broker.channel import MAX_DESCRIPTORS
-from stoq.broker.lending import Lender, Lent, NotLent, sorted_out
+from stoq.broker.lending import BURST, Allowance, Lender, Lent, NotLent, sorted_out
 from stoq.broker.protocol import (
     MAX_QUEUES,
     MAX_WORKERS,
@@ -150,6 +150,40 @@ def test_what_is_lent_again_takes_the_memory_of_before_from_who_keeps_it(
     assert [os.fstat(memory).st_blocks * 512 for memory in memories] == [0, 0, SIZE]
     channel.close(passed)
     assert opened() == before
+
+
+def test_who_asks_again_and_again_is_lent_nothing_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "run_in", lambda _, function: function())
+    lent: list[Lent] = []
+
+    def counted() -> Lent:
+        lent.append(one_queue())
+        return lent[-1]
+
+    request = Request(op=Operation.SOCKETS, af_xdp=True)
+    told, passed = asyncio.run(Served(counted).asked(request, times=BURST + 3))
+    channel.close(passed)
+    assert len(lent) == BURST
+    assert told is not None
+    assert "lent 4 times lately, and is again in 15 s" in told.refused
+
+
+def test_what_is_lent_comes_back_one_after_another() -> None:
+    now = 100.0
+    allowance = Allowance(lambda: now)
+    spent = []
+    for second in (0, 0, 0, 0, 0, 14.9, 15, 15, 30, 1000, 1000, 1000, 1000, 1000):
+        now = 100.0 + second
+        try:
+            allowance.spend()
+        except NotLent:
+            spent.append(False)
+        else:
+            spent.append(True)
+    fifth = [True] * 4 + [False]
+    assert spent == [*fifth, False, True, False, True, *fifth]
 
 
 def test_without_room_for_descriptors_nothing_is_lent_and_nothing_stays_open(

@@ -40,7 +40,7 @@ pub struct Redirect(Loaded);
 pub struct Lent {
     /// Entries of each ring of a queue.
     pub ring: u32,
-    /// Bytes of a chunk; a queue's memory has twice as many chunks as a ring has entries.
+    /// Bytes of a chunk; a queue's memory, 8 MiB, has twice as many chunks as a ring has entries.
     pub chunk: u32,
     /// Whether the program runs in the driver.
     pub native: bool,
@@ -110,7 +110,7 @@ impl Redirect {
         let taken = self.taken()?;
         let taken = taken.fd().as_fd().try_clone_to_owned();
         Ok(Lent {
-            ring: xsk::RING,
+            ring: xsk::ring(chunk),
             chunk,
             native: how == Attach::Native,
             zero_copy,

@@ -7,8 +7,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-/// Entries of each ring. One ring's frames come and the other's go, so that is half the chunks.
-pub(crate) const RING: u32 = 2048;
+/// Bytes of a queue's memory, whatever the size of its chunks: it is pinned, and counts as the lender's.
+pub(crate) const MEMORY: u32 = 8 << 20;
+
+/// Entries of each ring, where chunks have `chunk` bytes. One ring's frames come and the other's go, so
+/// that is half the chunks.
+pub(crate) const fn ring(chunk: u32) -> u32 {
+    MEMORY / chunk / 2
+}
 
 /// `BPF_LINK_CREATE` and `BPF_XDP` (linux/bpf.h).
 const LINK_CREATE: libc::c_long = 28;
@@ -96,15 +102,15 @@ pub(crate) fn socket() -> io::Result<OwnedFd> {
 /// Binds a socket to a queue of an interface, with chunks of `chunk` bytes.
 pub(crate) fn bind(index: u32, queue: u32, chunk: u32, zero_copy: bool) -> io::Result<Queue> {
     let socket = socket()?;
-    let memory = memory(2 * u64::from(RING) * u64::from(chunk))?;
+    let memory = memory(u64::from(MEMORY))?;
     register(&socket, &memory, chunk)?;
-    for ring in [
+    for option in [
         libc::XDP_UMEM_FILL_RING,
         libc::XDP_UMEM_COMPLETION_RING,
         libc::XDP_RX_RING,
         libc::XDP_TX_RING,
     ] {
-        set(&socket, libc::SOL_XDP, ring, &RING)?;
+        set(&socket, libc::SOL_XDP, option, &ring(chunk))?;
     }
     set(
         &socket,
@@ -150,7 +156,7 @@ fn memory(size: u64) -> io::Result<OwnedFd> {
 
 /// Has the kernel pin the memory as the socket's chunks. It needs an address for that, for a moment.
 fn register(socket: &OwnedFd, memory: &OwnedFd, chunk: u32) -> io::Result<()> {
-    let size = 2 * RING as usize * chunk as usize;
+    let size = MEMORY as usize;
     let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
     // SAFETY: a new mapping, at a place that the kernel chooses, of a file of this size.
     let address =

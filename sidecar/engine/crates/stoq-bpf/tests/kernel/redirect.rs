@@ -133,6 +133,23 @@ fn an_interface_is_lent_once_until_all_that_was_lent_is_closed() {
 
 #[test]
 #[ignore = "needs CAP_SYS_ADMIN; hack/test netns runs it"]
+fn larger_packets_take_no_more_memory() {
+    Space::new().run(|| {
+        call("ip link add one type veth peer name two");
+        for (mtu, ring, chunk) in [(1778, 2048, 2048), (1779, 1024, 4096)] {
+            call(&format!("ip link set one mtu {mtu}"));
+            let lent = Redirect::load().unwrap().lend("one", false).unwrap();
+            assert_eq!((lent.ring, lent.chunk), (ring, chunk));
+            for queue in lent.queues {
+                let size = std::fs::File::from(queue.memory).metadata().unwrap().len();
+                assert_eq!(size, 8 << 20, "MTU {mtu}");
+            }
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs CAP_SYS_ADMIN; hack/test netns runs it"]
 fn what_cannot_be_lent_is_refused_with_the_reason_and_leaves_nothing() {
     Space::new().run(|| {
         call("ip link add one type veth peer name two");
