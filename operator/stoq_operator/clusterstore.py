@@ -221,10 +221,16 @@ class ClusterStore:
 
 
 def namespace(raw: Raw) -> Namespace:
-    """Of its status only what we say there: the rest changes while nothing of ours does."""
+    """Of its status only what we say there: the rest changes while nothing of ours does. What is no
+    condition of ours, since somebody else has written it, counts as none.
+    """
     conditions = (raw.get("status") or {}).get("conditions") or ()
     own = [item for item in conditions if item.get("type") == NAMESPACE_CONDITION]
-    return Namespace(metadata=metadata(raw), status=msgspec.convert({"conditions": own}, Status))
+    try:
+        status = msgspec.convert({"conditions": own}, Status)
+    except msgspec.ValidationError:
+        status = Status()
+    return Namespace(metadata=metadata(raw), status=status)
 
 
 def _rejected(raw: Raw, error: RecordError) -> Rejected:

@@ -114,7 +114,7 @@ class SecretTickets:
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {**metadata, "name": NAME, "namespace": self._namespace, "labels": labels},
-            "type": "Opaque",
+            "type": secret.get("type", "Opaque"),
             "data": data,
         }
         method, name = ("put", NAME) if secret else ("post", "")

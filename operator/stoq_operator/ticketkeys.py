@@ -37,9 +37,10 @@ def advanced(
     keys: Iterable[TicketKey], now: int, draw: Callable[[int], bytes]
 ) -> tuple[TicketKey, ...]:
     """The keys that there should be at `now`: the same, while nothing is due. `draw` gives as many
-    random bytes.
+    random bytes. One that would begin after its successor is the mistake of a clock, and goes: it
+    would keep the others from being replaced.
     """
-    kept = sorted(keys)
+    kept = sorted(key for key in keys if key.since <= now + ROTATE)
     if not kept:
         kept = [TicketKey(now, draw(SIZE))]
     elif now >= kept[-1].since + ROTATE - AHEAD:

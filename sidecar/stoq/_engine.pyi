@@ -216,7 +216,7 @@ class TlsContext:
         """That of later identities, and that of the one in force; None without one."""
 
     def set_ticket_keys(self, keys: list[tuple[int, bytes]]) -> None:
-        """Tickets of the bootstrap listener: the newest key, by Unix time, seals; all open."""
+        """For tickets of the bootstrap listener: the newest, by Unix time, seals; all open."""
 
     def sign_statement(self, digest: bytes, until: int) -> tuple[bytes, bytes] | None:
         """Our certificate and FALCON_SIGNATURE of subject 3, 0.3 ms; None without an identity."""

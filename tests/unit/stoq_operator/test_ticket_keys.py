@@ -58,6 +58,15 @@ def test_after_a_long_absence_the_old_key_goes_once_another_has_taken_over():
     assert times(keys) == [0, 30 * LIFE + AHEAD]
 
 
+def test_a_key_of_a_clock_that_was_wrong_stops_no_others_from_being_replaced():
+    keys = advanced((), START, draw)
+    wrong = advanced((), START + 365 * LIFE, draw)
+    assert advanced((*keys, *wrong), START, draw) == keys
+    assert times(advanced(wrong, START, draw)) == [0]
+    ahead = advanced(keys, START + ROTATE, draw)
+    assert advanced(ahead, START + AHEAD, draw) == ahead, "one that is due soon stays"
+
+
 def test_a_secret_has_them_and_what_is_none_is_passed_over():
     keys = advanced((), START, draw)
     assert unpack(pack(keys)) == keys
@@ -129,6 +138,17 @@ async def test_the_leader_makes_keys_and_adds_the_next_beside_the_last():
         assert one.told[-1][0] == one.told[0][0]
     assert server.secret is not None
     assert [method for method, _, _ in server.requests] == ["get", "post", "get", "put"]
+
+
+@pytest.mark.asyncio
+async def test_a_secret_that_somebody_else_made_keeps_its_type_which_cannot_be_changed():
+    server, clock = Secrets(), SimpleNamespace(now=START)
+    server.secret = {"metadata": {"resourceVersion": "1"}, "type": "example.com/keys"}
+    server.list(SECRETS, server.secret)
+    async with replica(server, clock, leads=True) as one:
+        await until(lambda: any(one.told))
+    assert server.secret["type"] == "example.com/keys"
+    assert times(one.told[-1]) == [0]
 
 
 @pytest.mark.asyncio

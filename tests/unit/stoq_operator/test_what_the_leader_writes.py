@@ -196,6 +196,14 @@ def test_of_a_namespaces_conditions_only_ours_is_read():
     assert namespace({"metadata": {"name": "bank"}}).status.conditions == ()
 
 
+@pytest.mark.parametrize("wrong", [{"reason": None}, {"status": "No"}, {"lastTransitionTime": 1}])
+def test_a_condition_of_ours_that_somebody_else_has_written_stops_nobody(wrong: dict[str, Any]):
+    ours = {"type": "stoq.dev/PodsAdmitted", "status": "False", "reason": "Why"} | wrong
+    raw = {"metadata": {"name": "bank"}, "status": {"conditions": [ours]}}
+    assert namespace(raw).metadata.name == "bank"
+    assert namespace(raw).status.conditions == ()
+
+
 @pytest.mark.parametrize(
     ("vips", "spec"),
     [

@@ -17,6 +17,10 @@ use crate::clock::Clock;
 /// Seconds that a ticket can be taken.
 const LIFETIME: u32 = 24 * 60 * 60;
 
+/// Seconds that a key seals, at most: twice as long as until another takes over. Who cannot get that one
+/// gives no tickets rather than ever more of the same key.
+const SEALS: u64 = 24 * 60 * 60;
+
 /// Bytes of a session that has the client's certificate in it, at least: a FALCON-512 key. Without one a
 /// session has a secret and a few words. rustls tells a sealer nothing more.
 const CERTIFIED: usize = 897;
@@ -60,7 +64,8 @@ impl SealedTickets {
         }
     }
 
-    /// Uses exactly these. Of those whose time has come the newest seals; all of them open.
+    /// Uses exactly these. Of those whose time has come the newest seals, for a day at most; all of them
+    /// open.
     pub(crate) fn set(&self, keys: &[TicketKey]) {
         let key = |key: &TicketKey| Key {
             since: key.since,
@@ -87,7 +92,9 @@ impl ProducesTickets for SealedTickets {
         }
         let now = self.clock.now();
         let keys = self.keys.load();
-        let begun = keys.iter().filter(|key| key.since <= now);
+        let begun = keys
+            .iter()
+            .filter(|key| key.since <= now && now - key.since < SEALS);
         let key = begun.max_by_key(|key| key.since)?;
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
@@ -189,6 +196,16 @@ mod tests {
         assert!(tickets.decrypt(&ticket).is_some());
         clock.advance(1);
         assert_eq!(tickets.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn a_key_that_nobody_replaces_seals_for_a_day_and_opens_beyond() {
+        let (tickets, clock) = tickets(1000, &[key(1000, 1)]);
+        clock.advance(SEALS - 1);
+        let ticket = tickets.encrypt(SESSION).unwrap();
+        clock.advance(1);
+        assert_eq!(tickets.encrypt(SESSION), None);
+        assert_eq!(tickets.decrypt(&ticket), Some(SESSION.to_vec()));
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl TlsContext {
 
     /// Replaces the keys of the tickets that a [`ServerRole::Bootstrap`] listener gives to clients
     /// with a certificate: whoever has the same keys resumes their sessions. Without any it gives
-    /// none. Of those whose time has come the newest seals, and all open.
+    /// none. Of those whose time has come the newest seals, for a day at most, and all open.
     pub fn set_ticket_keys(&self, keys: &[TicketKey]) {
         self.sealed_tickets.set(keys);
     }
