@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
 from stoq.capture import nft, splice
 from stoq.capture.netns import run_in
@@ -11,6 +12,11 @@ from stoq.capture.splice import SPLICE_MARK, Member
 from stoq_node import flows
 from stoq_node.flows import Flow
 from stoq_node.routes import SECONDS, everything, one
+
+PATIENCE: Final = 3.0
+"""Seconds until a pod is given up that does not take what it is told: what joins others holds but a
+few seconds longer (`splicing.HOLD_SECONDS`), and who is root in a pod may hold its lock.
+"""
 
 Ends = Callable[[Flow], bool]
 """Whether a connection is to be ended; it is seen from the side that opened it."""
@@ -20,7 +26,7 @@ def program(netns: str, out: Iterable[Member], into: Iterable[Member], seconds: 
     """Lets the pod dial `out`, and be dialled by `into`, past its sidecar for so many seconds, and
     nobody else. Raises CaptureError and OSError.
     """
-    run_in(netns, partial(nft.load, splice.render(out, into, seconds)))
+    run_in(netns, partial(nft.load, splice.render(out, into, seconds), PATIENCE))
 
 
 def reset(netns: str, ends: Ends) -> int:

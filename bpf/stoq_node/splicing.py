@@ -12,7 +12,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -29,6 +28,16 @@ PROGRAM: Final = "splice_from_pod"
 
 HOLD_SECONDS: Final = 10
 """For which it holds in the kernel without this agent: an agent that is updated is back by then."""
+
+GRACE_SECONDS: Final = CONSENT_SECONDS + 3.0
+"""For which what a predecessor joined holds, and no longer before sidecars have offered it to this
+agent: longer than it waits for them, so that what they agree on goes on without a gap.
+"""
+
+AT_ONCE: Final = 4
+"""Pods that are told of their pairs at a time: threads are others' too, and one pod that is slow to
+take it shall not have all of them wait until their time is over.
+"""
 
 LOOK_SECONDS: Final = 0.5
 """Between two looks at what has come to its end."""
@@ -54,13 +63,11 @@ class Splicer:
         self._renew_at = 0.0
         self._attached: set[int] = set()
         now = monotonic()
-        found = {entry: until_ns > now * 1e9 for entry, until_ns in splice.pairs()}
-        self._inherited: set[Entry] = {entry for entry, lasts in found.items() if lasts}
-        """Put in force by a predecessor, and in force still: what is over nobody may want now."""
-        for entry in found.keys() - self._inherited:
-            splice.part(entry)
-        self._grace = now + CONSENT_SECONDS
-        """Until then sidecars have made their offers again."""
+        self._inherited: dict[Entry, int] = dict(splice.pairs())
+        """Put in force by a predecessor, and until when."""
+        self._revive_none(now)
+        self._since = now
+        """When it began: `CONSENT_SECONDS` later sidecars have made their offers again."""
         self._retry: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._last: dict[int, tuple[int, int]] = {}
@@ -131,8 +138,9 @@ class Splicer:
         due = bool(wanted) and now >= self._renew_at
         if due:
             self._renew_at = now + HOLD_SECONDS / 2
+        until = self._since + GRACE_SECONDS if self._inherited else now + HOLD_SECONDS
         # All, if a pod is told anything: what it is told is about all of its pairs.
-        self._hold(wanted, wanted if due or fresh or gone else frozenset(), now)
+        self._hold(wanted, wanted if due or fresh or gone else frozenset(), until, now)
         # Who has no way in the kernel must not hear of one: it would speak past its sidecar for
         # everybody on the node's network.
         failed, wanted = wanted, self._untroubled(wanted)
@@ -140,8 +148,8 @@ class Splicer:
             self._splice.part(pair.entry)
         gone, fresh = self._in_force - wanted, wanted - self._in_force
         # Who dials learns of it last, and forgets it first.
-        await self._program(gone | fresh, wanted - fresh, wanted | gone, now)
-        await self._program(wanted | gone if due else gone | fresh, wanted, wanted, now)
+        await self._program(gone | fresh, wanted - fresh, wanted | gone, until)
+        await self._program(wanted | gone if due else gone | fresh, wanted, wanted, until)
         self._in_force |= fresh
         for pair in fresh:
             log.info("joined: %s", pair)
@@ -155,20 +163,29 @@ class Splicer:
     def _wanted(self, members: Mapping[str, Member], now: float) -> frozenset[Pair]:
         agreed = self._consents.agreed(members, now)
         if self._inherited:
+            self._revive_none(now)
             inherited = {entry: _known(entry, members) for entry in self._inherited}
             known = frozenset(pair for pair in inherited.values() if pair is not None)
-            if now < self._grace:
+            if now < self._since + CONSENT_SECONDS:
                 self._in_force |= known
                 agreed |= {pair for pair in known if not self._consents.refused(pair)}
             else:
                 # The others, whose pods are not there any more, go as they are.
-                for entry in self._inherited - {pair.entry for pair in agreed}:
+                for entry in self._inherited.keys() - {pair.entry for pair in agreed}:
                     self._splice.part(entry)
-                self._inherited = set()
+                self._inherited, self._renew_at = {}, 0.0
         self._retry = {uid: due for uid, due in self._retry.items() if due > now}
         there = {member.key for uid, member in members.items() if uid in self._retry}
         self.failed = {pod: why for pod, why in self.failed.items() if pod in there}
         return self._untroubled(agreed)
+
+    def _revive_none(self, now: float) -> None:
+        """Of what is inherited: what was over before this agent could hold on to it."""
+        held = {pair.entry for pair in self._in_force}
+        for entry, until_ns in list(self._inherited.items()):
+            if until_ns <= now * 1e9 and entry not in held:
+                self._splice.part(entry)
+                del self._inherited[entry]
 
     def _untroubled(self, pairs: frozenset[Pair]) -> frozenset[Pair]:
         """Those of pods with which nothing has failed lately."""
@@ -185,9 +202,10 @@ class Splicer:
             for pod in sums.keys() - kept:
                 del sums[pod]
 
-    def _hold(self, wanted: Iterable[Pair], moved: frozenset[Pair], now: float) -> None:
+    def _hold(
+        self, wanted: Iterable[Pair], moved: frozenset[Pair], until: float, now: float
+    ) -> None:
         """Has the program on the links of all pairs, and the time of some moved on."""
-        until = int((now + HOLD_SECONDS) * 1e9)
         self._attached &= set(self._pins.attached(PROGRAM))
         for pair in wanted:
             ends = (pair.client, pair.server)
@@ -197,7 +215,7 @@ class Splicer:
                     if end.link not in self._attached:
                         self._attach(end.link)
                 if pair in moved:
-                    self._splice.join(pair.entry, until)
+                    self._splice.join(pair.entry, int(until * 1e9))
             except KernelError as error:
                 for end in ends:
                     self._fail(end, str(error), now)
@@ -211,22 +229,28 @@ class Splicer:
         touched: Iterable[Pair],
         dialled: frozenset[Pair],
         taken: frozenset[Pair],
-        now: float,
+        until: float,
     ) -> None:
         """Has the pods of `touched` dial as `dialled` says, and be dialled as `taken` does."""
         pods = {end.uid: end for pair in touched for end in (pair.client, pair.server)}
-        for uid, end in pods.items():
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def told(uid: str, end: End) -> None:
             out = [(p.server.address, p.port) for p in dialled if p.client.uid == uid]
             into = [(p.client.address, p.port) for p in taken if p.server.uid == uid]
-            # No longer than packets have their way: then they would go by the node's network.
-            left = max(1, int(now + HOLD_SECONDS - monotonic()))
-            change = partial(inpods.program, end.netns, out, into, left)
-            try:
-                await asyncio.to_thread(change)
-            except (CaptureError, OSError) as error:
-                # One that is gone has nothing to be taken out of.
-                if out or into:
-                    self._fail(end, str(error), now)
+            async with gate:
+                # No longer than packets have their way: then they would go by the node's network.
+                left = int(until - monotonic())
+                if left < 1:
+                    out, into, left, self._renew_at = [], [], 1, 0.0
+                try:
+                    await asyncio.to_thread(inpods.program, end.netns, out, into, left)
+                except (CaptureError, OSError) as error:
+                    # One that is gone has nothing to be taken out of.
+                    if out or into:
+                        self._fail(end, str(error), monotonic())
+
+        await asyncio.gather(*(told(uid, end) for uid, end in pods.items()))
 
     def _fail(self, end: End, why: str, now: float) -> None:
         if self.failed.get(end.pod) != why:

@@ -72,9 +72,11 @@ def undo() -> bool:
     return True
 
 
-def load(script: str) -> None:
-    """Changes members of the table's sets (`stoq.capture.splice`). Raises CaptureError."""
-    _nft("-f", "-", script=script)
+def load(script: str, seconds: float = TIMEOUT) -> None:
+    """Changes members of the table's sets (`stoq.capture.splice`), in so many seconds at most.
+    Raises CaptureError.
+    """
+    _nft("-f", "-", script=script, seconds=seconds)
 
 
 def read() -> str | None:
@@ -87,17 +89,17 @@ def read() -> str | None:
         raise
 
 
-def _nft(*arguments: str, script: str | None = None) -> str:
+def _nft(*arguments: str, script: str | None = None, seconds: float = TIMEOUT) -> str:
     command = ["nft", *arguments]
     try:
         done = subprocess.run(
-            command, input=script, capture_output=True, text=True, timeout=TIMEOUT, check=True
+            command, input=script, capture_output=True, text=True, timeout=seconds, check=True
         )
     except FileNotFoundError as error:
         raise CaptureError("nft is not in PATH: install the package 'nftables'") from error
     except subprocess.TimeoutExpired as error:
         raise CaptureError(
-            f"'{' '.join(command)}' took more than {TIMEOUT:.0f} s: look for a process that holds "
+            f"'{' '.join(command)}' took more than {seconds:.0f} s: look for a process that holds "
             "the kernel's nf_tables lock ('nft monitor' shows who changes rules)"
         ) from error
     except subprocess.CalledProcessError as error:

@@ -1,6 +1,7 @@
 """Joining and parting, in order. Kernel and pods are made up here (tests/netns has real ones)."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
@@ -13,7 +14,7 @@ from stoq_node import inpods, splicing
 from stoq_node._kernel import KernelError
 from stoq_node.consents import Member
 from stoq_node.flows import Flow
-from stoq_node.splicing import HOLD_SECONDS, RETRY_SECONDS, Entry, Splicer
+from stoq_node.splicing import GRACE_SECONDS, HOLD_SECONDS, RETRY_SECONDS, Entry, Splicer
 from unit.stoq_node.cluster import until
 from unit.stoq_node.test_consents import MEMBERS, from_web, to_db
 
@@ -34,6 +35,8 @@ class World:
         self.full = self.closed = ""
         self.told: dict[str, int] = {}
         """Until when each pod has been told of its pairs."""
+        self.slow: dict[str, threading.Event] = {}
+        """Pods that take nothing before somebody says so."""
         self.counted = [(7, 0, 0)]
         monkeypatch.setattr(splicing, "monotonic", lambda: self.now)
         monkeypatch.setattr(splicing, "LOOK_SECONDS", 0.01)
@@ -81,6 +84,8 @@ class World:
 
     def program(self, netns: str, out: Iterable[Any], into: Iterable[Any], seconds: int) -> None:
         assert 0 < seconds <= HOLD_SECONDS
+        if slow := self.slow.get(netns[-3:]):
+            slow.wait(10)
         self.told[netns[-3:]] = int((self.now + seconds) * 1e9)
         if self.closed:
             raise CaptureError(self.closed)
@@ -179,6 +184,31 @@ async def test_a_pod_that_cannot_be_programmed_is_left_encrypted_and_tried_again
     await until(lambda: ENTRY in world.held and not splicer.failed)
 
 
+async def test_a_pod_that_is_slow_keeps_no_other_waiting(world: World, splicer: Splicer) -> None:
+    world.slow = {"web": threading.Event()}
+    offered(splicer)
+    await until(lambda: ("/db", (), (5432,)) in world.done)
+    world.slow["web"].set()
+    await until(lambda: splicer.pairs == 1)
+
+
+async def test_who_is_told_too_late_is_told_of_no_way(world: World, splicer: Splicer) -> None:
+    offered(splicer)
+    await until(lambda: splicer.pairs == 1)
+    world.slow = {"web": threading.Event()}
+    world.done.clear()
+    more = to_db(dials=(5432, 9000))
+    splicer.join("w", more)
+    await until(lambda: any(one[0] == "/db" for one in world.done))
+    world.now += HOLD_SECONDS
+    splicer.join("w", more)
+    splicer.join("d", from_web())
+    world.slow["web"].set()
+    await until(lambda: ("web", (), ()) in world.done)
+    await until(lambda: world.done[-1] != ("web", (), ()) and splicer.pairs == 2)
+    assert world.held[ENTRY] >= world.told["web"]
+
+
 async def test_a_full_map_joins_nobody_and_says_so(world: World, splicer: Splicer) -> None:
     world.full = "map splice_pairs is full"
     offered(splicer)
@@ -231,7 +261,43 @@ async def test_a_successor_keeps_what_is_agreed_again_in_time_and_parts_the_rest
     await asyncio.wait([task])
 
 
-async def test_a_successor_revives_nothing_whose_time_was_over_when_it_came(
+async def test_what_nobody_confirms_a_successor_holds_no_longer_than_it_waits_for_that(
+    world: World,
+) -> None:
+    most = int((world.now + GRACE_SECONDS) * 1e9)
+    world.held = {ENTRY: int((world.now + 9) * 1e9)}
+    world.on = [7, 9]
+    made = world.splicer()
+    task = asyncio.create_task(made.run())
+    await until(lambda: world.told.keys() == {"web", "/db"})
+    world.now += 4.9
+    await asyncio.sleep(0.05)
+    assert max(*world.told.values(), world.held[ENTRY]) <= most, "also if it ends now"
+    offered(made)
+    world.now += 0.2
+    await until(lambda: min(*world.told.values(), world.held[ENTRY]) > most)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_successor_revives_nothing_that_was_over_before_it_knew_the_pods(
+    world: World,
+) -> None:
+    world.held = {ENTRY: int((world.now + 1) * 1e9)}
+    world.on, world.members = [7, 9], {}
+    made = world.splicer()
+    task = asyncio.create_task(made.run())
+    world.now += 2
+    await until(lambda: world.held == {})
+    world.members = dict(MEMBERS)
+    await until(lambda: world.on == [])
+    assert made.pairs == 0
+    assert world.told == {}
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_successor_revives_nothing_whose_whose_time_was_over_when_it_came(
     world: World,
 ) -> None:
     world.held = {ENTRY: int((world.now - 1) * 1e9)}
