@@ -113,6 +113,15 @@ def packets(file: Path) -> Iterator[tuple[float, Packet]]:
             yield frame.time, packet
 
 
+def delivered(capture: bytes, interfaces: frozenset[int]) -> Iterator[Packet]:
+    """Every packet of a capture that left the fabric by one of these interfaces (numbers of the
+    fabric's namespace): what came to the pods behind them, past whatever drops on the way.
+    """
+    for frame in frames(capture):
+        if frame.outgoing and frame.interface in interfaces:
+            yield parse(frame.protocol, frame.data)
+
+
 def count(
     seen: Iterable[tuple[float, Packet]], bystanders: frozenset[Address], dropped: int
 ) -> Count:

@@ -62,6 +62,18 @@ def test_a_capture_is_read_to_its_end_and_a_cut_record_left_out() -> None:
     assert list(pcap.frames(b"")) == []
 
 
+def test_delivered_is_what_left_by_a_pods_own_link() -> None:
+    def record(interface: int, direction: int, port: int) -> bytes:
+        ip = struct.pack(">IHBB", 6 << 28, 8, UDP, 64) + A.packed + B.packed
+        head = struct.pack(">HHIHBB8s", 0x86DD, 0, interface, 1, direction, 6, b"")
+        return head + ip + struct.pack(">HHHH", 40000, port, 8, 0)
+
+    # 3: the sender's link, on which it was tried; 4 and 5: links of others.
+    capture = _capture(record(3, 0, 80), record(4, 4, 81), record(5, 4, 82), record(4, 0, 83))
+    found = list(sniff.delivered(capture, frozenset([3, 4])))
+    assert [(packet.source, packet.destination_port) for packet in found] == [(A, 81)]
+
+
 @pytest.mark.parametrize(
     ("capture", "said"),
     [
