@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from benchlib.node import auto
 from benchlib.node.settings import Settings
 from benchlib.output import loads, measured_on
 from benchlib.spread import Spread, ratios
@@ -66,10 +67,22 @@ ROWS: Final = (
     Row("bulk with tc_strict and tc_account / without", "bulk tc", "bulk plain", "≥ 0.97"),
     Row("P50 with tc_strict and tc_account / without", "p50 tc", "p50 plain"),
     Row("P99 with tc_strict and tc_account / without", "p99 tc", "p99 plain", "≤ 1.05"),
+    Row(
+        "kill -9 during traffic: packets tried in the clear from and to a strict pod",
+        "killed tries",
+    ),
+    Row("delivered of them, sidecar killed", "killed sidecar", wanted="0"),
+    Row("delivered of them, agent killed", "killed agent", wanted="0"),
+    Row("delivered of them, control plane killed", "killed control plane", wanted="0"),
+    Row("delivered before strict mode, answers among them", "killed unheld"),
     Row("pods of one node, TCP over their links, bulk", "splice bulk raw", unit="Gbit/s"),
-    Row("joined (nodeLocal splice) / over their links", *_of("bulk", "raw"), "≥ 0.85"),
+    Row("joined (nodeLocal splice), bulk", "splice bulk joined", unit="Gbit/s"),
+    Row("pair of Envoys, bulk", "splice bulk envoy", unit="Gbit/s"),
+    Row("joined / over their links, bulk", *_of("bulk", "raw"), "≥ 0.85"),
     Row("joined / pair of Envoys, bulk", *_of("bulk", "envoy"), "≥ 1.5"),
     Row("pods of one node, TCP over their links, P50", "splice p50 raw", unit="ms"),
+    Row("joined, P50", "splice p50 joined", unit="ms"),
+    Row("pair of Envoys, P50", "splice p50 envoy", unit="ms"),
     Row("joined / over their links, P50", *_of("p50", "raw")),
     Row("joined / pair of Envoys, P50", *_of("p50", "envoy"), "≤ 0.5"),
     Row("joined / pair of Envoys, P99", *_of("p99", "envoy")),
@@ -85,6 +98,10 @@ ROWS: Final = (
     Row("meshed pair by its sockets, P99", "xdp p99 sockets", unit="ms"),
     Row("past the stack, P99", "xdp p99 lent", unit="ms"),
     Row("past the stack / by sockets, P99", *_past("p99")),
+    Row("what the agent measures for `auto`, bulk by sockets", "auto bulk sockets", unit="Gbit/s"),
+    Row("the same past the stack", "auto bulk lent", unit="Gbit/s"),
+    Row("requests in turn by sockets", "auto trips sockets", unit="1/s"),
+    Row("the same past the stack, in turn", "auto trips lent", unit="1/s"),
     Row("application to sidecar by loopback, bulk", "local bulk loopback", unit="Gbit/s"),
     Row("bulk with sockops and sk_msg / by loopback", "local bulk short", "local bulk loopback"),
     Row("application to sidecar by loopback, P50", "local p50 loopback", unit="ms"),
@@ -138,6 +155,8 @@ def page(settings: Settings, rounds: Rounds, about: Mapping[str, object]) -> str
         one = spread(row, rounds)
         if one is not None:
             lines.append(f"| {row.meaning} | {_shown(one, row.unit)} | {row.wanted} |")
+    if choice := auto.verdict(rounds):
+        lines.append(f"| AF_XDP where the agent chooses | {choice} | the same |")
     return "\n".join([*lines, ""])
 
 

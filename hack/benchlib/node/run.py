@@ -7,7 +7,7 @@ from functools import partial
 
 from benchlib import machine, tools
 from benchlib.errors import BenchError
-from benchlib.node import drops, flow, lent, local, page, programs, spliced
+from benchlib.node import auto, drops, flow, killed, lent, local, page, programs, spliced
 from benchlib.node.settings import Settings
 from benchlib.report import Json
 
@@ -26,8 +26,10 @@ def measure(chosen: Settings) -> tuple[Json, str]:
             for part in (
                 partial(drops.measure, programs=kernel),
                 partial(flow.measure, programs=kernel),
+                killed.measure,
                 partial(spliced.measure, programs=kernel),
                 lent.measure,
+                auto.measure,
                 local.measure,
             ):
                 figures = part(this, found)
@@ -41,6 +43,7 @@ def measure(chosen: Settings) -> tuple[Json, str]:
         "settings": dataclasses.asdict(chosen),
         "rounds": {name: [round(one, 4) for one in rounds[name]] for name in rounds},
         "results": page.results(rounds),
+        "choice": auto.verdict(rounds),
         "failures": [],
     }
     return result, page.page(chosen, rounds, about)

@@ -7,9 +7,10 @@ import pytest
 
 from benchlib import output, procfs
 from benchlib.errors import BenchError
-from benchlib.node import brokers, drops, lent, page, settings
+from benchlib.node import auto, brokers, drops, killed, lent, page, settings
 from benchlib.node.blast import Blast, nft_port, nft_rules, sent
 from benchlib.tools import Tools
+from lab.outages import VICTIMS, Seen
 
 ABOUT = dict.fromkeys(("cpus", "cpu", "kernel", "load_before", "load_after", "stoq"), "x")
 ROUNDS = {
@@ -113,3 +114,47 @@ def test_the_brokers_of_a_pair_capture_both_pods() -> None:
         "/run/netns/bench-1-server",
     ]
     assert all(pod.plan is not None and not pod.plan.udp for pod in pods.values())
+
+
+def test_joined_pods_are_shown_beside_what_they_are_held_against() -> None:
+    shown = {(row.figure, row.unit) for row in page.ROWS if not row.over}
+    for way in ("raw", "joined", "envoy"):
+        assert {(f"splice bulk {way}", "Gbit/s"), (f"splice p50 {way}", "ms")} <= shown
+
+
+def test_what_was_killed_is_shown_with_what_was_tried_and_none_may_be_delivered() -> None:
+    unheld = Seen(100, 50, {"TCP to server": 60, "UDP to client": 20})
+    seen = {name: Seen(200, 9, {}) for name in VICTIMS}
+    seen["agent"] = Seen(210, 9, {"TCP to server": 2})
+    found = killed.figures(unheld, seen)
+    assert found["killed tries"] == 610
+    assert found["killed unheld"] == 80
+    wanted = {row.figure: row.wanted for row in page.ROWS if row.figure in found}
+    assert wanted.keys() == found.keys()
+    for name in VICTIMS:
+        assert found[f"killed {name}"] == (2 if name == "agent" else 0)
+        assert wanted[f"killed {name}"] == "0"
+
+
+def test_a_count_of_nothing_is_no_result_where_nothing_was_tried_or_nothing_went_on() -> None:
+    open_, silent = Seen(100, 50, {"TCP to server": 60}), Seen(200, 0, {})
+    killed.figures(open_, {"sidecar": silent})
+    with pytest.raises(BenchError, match="nothing was delivered in the clear before"):
+        killed.figures(Seen(100, 50, {}), {"sidecar": silent})
+    with pytest.raises(BenchError, match="control plane was killed, and the meshed traffic"):
+        killed.figures(open_, {"control plane": silent})
+
+
+def test_the_agents_choice_is_beside_what_was_the_faster() -> None:
+    pair = {"xdp bulk sockets": [2.0, 2.2], "xdp bulk lent": [2.6, 2.5]}
+    pair |= {"xdp p50 sockets": [0.5, 0.6], "xdp p50 lent": [0.4, 0.5]}
+    measured = {"auto bulk sockets": [1.0, 1.0], "auto bulk lent": [1.3, 1.0]}
+    measured |= {"auto trips sockets": [900.0, 900.0], "auto trips lent": [910.0, 800.0]}
+    said = "auto chose AF_XDP 1 of 2 times and sockets 1 of 2 times; the faster was AF_XDP"
+    assert auto.verdict(pair | measured) == said
+    slower = pair | {"xdp p50 lent": [0.7, 0.8]}
+    assert auto.verdict(slower | measured).endswith("the faster was sockets")
+    assert auto.verdict(pair) == ""
+
+    text = page.page(settings.SMOKE, pair | measured, ABOUT)
+    assert f"| AF_XDP where the agent chooses | {said} | the same |" in text
