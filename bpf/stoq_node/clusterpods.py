@@ -20,7 +20,7 @@ from stoq_kube.apiserver import PODS, RECORDS, Client
 from stoq_kube.meta import Raw
 from stoq_node import links, routes
 from stoq_node.captures import Placed
-from stoq_node.enrolment import Meshed, Surround, claimed, enrolled, meshed
+from stoq_node.enrolment import ON_HOST, Meshed, Surround, claimed, enrolled, meshed
 from stoq_node.objects import Objects
 from stoq_node.placing import Nowhere, Surroundings, place
 from stoq_node.pods import Pod
@@ -122,6 +122,8 @@ class ClusterPods:
             interface = self._places.get(uid, ("", 0))[0]
             if owners.get(interface) == uid:
                 found.append(enrolled(pod, around, interface))
+            elif pod.on_host:
+                found.append(enrolled(pod, around, "", ON_HOST))
             elif not interface:
                 late = uid in self._since and now - self._since[uid] > PATIENCE
                 found.append(enrolled(pod, around, "", self._why.get(uid, "") if late else ""))
@@ -137,7 +139,9 @@ class ClusterPods:
             for uid, (name, index) in self._places.items()
             if uid in known and there.get(name) == index
         }
-        lost = {uid: pod for uid, pod in known.items() if uid not in self._places}
+        lost = {
+            uid: pod for uid, pod in known.items() if uid not in self._places and not pod.on_host
+        }
         self._why = dict.fromkeys(lost, "it has no address yet")
         looked_for = {uid: pod for uid, pod in lost.items() if pod.addresses}
         if not looked_for:

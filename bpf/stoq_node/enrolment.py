@@ -28,6 +28,11 @@ T = TypeVar("T")
 
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 
+ON_HOST: Final = (
+    "it uses the node's network (hostNetwork: true), and nothing of it is "
+    "captured or enforced: take hostNetwork or its sidecar out"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meshed:
@@ -50,6 +55,8 @@ class Meshed:
     nameservers: tuple[Address, ...]
     """That it names itself."""
     service_account: str
+    on_host: bool = False
+    """It uses its node's network (hostNetwork): it has no link and no address of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +73,11 @@ class Surround:
 
 
 def meshed(raw: Raw) -> Meshed | None:
-    """The pod, if it has a sidecar and has not ended. One on its node's network has no link of its
-    own, and is never meshed.
+    """The pod, if it has a sidecar and has not ended. The webhook gives none to a pod on its node's
+    network: who has written it in is to hear that it is of no use there.
     """
     spec, status = raw["spec"], raw.get("status") or {}
-    if spec.get("hostNetwork") or status.get("phase") in ENDED:
+    if status.get("phase") in ENDED:
         return None
     containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
     sidecar = next((one for one in containers if one.get("name") == SIDECAR), None)
@@ -82,13 +89,14 @@ def meshed(raw: Raw) -> Meshed | None:
         for field in ("podIPs", "hostIPs")
     )
     variables = sidecar.get("env") or ()
+    on_host = bool(spec.get("hostNetwork"))
     own = ",".join((spec.get("dnsConfig") or {}).get("nameservers") or ())
     return Meshed(
         uid=found.uid,
         namespace=found.namespace,
         name=found.name,
         labels=found.labels,
-        addresses=parse_addresses(",".join(listed)),
+        addresses=() if on_host else parse_addresses(",".join(listed)),
         host_addresses=parse_addresses(",".join(hosts)),
         leaving="deletionTimestamp" in raw["metadata"],
         since=found.creation_timestamp or "",
@@ -96,6 +104,7 @@ def meshed(raw: Raw) -> Meshed | None:
         dns_policy=spec.get("dnsPolicy") or "ClusterFirst",
         nameservers=parse_addresses(own),
         service_account=spec.get("serviceAccountName") or "default",
+        on_host=on_host,
     )
 
 

@@ -217,3 +217,27 @@ def test_without_a_bpffs_the_node_says_why_it_can_do_nothing(
     assert done.returncode == 1
     assert "not on a bpffs" in cluster.said()["reason"]
     assert cluster.condition() == "False"
+
+
+def test_a_pod_on_the_nodes_network_is_refused_with_the_reason_and_others_are_enforced(
+    laboratory: tuple[plan.Plan, Node, Cluster],
+) -> None:
+    layout, node, cluster = laboratory
+    pod, peer = layout.pod("pod"), layout.pod("peer")
+    cluster.mesh(**STRICT)
+    host = described(peer)
+    host["spec"]["hostNetwork"] = True
+    host["status"]["podIPs"] = [{"ip": str(layout.gateway6)}]
+    cluster.shows(described(pod), host)
+    node.start(cluster.environment, under=UNDER)
+    assert eventually(lambda: node.metric("stoq_node_pods", state="failed") == 1, 30)
+    assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1, 30)
+    with Echo(peer):
+        assert not dials(pod, peer)
+    assert eventually(lambda: cluster.condition() == "False", 30)
+    message = cluster.said()["conditions"][0]["message"]
+    assert message.startswith("shop/peer: ")
+    assert "hostNetwork: true" in message
+    assert eventually(lambda: bool(cluster.events()), 30)
+    (event,) = cluster.events()
+    assert (event["reason"], event["involvedObject"]["name"]) == ("NotEnforced", "peer")

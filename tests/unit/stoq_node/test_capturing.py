@@ -72,9 +72,6 @@ def test_the_udp_of_a_pod_from_before_stays_as_it_is() -> None:
 def test_only_pods_that_wait_for_the_agent_are_captured_by_it() -> None:
     assert wanted(read(shown()))
     assert not wanted(read(shown(CONFIG)))
-    host = shown()
-    host["spec"]["hostNetwork"] = True
-    assert meshed(host) is None
 
 
 @pytest.mark.parametrize("shows", ["auto", "on", "off"])

@@ -171,6 +171,21 @@ async def test_a_pod_whose_link_is_not_found_in_time_says_why(
         assert (web.obstacle, db.obstacle) == ("no route leads to 10.9.0.2", "")
 
 
+async def test_a_pod_on_its_nodes_network_says_so_at_once_and_no_link_is_taken_for_its_own(
+    server: ApiServer,
+) -> None:
+    node, host = Node(), on_node("host-0", "10.9.0.1")
+    host["spec"]["hostNetwork"] = True
+    node.link(7, "10.9.0.1")
+    node.link(8, "10.9.0.2")
+    server.list(PODS, host, on_node("web-0", "10.9.0.2"))
+    async with following(server, node) as lists:
+        host_pod, web = await lists.next()
+    assert "hostNetwork: true" in host_pod.obstacle
+    assert (host_pod.interface, host_pod.addresses) == ("", ())
+    assert (web.interface, web.obstacle) == ("veth8", "")
+
+
 async def test_modes_follow_policies_and_pods_go_when_they_are_deleted(server: ApiServer) -> None:
     node, web = Node(), on_node("web-0", "10.9.0.2")
     node.link(7, "10.9.0.2")

@@ -152,11 +152,15 @@ def test_a_pod_that_has_ended_is_not_enforced(phase: str) -> None:
     assert meshed(raw) is None
 
 
-def test_neither_is_one_without_sidecar_or_on_its_nodes_network() -> None:
+def test_neither_is_one_without_sidecar() -> None:
     assert meshed({**pod(), "metadata": {"name": "a", "namespace": "b"}}) is None
+
+
+def test_the_nodes_addresses_are_not_those_of_a_pod_on_its_network() -> None:
     raw = on_node("web-0", "10.9.0.2")
     raw["spec"]["hostNetwork"] = True
-    assert meshed(raw) is None
+    found = read(raw)
+    assert (found.on_host, found.addresses) == (True, ())
 
 
 def test_a_pod_has_all_its_addresses_and_may_have_none_yet() -> None:

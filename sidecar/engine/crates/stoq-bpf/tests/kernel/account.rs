@@ -75,6 +75,32 @@ fn every_packet_has_a_class_and_a_peer() {
             Class::Tcp,
             1,
         ),
+        (
+            Frame {
+                tags: vec![0x88a8, 0x8100],
+                extensions: vec![(0, vec![1; 40])],
+                ..frame(false, UDP, udp(1, STOQ, &[0; 9]))
+            },
+            Class::Stoq,
+            9,
+        ),
+        (
+            Frame {
+                fragment: Some((9, true)),
+                ..frame(false, TCP, tcp(1, 2, ACK, b"xyz"))
+            },
+            Class::Other,
+            23,
+        ),
+        // RFC 8200, 4.5: whole in one fragment.
+        (
+            Frame {
+                fragment: Some((0, false)),
+                ..frame(true, UDP, udp(1, STOQ, &[0; 7]))
+            },
+            Class::Stoq,
+            7,
+        ),
     ] {
         let (key, count) = accounted(&mut account, FromPod, &made.build(), ARRIVAL);
         assert_eq!(
@@ -126,6 +152,30 @@ fn what_cannot_be_read_is_accounted_whole_and_to_nobody() {
                 payload_bytes: broken.len() as u64
             }
         );
+    }
+}
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn a_frame_cut_anywhere_is_nobodys() {
+    let mut account = Account::load(None).unwrap();
+    for ipv6 in [false, true] {
+        let made = frame(ipv6, UDP, udp(1, STOQ, &[0; 9]));
+        let chained = Frame {
+            extensions: vec![if ipv6 { options(0, 2) } else { (0, vec![1; 8]) }],
+            ..made.clone()
+        };
+        for whole in [made.build(), chained.build()] {
+            // Of less than IP's header the kernel makes no test packet.
+            for length in 14 + if ipv6 { 40 } else { 20 }..whole.len() {
+                let (key, count) = accounted(&mut account, FromPod, &whole[..length], ARRIVAL);
+                assert_eq!(
+                    (key.class, key.peer.to_string(), count.payload_bytes),
+                    (Class::Other, "::".into(), length as u64),
+                    "cut at {length}, IPv6: {ipv6}"
+                );
+            }
+        }
     }
 }
 

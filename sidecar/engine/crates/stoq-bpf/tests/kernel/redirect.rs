@@ -91,6 +91,70 @@ fn everything_else_is_the_stacks() {
 
 #[test]
 #[ignore = "needs CAP_BPF and CAP_NET_RAW; hack/test netns runs it"]
+fn a_frame_cut_anywhere_is_the_stacks() {
+    let (mut redirect, _socket) = redirect(&[four(2), six(2)]);
+    for ipv6 in [false, true] {
+        let whole = frame(ipv6, UDP, udp(40_000, STOQ, &short(40))).build();
+        for length in 14..whole.len() {
+            let action = redirect.run(&whole[..length]).unwrap();
+            assert_eq!(action, Action::Pass, "cut at {length}, IPv6: {ipv6}");
+        }
+        assert_eq!(redirect.run(&whole).unwrap(), Action::Redirect);
+    }
+}
+
+#[test]
+#[ignore = "needs CAP_BPF and CAP_NET_RAW; hack/test netns runs it"]
+fn what_fits_a_chunk_is_taken_and_what_this_machine_joined_is_the_stacks() {
+    let (mut redirect, _socket) = redirect(&[four(2), six(2)]);
+    for (ipv6, headers) in [(false, 42), (true, 62)] {
+        let mut sized = |size: usize| {
+            let made = frame(ipv6, UDP, udp(40_000, STOQ, &short(size - headers))).build();
+            assert_eq!(made.len(), size);
+            redirect.run(&made).unwrap()
+        };
+        let largest = LARGEST as usize;
+        assert_eq!(sized(largest), Action::Redirect, "IPv6: {ipv6}");
+        // One byte more, and GSO packets: of one buffer, and of as many as there are.
+        for size in [largest + 1, 3_000, 60_000] {
+            assert_eq!(sized(size), Action::Pass, "{size} bytes, IPv6: {ipv6}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs CAP_BPF and CAP_NET_RAW; hack/test netns runs it"]
+fn a_chain_of_headers_or_tags_is_the_stacks() {
+    let (mut redirect, _socket) = redirect(&[four(2), six(2)]);
+    for ipv6 in [false, true] {
+        let taken = frame(ipv6, UDP, udp(40_000, STOQ, &short(40)));
+        let twice_tagged = Frame {
+            tags: vec![0x88a8, 0x8100],
+            ..taken.clone()
+        };
+        let chained = Frame {
+            extensions: if ipv6 {
+                vec![options(0, 2), options(43, 1), options(60, 1)]
+            } else {
+                vec![(0, vec![1; 40])]
+            },
+            ..taken
+        };
+        for passed in [twice_tagged, chained] {
+            let action = redirect.run(&passed.build()).unwrap();
+            assert_eq!(action, Action::Pass, "{passed:?}");
+        }
+    }
+    // RFC 8200, 4.5: whole in one fragment. STOQ sends none.
+    let atomic = Frame {
+        fragment: Some((0, false)),
+        ..frame(true, UDP, udp(40_000, STOQ, &short(40)))
+    };
+    assert_eq!(redirect.run(&atomic.build()).unwrap(), Action::Pass);
+}
+
+#[test]
+#[ignore = "needs CAP_BPF and CAP_NET_RAW; hack/test netns runs it"]
 fn nothing_is_taken_before_an_engine_says_what_and_after_its_socket_is_gone() {
     let frame = frame(true, UDP, udp(40_000, STOQ, &short(40))).build();
     let mut loaded = Redirect::load().unwrap();

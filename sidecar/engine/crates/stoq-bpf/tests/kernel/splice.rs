@@ -72,6 +72,121 @@ fn both_ways_of_a_pair_go_to_the_other_pod_and_are_counted() {
     assert_eq!(after.bytes - before[0].1.bytes, made.len() as u64);
 }
 
+/// With options of IPv4, or extension headers of IPv6 behind which TCP is all the same.
+fn behind_headers(ipv6: bool) -> Vec<Frame> {
+    let asked = request(ipv6);
+    let chains = if ipv6 {
+        vec![
+            vec![options(0, 2)],
+            vec![options(0, 1), options(43, 1), options(60, 3)],
+        ]
+    } else {
+        vec![vec![(0, vec![1; 8])], vec![(0, vec![1; 40])]]
+    };
+    let mut made: Vec<_> = chains
+        .into_iter()
+        .map(|extensions| Frame {
+            extensions,
+            ..asked.clone()
+        })
+        .collect();
+    // RFC 8200, 4.5: whole in one fragment, it is not fragmented.
+    made.push(Frame {
+        fragment: Some((0, false)),
+        ..asked
+    });
+    made
+}
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn gso_packets_go_whole_and_count_as_their_segments() {
+    let mut splice = joined(FOR_EVER);
+    let arrival = Arrival {
+        segments: 3,
+        ..ARRIVAL
+    };
+    let mut bytes = 0;
+    for ipv6 in [false, true] {
+        let asked = frame(ipv6, TCP, tcp(40_000, PORT, ACK, &[1; 3000]));
+        let answered = asked.back(tcp(PORT, 40_000, ACK, &[2; 3500]));
+        for made in [asked, answered] {
+            let large = made.build();
+            assert_eq!(splice.run(&large, arrival).unwrap(), REDIRECT, "{ipv6}");
+            bytes += large.len() as u64;
+        }
+    }
+    let [(LINK, count)] = splice.counts().unwrap()[..] else {
+        panic!("{:?}", splice.counts())
+    };
+    assert_eq!((count.packets, count.bytes), (4 * 3, bytes));
+}
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn headers_before_tcp_do_not_part_a_pair_and_hide_nothing() {
+    let mut splice = joined(FOR_EVER);
+    for ipv6 in [false, true] {
+        for made in behind_headers(ipv6) {
+            assert_eq!(
+                splice.run(&made.build(), ARRIVAL).unwrap(),
+                REDIRECT,
+                "{made:?}"
+            );
+            let another = Frame {
+                transport: tcp(40_000, PORT + 1, ACK, b"question"),
+                ..made.clone()
+            };
+            let udp_behind = Frame {
+                protocol: UDP,
+                transport: udp(40_000, PORT, b"question"),
+                ..made.clone()
+            };
+            let later = Frame {
+                fragment: Some((9, false)),
+                ..made.clone()
+            };
+            let first = Frame {
+                fragment: Some((0, true)),
+                ..made.clone()
+            };
+            let twice_tagged = Frame {
+                tags: vec![0x88a8, 0x8100],
+                ..made
+            };
+            for passed in [another, udp_behind, later, first, twice_tagged] {
+                assert_eq!(
+                    splice.run(&passed.build(), ARRIVAL).unwrap(),
+                    Action::Pass,
+                    "{passed:?}"
+                );
+            }
+        }
+    }
+    let deep = Frame {
+        extensions: vec![options(60, 1); 9],
+        ..request(true)
+    };
+    assert_eq!(splice.run(&deep.build(), ARRIVAL).unwrap(), Action::Pass);
+}
+
+#[test]
+#[ignore = "needs CAP_BPF; hack/test netns runs it"]
+fn a_frame_cut_anywhere_goes_on() {
+    let mut splice = joined(FOR_EVER);
+    for ipv6 in [false, true] {
+        for made in [vec![request(ipv6)], behind_headers(ipv6)].concat() {
+            let whole = made.build();
+            // Of less than IP's header the kernel makes no test packet.
+            for length in 14 + if ipv6 { 40 } else { 20 }..whole.len() {
+                let cut = splice.run(&whole[..length], ARRIVAL).unwrap();
+                assert_eq!(cut, Action::Pass, "cut at {length}: {made:?}");
+            }
+        }
+    }
+    assert_eq!(splice.counts().unwrap()[0].1.packets, 0);
+}
+
 #[test]
 #[ignore = "needs CAP_BPF; hack/test netns runs it"]
 fn what_is_no_pairs_goes_on_as_if_nothing_were_there() {
