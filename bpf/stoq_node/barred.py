@@ -73,6 +73,11 @@ def refuse(
     return failed
 
 
+def _found(pods: Iterable[Pod]) -> bool:
+    """Whether the link of each is known that has one."""
+    return all(pod.interface or pod.linkless for pod in pods)
+
+
 def _covers(before: Pod, pod: Pod) -> bool:
     """Whether what is in force for `before` is as strict as `pod` is to be."""
     inbound = before.inbound == "strict" and set(before.open_inbound_ports).issubset(
@@ -117,7 +122,7 @@ class Barred:
         shut = {there.get(pod.interface) for pod in pods if pod.key in failed}
         stuck: Ajar | None = None
         # While the link of any pod is not known, it may be one that is shut.
-        idle = self._shutter.find() - shut if all(pod.interface for pod in pods) else ()
+        idle = self._shutter.find() - shut if _found(pods) else ()
         for index in idle:
             try:
                 self._shutter.open(index)

@@ -20,7 +20,7 @@ from stoq_kube.apiserver import PODS, RECORDS, Client
 from stoq_kube.meta import Raw
 from stoq_node import links, routes
 from stoq_node.captures import Placed
-from stoq_node.enrolment import ON_HOST, Meshed, Surround, claimed, enrolled, meshed
+from stoq_node.enrolment import Meshed, Surround, claimed, enrolled, meshed
 from stoq_node.objects import Objects
 from stoq_node.placing import Nowhere, Surroundings, place
 from stoq_node.pods import Pod
@@ -123,7 +123,7 @@ class ClusterPods:
             if owners.get(interface) == uid:
                 found.append(enrolled(pod, around, interface))
             elif pod.on_host:
-                found.append(enrolled(pod, around, "", ON_HOST))
+                found.append(enrolled(pod, around, ""))
             elif not interface:
                 late = uid in self._since and now - self._since[uid] > PATIENCE
                 found.append(enrolled(pod, around, "", self._why.get(uid, "") if late else ""))

@@ -92,6 +92,8 @@ class Enforcer:
         something cannot be read or released.
         """
         pods = tuple(pods)
+        linkless = {pod.key: pod.obstacle for pod in pods if pod.linkless}
+        pods = tuple(pod for pod in pods if not pod.linkless)
         self.read()
         by_program = [frozenset(self._pins.attached(program)) for program in PROGRAMS]
         there = links.names()
@@ -128,7 +130,7 @@ class Enforcer:
             if pod.key in failed and found.enforce.get(index) == pod
         }
         failed.update((pod.key, pod.obstacle) for pod in found.waiting if pod.obstacle)
-        self._told(failed, found.waiting)
+        self._told(failed | linkless, found.waiting)
         self.tally.keep(pods, self._in_force)
         if stuck is not None:
             raise stuck

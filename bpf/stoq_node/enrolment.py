@@ -29,8 +29,8 @@ T = TypeVar("T")
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 ON_HOST: Final = (
-    "it uses the node's network (hostNetwork: true), and nothing of it is "
-    "captured or enforced: take hostNetwork or its sidecar out"
+    "it uses the node's network (hostNetwork: true), and nothing of it is captured or enforced: take "
+    "hostNetwork or its sidecar out"
 )
 
 
@@ -121,7 +121,8 @@ def enrolled(pod: Meshed, around: Surround, interface: str, obstacle: str = "") 
         interface=interface,
         uid=pod.uid,
         addresses=pod.addresses,
-        obstacle=obstacle,
+        obstacle=ON_HOST if pod.on_host else obstacle,
+        linkless=pod.on_host,
         inbound=read.one_of("STOQ_POD_INBOUND", held.inbound, "permissive", "strict"),
         outbound=read.one_of("STOQ_POD_OUTBOUND", held.outbound, "allow", "meshOnly"),
         # The pod's own word holds at every port. A port that is stricter than its pod is for the

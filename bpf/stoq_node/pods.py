@@ -21,6 +21,8 @@ class Pod:
     """Where its sidecar is asked; empty while they are not known."""
     obstacle: str = ""
     """Why it is not known although it should be."""
+    linkless: bool = False
+    """It never has one: nothing waits for it, and it stays refused for its obstacle."""
     inbound: Literal["permissive", "strict"] = "permissive"
     outbound: Literal["allow", "meshOnly"] = "allow"
     open_inbound_ports: tuple[PortRange, ...] = ()

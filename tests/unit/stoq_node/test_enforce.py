@@ -20,6 +20,7 @@ from stoq_node.shutter import Ajar, How, Shutter
 WEB = Pod(namespace="shop", name="web", interface="veth1", inbound="strict", outbound="meshOnly")
 DB = replace(WEB, name="db", interface="veth2")
 OPEN = replace(WEB, inbound="permissive", outbound="allow")
+HOST = replace(WEB, name="host", interface="", obstacle="on its node's network", linkless=True)
 EVERYTHING = set(PROGRAMS)
 
 
@@ -213,6 +214,16 @@ def test_a_pod_that_goes_while_it_is_enrolled_is_forgotten_without_a_word(
     assert enforcer.waiting == (WEB,)
 
 
+def test_a_pod_that_never_has_a_link_is_refused_and_nothing_waits_for_it(kernel: Kernel) -> None:
+    kernel.enforcer().apply([WEB, DB])
+    enforcer = kernel.enforcer()
+    enforcer.apply([HOST, DB])
+    assert enforcer.failed == {"shop/host": "on its node's network"}
+    assert enforcer.waiting == ()
+    assert list(kernel.pods) == [2], "what a predecessor enforced for nobody's pod is released"
+    assert enforcer.settled
+
+
 def test_a_link_that_cannot_be_released_keeps_no_other_pod_open(kernel: Kernel) -> None:
     enforcer = kernel.enforcer()
     enforcer.apply([WEB])
@@ -348,7 +359,7 @@ def test_where_the_kernel_refuses_the_programs_new_strict_pods_are_shut(kernel: 
     assert barred.shut == {"rules": 1}
     barred.apply([WEB, replace(DB, interface="")])
     assert kernel.shutter.now, "it may be that of the pod whose link is not known"
-    barred.apply([WEB, replace(free, interface="veth2")])
+    barred.apply([WEB, HOST, replace(free, interface="veth2")])
     assert (kernel.shutter.now, barred.failed) == ({}, {})
 
 
