@@ -29,8 +29,8 @@ T = TypeVar("T")
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 ON_HOST: Final = (
-    "it uses the node's network (hostNetwork: true), and nothing of it is captured or enforced: take "
-    "hostNetwork or its sidecar out"
+    "it uses the node's network (hostNetwork: true), where nothing of it is captured or "
+    "enforced: take hostNetwork or its sidecar out"
 )
 
 
