@@ -17,7 +17,6 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from lab import installation
@@ -128,11 +127,10 @@ def main(kind: str, port: str, *addresses: str) -> None:
     uid = APPLICATION_UID if kind == "mesh" else installation.SIDECAR_UID
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    with suppress(KeyboardInterrupt):
-        if kind == "mesh":
-            try_on(Asking(addresses[0], int(port)).once, ASKING_SECONDS)
-        else:
-            try_on(Clear(addresses, int(port)).once, CLEAR_SECONDS)
+    if kind == "mesh":
+        try_on(Asking(addresses[0], int(port)).once, ASKING_SECONDS)
+    else:
+        try_on(Clear(addresses, int(port)).once, CLEAR_SECONDS)
 
 
 if __name__ == "__main__":
