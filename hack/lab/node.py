@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from lab import command, netns, process
+from lab import blast, command, netns, process
 from lab.mesh import NAMESPACE
 from lab.plan import Plan, Pod
 from lab.process import Process, ProcessError
@@ -86,14 +86,22 @@ class Node:
             check=False,
         )
 
-    def require(self, name: str) -> None:
-        """Raises ProcessError with the reason if this machine lacks a capability."""
-        probed = self.run("probe", "--json")
+    def lacks(self, **environment: str) -> dict[str, str]:
+        """What this machine cannot do for an agent with such settings: capability -> the reason.
+        Raises ProcessError.
+        """
+        probed = self.run("probe", "--json", **environment)
         if probed.returncode != 0:
             raise ProcessError(f"stoq-node probe: {probed.stderr.strip()}")
-        for one in json.loads(probed.stdout)["capabilities"]:
-            if one["name"] == name and not one["supported"]:
-                raise ProcessError(f"this machine has no {name}: {one['reason']}")
+        found = json.loads(probed.stdout)["capabilities"]
+        return {one["name"]: one["reason"] for one in found if not one["supported"]}
+
+    def blast(self, source: Pod, target: Pod, count: int) -> None:
+        """Has `source` send `target` that many handshakes that nobody means (`lab.blast`)."""
+        shown = netns.run_in(target.netns, ["ip", "-j", "link", "show", "dev", "eth0"])
+        hardware = json.loads(shown)[0]["address"]
+        words = [sys.executable, blast.__file__, hardware, str(target.ipv6), str(count)]
+        netns.run_in(source.netns, words)
 
     def page(self, path: str) -> tuple[int, str]:
         """Status and body of a page of the agent; status 0 if there was no answer."""

@@ -40,7 +40,7 @@ def laboratory() -> Iterator[Laboratory]:
 def agent(laboratory: Laboratory, mode: str) -> Process:
     settings = {
         **laboratory.cluster.environment,
-        "STOQ_CAPTURE_NAMESPACES": str(laboratory.folder),
+        "STOQ_CAPTURE_NAMESPACES": str(laboratory.sandboxes.folder),
         "STOQ_AF_XDP_MODE": mode,
     }
     return laboratory.node.start(settings, under=under("ipc_lock"))
@@ -49,7 +49,7 @@ def agent(laboratory: Laboratory, mode: str) -> Process:
 def meshed(laboratory: Laboratory) -> tuple[plan.Pod, plan.Pod]:
     mesh = laboratory.mesh
     pods = client, server = mesh.pod("client"), mesh.pod("server")
-    laboratory.sandbox(*pods)
+    laboratory.sandboxes.add(*pods)
     laboratory.cluster.runs(*pods, config=IN_NODE_MODE)
     for pod in pods:
         mesh.mesh.enrol(pod)

@@ -2,21 +2,18 @@
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from signal import SIGKILL
-from uuid import UUID, uuid5
 
 import pytest
 
 from lab import command, netns, plan
+from lab.cluster import CONFIG, Cluster, Sandboxes, described
 from lab.mesh import MeshSettings
 from lab.node import Node
 from lab.process import Process
 from netns.datagrams import UdpEcho, answered, udp
 from netns.meshes import PORT, Echo, Running, echoed, eventually, running
 from netns.sockets import connect
-from netns.test_node_cluster import Cluster, described
-from support.pods import CONFIG
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -35,33 +32,19 @@ class Laboratory:
         self.mesh = made
         self.node = Node(made.layout, made.state)
         self.cluster = Cluster(made.layout, made.state)
-        self.folder = made.state.folder / "netns"
-        self.folder.mkdir()
-
-    def sandbox(self, *pods: plan.Pod) -> None:
-        """What the runtime does first of all for a pod."""
-        for pod in pods:
-            file = self._file(pod)
-            file.touch()
-            self.mesh.state.add_mount(file)
-            command.run(["mount", "--bind", f"/run/netns/{pod.netns}", str(file)])
-
-    def leaves(self, pod: plan.Pod) -> None:
-        """The runtime's file goes, before anybody else knows that the pod does."""
-        command.run(["umount", str(self._file(pod))])
-        self._file(pod).unlink()
+        self.sandboxes = Sandboxes(made.state)
 
     def agent(self) -> Process:
-        settings = {**self.cluster.environment, "STOQ_CAPTURE_NAMESPACES": str(self.folder)}
+        settings = {
+            **self.cluster.environment,
+            "STOQ_CAPTURE_NAMESPACES": str(self.sandboxes.folder),
+        }
         return self.node.start(settings, under=UNDER)
 
     def captured(self, state: str, number: int) -> bool:
         return eventually(
             lambda: self.node.metric("stoq_node_capture_pods", state=state) == number, 60
         )
-
-    def _file(self, pod: plan.Pod) -> Path:
-        return self.folder / f"cni-{uuid5(UUID(int=0), pod.netns)}"
 
 
 @pytest.fixture
@@ -97,7 +80,7 @@ def test_sidecars_without_a_privilege_wait_for_the_agent_and_then_carry_traffic(
         mesh.mesh.start_sidecar(pod)
     assert eventually(lambda: "is the node agent" in waits_for(laboratory, "client"), 20)
 
-    laboratory.sandbox(*pods)
+    laboratory.sandboxes.add(*pods)
     laboratory.cluster.runs(*pods, config=IN_NODE_MODE)
     agent = laboratory.agent()
     mesh.mesh.wait_ready(pods)
@@ -125,7 +108,7 @@ def test_sidecars_without_a_privilege_wait_for_the_agent_and_then_carry_traffic(
 def test_udp_is_captured_in_pods_that_were_made_so(laboratory: Laboratory) -> None:
     mesh = laboratory.mesh
     pods = client, server = mesh.pod("client"), mesh.pod("server")
-    laboratory.sandbox(*pods)
+    laboratory.sandboxes.add(*pods)
     laboratory.cluster.runs(*pods, config=IN_NODE_MODE, exclude_outbound_udp_ports=str(EXCLUDED))
     laboratory.agent()
     for pod in pods:
@@ -148,7 +131,7 @@ def test_a_pod_is_closed_before_its_sidecar_runs_but_for_what_it_excludes(
     laboratory: Laboratory,
 ) -> None:
     client, outside = (laboratory.mesh.pod(name) for name in ("client", "outside"))
-    laboratory.sandbox(client)
+    laboratory.sandboxes.add(client)
     laboratory.cluster.runs(client, config=IN_NODE_MODE, exclude_outbound_ports=str(EXCLUDED))
     with Echo(outside), Echo(outside, EXCLUDED):
         assert reached(client, outside, PORT), "nobody has captured it"
@@ -164,7 +147,7 @@ def test_a_pod_whose_exclusions_cannot_be_read_is_refused_with_an_event(
     laboratory: Laboratory,
 ) -> None:
     client, server = (laboratory.mesh.pod(name) for name in ("client", "server"))
-    laboratory.sandbox(client, server)
+    laboratory.sandboxes.add(client, server)
     shown = described(client, IN_NODE_MODE, exclude_outbound_ports="443")
     for variable in shown["spec"]["initContainers"][0]["env"]:
         if variable["name"] == "STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS":
@@ -185,8 +168,8 @@ def test_a_pod_that_goes_while_it_is_enrolled_leaves_no_trace_and_others_are_ser
     laboratory: Laboratory,
 ) -> None:
     client, server = (laboratory.mesh.pod(name) for name in ("client", "server"))
-    laboratory.sandbox(client, server)
-    laboratory.leaves(client)
+    laboratory.sandboxes.add(client, server)
+    laboratory.sandboxes.remove(client)
     laboratory.cluster.runs(client, server, config=IN_NODE_MODE)
     laboratory.agent()
     assert laboratory.captured("served", 1)
@@ -200,14 +183,14 @@ def test_a_second_agent_on_the_node_is_refused_and_the_first_goes_on(
     laboratory: Laboratory,
 ) -> None:
     server = laboratory.mesh.pod("server")
-    laboratory.sandbox(server)
+    laboratory.sandboxes.add(server)
     laboratory.cluster.runs(server, config=IN_NODE_MODE)
     laboratory.agent()
     assert laboratory.captured("served", 1)
     second = laboratory.node.run(
         "run",
         **laboratory.cluster.environment,
-        STOQ_CAPTURE_NAMESPACES=str(laboratory.folder),
+        STOQ_CAPTURE_NAMESPACES=str(laboratory.sandboxes.folder),
         STOQ_LISTEN_METRICS="[::1]:14999",
     )
     assert second.returncode == 1

@@ -1,108 +1,28 @@
 """The node agent in a cluster: its pods come from an API server, their links from the kernel."""
 
-import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from signal import SIGKILL
-from typing import Any
 
 import pytest
-import yaml
 
-from lab import plan, process
+from lab import plan
+from lab.cluster import PODS, STRICT, Cluster
 from lab.node import Node
-from lab.state import State
 from netns.hindrances import hindered
 from netns.laboratories import pods
 from netns.meshes import Echo, eventually
 from netns.sockets import connect
 from netns.traces import eventually_one, tracing
-from stoq.injection.config import Config
-from stoq.injection.decide import Injected, decide
-from support import kubeapi
-from support.pods import CONFIG, Object, annotated
-
-API_PORT = 6443
-MESHES = "/apis/stoq.dev/v1alpha1/meshconfigs"
-POLICIES = "/apis/stoq.dev/v1alpha1/transportpolicies"
-STRICT = {"inbound": "strict", "outbound": "meshOnly"}
 
 THREE = "-all,+bpf,+perfmon,+net_admin"
 UNDER = ("setpriv", f"--bounding-set={THREE}", f"--inh-caps={THREE}")
 """The capabilities that the chart gives the agent, and no other."""
 
 
-class Cluster:
-    """An API server beside the agent, on its node."""
-
-    def __init__(self, layout: plan.Plan, state: State) -> None:
-        self.state = state
-        self._folder = state.folder
-        self.namespace = "shop"
-        self.lists: dict[str, list[Any]] = {"/api/v1/pods": [], POLICIES: []}
-        self.mesh()
-        words = [sys.executable, kubeapi.__file__, str(API_PORT), str(state.folder)]
-        process.start(state, "api", words, netns=layout.fabric)
-        named = {
-            "clusters": {"cluster": {"server": f"http://[::1]:{API_PORT}"}},
-            "users": {"user": {"token": "t"}},
-            "contexts": {"context": {"cluster": "x", "user": "x"}},
-        }
-        lists = {kind: [{"name": "x", **item}] for kind, item in named.items()}
-        config = state.folder / "kubeconfig"
-        config.write_text(yaml.safe_dump({**lists, "current-context": "x"}))
-        self.environment = {"KUBECONFIG": str(config), "STOQ_KUBERNETES_NODE": "node-1"}
-
-    def mesh(self, **spec: str) -> None:
-        about = {"metadata": {"name": "default"}, "spec": {"trustDomain": "x.test", **spec}}
-        self.lists[MESHES] = [about]
-        self._write()
-
-    def runs(self, *pods: plan.Pod, config: Config = CONFIG, **annotations: str) -> None:
-        self.shows(*(described(pod, config, self.namespace, **annotations) for pod in pods))
-
-    def shows(self, *pods: Object) -> None:
-        self.lists["/api/v1/pods"] = list(pods)
-        self._write()
-
-    def events(self) -> list[Object]:
-        """Those that the agent has written."""
-        path = self._folder / "posted-events.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def said(self) -> dict[str, Any]:
-        """The status that the agent has written."""
-        path = self._folder / "patched-status.json"
-        return dict(json.loads(path.read_text())["status"]) if path.exists() else {}
-
-    def condition(self) -> str:
-        found = self.said().get("conditions") or [{}]
-        return str(found[0].get("status"))
-
-    def _write(self) -> None:
-        fresh = Path(self._folder / "lists.new")
-        fresh.write_text(json.dumps(self.lists))
-        fresh.replace(self._folder / "lists.json")
-
-
-def described(
-    pod: plan.Pod, config: Config = CONFIG, namespace: str = "shop", **annotations: str
-) -> Object:
-    """A pod of the laboratory as the API server shows it."""
-    outcome = decide(annotated(**annotations), namespace, config)
-    assert isinstance(outcome, Injected)
-    about = {"name": pod.name, "namespace": namespace, "uid": pod.name}
-    spec = {**outcome.pod["spec"], "serviceAccountName": pod.name}
-    addresses = [{"ip": str(address)} for address in pod.addresses]
-    status = {"phase": "Running", "podIPs": addresses}
-    return {**outcome.pod, "metadata": about, "spec": spec, "status": status}
-
-
 @pytest.fixture
 def laboratory() -> Iterator[tuple[plan.Plan, Node, Cluster]]:
     with pods("pod", "peer") as (layout, state):
-        yield layout, Node(layout, state), Cluster(layout, state)
+        yield layout, Node(layout, state), Cluster(layout, state, "shop")
 
 
 def dials(source: plan.Pod, target: plan.Pod) -> bool:
@@ -149,9 +69,9 @@ def test_a_successor_opens_no_link_while_it_does_not_know_whose_it_is(
     assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1, 30)
     agent.stop(number=SIGKILL)
     # The same pod, as the API server shows it before the kubelet has told of its addresses.
-    (shown,) = cluster.lists["/api/v1/pods"]
+    (shown,) = cluster.lists[PODS]
     cluster.runs()
-    cluster.lists["/api/v1/pods"] = [{**shown, "status": {"phase": "Pending"}}]
+    cluster.lists[PODS] = [{**shown, "status": {"phase": "Pending"}}]
     cluster.mesh(**STRICT)
     node.start(cluster.environment)
     assert eventually(lambda: node.metric("stoq_node_pods", state="waiting") == 1, 30)

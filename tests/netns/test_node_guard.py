@@ -3,69 +3,25 @@
 import functools
 import random
 import socket
-import struct
 from collections.abc import Iterator
-from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 
 from lab import netns, plan
+from lab.blast import SOURCE_PORT, STOQ, initial
 from lab.node import Node
 from netns.laboratories import pods
 from netns.meshes import Echo, echoed, eventually, running
 from netns.sockets import in_pod
-from netns.witness import UDP, Witness
+from netns.witness import Witness
 
-STOQ = 14008
 BLAST = 5000
-SPOOFED_PORT = 4433
 CEILING = {
     "STOQ_GUARD_MODE": "auto",
     "STOQ_GUARD_CEILING_PER_SECOND": "20",
     "STOQ_GUARD_CEILING_BURST": "100",
 }
-
-
-def initial(numbers: random.Random) -> bytes:
-    """The form of a client's first packet (RFC 9000, 17.2.2), 1,200 bytes of it noise."""
-    head = b"\xc0\0\0\0\x01\x08" + numbers.randbytes(8) + b"\0" + b"\0"
-    length = 1200 - len(head) - 2
-    return head + struct.pack("!H", 0x4000 | length) + numbers.randbytes(length)
-
-
-def spoofed(numbers: random.Random, target: plan.Pod) -> bytes:
-    """An IPv6 packet with it, from an address in nobody's network."""
-    payload = initial(numbers)
-    source = IPv6Address((0x2001_0DB8 << 96) | numbers.getrandbits(96)).packed
-    datagram = struct.pack("!HHHH", SPOOFED_PORT, STOQ, 8 + len(payload), 0xFFFF) + payload
-    return (
-        struct.pack("!IHBB", 6 << 28, len(datagram), UDP, 64)
-        + source
-        + target.ipv6.packed
-        + datagram
-    )
-
-
-def blast(attacker: plan.Pod, target: plan.Pod) -> None:
-    """Past the attacker's own stack, as fast as it can."""
-    hardware = in_pod(target.netns, lambda: _hardware("eth0"), uid=0)
-    numbers = random.Random(1)
-
-    def send() -> None:
-        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-            raw.bind(("eth0", 0))
-            head = hardware + _hardware("eth0") + b"\x86\xdd"
-            for _ in range(BLAST):
-                raw.send(head + spoofed(numbers, target))
-
-    in_pod(attacker.netns, send, uid=0)
-
-
-def _hardware(name: str) -> bytes:
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as asking:
-        asking.bind((name, 0))
-        return bytes(asking.getsockname()[4])
 
 
 def initials(node: Node, *verdicts: str) -> float:
@@ -87,9 +43,9 @@ def test_a_spoofed_blast_is_dropped_and_a_meshed_flow_goes_on() -> None:
         assert node.metric("stoq_node_guard", **labels) == 1, "no native XDP on a veth"
         assert echoed(connection)
         with Witness(server.netns) as witness:
-            blast(client, server)
+            node.blast(client, server, BLAST)
             assert echoed(connection, b"x" * 200_000), "the flow that shares the link"
-            arrived = [p for p in witness.packets(0.3) if p.source_port == SPOOFED_PORT]
+            arrived = [p for p in witness.packets(0.3) if p.source_port == SOURCE_PORT]
         passed = initials(node, "initial")
         assert passed + initials(node, "ceiling", "source_rate") >= BLAST
         # What the ceiling lets pass: a burst, and its rate for as long as the blast took.

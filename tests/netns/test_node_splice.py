@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from lab import plan
-from lab.mesh import NAMESPACE, MeshSettings
+from lab.cluster import STRICT
+from lab.mesh import MeshSettings
 from lab.process import Process
 from netns.meshes import PORT, Echo, Running, echoed, eventually, running
 from netns.sockets import connect
 from netns.test_node_capture import IN_NODE_MODE, Laboratory
-from netns.test_node_cluster import POLICIES, STRICT
 from netns.witness import Witness
 
 pytestmark = pytest.mark.timeout(300)
@@ -32,10 +32,9 @@ class Node(Laboratory):
     def __init__(self, made: Running) -> None:
         super().__init__(made)
         self.pods = self.client, self.server = made.pod("client"), made.pod("server")
-        self.sandbox(*self.pods)
-        # Who offers must be whom the API server knows.
-        self.cluster.namespace = NAMESPACE
+        self.sandboxes.add(*self.pods)
         self.cluster.mesh(**STRICT)
+        self.cluster.runs(*self.pods, config=IN_NODE_MODE)
         self.agents_policy("splice")
         self.sidecars_policy({"nodeLocal": "splice"})
         ends = [{"address": str(address)} for address in self.server.addresses]
@@ -47,9 +46,7 @@ class Node(Laboratory):
         made.mesh.wait_ready(self.pods)
 
     def agents_policy(self, word: str) -> None:
-        about = {"name": "local", "namespace": NAMESPACE}
-        self.cluster.lists[POLICIES] = [{"metadata": about, "spec": {"nodeLocal": word}}]
-        self.cluster.runs(*self.pods, config=IN_NODE_MODE)
+        self.cluster.policy("local", {"nodeLocal": word})
 
     def sidecars_policy(self, spec: dict[str, Any]) -> None:
         self.mesh.mesh.write("TransportPolicy", "local", spec)

@@ -15,15 +15,20 @@ from pathlib import Path
 from typing import Any
 
 WATCH_SECONDS = 0.5
+"""That a watch lasts."""
 GONE = b'{"type": "ERROR", "object": {"code": 410, "message": "too old"}}\n'
 
 
 class Server(ThreadingHTTPServer):
+    """On IPv6, a thread for each client."""
+
     address_family = socket.AF_INET6
     daemon_threads = True
 
 
 def handler(folder: Path) -> type[BaseHTTPRequestHandler]:
+    """What answers for the files in `folder`."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
