@@ -9,12 +9,13 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from lab import installation, netns, process
 from lab.command import CommandError
@@ -144,27 +145,29 @@ class Mesh:
             spec["netns"] = f"/run/netns/{pod.netns}"
         self.write("Workload", pod.name, spec)
 
-    def start_sidecar(self, pod: Pod) -> Process:
-        """Captures the pod's traffic and starts its sidecar; does not wait until it is ready."""
+    def start_sidecar(self, pod: Pod, settings: Mapping[str, str] | None = None) -> Process:
+        """Captures the pod's traffic and starts its sidecar, with further `settings`; does not wait
+        until it is ready.
+        """
         if self.settings.capture == "init":
             argv = installation.as_root("stoq_sidecar.init")
             netns.run_in(pod.netns, [*_environment_words(self.environment(pod)), *argv])
-        return self._started(pod, "sidecar", "stoq_sidecar")
+        return self._started(pod, "sidecar", "stoq_sidecar", settings or {})
 
     def start_gateway(self, pod: Pod) -> Process:
         """Starts a gateway in a pod of its own, whose traffic nobody captures; does not wait until
         it is ready.
         """
-        return self._started(pod, "gateway", "stoq_sidecar.gateway")
+        return self._started(pod, "gateway", "stoq_sidecar.gateway", {})
 
-    def _started(self, pod: Pod, kind: str, module: str) -> Process:
+    def _started(self, pod: Pod, kind: str, module: str, settings: Mapping[str, str]) -> Process:
         """One of the pods' programs, as the sidecars' user."""
         started = process.start(
             self.state,
             f"{kind}-{pod.name}",
             installation.as_sidecar(self.state, module),
             netns=pod.netns,
-            environment=self.environment(pod),
+            environment={**self.environment(pod), **settings},
         )
         self.sidecars[pod.name] = started
         return started
@@ -200,14 +203,17 @@ class Mesh:
 
     def counted(self, pod: Pod, prefix: str) -> dict[str, float]:
         """The metrics of the pod's sidecar that begin with `prefix` and have no labels, by name."""
-        url = f"http://[::1]:{METRICS_PORT}/metrics"
-        page = netns.run_in(pod.netns, ["curl", "-sf", "--max-time", "5", url])
         return {
             sample.name: sample.value
-            for family in text_string_to_metric_families(page)
-            for sample in family.samples
+            for sample in _samples(pod)
             if sample.name.startswith(prefix) and not sample.labels
         }
+
+    def total(self, pod: Pod, name: str) -> float:
+        """The sum of what the pod's sidecar, or gateway, has counted under `name`, whatever the
+        labels.
+        """
+        return sum(sample.value for sample in _samples(pod) if sample.name == name)
 
     def metrics_url(self, pod: Pod) -> str:
         """Where the pod's metrics are scraped."""
@@ -227,6 +233,13 @@ class Mesh:
             "STOQ_CAPTURE_MODE": "init" if self.settings.capture == "init" else "node",
             **self.settings.environment,
         }
+
+
+def _samples(pod: Pod) -> Iterator[Sample]:
+    url = f"http://[::1]:{METRICS_PORT}/metrics"
+    page = netns.run_in(pod.netns, ["curl", "-sf", "--max-time", "5", url])
+    for family in text_string_to_metric_families(page):
+        yield from family.samples
 
 
 def _environment_words(variables: Mapping[str, str]) -> list[str]:

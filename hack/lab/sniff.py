@@ -101,11 +101,13 @@ class Capture:
             return token in capture.read()
 
 
-def packets(file: Path) -> Iterator[tuple[float, Packet]]:
-    """Every packet of a capture once, as it came in from a pod: (seconds, packet)."""
+def packets(file: Path, *, outgoing: bool = False) -> Iterator[tuple[float, Packet]]:
+    """Every packet of a capture once, as it came in from a pod, or else as it went out to one:
+    (seconds, packet).
+    """
     for frame in frames(file.read_bytes()):
         # What a bridge passes on appears twice: in through one port, out through another.
-        if frame.outgoing:
+        if frame.outgoing != outgoing:
             continue
         packet = parse(frame.protocol, frame.data)
         # The fabric's own loopback is not between pods; the capture's last packet is sent there.

@@ -12,7 +12,7 @@ examples:
   hack/demo --down                   remove what --keep left, and nothing else
   hack/demo --mtu 9000 --pods 4
   hack/demo --path branch-office     the client sits behind a slow line (hack/netlab --help)
-  hack/demo --ebpf                   and strict mode in the kernel, sidecar killed or not
+  hack/demo --ebpf                   and strict mode, guard and splice in the kernel, AF_XDP
   hack/demo --scenario shard         one of these instead, to be had with --mtu, --json and --keep:
 """
 
@@ -73,7 +73,8 @@ def parse(arguments: Sequence[str], scenarios: Mapping[str, str]) -> Options:
     parser.add_argument(
         "--ebpf",
         action="store_true",
-        help="a node agent keeps the pods strict in the kernel (root, Linux 6.6)",
+        help="a node agent captures, keeps the pods strict in the kernel, guards them against a "
+        "flood, joins two of them and lends AF_XDP (root, Linux 6.6)",
     )
     parser.add_argument(
         "--path",
@@ -97,6 +98,5 @@ def parse(arguments: Sequence[str], scenarios: Mapping[str, str]) -> Options:
             said = f"--{name}" if value is True else f"--{name} {value}"
             parser.error(f"--scenario {chosen.scenario} goes without {said}")
     if chosen.ebpf and chosen.capture == "node":
-        # It removes capture to show what holds without, and stoq-init alone can put it back.
-        parser.error("--ebpf needs --capture init")
+        parser.error("--ebpf goes without --capture node: the node agent captures")
     return Options(**vars(chosen))

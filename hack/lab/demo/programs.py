@@ -8,15 +8,18 @@ from typing import Final
 
 from lab import apps
 from lab.demo import connections, files, traffic
-from lab.demo.kernel import Kernel
+from lab.demo.kernel import guarded, lent, strict
+from lab.demo.kernel.agent import Agent
+from lab.demo.kernel.joined import Joining
 from lab.demo.options import Options
 from lab.demo.report import Check
 from lab.demo.scenario import Scenario
 from lab.demo.stage import Stage
-from lab.mesh import MeshSettings
+from lab.mesh import Mesh, MeshSettings
 from lab.netlab import path, schedule
 from lab.netlab.schedule import Schedule
 from lab.netns import Link
+from lab.node import PAGES
 
 SMALL: Final = (1, 1000, 64_000, 1_000_000)
 """Sizes of the files of which every packet is kept and searched."""
@@ -53,16 +56,18 @@ class _Play:
         """Everything. Raises when the mesh does not come up."""
         stage, options = self.stage, self.stage.options
         stage.build(self._links())
-        kernel = self._start_kernel()
+        agent = self._start_agent()
+        capture = options.capture if agent is None else "agent"
         with ThreadPoolExecutor(2) as pool:
             large = pool.submit(self._large_files)
             database = pool.submit(apps.postgres_prepare, self.state)
-            mesh = stage.start_mesh(self.pods, MeshSettings(capture=options.capture))
+            mesh = stage.start_mesh(self.pods, MeshSettings(capture=capture))
             self._start_programs(database)
             self._control_traffic()
             self._small_traffic()
             stage.search()
-            for sample in large.result():
+            self.large = large.result()
+            for sample in self.large:
                 stage.check(traffic.fetch(self.client, self.server, sample))
         stage.rate = self._throughput()
         stage.count()
@@ -70,9 +75,8 @@ class _Play:
         if self.line is None:
             # What is lost on the way is sent again, and that takes round trips too.
             stage.check(connections.round_trip_check(found))
-        if kernel is not None:
-            stage.check(kernel.passed(self.pods))
-            stage.check(kernel.holds(mesh, self.client, self.server))
+        if agent is not None:
+            self._kernel(agent, mesh)
         url = f"http://[{self.server.ipv6}]:{apps.HTTP_PORT}/1000"
         stage.hints.append(f"ip netns exec {self.client.netns} curl -s '{url}'")
 
@@ -82,11 +86,27 @@ class _Play:
         self.stage.progress(f"the client's link is a path: {self.line.description}")
         return {"client": path.link(self.state, self.line)}
 
-    def _start_kernel(self) -> Kernel | None:
+    def _start_agent(self) -> Agent | None:
         if not self.stage.options.ebpf:
             return None
-        self.stage.progress("starting the node agent: strict mode in the kernel")
-        return Kernel(self.stage.plan, self.state, self.pods)
+        self.stage.progress("starting the node agent: capture, and strict mode in the kernel")
+        return Agent(self.stage, self.pods)
+
+    def _kernel(self, agent: Agent, mesh: Mesh) -> None:
+        """What the agent and the kernel do beside: with `--ebpf`."""
+        stage, client, server, sample = self.stage, self.client, self.server, self.small[-1]
+        stage.check(strict.passed(agent, self.pods))
+        stage.check(guarded.show(stage, agent, client, server, sample))
+        if self.line is None:
+            # Both are for the links that pods have of a node.
+            Joining(stage, agent, mesh, (client, server), (sample, self.large[-1])).show()
+            if why := lent.obstacle(stage, agent):
+                stage.progress(f"AF_XDP is not shown: {why}")
+            else:
+                stage.check(lent.show(stage, agent, mesh, client, server, sample))
+        stage.check(strict.holds(stage, agent, mesh, client, server))
+        pages = f"curl -s '{PAGES}/metrics'"
+        stage.hints.append(f"ip netns exec {stage.plan.fabric} {pages}   # the agent's")
 
     def _start_programs(self, database: "Future[Path]") -> None:
         self.stage.progress("starting nginx, PostgreSQL and iperf3 in the server's pod")

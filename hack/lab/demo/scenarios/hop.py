@@ -48,7 +48,7 @@ def play(stage: Stage) -> None:
     # Of so many bytes the witness would miss some: of the large one it takes what is not STOQ.
     stage.check(traffic.fetch(client, server, large))
     stage.count()
-    counted = {name: _metric(mesh, gateway, name) for name in (ROUTES, PACKETS, BYTES, STREAMED)}
+    counted = {name: mesh.total(gateway, name) for name in (ROUTES, PACKETS, BYTES, STREAMED)}
     stage.check(carried_check(counted, sum(FILES)))
     rows = [[name, f"{value:.0f}"] for name, value in counted.items()]
     stage.tables.append(Table("What the gateway has counted", ("metric", "value"), rows))
@@ -95,11 +95,6 @@ def carried_check(counted: dict[str, float], least: int) -> Check:
     routes, carried = counted[ROUTES], counted[BYTES]
     detail = f"{routes:.0f} routes, {size(carried)} in {counted[PACKETS]:.0f} packets"
     return Check("over the gateway", routes > 0 and carried > least, detail)
-
-
-def _metric(mesh: Mesh, pod: Pod, family: str) -> float:
-    page = netns.run_in(pod.netns, ["curl", "-sf", "--max-time", "5", mesh.metrics_url(pod)])
-    return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(family))
 
 
 SCENARIO: Final = Scenario(

@@ -1,0 +1,1 @@
+"""What the node's kernel does for the pods of the demonstration (`--ebpf`)."""
