@@ -14,14 +14,16 @@ from lab.command import run
 ROOT = Path(__file__).parents[2]
 
 
-def _demo(lab_root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _demo(
+    lab_root: Path, *arguments: str, seconds: float = 110
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "lab.demo", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "hack"), "STOQ_LAB_ROOT": str(lab_root)},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=seconds,
         check=False,
     )
 
@@ -36,10 +38,12 @@ def lab_root() -> Path:
     return Path(f"/run/stoq-lab-test-{os.getpid()}")
 
 
+@pytest.mark.timeout(300)
 def test_it_prints_one_object_keeps_running_when_asked_and_goes_without_a_trace(
     lab_root: Path,
 ) -> None:
-    done = _demo(lab_root, "--json", "--keep", "--ebpf", "--pods", "3", "--mtu", "9000")
+    asked = ("--json", "--keep", "--ebpf", "--pods", "3", "--mtu", "3000")
+    done = _demo(lab_root, *asked, seconds=200)
     try:
         assert done.returncode == 0, done.stderr
         told: dict[str, Any] = json.loads(done.stdout)
@@ -47,9 +51,18 @@ def test_it_prints_one_object_keeps_running_when_asked_and_goes_without_a_trace(
         made = [name for name in _namespaces() if name.startswith(f"stoq-{told['run']}-")]
         assert len(made) == 7, "three pods, the control process, two bystanders, the fabric"
         assert told["plaintext_packets"] == 0
-        assert [check["name"] for check in told["checks"]][-2:] == [
+        assert [check["name"] for check in told["checks"]][-7:] == [
             "strict mode in the kernel",
+            "guard of the uplink",
+            "joined by the kernel",
+            "iperf3, one stream, joined",
+            "parted by the kernel",
+            "AF_XDP, lent by the agent",
             "capture removed, sidecar and agent killed",
+        ]
+        assert [row[0] for row in told["tables"][0]["rows"]] == [
+            "through both sidecars, encrypted",
+            "joined, in the clear",
         ]
         assert [check["name"] for check in told["checks"] if not check["ok"]] == []
         assert [pod["name"] for pod in told["pods"]] == ["server", "client", "client-2"]
