@@ -29,6 +29,9 @@ HEAD_BYTES = 160
 WHOLE = 262_144
 """tcpdump's largest snapshot: a whole burst of segments, as a veth carries it."""
 
+DISCARD = 9
+"""UDP port of RFC 863. A capture has what is sent there, for the last packet is."""
+
 _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 
 Address = IPv6Address | IPv4Address
@@ -65,7 +68,9 @@ class Capture:
     def start(
         cls, state: State, name: str, fabric: str, *, expression: str, snapshot: int
     ) -> "Capture":
-        """Starts a capture and returns once it is listening. Raises process.ProcessError."""
+        """Starts a capture of what `expression` says (pcap-filter(7)), and returns once it is
+        listening; empty: of everything. Raises process.ProcessError.
+        """
         file = state.folder / f"{name}.pcap"
         file.unlink(missing_ok=True)
         # -Z root: tcpdump would become another user and could not write here. A 32 MiB buffer
@@ -73,7 +78,7 @@ class Capture:
         argv = ["tcpdump", "-i", "any", "-y", "LINUX_SLL2", "-n", "-p", "-Z", "root", "-U"]
         argv += ["--immediate-mode", "-B", "32768", "-s", str(snapshot), "-w", str(file)]
         if expression:
-            argv.append(expression)
+            argv.append(f"({expression}) or udp dst port {DISCARD}")
         running = process.start(state, name, argv, netns=fabric)
         running.wait_until("listening", lambda: "listening on" in running.tail())
         return cls(running, file, fabric)
@@ -86,7 +91,7 @@ class Capture:
         """
         token = secrets.token_hex(8)
         before = self.file.stat().st_size
-        netns.run_in(self._fabric, ["bash", "-c", f"printf %s {token} > /dev/udp/::1/9"])
+        netns.run_in(self._fabric, ["bash", "-c", f"printf %s {token} > /dev/udp/::1/{DISCARD}"])
         self._running.wait_until("up to date", lambda: self._holds(token.encode(), before), 60)
         self._running.stop()
         said = self._running.tail()

@@ -24,9 +24,6 @@ STOQ_PORT: Final = STOQ_PORTS[0]
 BYSTANDERS: Final = ("bystander-a", "bystander-b")
 """Two pods outside the mesh. They talk in the clear, which the witness has to see."""
 
-DISCARD: Final = 9
-"""UDP port of RFC 863."""
-
 
 class Stage:
     """One run. `state` lists what it made, so that it can be removed at any time."""
@@ -78,7 +75,7 @@ class Stage:
                 self.state, name, self.plan.fabric, expression=expression, snapshot=snapshot
             )
         one, other = self.bystanders
-        say = f"printf %s '{self.marker}' > /dev/udp/{other.ipv6}/{DISCARD}"
+        say = f"printf %s '{self.marker}' > /dev/udp/{other.ipv6}/{sniff.DISCARD}"
         netns.run_in(one.netns, ["bash", "-c", say])
 
     def start_control(

@@ -15,8 +15,8 @@ from lab.demo.report import Check
 FETCHED = Check("curl, 1 MB", ok=True, detail="checksum equal, 0.02 s")
 BROKEN = Check("curl, 1 MB", ok=False, detail="exit status 28")
 
-JOINED = Seen(readable=40, plaintext=60, forwarded=0)
-PARTED = Seen(readable=0, plaintext=0, forwarded=0)
+JOINED = Seen(readable=40, forwarded=0, past=70_000)
+PARTED = Seen(readable=0, forwarded=0, past=0)
 
 
 def test_joined_pods_are_read_on_the_node_and_nowhere_else() -> None:
@@ -29,7 +29,8 @@ def test_joined_pods_are_read_on_the_node_and_nowhere_else() -> None:
     [
         (BROKEN, JOINED, 0),
         (FETCHED, PARTED, 0),
-        (FETCHED, Seen(40, 60, 1), 0),
+        (FETCHED, Seen(40, 1, 70_000), 0),
+        (FETCHED, Seen(40, 0, 0), 0),
         (FETCHED, JOINED, 1),
     ],
 )
@@ -43,9 +44,9 @@ def test_pods_are_parted_when_what_was_open_has_ended_and_the_next_is_encrypted(
     assert joined.parted_check(56, 2, FETCHED, PARTED).ok
     assert not joined.parted_check(0, 2, FETCHED, PARTED).ok
     assert not joined.parted_check(-15, 2, FETCHED, PARTED).ok
-    assert not joined.parted_check(56, 0, FETCHED, PARTED).ok
     assert not joined.parted_check(56, 2, BROKEN, PARTED).ok
-    assert not joined.parted_check(56, 2, FETCHED, Seen(0, 3, 0)).ok
+    for leaking in (Seen(1, 0, 0), Seen(0, 3, 0), Seen(0, 0, 80)):
+        assert not joined.parted_check(56, 2, FETCHED, leaking).ok
 
 
 def test_a_flood_is_dropped_and_who_means_it_is_served() -> None:

@@ -15,7 +15,7 @@ from lab.demo.kernel.agent import Agent
 from lab.demo.report import Check, Table, size
 from lab.demo.stage import Stage
 from lab.mesh import Mesh
-from lab.packets import Kind
+from lab.packets import TCP
 from lab.plan import Pod
 from lab.process import Process
 
@@ -34,10 +34,10 @@ class Seen:
 
     readable: int
     """Packets in which the payload can be read."""
-    plaintext: int
-    """Packets of TCP between pods of the mesh that came from a pod."""
     forwarded: int
-    """And that went on over the node's network, to a pod."""
+    """Packets of TCP that went to a pod over the node's network."""
+    past: float
+    """Bytes that the client sent past its sidecar, by the kernel's own count."""
 
 
 class Joining:
@@ -96,6 +96,7 @@ class Joining:
     def _watched(self, name: str) -> tuple[Check, Seen]:
         """Fetches the small file while a witness on the node looks at TCP."""
         stage = self._stage
+        before = self._agent.sent(self._client)
         witness = sniff.Capture.start(
             stage.state, name, stage.plan.fabric, expression="tcp", snapshot=sniff.WHOLE
         )
@@ -103,14 +104,9 @@ class Joining:
         witness.stop()
         marker = stage.marker.encode()
         readable, _ = sniff.find_marker(sniff.packets(witness.file), marker, stage.outside)
-        came, went = (
-            sum(
-                packet.kind is Kind.PLAINTEXT
-                for _, packet in sniff.packets(witness.file, outgoing=out)
-            )
-            for out in (False, True)
-        )
-        return fetched, Seen(readable, came, went)
+        went = sniff.packets(witness.file, outgoing=True)
+        forwarded = sum(packet.protocol == TCP for _, packet in went)
+        return fetched, Seen(readable, forwarded, self._agent.sent(self._client) - before)
 
     def _measure(self) -> str:
         before = self._agent.sent(self._client)
@@ -145,18 +141,18 @@ def joined_check(fetched: Check, seen: Seen, opened: float) -> Check:
         f"over its network, {opened:.0f} connections through the sidecar; {fetched.name}: "
         f"{fetched.detail}"
     )
-    ok = fetched.ok and seen.readable > 0 and seen.forwarded == 0 and opened == 0
-    return Check("joined by the kernel", ok, detail)
+    way = seen.readable > 0 and seen.past > 0 and seen.forwarded == 0 and opened == 0
+    return Check("joined by the kernel", fetched.ok and way, detail)
 
 
 def parted_check(status: int, resets: float, fetched: Check, seen: Seen) -> Check:
-    """What was open has ended, by curl's exit status too, and what comes is encrypted."""
+    """What was open has ended, by curl's exit status, and what comes is encrypted."""
     detail = (
-        f"the open transfer ended (curl: {status}, sockets reset: {resets:.0f}); the next is "
-        f"encrypted, {seen.plaintext} plaintext packets; {fetched.name}: {fetched.detail}"
+        f"the open transfer ended (curl: {status}, {resets:.0f} sockets reset); the next is "
+        f"readable in {seen.readable} packets; {fetched.name}: {fetched.detail}"
     )
-    ok = status > 0 and resets > 0 and fetched.ok and seen.readable == seen.plaintext == 0
-    return Check("parted by the kernel", ok, detail)
+    encrypted = seen.readable == 0 and seen.past == 0 and seen.forwarded == 0
+    return Check("parted by the kernel", status > 0 and fetched.ok and encrypted, detail)
 
 
 def _rate(bits_per_second: float) -> str:

@@ -62,5 +62,4 @@ def check(fetched: Check, frames: Sequence[float]) -> Check:
 
 def _frames(mesh: Mesh, *pods: Pod) -> list[float]:
     """Sent and received, of each pod in turn."""
-    counted = [mesh.counted(pod, "stoq_af_xdp_") for pod in pods]
-    return [one.get(family, 0.0) for one in counted for family in (SENT, RECEIVED)]
+    return [mesh.total(pod, name) for pod in pods for name in (SENT, RECEIVED)]
