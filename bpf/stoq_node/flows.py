@@ -29,10 +29,13 @@ _ADDRESSES, _PORTS = 1, 2
 _SOURCES, _DESTINATIONS = (1, 3), (2, 4)
 _PROTOCOL, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 
-_DESTROY: Final = 21
-"""SOCK_DESTROY."""
+_GET_SOCKET, _DESTROY = 20, 21
+"""SOCK_DIAG_BY_FAMILY and SOCK_DESTROY."""
 _ALL_STATES: Final = 0xFFFFFFFF
 _NO_COOKIE: Final = b"\xff" * 8
+_TIME_WAIT, _LISTEN = 6, 10
+_COOKIE: Final = slice(44, 52)
+"""Of struct inet_diag_msg; its second byte is the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,36 @@ def marked(kind: int, content: bytes, mark: int) -> Flow | None:
     )
 
 
-def ended(own: Flow) -> bytes:
-    """Ends the socket whose own end is the source: its program is told at once, as by a reset."""
+def socket_wanted(own: Flow) -> bytes:
+    """Asks for the socket whose own end is the source. Where the connection has none any more the
+    kernel shows one that listens at that end.
+    """
+    return _about(_GET_SOCKET, 0, own, _NO_COOKIE)
+
+
+def cookie(kind: int, content: bytes) -> bytes | None:
+    """By what the kernel knows the socket of an answer; None if nobody speaks over it: it listens,
+    or only waits for its time to be over.
+    """
+    if kind != _GET_SOCKET or len(content) < _COOKIE.stop or content[1] in {_TIME_WAIT, _LISTEN}:
+        return None
+    return content[_COOKIE]
+
+
+def ended(own: Flow, cookie: bytes) -> bytes:
+    """Ends the socket of that cookie, whose own end is the source: its program is told at once, as
+    by a reset. Without the cookie it could be one that listens.
+    """
+    return _about(_DESTROY, _ACK, own, cookie)
+
+
+def _about(kind: int, flags: int, own: Flow, cookie: bytes) -> bytes:
     family = socket.AF_INET if own.source.version == 4 else socket.AF_INET6
     # struct inet_diag_req_v2 with its struct inet_diag_sockid.
     body = struct.pack("=BBBBI", family, _TCP, 0, 0, _ALL_STATES)
     body += struct.pack("!HH", own.source_port, own.destination_port)
     body += own.source.packed.ljust(16, b"\0") + own.destination.packed.ljust(16, b"\0")
-    return request(_DESTROY, _ACK, body + bytes(4) + _NO_COOKIE)
+    return request(kind, flags, body + bytes(4) + cookie)
 
 
 def _number(value: bytes) -> int:

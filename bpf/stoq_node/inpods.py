@@ -45,9 +45,15 @@ def _reset(ends: Ends) -> int:
             # One of the two is in this pod; the other is not found here.
             for own in (flow, flow.back):
                 with suppress(FileNotFoundError):
-                    list(one(kernel, flows.ended(own)))
-                    ended += 1
+                    for cookie in _sockets(kernel, own):
+                        list(one(kernel, flows.ended(own, cookie)))
+                        ended += 1
     return ended
+
+
+def _sockets(kernel: socket.socket, own: Flow) -> Iterable[bytes]:
+    found = [flows.cookie(*answer) for answer in one(kernel, flows.socket_wanted(own))]
+    return [cookie for cookie in found if cookie is not None]
 
 
 def _marked(family: int) -> Iterable[Flow]:

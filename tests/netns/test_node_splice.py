@@ -171,6 +171,21 @@ def test_open_connections_end_with_the_agreement_and_the_next_is_encrypted(
                 assert not [p for p in witness.tcp() if p.destination_port == PORT]
 
 
+def test_who_listens_goes_on_listening_when_connections_of_before_are_over(node: Node) -> None:
+    with Echo(node.server) as echo:
+        assert node.joins()
+        # Over, and still known to the kernel.
+        for address in node.server.addresses:
+            assert in_the_clear(node, b"anybody on the node may read this", address)
+        with connect(node.client.netns, node.server.ipv6, PORT) as connection:
+            assert echoed(connection)
+            taken_by_policy(node)
+            assert ended(connection)
+        before = echo.accepted
+        assert encrypted_again(node)
+        assert echo.accepted > before
+
+
 def test_without_the_agent_pods_part_by_themselves_and_nothing_leaks(node: Node) -> None:
     with Echo(node.server):
         assert node.joins()

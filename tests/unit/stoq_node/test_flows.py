@@ -48,12 +48,29 @@ def test_the_question_names_family_and_mark() -> None:
     assert netlink.attributes(body[4:]) == {8: MARK.to_bytes(4, "big"), 21: b"\xff" * 4}
 
 
-def test_a_socket_to_be_ended_is_named_from_its_own_side() -> None:
+COOKIE = bytes(range(8))
+
+
+def test_a_socket_is_asked_for_and_ended_from_its_own_side() -> None:
     for flow, family, size in ((SIX, 10, 16), (FOUR.back, 2, 4)):
-        ((kind, body),) = netlink.messages(flows.ended(flow))
-        assert (kind, len(body)) == (21, 56)
-        assert body[:2] == bytes([family, 6])
-        assert struct.unpack("!HH", body[8:12]) == (flow.source_port, flow.destination_port)
-        assert body[12 : 12 + size] == flow.source.packed
-        assert body[28 : 28 + size] == flow.destination.packed
-        assert body[48:] == b"\xff" * 8
+        asked = (20, flows.socket_wanted(flow), b"\xff" * 8)
+        for wanted, message, named in (asked, (21, flows.ended(flow, COOKIE), COOKIE)):
+            ((kind, body),) = netlink.messages(message)
+            assert (kind, len(body)) == (wanted, 56)
+            assert body[:2] == bytes([family, 6])
+            assert struct.unpack("!HH", body[8:12]) == (flow.source_port, flow.destination_port)
+            assert body[12 : 12 + size] == flow.source.packed
+            assert body[28 : 28 + size] == flow.destination.packed
+            assert body[48:] == named
+
+
+def test_a_socket_that_listens_or_waits_for_its_end_is_no_connection() -> None:
+    def shown(state: int) -> bytes:
+        return bytes([10, state, 0, 0]) + bytes(40) + COOKIE + bytes(20)
+
+    established, time_wait, listening = 1, 6, 10
+    assert flows.cookie(20, shown(established)) == COOKIE
+    assert flows.cookie(20, shown(time_wait)) is None
+    assert flows.cookie(20, shown(listening)) is None
+    assert flows.cookie(2, shown(established)) is None
+    assert flows.cookie(20, shown(established)[:40]) is None
