@@ -71,25 +71,31 @@ pub struct Stripe {
     outflow: Outflow,
     /// Lanes that can carry something, a bit for each.
     live: u8,
+    /// Lanes that there have been.
+    known: u8,
 }
 
 impl Stripe {
-    /// A flow with lane 0 alone, whose application may fall behind by `window` bytes: at least
-    /// [`FIRST_LIMIT`](stoq_wire::stripe::FIRST_LIMIT), which the peer may send at once.
+    /// A flow with lane 0 alone, of which `window` bytes are kept in each direction: at least
+    /// [`FIRST_LIMIT`](stoq_wire::stripe::FIRST_LIMIT), which the peer may send at once. So much may
+    /// an application fall behind, and so much goes that the peer has not said to have.
     #[must_use]
     pub fn new(window: u64) -> Self {
         Self {
             inflow: Inflow::new(window),
-            outflow: Outflow::default(),
+            outflow: Outflow::new(window),
             live: 1,
+            known: 1,
         }
     }
 
-    /// Lane `number` can carry something from now on; `false` when there was such a lane already.
+    /// Lane `number` can carry something from now on; `false` when there was such a lane already,
+    /// also one that is gone (L3).
     pub fn join(&mut self, number: u8) -> bool {
-        let new = number < MAX_LANES && self.live & (1 << number) == 0;
+        let new = number < MAX_LANES && self.known & (1 << number) == 0;
         if new {
             self.live |= 1 << number;
+            self.known |= 1 << number;
         }
         new
     }

@@ -13,6 +13,7 @@ mod labels;
 mod mirrors;
 mod objects;
 mod services;
+mod stripes;
 mod sums;
 mod udp;
 mod values;
@@ -45,7 +46,7 @@ fn add(value: &AtomicU64, more: u64) {
 }
 
 /// How many numbers [`Gauges`] has.
-const GAUGES: usize = 10;
+const GAUGES: usize = 11;
 
 /// What an endpoint holds now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -64,6 +65,8 @@ pub struct Gauges {
     pub shard_streams: u64,
     /// Copies of flows on their way to shadows.
     pub mirrors: u64,
+    /// Further lanes of flows.
+    pub stripe_lanes: u64,
     /// Streams of routes that are forwarded for others.
     pub routes: u64,
     /// Bytes of pooled receive buffers.
@@ -310,6 +313,7 @@ impl Counters {
             api_streams,
             shard_streams,
             mirrors,
+            stripe_lanes,
             routes,
             buffer_bytes,
             af_xdp_queues,
@@ -322,6 +326,7 @@ impl Counters {
             api_streams,
             shard_streams,
             mirrors,
+            stripe_lanes,
             routes,
             buffer_bytes,
             af_xdp_queues,
@@ -351,6 +356,7 @@ impl Counters {
             api_streams,
             shard_streams,
             mirrors,
+            stripe_lanes,
             routes,
             buffer_bytes,
             af_xdp_queues,
@@ -363,6 +369,7 @@ impl Counters {
             api_streams,
             shard_streams,
             mirrors,
+            stripe_lanes,
             routes,
             buffer_bytes,
             af_xdp_queues,

@@ -5,8 +5,8 @@
 //! they run, a turn at a time, and wake the others when they have moved something.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stoq_core::authorise::Peer;
@@ -19,19 +19,19 @@ use stoq_wire::stripe::FIRST_LIMIT;
 
 use crate::mailbox::{Command, Mailbox};
 
-/// Bytes by which an application may fall behind, for each lane: what a connection has on the way at
-/// 1 Gbit/s and a round trip of 16 ms.
+/// Bytes of a direction that are kept for each lane: what a connection has on the way at 1 Gbit/s and
+/// a round trip of 16 ms.
 const WINDOW_PER_LANE: u64 = 2 << 20;
 
-/// Flows with so much at once, in both directions. Further ones get no more than every sender may
-/// send at once.
-const MOST_WIDE: usize = 64;
+/// Bytes of windows of all flows, beyond the first limit that each of them has anyway. A flow that
+/// does not fit goes on with the first limit alone.
+const WIDE: u64 = 64 << 20;
 
 /// Flows that begin here at once; further ones go over one stream.
 const MOST_OURS: usize = 128;
 
 /// Flows that peers have begun; further ones are refused.
-const MOST_THEIRS: usize = 4096;
+const MOST_THEIRS: usize = 8192;
 
 /// A flow in the slab of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub(crate) struct Striped {
     pub(crate) between: Between,
     /// Whether it began here.
     ours: bool,
+    /// Bytes of its window beyond the first limit.
+    wide: u64,
     state: Mutex<State>,
 }
 
@@ -83,11 +85,10 @@ pub(crate) struct State {
 }
 
 impl Striped {
-    /// A flow of `owner`, which began here or not, and whose application may fall behind by `window`
-    /// bytes.
-    pub(crate) fn new(between: Between, owner: Seat, ours: bool, window: u64) -> Arc<Self> {
+    /// A flow of `owner`, which began here or not, with so much window beyond the first limit.
+    pub(crate) fn new(between: Between, owner: Seat, ours: bool, wide: u64) -> Arc<Self> {
         let state = State {
-            stripe: Stripe::new(window),
+            stripe: Stripe::new(FIRST_LIMIT + wide),
             owner,
             seats: Vec::new(),
             over: None,
@@ -95,8 +96,14 @@ impl Striped {
         Arc::new(Self {
             between,
             ours,
+            wide,
             state: Mutex::new(state),
         })
+    }
+
+    /// The flow is over before its end, for which all lanes are reset with `code`; the first holds.
+    pub(crate) fn abandon(&self, code: StreamCode) {
+        self.lock().over.get_or_insert(code);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -138,56 +145,103 @@ impl State {
 /// The striped flows of all workers.
 #[derive(Debug, Default)]
 pub(crate) struct StripeHub {
+    flows: Mutex<Flows>,
+}
+
+/// What there is, of whom.
+#[derive(Debug, Default)]
+struct Flows {
     /// Those that peers have begun.
-    theirs: Mutex<HashMap<FlowId, Arc<Striped>>>,
+    theirs: HashMap<FlowId, Arc<Striped>>,
     /// How many began here.
-    ours: AtomicUsize,
+    ours: usize,
+    /// Bytes of their windows beyond the first limit.
+    wide: u64,
+    by_peer: HashMap<SpiffeId, Share>,
+}
+
+/// What the flows with one identity have.
+#[derive(Debug, Default)]
+struct Share {
+    /// Those that it has begun.
+    theirs: usize,
+    flows: usize,
+    wide: u64,
 }
 
 impl StripeHub {
-    fn lock(&self) -> MutexGuard<'_, HashMap<FlowId, Arc<Striped>>> {
-        self.theirs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Flows> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether one more may begin here.
     pub(crate) fn has_room(&self) -> bool {
-        self.ours.load(Ordering::Relaxed) < MOST_OURS
+        self.lock().ours < MOST_OURS
     }
 
-    /// Bytes by which the application of one more flow of so many lanes may fall behind.
-    pub(crate) fn window(&self, lanes: u8) -> u64 {
-        let flows = self.lock().len() + self.ours.load(Ordering::Relaxed);
-        match flows < MOST_WIDE {
-            true => WINDOW_PER_LANE * u64::from(lanes),
-            false => FIRST_LIMIT,
-        }
-    }
-
-    /// Counts a flow, and makes one that a peer has begun known; `false` when there is one of its id,
-    /// or no room.
-    pub(crate) fn begin(&self, striped: &Arc<Striped>) -> bool {
-        if striped.ours {
-            self.ours.fetch_add(1, Ordering::Relaxed);
-            return true;
-        }
+    /// A flow begins here.
+    pub(crate) fn begin_ours(&self, between: Between, owner: Seat) -> Arc<Striped> {
         let mut flows = self.lock();
-        let free = flows.len() < MOST_THEIRS && !flows.contains_key(&striped.between.flow);
-        if free {
-            flows.insert(striped.between.flow, Arc::clone(striped));
+        flows.ours += 1;
+        flows.take_in(between, owner, true)
+    }
+
+    /// A peer has begun a flow; none when there is one of its id, or no room. Three quarters of the
+    /// room are the most for one identity.
+    pub(crate) fn begin_theirs(&self, between: Between, owner: Seat) -> Option<Arc<Striped>> {
+        let mut flows = self.lock();
+        let share = flows.by_peer.get(&between.peer);
+        let free = flows.theirs.len() < MOST_THEIRS
+            && share.is_none_or(|share| share.theirs < MOST_THEIRS / 4 * 3)
+            && !flows.theirs.contains_key(&between.flow);
+        if !free {
+            return None;
         }
-        free
+        let flow = between.flow;
+        let striped = flows.take_in(between, owner, false);
+        flows.theirs.insert(flow, Arc::clone(&striped));
+        Some(striped)
     }
 
+    /// A flow that a peer has begun.
     pub(crate) fn find(&self, flow: FlowId) -> Option<Arc<Striped>> {
-        self.lock().get(&flow).cloned()
+        self.lock().theirs.get(&flow).cloned()
     }
 
-    /// A flow that was counted has ended: nothing joins it any more.
+    /// A flow has ended: nothing joins it any more.
     pub(crate) fn end(&self, striped: &Striped) {
-        if striped.ours {
-            self.ours.fetch_sub(1, Ordering::Relaxed);
-        } else {
-            self.lock().remove(&striped.between.flow);
+        let mut flows = self.lock();
+        match striped.ours {
+            true => flows.ours -= 1,
+            false => drop(flows.theirs.remove(&striped.between.flow)),
+        }
+        flows.wide -= striped.wide;
+        if let Entry::Occupied(mut share) = flows.by_peer.entry(striped.between.peer.clone()) {
+            share.get_mut().flows -= 1;
+            share.get_mut().theirs -= usize::from(!striped.ours);
+            share.get_mut().wide -= striped.wide;
+            if share.get().flows == 0 {
+                share.remove();
+            }
         }
     }
 }
+
+impl Flows {
+    /// Makes a flow, and counts it. It has its whole window while that is free, of which three
+    /// quarters are the most for flows with one identity.
+    fn take_in(&mut self, between: Between, owner: Seat, ours: bool) -> Arc<Striped> {
+        let whole = WINDOW_PER_LANE * u64::from(between.lanes) - FIRST_LIMIT;
+        let share = self.by_peer.entry(between.peer.clone()).or_default();
+        let fits = self.wide + whole <= WIDE && share.wide + whole <= WIDE / 4 * 3;
+        let wide = if fits { whole } else { 0 };
+        self.wide += wide;
+        share.wide += wide;
+        share.flows += 1;
+        share.theirs += usize::from(!ours);
+        Striped::new(between, owner, ours, wide)
+    }
+}
+
+#[cfg(test)]
+mod tests;

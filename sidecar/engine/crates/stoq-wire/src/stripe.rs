@@ -21,8 +21,11 @@ pub const MAX_LANES: u8 = 8;
 /// Most bytes of data in a record.
 pub const MAX_CHUNK: usize = 65_536;
 
-/// Bytes of a direction that may be sent before the receiver has said a limit.
-pub const FIRST_LIMIT: u64 = 1 << 20;
+/// Bytes of a direction that may be sent before the receiver has said a limit (L4).
+pub const FIRST_LIMIT: u64 = 1 << 18;
+
+/// A receiver says what has come at the latest when so many bytes were handed on since (L5).
+pub const TOLD_BYTES: u64 = FIRST_LIMIT / 2;
 
 /// Most chunks of a direction that may wait for their acknowledgement (L5).
 pub const MAX_CHUNKS: usize = 1024;

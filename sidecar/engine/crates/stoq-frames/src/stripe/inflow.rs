@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use stoq_wire::stripe::{FIRST_LIMIT, MAX_CHUNK, MAX_CHUNKS};
+use stoq_wire::stripe::{FIRST_LIMIT, MAX_CHUNK, MAX_CHUNKS, TOLD_BYTES};
 
 use super::Fault;
 
@@ -138,12 +138,12 @@ impl Inflow {
 
     /// Whether the peer is to be told something.
     pub(super) const fn is_due(&self) -> bool {
-        let much = self.received() - self.told >= self.window / 4;
+        let much = self.received() - self.told >= TOLD_BYTES;
         self.due || much || self.since >= TOLD_CHUNKS
     }
 
-    /// What the peer is to be told now: bytes handed on, the end counted as one, and the limit. It
-    /// is told when a quarter of the window was handed on, so that words are few.
+    /// What the peer is to be told now: bytes handed on, the end counted as one, and the limit. A
+    /// sender may keep to less than the limit, so the window does not say when that is due.
     pub(super) fn report(&mut self) -> Option<(u64, u64)> {
         if !self.is_due() {
             return None;

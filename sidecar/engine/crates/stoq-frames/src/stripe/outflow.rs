@@ -34,8 +34,14 @@ enum End {
 /// What there is of a direction.
 #[derive(Debug)]
 pub(super) struct Outflow {
+    /// Most bytes that are kept until the peer says to have them, whatever limit it says.
+    window: u64,
     /// Bytes that the application has said.
     size: u64,
+    /// Bytes that went on some lane, once or more often.
+    sent: u64,
+    /// Whether the end did.
+    end_sent: bool,
     /// Bytes that the peer has handed on.
     received: u64,
     /// No chunk may end behind it.
@@ -51,10 +57,14 @@ pub(super) struct Outflow {
     heard: bool,
 }
 
-impl Default for Outflow {
-    fn default() -> Self {
+impl Outflow {
+    /// A direction that has so much kept for it.
+    pub(super) fn new(window: u64) -> Self {
         Self {
+            window: window.max(FIRST_LIMIT),
             size: 0,
+            sent: 0,
+            end_sent: false,
             received: 0,
             limit: FIRST_LIMIT,
             chunks: BTreeMap::new(),
@@ -64,15 +74,19 @@ impl Default for Outflow {
             heard: false,
         }
     }
-}
 
-impl Outflow {
+    /// No chunk goes that ends behind it.
+    fn bound(&self) -> u64 {
+        self.limit.min(self.received + self.window)
+    }
+
     /// Bytes that may be handed in.
     pub(super) fn room(&self) -> usize {
         if self.end != End::Open || self.chunks.len() >= MAX_CHUNKS {
             return 0;
         }
-        usize::try_from(self.limit - self.size).unwrap_or(usize::MAX)
+        let room = self.bound().saturating_sub(self.size);
+        usize::try_from(room).unwrap_or(usize::MAX)
     }
 
     /// Takes a chunk.
@@ -105,7 +119,7 @@ impl Outflow {
     /// What goes next on a lane, of so many.
     pub(super) fn next(&mut self, lane: u8, lanes: u32) -> Option<Record> {
         let carried = self.carried.get(usize::from(lane)).copied();
-        let share = (self.limit - self.received) / u64::from(lanes.max(1));
+        let share = (self.bound() - self.received) / u64::from(lanes.max(1));
         if carried.is_none_or(|carried| carried >= share.max(LEAST_SHARE)) {
             return None;
         }
@@ -115,11 +129,13 @@ impl Outflow {
                 chunk.lane = Some(lane);
                 self.carried[usize::from(lane)] += chunk.data.len() as u64;
                 let data = chunk.data.clone();
+                self.sent = self.sent.max(offset + data.len() as u64);
                 return Some(Record::Data { offset, data });
             }
         }
         if self.end == End::Due {
             self.end = End::Sent(lane);
+            self.end_sent = true;
             return Some(Record::End { size: self.size });
         }
         None
@@ -144,8 +160,7 @@ impl Outflow {
 
     /// The peer's word. Words may come in any order: the largest holds.
     pub(super) fn received(&mut self, received: u64, limit: u64) -> Result<(), Fault> {
-        let ended = matches!(self.end, End::Sent(_) | End::Due | End::Known);
-        if received > self.size + u64::from(ended) {
+        if received > self.sent + u64::from(self.end_sent) {
             return Err(Fault::Received(received));
         }
         self.heard = true;
@@ -166,17 +181,16 @@ impl Outflow {
         Ok(())
     }
 
-    /// The peer is known to have everything, if the application has said everything.
+    /// The peer is known to have everything, if everything went.
     pub(super) fn finish_without_word(&mut self) -> bool {
-        let ended = self.end != End::Open;
-        if ended {
+        if self.end_sent {
             self.end = End::Known;
             self.received = self.size;
             self.chunks.clear();
             self.carried = [0; MAX_LANES as usize];
             self.waiting.clear();
         }
-        ended
+        self.end_sent
     }
 
     pub(super) const fn heard(&self) -> bool {

@@ -7,7 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use stoq_frames::stripe::{Fault, Stripe};
 use stoq_wire::code::StreamCode;
-use stoq_wire::stripe::{FIRST_LIMIT, MAX_CHUNKS, Record};
+use stoq_wire::stripe::{FIRST_LIMIT, MAX_CHUNKS, Record, TOLD_BYTES};
+use stoq_wire::varint;
 
 const LANES: u8 = 4;
 
@@ -231,6 +232,59 @@ proptest! {
     }
 }
 
+/// A record that a hostile peer may say: numbers near what matters, and far away.
+fn any_record() -> impl Strategy<Value = Record> {
+    let near = 0..2 * FIRST_LIMIT;
+    let number = prop_oneof![4 => near.clone(), 1 => 0..=varint::MAX];
+    prop_oneof![
+        4 => (near, 1..65_536_usize).prop_map(|(offset, length)| data(offset, &vec![7; length])),
+        1 => number.clone().prop_map(|size| Record::End { size }),
+        4 => (number.clone(), number)
+            .prop_map(|(received, limit)| Record::Received { received, limit }),
+    ]
+}
+
+proptest! {
+    /// Whatever a peer says, and however seldom the application takes what has come: what is kept of
+    /// either direction has its bound, nothing goes that was not handed in, and nothing panics.
+    #[test]
+    fn a_hostile_peer_has_no_more_kept_than_the_window(
+        said_first in vec((any_record(), any::<bool>(), 0..LANES), 1..80),
+    ) {
+        let mut stripe = stripe();
+        (1..LANES).for_each(|lane| assert!(stripe.join(lane)));
+        let (mut handed_in, mut sent, mut come, mut taken) = (0, 0, 0_u64, 0_u64);
+        let mut word = 0;
+        for (record, takes, lane) in said_first {
+            if let Record::Received { received, .. } = record {
+                word = word.max(received.min(sent));
+            }
+            if let Record::Data { offset, data } = &record {
+                come = come.max(offset + data.len() as u64);
+            }
+            if stripe.take(record).is_err() {
+                break;
+            }
+            if takes {
+                taken += popped(&mut stripe).len() as u64;
+            }
+            prop_assert!(come <= taken + FIRST_LIMIT);
+            while stripe.room() > 0 && stripe.ahead() < 16 {
+                let room = stripe.room().min(10_000);
+                said(&mut stripe, &vec![7; room]);
+                handed_in += room as u64;
+            }
+            prop_assert!(handed_in <= word + FIRST_LIMIT);
+            while let Some(record) = stripe.next(lane) {
+                if let Record::Data { offset, data } = record {
+                    sent = sent.max(offset + data.len() as u64);
+                }
+            }
+            prop_assert!(sent <= handed_in);
+        }
+    }
+}
+
 #[test]
 fn a_gap_holds_back_what_is_behind_it() {
     let mut stripe = stripe();
@@ -290,6 +344,7 @@ fn a_sender_keeps_to_the_limit_and_to_the_number_of_chunks() {
         said(&mut sender, b"x");
     }
     assert_eq!(sender.room(), 0);
+    while sender.next(0).is_some() {}
     let received = MAX_CHUNKS as u64;
     let limit = received + 5;
     sender
@@ -306,6 +361,81 @@ fn a_sender_keeps_to_the_limit_and_to_the_number_of_chunks() {
         limit,
     };
     assert_eq!(sender.take(word), Err(Fault::Received(more)));
+}
+
+#[test]
+fn a_sender_keeps_no_more_than_its_window_whatever_limit_it_is_told() {
+    let mut sender = stripe();
+    let (received, limit) = (0, varint::MAX);
+    sender.take(Record::Received { received, limit }).unwrap();
+    let mut kept = 0;
+    while sender.room() > 0 {
+        let chunk = vec![7; sender.room()];
+        said(&mut sender, &chunk);
+        kept += chunk.len() as u64;
+        while sender.next(0).is_some() {}
+    }
+    assert_eq!(kept, FIRST_LIMIT);
+    let received = 1000;
+    sender.take(Record::Received { received, limit }).unwrap();
+    assert_eq!(sender.room(), 1000);
+}
+
+#[test]
+fn a_receiver_with_a_large_window_has_no_sender_with_a_small_one_wait() {
+    let mut receiver = Stripe::new(64 * FIRST_LIMIT);
+    assert!(matches!(receiver.next(0), Some(Record::Received { .. })));
+    receiver.take(data(0, &[7; TOLD_BYTES as usize - 1])).unwrap();
+    popped(&mut receiver);
+    assert_eq!(receiver.next(0), None);
+    receiver.take(data(TOLD_BYTES - 1, b"x")).unwrap();
+    popped(&mut receiver);
+    let told = receiver.next(0);
+    assert!(matches!(told, Some(Record::Received { received, .. }) if received == TOLD_BYTES));
+}
+
+#[test]
+fn what_never_went_cannot_have_come() {
+    let mut sender = stripe();
+    for chunk in [b"a", b"b"] {
+        said(&mut sender, chunk);
+    }
+    sender.finish();
+    assert!(matches!(sender.next(0), Some(Record::Received { .. })));
+    assert_eq!(sender.next(0), Some(data(0, b"a")));
+    let word = |received| Record::Received { received, limit: 0 };
+    sender.take(word(1)).unwrap();
+    assert_eq!(sender.take(word(2)), Err(Fault::Received(2)));
+    assert_eq!(sender.next(0), Some(data(1, b"b")));
+    sender.take(word(2)).unwrap();
+    assert_eq!(sender.take(word(3)), Err(Fault::Received(3)));
+    assert_eq!(sender.next(0), Some(Record::End { size: 2 }));
+    sender.take(word(3)).unwrap();
+}
+
+#[test]
+fn what_went_with_a_lane_that_is_lost_may_have_come_all_the_same() {
+    let mut sender = stripe();
+    assert!(sender.join(1));
+    said(&mut sender, b"ab");
+    sender.finish();
+    assert!(matches!(sender.next(0), Some(Record::Received { .. })));
+    assert_eq!(sender.next(1), Some(data(0, b"ab")));
+    assert_eq!(sender.next(1), Some(Record::End { size: 2 }));
+    sender.lane_lost(1).unwrap();
+    sender.take(Record::Received { received: 3, limit: 0 }).unwrap();
+    assert!(matches!(sender.next(0), Some(Record::Received { .. })));
+    assert_eq!(sender.next(0), None);
+}
+
+#[test]
+fn a_lane_that_is_gone_is_not_opened_again() {
+    let mut stripe = stripe();
+    assert!(stripe.join(1));
+    stripe.lane_lost(1).unwrap();
+    assert!(!stripe.join(1));
+    assert!(!stripe.join(0));
+    assert_eq!(stripe.lanes(), 1);
 }
 
 #[test]
@@ -349,11 +479,14 @@ fn what_a_lost_lane_had_goes_first_on_another() {
 
 #[test]
 fn no_lane_gets_more_than_its_share_of_what_may_be_on_the_way() {
-    let mut sender = stripe();
+    let window = 16 * FIRST_LIMIT;
+    let mut sender = Stripe::new(window);
     (1..LANES).for_each(|lane| assert!(sender.join(lane)));
     assert!(matches!(sender.next(0), Some(Record::Received { .. })));
+    let (received, limit) = (0, window);
+    sender.take(Record::Received { received, limit }).unwrap();
     let chunk = vec![7; 65_536];
-    let all = FIRST_LIMIT as usize / chunk.len();
+    let all = window as usize / chunk.len();
     (0..all).for_each(|_| said(&mut sender, &chunk));
     for lane in 0..LANES {
         assert!(sender.is_due());
@@ -378,6 +511,9 @@ fn the_end_of_a_lane_says_that_the_peer_has_all_and_is_a_fault_before() {
     assert_eq!(stripe.lane_ended(), Err(Fault::Early));
     stripe.take(Record::End { size: 0 }).unwrap();
     stripe.end_told();
+    // It cannot have an end that never went.
+    assert_eq!(stripe.lane_ended(), Err(Fault::Early));
+    while stripe.next(0).is_some() {}
     assert!(!stripe.is_finished());
     stripe.lane_ended().unwrap();
     assert!(stripe.is_finished());

@@ -46,6 +46,7 @@ impl Sums {
             sums.gauges.api_streams += more.api_streams;
             sums.gauges.shard_streams += more.shard_streams;
             sums.gauges.mirrors += more.mirrors;
+            sums.gauges.stripe_lanes += more.stripe_lanes;
             sums.gauges.routes += more.routes;
             sums.gauges.buffer_bytes += more.buffer_bytes;
             sums.gauges.af_xdp_queues += more.af_xdp_queues;

@@ -73,6 +73,10 @@ fn counters_of_all_workers_are_added_up() {
         worker.mirror_skipped();
         worker.mirror_failed();
         worker.mirror_received();
+        worker.stripe_begun();
+        worker.stripe_lane_joined();
+        worker.stripe_lane_lost();
+        worker.stripe_lane_refused();
         worker.route_opened();
         worker.route_refused();
         worker.hop_forwarded(1200);
@@ -148,6 +152,10 @@ fn counters_of_all_workers_are_added_up() {
         mirrors_skipped: 2,
         mirrors_failed: 2,
         mirrors_received: 2,
+        stripe_flows: 2,
+        stripe_lanes_joined: 2,
+        stripe_lanes_lost: 2,
+        stripe_lanes_refused: 2,
         routes_opened: 2,
         routes_refused: 2,
         hop_packets: 2,
@@ -210,6 +218,7 @@ fn gauges_of_all_workers_are_added_up() {
         api_streams: 4,
         shard_streams: 7,
         mirrors: 8,
+        stripe_lanes: 10,
         routes: 8,
         buffer_bytes: 5,
         af_xdp_queues: 9,
@@ -224,6 +233,7 @@ fn gauges_of_all_workers_are_added_up() {
         api_streams: 8,
         shard_streams: 14,
         mirrors: 16,
+        stripe_lanes: 20,
         routes: 16,
         buffer_bytes: 10,
         af_xdp_queues: 18,

@@ -133,6 +133,14 @@ values! {
     mirrors_failed,
     /// Copies from peers that were handed to the application.
     mirrors_received,
+    /// Flows that began as ones of several lanes, here or by peers.
+    stripe_flows,
+    /// Further lanes of flows that were put to work.
+    stripe_lanes_joined,
+    /// Those that ended before their flow.
+    stripe_lanes_lost,
+    /// Further lanes of peers that belong to no flow here.
+    stripe_lanes_refused,
     /// Routes of peers taken.
     routes_opened,
     /// Those refused.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use mio::net::TcpStream;
 use quinn_proto::Connection;
 use stoq_frames::stripe::Stripe;
+use stoq_wire::stripe::MAX_CHUNK;
 
 use super::down::{SLICES, write_some};
 use super::lane::{Lane, Moved};
@@ -19,6 +20,9 @@ use crate::stripes::{State, Striped};
 
 /// Chunks read ahead of the lanes, of each: more would only wait here instead of in the socket.
 const AHEAD: usize = 4;
+
+/// Bytes that wait for the socket besides the window: two chunks, so that a write has enough.
+const HELD: usize = 2 * MAX_CHUNK;
 
 /// The owner of a striped flow.
 #[derive(Debug)]
@@ -34,8 +38,9 @@ pub(crate) struct StripeRelay {
     pub(crate) connecting: bool,
     /// Whether further lanes were asked for.
     pub(crate) joined: bool,
-    /// What the socket would not take yet.
+    /// What the socket would not take yet, and its bytes. To the peer they have come.
     held: VecDeque<Bytes>,
+    held_bytes: usize,
     /// Whether the application has said everything.
     ended: bool,
     /// Everything it has said, while it may have to be said again.
@@ -89,6 +94,7 @@ impl StripeRelay {
             connecting,
             joined: false,
             held: VecDeque::new(),
+            held_bytes: 0,
             ended: false,
             kept: None,
             bytes: (0, 0),
@@ -168,15 +174,20 @@ impl StripeRelay {
         let mut moved = 0;
         while self.ready.tcp_write && moved < TURN_BUDGET {
             while self.held.len() < SLICES
+                && self.held_bytes < HELD
                 && let Some(piece) = stripe.pop()
             {
+                self.held_bytes += piece.len();
                 self.held.push_back(piece);
             }
             if self.held.is_empty() {
                 break;
             }
             match write_some(&mut self.tcp, &mut self.held) {
-                Ok(written) => moved += written,
+                Ok(written) => {
+                    self.held_bytes -= written;
+                    moved += written;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready.tcp_write = false;
                 }

@@ -12,7 +12,6 @@ use super::udp::Way;
 use super::{Flow, FlowInfo, Slot, Worker};
 use crate::counters::ResponseFlag;
 use crate::relay::pipe::Side;
-use crate::relay::stream::StreamRelay;
 use crate::relay::{Fault, Turn};
 use crate::socket::tcp::reset_on_close;
 
@@ -237,6 +236,9 @@ impl Worker {
                 Flow::Mirror(mirror) => mirror.finished,
                 _ => false,
             };
+            if let Flow::Stripe(relay) = &slot.flow {
+                relay.striped.abandon(code); // L8: all lanes with the same
+            }
             self.reset_stream(index, stream, code, sent_all);
         }
         self.take_flow(key, outcome, now);
@@ -250,6 +252,9 @@ impl Worker {
         flag: ResponseFlag,
         now: Instant,
     ) {
+        if self.is_stripe_over(key) {
+            return self.finish_flow(key, now);
+        }
         let outcome = Outcome::Connection {
             why: Arc::clone(why),
             flag,
@@ -384,16 +389,5 @@ fn code_of(error: &std::io::Error, connecting: bool) -> StreamCode {
         }
         Kind::TimedOut => StreamCode::TimedOut,
         _ => StreamCode::Refused,
-    }
-}
-
-impl Worker {
-    pub(super) fn return_window(&mut self, relay: &StreamRelay, connection: Option<usize>) {
-        if let Some(index) = connection.filter(|_| relay.granted) {
-            self.reclaim_window(index);
-            if self.extra_window == 0 {
-                self.granted.clear();
-            }
-        }
     }
 }

@@ -132,6 +132,7 @@ impl Worker {
                 }
                 Ok(_) => self.connect_application(key, index, stream, head, first, now),
                 Err(code) => {
+                    self.counters().stream_refused(code);
                     let why = "the lane of a striped flow cannot be taken".to_owned();
                     self.end_flow(key, code, Outcome::Refused(why), now);
                 }
@@ -208,7 +209,8 @@ impl Worker {
             Ok(tcp) if head.kind == StreamKind::Lane => {
                 let lanes = head.received as u8;
                 if let Err(code) = self.begin_striped(key, (stream, &first), tcp, lanes, peer) {
-                    let why = "a striped flow of this id is here already".to_owned();
+                    self.counters().stream_refused(code);
+                    let why = "no room for a striped flow, or one of its id is here".to_owned();
                     self.end_flow(key, code, Outcome::Refused(why), now);
                     return;
                 }

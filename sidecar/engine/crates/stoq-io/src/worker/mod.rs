@@ -138,6 +138,8 @@ pub(crate) struct Worker {
     objects: objects::Objects,
     /// Copies of flows.
     mirrors: mirrors::Mirrors,
+    /// Further lanes of flows at work here.
+    stripe_lanes: usize,
     /// Tunnels over gateways and through this one.
     tunnels: hops::Tunnels,
     handshakes: Handshakes,

@@ -199,17 +199,20 @@ impl Worker {
         let api_streams = self.api_flows.len() as u64;
         let shard_streams = self.objects.streams() as u64;
         let mirrors = self.mirrors.count() as u64;
+        let stripe_lanes = self.stripe_lanes as u64;
         let tunnels = self.tunnels.count() as u64;
         let udp_flows = self.udp.as_ref().map_or(0, |udp| udp.flows.count() as u64);
         self.counters().set_gauges(Gauges {
             connections: self.endpoint.open_connections() as u64,
             handshakes: self.handshakes.pressure() as u64,
-            relays: (self.flows.len() as u64)
-                .saturating_sub(api_streams + udp_flows + shard_streams + mirrors + tunnels),
+            relays: (self.flows.len() as u64).saturating_sub(
+                api_streams + udp_flows + shard_streams + mirrors + stripe_lanes + tunnels,
+            ),
             udp_flows,
             api_streams,
             shard_streams,
             mirrors,
+            stripe_lanes,
             routes: self.tunnels.routes() as u64,
             buffer_bytes: self.blocks.held() as u64,
             af_xdp_queues: self.xsk.as_ref().map_or(0, Xsk::queues) as u64,

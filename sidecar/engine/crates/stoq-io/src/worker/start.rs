@@ -196,6 +196,7 @@ impl Worker {
             api_flows: std::collections::HashMap::new(),
             objects: super::objects::Objects::default(),
             mirrors: super::mirrors::Mirrors::default(),
+            stripe_lanes: 0,
             tunnels: super::hops::Tunnels::new(mark),
             handshakes: Handshakes::default(),
             proofs: super::proofs::ProofQueue::default(),

@@ -10,6 +10,7 @@ use quinn_proto::VarInt;
 
 use super::path::Path;
 use super::{Flow, Worker};
+use crate::relay::stream::StreamRelay;
 
 /// Grants looked at before a stalled stream gets none: bounds the work per stall.
 const LOOKED_AT: usize = 8;
@@ -74,6 +75,16 @@ impl Worker {
             link.extra_window -= less;
             self.release_window(less);
             self.apply_window(index);
+        }
+    }
+
+    /// A relay has ended, which may have been made up for.
+    pub(super) fn return_window(&mut self, relay: &StreamRelay, connection: Option<usize>) {
+        if let Some(index) = connection.filter(|_| relay.granted) {
+            self.reclaim_window(index);
+            if self.extra_window == 0 {
+                self.granted.clear();
+            }
         }
     }
 

@@ -9,13 +9,16 @@ use quinn_proto::{Dir, TransportConfig};
 use stoq_core::falcon::KeyId;
 use stoq_core::spiffe::SpiffeId;
 use stoq_wire::head::FlowId;
-use stoq_wire::stripe::Record;
+use stoq_wire::stripe::{FIRST_LIMIT, Record};
 
 use super::*;
 use crate::pair::Pair;
 use crate::stripes::{Between, Seat};
 
 const LANES: u8 = 2;
+
+/// Bytes of its window beyond the first limit.
+const WIDE: u64 = 1 << 20;
 
 /// More than the first limit, and more than a lane may have of the window.
 const BULK: usize = 5_000_000;
@@ -65,7 +68,7 @@ impl Side {
             key,
             serial: 1,
         };
-        let striped = Striped::new(between, seat(0), true, 1 << 20);
+        let striped = Striped::new(between, seat(0), true, WIDE);
         assert!(striped.lock().join(1, seat(1)));
         assert!(!striped.lock().join(1, seat(2)));
         let lane = Lane::new(0, streams[0], first(), &[]);
@@ -222,4 +225,30 @@ fn the_loss_of_a_further_lane_loses_nothing() {
     flow.until(|sides| sides.iter().all(Side::is_over));
     assert!(hearing.join().unwrap() == forth);
     drop(writing.join().unwrap());
+}
+
+#[test]
+fn an_application_that_does_not_read_has_no_more_kept_than_the_window() {
+    let (mut flow, [mut near, far]) = Flow::new(Said::default());
+    let writing = thread::spawn(move || {
+        // It ends by the sockets' end.
+        while near.write(&[7; 65_536]).is_ok() {}
+    });
+    let moved = |sides: &[Side; 2]| (sides[0].relay.bytes().0, sides[1].relay.bytes().1);
+    let mut before = moved(&flow.sides);
+    let mut still = 0;
+    while still < 100 {
+        let turns = std::cell::Cell::new(0);
+        flow.until(|_| turns.replace(turns.get() + 1) == 10);
+        let now = moved(&flow.sides);
+        still = if now == before { still + 1 } else { 0 };
+        before = now;
+    }
+    let (sent, written) = before;
+    let bound = FIRST_LIMIT + WIDE + HELD as u64 + MAX_CHUNK as u64;
+    assert!(written > 0 && sent - written <= bound, "{}", sent - written);
+    let held = flow.sides[1].relay.held_bytes;
+    assert!(held <= HELD + MAX_CHUNK, "{held} bytes are held");
+    drop((flow, far));
+    writing.join().unwrap();
 }

@@ -58,12 +58,21 @@ impl Worker {
         let seat = self.seat(key);
         let joined = found.filter(|striped| striped.lock().join(lane.number, seat));
         let Some(striped) = joined else {
+            self.counters().stripe_lane_refused();
+            self.counters().stream_refused(StreamCode::Denied);
             let why = format!("no striped flow has room for lane {}", lane.number);
             self.end_flow(key, StreamCode::Denied, Outcome::Refused(why), now);
             return;
         };
         let lane = Lane::new(lane.number, stream, Bytes::new(), first);
-        self.flows[key].flow = Flow::StripeLane(Box::new(StripeLane { lane, striped }));
+        self.begin_stripe_lane(key, StripeLane { lane, striped });
+    }
+
+    /// A further lane goes to work.
+    fn begin_stripe_lane(&mut self, key: usize, one: StripeLane) {
+        self.flows[key].flow = Flow::StripeLane(Box::new(one));
+        self.stripe_lanes += 1;
+        self.counters().stripe_lane_joined();
         self.queue(key);
     }
 
@@ -130,8 +139,7 @@ impl Worker {
         let lanes = striped.between.lanes;
         let head = encode_lane(&info, LaneOf { number, lanes });
         let lane = Lane::new(number, stream, head, &[]);
-        self.flows[key].flow = Flow::StripeLane(Box::new(StripeLane { lane, striped }));
-        self.queue(key);
+        self.begin_stripe_lane(key, StripeLane { lane, striped });
     }
 
     /// A turn of a further lane.
@@ -180,6 +188,7 @@ impl Worker {
             key,
             serial,
         };
+        self.stripe_lanes -= 1;
         let mut state = one.striped.lock();
         let whole = match outcome {
             Outcome::Finished | Outcome::Connection { .. } => None,
@@ -191,6 +200,9 @@ impl Worker {
         state.leave(one.lane.number, me, !matches!(outcome, Outcome::Finished));
         if let Some(code) = whole.filter(|_| !over) {
             state.over.get_or_insert(code);
+        }
+        if !over && state.over.is_none() {
+            self.counters().stripe_lane_lost();
         }
         state.wake(me, &self.shared.mailboxes);
     }

@@ -37,9 +37,11 @@ impl Worker {
             return false;
         };
         let evidence = self.links[index].as_ref().and_then(|l| l.evidence.as_ref());
-        let agreed = evidence.map(|evidence| evidence.agreed).unwrap_or_default();
-        let wanted = captured.lanes > 1 && self.shared.stripes.has_room();
-        wanted && agreed.stripes() && !agreed.stream_tokens()
+        let Some(evidence) = evidence.filter(|evidence| evidence.peer.is_some()) else {
+            return false;
+        };
+        let possible = evidence.agreed.stripes() && !evidence.agreed.stream_tokens();
+        captured.lanes > 1 && possible && self.shared.stripes.has_room()
     }
 
     /// The stream of a captured connection is open: it is lane 0.
@@ -60,10 +62,11 @@ impl Worker {
         let Client { mut tcp, said, .. } = client;
         let evidence = self.links[index].as_ref().and_then(|l| l.evidence.clone());
         let Some(peer) = evidence.as_ref().and_then(|e| e.peer.as_ref()) else {
-            return; // `is_striped` has seen what is agreed on with it
+            return; // `is_striped` has seen it
         };
-        let striped = self.striped(key, &info, lanes, peer, true);
-        self.shared.stripes.begin(&striped);
+        let between = between(&info, lanes, peer);
+        let striped = self.shared.stripes.begin_ours(between, self.seat(key));
+        self.counters().stripe_begun();
         let number = LaneOf { number: 0, lanes };
         let lane = Lane::new(0, stream, encode_lane(&info, number), &[]);
         let token = Token(FLOWS + key * 2);
@@ -86,27 +89,6 @@ impl Worker {
                 self.end_flow(key, code, Outcome::Application(error), now);
             }
         }
-    }
-
-    /// What the lanes of a flow share.
-    fn striped(
-        &self,
-        key: usize,
-        info: &FlowInfo,
-        lanes: u8,
-        peer: &Peer,
-        ours: bool,
-    ) -> Arc<Striped> {
-        let between = Between {
-            flow: info.flow,
-            lanes,
-            source: info.source,
-            destination: info.destination,
-            peer: peer.spiffe.clone(),
-            key: peer.falcon_key_id,
-        };
-        let window = self.shared.stripes.window(lanes);
-        Striped::new(between, self.seat(key), ours, window)
     }
 
     fn seat(&self, key: usize) -> Seat {
@@ -137,10 +119,10 @@ impl Worker {
     ) -> Result<(), StreamCode> {
         let info = self.flows[key].info.as_deref().cloned();
         let info = info.ok_or(StreamCode::Denied)?;
-        let striped = self.striped(key, &info, lanes, peer, false);
-        if !self.shared.stripes.begin(&striped) {
-            return Err(StreamCode::Denied);
-        }
+        let between = between(&info, lanes, peer);
+        let begun = self.shared.stripes.begin_theirs(between, self.seat(key));
+        let striped = begun.ok_or(StreamCode::Denied)?;
+        self.counters().stripe_begun();
         let lane = Lane::new(0, stream, Bytes::new(), first);
         let relay = StripeRelay::accepted(tcp, lane, striped, true);
         self.flows[key].flow = Flow::Stripe(Box::new(relay));
@@ -229,5 +211,26 @@ impl Worker {
             state.over.get_or_insert(code);
         }
         state.wake(me, &self.shared.mailboxes);
+    }
+
+    /// Whether a flow is one of lanes that is over, for both ends: what becomes of its connections
+    /// then is nothing to the applications.
+    pub(super) fn is_stripe_over(&self, key: usize) -> bool {
+        match self.flows.get(key).map(|slot| &slot.flow) {
+            Some(Flow::Stripe(relay)) => relay.striped.lock().stripe.is_finished(),
+            _ => false,
+        }
+    }
+}
+
+/// What the lanes of a flow have in common.
+fn between(info: &FlowInfo, lanes: u8, peer: &Peer) -> Between {
+    Between {
+        flow: info.flow,
+        lanes,
+        source: info.source,
+        destination: info.destination,
+        peer: peer.spiffe.clone(),
+        key: peer.falcon_key_id,
     }
 }
