@@ -27,7 +27,7 @@ class Extension(IntFlag):
     FORWARDED = 256
     """Packets beside tunnels: this implementation reads them (`bare`), and never offers it."""
     STRIPES = 512
-    """Flows over several connections: this implementation never offers it, and refuses lanes."""
+    """Flows over several connections: lanes have streams of their own kind, and no frame."""
 
 
 STREAM_FRAMES = Extension.SHARDS | Extension.HOPS | Extension.SEEDS | Extension.SIGNATURES

@@ -23,6 +23,7 @@ from stoq_reference.parameters import Parameters
 from stoq_reference.reader import Short
 from stoq_reference.reauthentication import Overloaded, Proofs, close_code, message
 from stoq_reference.stream import Stream, StreamFailed, abandon
+from stoq_reference.stripes import MAX_LANES, MIN_LANES
 from stoq_reference.token_stream import TokenStream
 
 ALERT_BASE = 0x100
@@ -277,14 +278,17 @@ class Peer(QuicConnectionProtocol):
 
 
 def refusal(head: Head, endpoint: Endpoint, agreed: Agreed) -> StreamCode | None:
-    """Why a stream is not taken, if it is not (S2, S5, U1)."""
+    """Why a stream is not taken, if it is not (S2, S5, U1, L1, L2)."""
     if head.kind is Kind.API:
         return None
     if head.kind is Kind.FRAMES and agreed.extensions & STREAM_FRAMES:
         return None
-    flow = head.kind is Kind.UDP and Extension.CAPTURED_UDP in agreed.extensions
-    if head.kind is not Kind.TCP and not flow:
+    captured = head.kind is Kind.UDP and Extension.CAPTURED_UDP in agreed.extensions
+    lane = head.kind is Kind.LANE and Extension.STRIPES in agreed.extensions
+    if not (head.kind is Kind.TCP or captured or lane):
         return StreamCode.DENIED
+    if lane and not (MIN_LANES <= head.received <= MAX_LANES and head.sent < head.received):
+        return StreamCode.BAD_HEAD
     if head.destination.host not in endpoint.addresses:
         return StreamCode.NOT_MINE
     if head.destination.port in MESH_PORTS:

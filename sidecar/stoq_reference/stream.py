@@ -89,6 +89,11 @@ class Stream:
             self._flush()
         self._abandoned = True
 
+    def finish_sending(self) -> None:
+        """Ends our direction, unless it has ended."""
+        if not (self._finished or self._abandoned or self._failure or self._stopped):
+            self.send(b"", end=True)
+
     def reset(self, code: StreamCode) -> None:
         """Abandons both directions, unless both have ended; what is sent after it fails."""
         self._abandoned = True

@@ -37,10 +37,16 @@ def identity(
     mirrors: bool = False,
     hops: bool = False,
     forwarded: bool = False,
+    stripes: bool = False,
 ) -> TlsContext:
     """A context with an SVID of an hour and trust in `ca`, which offers peers so much."""
     tls = TlsContext(
-        tokens=tokens, max_shard=max_shard, mirrors=mirrors, hops=hops, forwarded=forwarded
+        tokens=tokens,
+        max_shard=max_shard,
+        mirrors=mirrors,
+        hops=hops,
+        forwarded=forwarded,
+        stripes=stripes,
     )
     _trust(tls, ca)
     tls.set_identity(*issued(ca, spiffe_id))
