@@ -44,6 +44,7 @@ def seeds(vectors: Path) -> dict[str, list[bytes]]:
         "link_frame": list(_frames()),
         "spiffe_id": sorted(set(ids)),
         "stream_head": _bytes(document("stream-heads"), "valid", "invalid", "incomplete"),
+        "stripe": list(_lanes(document("stripes"))),
         "token_stream": _bytes(document("tokens"), "streams", "invalid"),
         "udp": _bytes(document("udp"), "datagrams", "invalid_datagrams", *_MESSAGES),
         "transport_parameters": _bytes(document("transport-parameters"), "valid", "invalid"),
@@ -96,6 +97,12 @@ def _beside(document: Document) -> Iterator[bytes]:
 def _transfers(document: Document) -> Iterator[bytes]:
     for case in document["transfers"]:
         yield b"".join(bytes.fromhex(frame["hex"]) for frame in case["frames"])
+
+
+def _lanes(document: Document) -> Iterator[bytes]:
+    yield from _bytes(document, "records", "read", "invalid", "incomplete")
+    for flow in document["flows"]:
+        yield b"".join(bytes.fromhex(record["hex"]) for record in flow["records"])
 
 
 def pieces(parts: Iterable[bytes]) -> bytes:

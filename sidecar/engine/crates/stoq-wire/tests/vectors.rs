@@ -12,6 +12,7 @@ use stoq_wire::code::{ConnectionCode, StreamCode};
 use stoq_wire::control::{Reauthentication, Role, signed_content};
 use stoq_wire::head::{FlowId, StreamHead, StreamKind};
 use stoq_wire::parameters::StoqParameters;
+use stoq_wire::stripe::Record;
 use stoq_wire::{udp, varint};
 
 fn optional(value: &Value) -> Option<Vec<u8>> {
@@ -198,5 +199,47 @@ fn captured_udp() {
     for case in cases(&document, "incomplete_messages") {
         let found = udp::take(&mut BytesMut::from(&bytes(&case["hex"])[..]));
         assert_eq!(found, Ok(None), "{}", case["name"]);
+    }
+}
+
+fn record(value: &Value) -> Record {
+    match value["kind"].as_str().unwrap() {
+        "data" => Record::Data {
+            offset: number(&value["offset"]),
+            data: bytes(&value["data"]).into(),
+        },
+        "end" => Record::End {
+            size: number(&value["size"]),
+        },
+        _ => Record::Received {
+            received: number(&value["received"]),
+            limit: number(&value["limit"]),
+        },
+    }
+}
+
+#[test]
+fn records_of_striped_flows() {
+    let document = vectors("stripes.json");
+    for under in ["records", "read"] {
+        for case in cases(&document, under) {
+            let (encoded, value) = (bytes(&case["hex"]), record(&case["value"]));
+            let mut stream = BytesMut::from(&encoded[..]);
+            stream.extend_from_slice(&[3]);
+            assert_eq!(Record::take(&mut stream), Ok(Some(value.clone())));
+            assert_eq!(stream[..], [3], "{}", case["name"]);
+            if under == "records" {
+                let (head, data) = value.encode();
+                assert_eq!([head, data].concat(), encoded, "{}", case["name"]);
+            }
+        }
+    }
+    for case in cases(&document, "invalid") {
+        let mut stream = BytesMut::from(&bytes(&case["hex"])[..]);
+        assert!(Record::take(&mut stream).is_err(), "{}", case["name"]);
+    }
+    for case in cases(&document, "incomplete") {
+        let mut stream = BytesMut::from(&bytes(&case["hex"])[..]);
+        assert_eq!(Record::take(&mut stream), Ok(None), "{}", case["name"]);
     }
 }

@@ -385,7 +385,9 @@ fn a_sender_keeps_no_more_than_its_window_whatever_limit_it_is_told() {
 fn a_receiver_with_a_large_window_has_no_sender_with_a_small_one_wait() {
     let mut receiver = Stripe::new(64 * FIRST_LIMIT);
     assert!(matches!(receiver.next(0), Some(Record::Received { .. })));
-    receiver.take(data(0, &[7; TOLD_BYTES as usize - 1])).unwrap();
+    receiver
+        .take(data(0, &[7; TOLD_BYTES as usize - 1]))
+        .unwrap();
     popped(&mut receiver);
     assert_eq!(receiver.next(0), None);
     receiver.take(data(TOLD_BYTES - 1, b"x")).unwrap();
@@ -423,7 +425,12 @@ fn what_went_with_a_lane_that_is_lost_may_have_come_all_the_same() {
     assert_eq!(sender.next(1), Some(data(0, b"ab")));
     assert_eq!(sender.next(1), Some(Record::End { size: 2 }));
     sender.lane_lost(1).unwrap();
-    sender.take(Record::Received { received: 3, limit: 0 }).unwrap();
+    sender
+        .take(Record::Received {
+            received: 3,
+            limit: 0,
+        })
+        .unwrap();
     assert!(matches!(sender.next(0), Some(Record::Received { .. })));
     assert_eq!(sender.next(0), None);
 }

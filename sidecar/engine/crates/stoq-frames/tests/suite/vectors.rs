@@ -1,15 +1,16 @@
-//! Tokens, shards and mirrors of `docs/vectors`, which the reference reads as well.
+//! Tokens, shards, mirrors and striped flows of `docs/vectors`, which the reference reads as well.
 
 #[path = "../../../../testing/vectors.rs"]
 mod read;
 
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use read::{bytes, cases, vectors};
 use serde_json::Value;
 use stoq_frames::seed::is_copied;
 use stoq_frames::shard::{Limits, Outcome, Store};
+use stoq_frames::stripe::Stripe;
 use stoq_frames::token::{
     PacketReader, Seen, TokenFault, TokenKey, TokenKeys, TokenReader, TokenWriter,
 };
@@ -18,6 +19,7 @@ use stoq_wire::control::Role;
 use stoq_wire::frame::Frame;
 use stoq_wire::frame::shard::{Range, Shard, TransferId};
 use stoq_wire::frame::token::{Token, TokenForm};
+use stoq_wire::stripe::{FIRST_LIMIT, Record};
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap()
@@ -192,5 +194,29 @@ fn copies() {
         let id = bytes(&case["id"]).try_into().unwrap();
         let share = number(&case["share"]).try_into().unwrap();
         assert_eq!(case["copied"], is_copied(&id, share), "{}", case["name"]);
+    }
+}
+
+#[test]
+fn directions_of_striped_flows() {
+    let document = vectors("stripes.json");
+    for case in cases(&document, "flows") {
+        let mut stripe = Stripe::new(FIRST_LIMIT);
+        let mut ended = false;
+        for step in case["records"].as_array().unwrap() {
+            let mut raw = BytesMut::from(&bytes(&step["hex"])[..]);
+            let record = Record::take(&mut raw).unwrap().unwrap();
+            let taken = stripe.take(record);
+            let name = format!("{}: {step}", case["name"]);
+            if step["outcome"] == "bad_shard" {
+                assert_eq!(taken.unwrap_err().code(), StreamCode::BadShard, "{name}");
+                continue;
+            }
+            assert_eq!(taken, Ok(()), "{name}");
+            let ready: Vec<u8> = std::iter::from_fn(|| stripe.pop()).flatten().collect();
+            assert_eq!(ready, bytes(&step["ready"]), "{name}");
+            ended = stripe.at_end();
+        }
+        assert_eq!(ended, case["ended"].as_bool().unwrap(), "{}", case["name"]);
     }
 }

@@ -32,7 +32,9 @@ fn theirs(hub: &StripeHub, flow: usize, account: &str) -> Option<Arc<Striped>> {
 #[test]
 fn one_identity_leaves_room_for_the_flows_of_others() {
     let hub = StripeHub::default();
-    let flows: Vec<_> = (0..SHARE).map(|n| theirs(&hub, n, "greedy").unwrap()).collect();
+    let flows: Vec<_> = (0..SHARE)
+        .map(|n| theirs(&hub, n, "greedy").unwrap())
+        .collect();
     assert!(theirs(&hub, SHARE, "greedy").is_none());
     let others: Vec<_> = (SHARE..MOST_THEIRS)
         .map(|n| theirs(&hub, n, "other").unwrap())
@@ -54,10 +56,17 @@ fn windows_have_a_bound_of_which_one_identity_leaves_a_part() {
         .collect();
     let wide = begun.iter().filter(|striped| striped.wide > 0).count() as u64;
     assert_eq!(wide, WIDE / 4 * 3 / whole);
-    assert!(begun.iter().all(|striped| [0, whole].contains(&striped.wide)));
+    assert!(
+        begun
+            .iter()
+            .all(|striped| [0, whole].contains(&striped.wide))
+    );
     let other = hub.begin_ours(between(10, "other", 8), OWNER);
     assert_eq!(other.wide, whole);
-    begun.iter().chain([&other]).for_each(|striped| hub.end(striped));
+    begun
+        .iter()
+        .chain([&other])
+        .for_each(|striped| hub.end(striped));
     let flows = hub.lock();
     assert_eq!((flows.wide, flows.ours, flows.theirs.len()), (0, 0, 0));
     assert!(flows.by_peer.is_empty());

@@ -1,4 +1,5 @@
-//! A peer that asks a gateway for routes of its own making: a bare QUIC endpoint on a socket.
+//! A peer that says what it likes, such as routes and lanes of its own making: a bare QUIC endpoint on a
+//! socket.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
-    Event, StreamEvent, StreamId, TransportConfig,
+    Event, StreamEvent, StreamId, TransportConfig, VarInt,
 };
 use stoq_core::authorise::Expect;
 use stoq_core::tls::TlsContext;
@@ -19,6 +20,7 @@ use stoq_wire::frame::Frame;
 use stoq_wire::frame::hop::{Hop, Route, packet_frame};
 use stoq_wire::head::{FlowId, StreamHead, StreamKind};
 use stoq_wire::packet::StoqPacket;
+use stoq_wire::stripe::Record;
 
 use crate::mesh::PATIENCE;
 
@@ -134,16 +136,53 @@ impl Asker {
         }
         .encode(&mut bytes);
         bytes.extend_from_slice(behind);
+        self.begin(&bytes)
+    }
+
+    /// Opens a stream with these bytes.
+    pub(crate) fn begin(&mut self, bytes: &[u8]) -> StreamId {
         let stream = self.quic.streams().open(Dir::Bi).unwrap();
-        let written = self.quic.send_stream(stream).write(&bytes);
-        assert_eq!(written, Ok(bytes.len()));
-        self.turn();
+        self.add(stream, bytes);
         stream
     }
 
     /// Whether the other side does not want a stream any more.
     pub(crate) fn is_stopped(&self, stream: StreamId) -> bool {
         self.stop_of(stream).is_some()
+    }
+
+    /// Says more bytes on a stream, all of them.
+    pub(crate) fn add(&mut self, stream: StreamId, mut bytes: &[u8]) {
+        let until = Instant::now() + PATIENCE;
+        while !bytes.is_empty() {
+            assert!(Instant::now() < until, "{} bytes are left", bytes.len());
+            if let Ok(written) = self.quic.send_stream(stream).write(bytes) {
+                bytes = &bytes[written..];
+            }
+            self.turn();
+        }
+    }
+
+    /// Resets its direction of a stream.
+    pub(crate) fn reset(&mut self, stream: StreamId, code: StreamCode) {
+        let code = VarInt::from_u64(code.as_u64()).unwrap();
+        self.quic.send_stream(stream).reset(code).unwrap();
+        self.turn();
+    }
+
+    /// Closes the connection.
+    pub(crate) fn close(&mut self) {
+        let now = Instant::now();
+        self.quic.close(now, VarInt::from_u32(0), Bytes::new());
+        self.turn();
+    }
+
+    /// The records that have come on a lane so far.
+    pub(crate) fn records(&mut self, stream: StreamId) -> Vec<Record> {
+        self.turn();
+        self.gather(stream);
+        let so_far = self.heard.entry(stream).or_default();
+        std::iter::from_fn(|| Record::take(so_far).unwrap()).collect()
     }
 
     /// Says something more on a stream.
@@ -159,15 +198,7 @@ impl Asker {
     pub(crate) fn flood(&mut self, stream: StreamId, frame: &Frame, times: usize) {
         let mut one = Vec::new();
         frame.encode(&mut one).unwrap();
-        let mut bytes = Bytes::from(one.repeat(times));
-        let until = Instant::now() + PATIENCE;
-        while !bytes.is_empty() {
-            assert!(Instant::now() < until, "{} bytes are left", bytes.len());
-            if let Ok(written) = self.quic.send_stream(stream).write(&bytes) {
-                let _ = bytes.split_to(written);
-            }
-            self.turn();
-        }
+        self.add(stream, &one.repeat(times));
     }
 
     /// Ends a stream.
@@ -197,13 +228,18 @@ impl Asker {
         std::iter::from_fn(|| self.next_frame(stream)).count()
     }
 
-    fn next_frame(&mut self, stream: StreamId) -> Option<Frame> {
+    fn gather(&mut self, stream: StreamId) {
         let so_far = self.heard.entry(stream).or_default();
         if let Ok(mut chunks) = self.quic.recv_stream(stream).read(true) {
             while let Ok(Some(chunk)) = chunks.next(usize::MAX) {
                 so_far.extend_from_slice(&chunk.bytes);
             }
         }
+    }
+
+    fn next_frame(&mut self, stream: StreamId) -> Option<Frame> {
+        self.gather(stream);
+        let so_far = self.heard.entry(stream).or_default();
         let (frame, used) = Frame::decode(so_far).unwrap()?;
         let _ = so_far.split_to(used);
         Some(frame)

@@ -38,6 +38,7 @@ mod spy;
 mod stalls;
 mod start;
 mod striped;
+mod striped_hostile;
 mod tokens;
 mod udp;
 mod workers;
