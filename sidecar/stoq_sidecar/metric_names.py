@@ -113,6 +113,22 @@ COUNTERS: Final = {
     ),
     "mirrors_failed": ("stoq_mirrors_failed", "Copies that ended because their shadow failed"),
     "mirrors_received": ("stoq_mirrors_received", "Copies handed to the application of this pod"),
+    "stripe_flows": (
+        "stoq_stripe_flows",
+        "Connections that began as ones of several STOQ connections, of either end",
+    ),
+    "stripe_lanes_joined": (
+        "stoq_stripe_lanes_joined",
+        "Further STOQ connections that such a connection was given",
+    ),
+    "stripe_lanes_lost": (
+        "stoq_stripe_lanes_lost",
+        "Of those, the ones that ended before it; what they had went again on others",
+    ),
+    "stripe_lanes_refused": (
+        "stoq_stripe_lanes_refused",
+        "Lanes of peers refused: of no connection here, or of somebody else's",
+    ),
     "routes_opened": ("stoq_routes_opened", "Routes of peers taken, as a gateway"),
     "routes_refused": ("stoq_routes_refused", "Routes of peers refused"),
     "hop_packets": ("stoq_hop_packets", "Packets of routes forwarded, either way"),
@@ -161,6 +177,10 @@ GAUGES: Final = {
     "api_streams": ("stoq_api_streams", "API streams open now"),
     "shard_streams": ("stoq_shard_streams", "Streams that carry shards now"),
     "mirrors": ("stoq_mirrors", "Copies of connections on their way to shadows now"),
+    "stripe_lanes": (
+        "stoq_stripe_lanes",
+        "Lanes of connections over several STOQ connections now, without the first of each",
+    ),
     "routes": ("stoq_route_streams", "Streams of routes forwarded for others now"),
     "buffer_bytes": ("stoq_buffer_bytes", "Pooled receive buffers"),
     "af_xdp_queues": (

@@ -102,6 +102,14 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     """Copies that ended because the shadow, or the way to it, failed."""
     mirrors_received: int
     """Copies from peers that were handed to the application."""
+    stripe_flows: int
+    """Flows that began as ones of several lanes, here or by peers."""
+    stripe_lanes_joined: int
+    """Further lanes of flows that were put to work."""
+    stripe_lanes_lost: int
+    """Those that ended before their flow."""
+    stripe_lanes_refused: int
+    """Further lanes of peers that belong to no flow here."""
     routes_opened: int
     """Routes of peers taken, as a gateway."""
     routes_refused: int
@@ -142,6 +150,8 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """Streams that carry shards."""
     mirrors: int
     """Copies of flows on their way to shadows."""
+    stripe_lanes: int
+    """Further lanes of striped flows."""
     routes: int
     """Streams of routes that are forwarded for others."""
     buffer_bytes: int
