@@ -40,6 +40,7 @@ CANDIDATES = (
     "stoq-unmirrored",
     "stoq-2-lanes",
     "stoq-4-lanes",
+    "stoq-striped",
     "stoq",
 )
 

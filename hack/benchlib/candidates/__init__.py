@@ -15,6 +15,7 @@ from benchlib.candidates.stoq import (
     StoqTokens,
     StoqTwoLanes,
 )
+from benchlib.candidates.striped import StoqStriped
 from benchlib.candidates.tcp_relay import TcpRelay
 from benchlib.candidates.wireguard import WireGuard
 
@@ -35,6 +36,7 @@ ALL: tuple[Candidate, ...] = (
     StoqUnmirrored(),
     StoqTwoLanes(),
     StoqFourLanes(),
+    StoqStriped(),
     Stoq(),
 )
 
