@@ -4,6 +4,7 @@
 wrong (typer's). 3: the cluster does not answer, so nothing is known.
 """
 
+from http import HTTPStatus
 from typing import Final
 
 FAILED: Final = 1
@@ -28,3 +29,13 @@ class Refused(StoqctlError):
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
         self.code = code
+
+
+def is_passing(error: StoqctlError) -> bool:
+    """Whether the same question may be answered a moment later: nobody answers, or an API server
+    says that it cannot now (429, 5xx).
+    """
+    if isinstance(error, Refused):
+        too_many = HTTPStatus.TOO_MANY_REQUESTS
+        return error.code == too_many or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, Unreachable)

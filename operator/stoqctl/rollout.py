@@ -24,7 +24,9 @@ HOPELESS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One sidecar to change; `restarts` is its count before, `trouble` what it waited for then."""
+    """One sidecar to change; `restarts` is its count before, `trouble` what it waited for then,
+    `ready` whether its pod took connections of Services.
+    """
 
     namespace: str
     pod: str
@@ -32,6 +34,7 @@ class Step:
     image: str
     restarts: int
     trouble: str = ""
+    ready: bool = False
 
     @property
     def name(self) -> str:
@@ -57,6 +60,7 @@ def steps(pods: Sequence[Object], image: str) -> list[Step]:
                 ours["image"],
                 restart_count(pod),
                 _trouble(pod),
+                is_ready(pod),
             )
         )
     return found
@@ -66,6 +70,12 @@ def restart_count(pod: Object) -> int:
     """How often the kubelet has started the sidecar again."""
     count = status_of(pod).get("restartCount", 0)
     return count if isinstance(count, int) else 0
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether the pod is among the endpoints of its Services."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
 
 
 def patch(image: str) -> dict[str, Any]:
@@ -84,7 +94,9 @@ def progress(step: Step, pod: Object | None) -> tuple[bool, str]:
     if trouble and trouble != step.trouble:
         return True, trouble
     done = restart_count(pod) > step.restarts and bool(status_of(pod).get("started"))
-    return done, ""
+    # The application's own probes failed meanwhile: before they pass again its Services go without
+    # this pod, and the next must not be missing beside it.
+    return done and (is_ready(pod) or not step.ready), ""
 
 
 def _trouble(pod: Object) -> str:

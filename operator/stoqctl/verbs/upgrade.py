@@ -8,7 +8,7 @@ import typer
 from stoq.injection.names import ENABLED, LABEL
 from stoqctl import rollout
 from stoqctl.connect import cluster
-from stoqctl.errors import FAILED, StoqctlError
+from stoqctl.errors import FAILED, Refused, StoqctlError, Unreachable, is_passing
 from stoqctl.gather import Gatherer
 from stoqctl.judge.workloads import sidecar
 from stoqctl.options import Context, Json, Kubeconfig
@@ -51,8 +51,8 @@ def run(
     """Change the sidecars of a namespace in place, a few pods at a time.
 
     The kubelet restarts the sidecar and nothing else; connections through it end and applications
-    connect again. At the first pod whose sidecar does not come back the upgrade stops, with status
-    1, and the rest stays as it was.
+    connect again. The next pods follow once these are ready again. At the first pod that does not
+    come back the upgrade stops, with status 1, and the rest stays as it was.
     """
     there = cluster(kubeconfig, context)
     wanted = image or _injected(there, namespace)
@@ -93,17 +93,28 @@ def _change(
         there.patch(_path(step), rollout.patch(image), strategic=True)
     waiting = {step.name: step for step in steps}
     outcome: dict[str, str] = {}
+    silence: dict[str, str] = {}
     end = time.monotonic() + timeout
     while waiting and time.monotonic() < end:
         for step in list(waiting.values()):
-            done, problem = rollout.progress(step, there.find(_path(step)))
+            try:
+                pod = there.find(_path(step))
+            except (Refused, Unreachable) as error:
+                # An API server that is away for a moment must not end what is half done.
+                if not is_passing(error):
+                    raise
+                silence[step.name] = f"; {error}"
+                continue
+            silence.pop(step.name, None)
+            done, problem = rollout.progress(step, pod)
             if done:
                 del waiting[step.name]
                 outcome[step.name] = problem
         if waiting:
             time.sleep(POLL)
     for name in waiting:
-        outcome[name] = f"not ready after {timeout:.0f} s; see `stoqctl logs {name}`"
+        late = f"not ready after {timeout:.0f} s; see `stoqctl logs {name}`"
+        outcome[name] = late + silence.get(name, "")
     return outcome
 
 

@@ -25,6 +25,10 @@ class ApiServer(ThreadingHTTPServer):
         """Other answers by path, such as logs."""
         self.refused: dict[str, int] = {}
         """Status by beginning of a path."""
+        self.failures: dict[str, list[int]] = {}
+        """What the next reads of a path are answered with, in turn."""
+        self.unready: set[str] = set()
+        """Pods that are not ready after a restart of their sidecars."""
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.largest_page = 2
 
@@ -86,6 +90,9 @@ class Handler(BaseHTTPRequestHandler):
         getattr(self, self.command.lower())(path, query, json.loads(body) if body else {})
 
     def get(self, path: str, query: dict[str, str], _body: Object) -> None:
+        if self.server.failures.get(path):
+            self.refuse(self.server.failures[path].pop(0), f"{path} cannot be told now")
+            return
         if path in self.server.objects and "limit" not in query:
             self.give(self.server.objects[path])
             return
@@ -139,6 +146,8 @@ class Handler(BaseHTTPRequestHandler):
                 status["state"] = {"waiting": {"reason": "ErrImagePull", "message": "no such"}}
             elif status["name"] == change["name"] and "slow" not in change["image"]:
                 status["restartCount"] += 1
+        if pod["metadata"]["name"] in self.server.unready:
+            pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
         return pod
 
     def delete(self, path: str, _query: dict[str, str], _body: Object) -> None:

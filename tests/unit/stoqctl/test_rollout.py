@@ -10,6 +10,15 @@ def state(name, **sidecar):
     return found
 
 
+def ready(name, status, **sidecar):
+    found = state(name, **sidecar)
+    found["status"]["conditions"] = [
+        {"type": "Initialized", "status": "True"},
+        {"type": "Ready", "status": status},
+    ]
+    return found
+
+
 def waiting(reason, message=""):
     return {"waiting": {"reason": reason, "message": message}}
 
@@ -28,6 +37,14 @@ def test_a_step_is_over_when_the_sidecar_has_restarted_and_started():
     assert progress(step, pod("web-0")) == (False, "")
     assert progress(step, state("web-0", restartCount=1, started=False)) == (False, "")
     assert progress(step, state("web-0", restartCount=1)) == (True, "")
+
+
+def test_a_pod_that_was_ready_is_waited_for_until_it_is_again():
+    (step,) = steps([ready("web-0", "True")], NEW)
+    assert progress(step, ready("web-0", "False", restartCount=1)) == (False, "")
+    assert progress(step, ready("web-0", "True", restartCount=1)) == (True, "")
+    (step,) = steps([ready("web-0", "False")], NEW)
+    assert progress(step, ready("web-0", "False", restartCount=1)) == (True, "")
 
 
 def test_a_pod_that_was_replaced_needs_nothing_more():

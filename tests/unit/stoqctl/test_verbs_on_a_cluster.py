@@ -254,6 +254,34 @@ def test_an_upgrade_stops_at_the_first_pod_that_does_not_come_back(ctl, image, s
     assert second["outcome"] == "untouched"
 
 
+def test_an_upgrade_waits_for_a_pod_that_was_ready(ctl, server):
+    pod = server.objects[f"{SHOP}/pods/db-0"]
+    pod["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    server.unready = {"db-0"}
+    options = ("-n", "shop", "--image", "other", "--timeout", "0.6", "--json")
+    status, text = ctl("upgrade", *options)
+    first, second = json.loads(text)["pods"]
+    assert status == 1
+    assert "not ready after" in first["outcome"]
+    assert second["outcome"] == "untouched"
+
+
+def test_an_upgrade_goes_on_when_the_api_server_is_away_for_a_moment(ctl, server):
+    server.failures = {f"{SHOP}/pods/db-0": [503, 429, 500]}
+    status, text = ctl("upgrade", "-n", "shop", "--image", "other", "--json")
+    assert status == 0
+    assert [item["outcome"] for item in json.loads(text)["pods"]] == ["done", "done"]
+    assert server.failures == {f"{SHOP}/pods/db-0": []}
+
+
+def test_an_upgrade_says_what_kept_it_from_looking_at_a_pod(ctl, server):
+    server.failures = {f"{SHOP}/pods/db-0": [503] * 100}
+    options = ("-n", "shop", "--image", "other", "--timeout", "0.6", "--json")
+    status, text = ctl("upgrade", *options)
+    assert status == 1
+    assert "cannot be told now" in json.loads(text)["pods"][0]["outcome"]
+
+
 def test_an_upgrade_without_a_webhook_asks_for_the_image(ctl, server):
     server.objects["injected"] = {}
     status, text = ctl("upgrade", "-n", "shop")
