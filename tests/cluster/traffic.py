@@ -62,8 +62,8 @@ def no_request_fails(cluster: Cluster, name: str = "asks") -> Iterator[None]:
 def steady(cluster: Cluster, name: str = "asks") -> int:
     """Waits until the pod `name` is answered again and again; returns how often it has asked.
 
-    One answer says too little after a pod's sidecar was away: that its endpoint is gone, and that it
-    is back, come by two controllers and the registry, and may both come after it.
+    One answer says too little after a pod's sidecar was away: that its endpoint is gone, and that
+    it is back, come by two controllers and the registry, and may both come after it.
     """
     # What was under way before may still have met what went before.
     begun = len(answers(cluster, name)) + 1
