@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from signal import SIGKILL
 from typing import Final
 
@@ -186,12 +187,16 @@ class _Tries:
         """Until each pod has tried its part of `ENOUGH`. Raises ProcessError."""
         for one in self._clear:
             least = _said(one) + ENOUGH // len(self._clear)
-            one.wait_until("trying", lambda one=one, least=least: _said(one) >= least)
+            one.wait_until("trying", partial(_reached, one, least))
 
 
 def _said(one: Process) -> int:
     lines = one.tail(100).splitlines()
     return int(json.loads(lines[-1])[0]) if lines else 0
+
+
+def _reached(one: Process, least: int) -> bool:
+    return _said(one) >= least
 
 
 def _interface(fabric: str, pod: Pod) -> int:

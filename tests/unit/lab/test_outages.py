@@ -1,7 +1,5 @@
 """What counts as plaintext between two pods, and programs that never give up."""
 
-from ipaddress import IPv4Address, IPv6Address
-
 from lab import outages, plan
 from lab.packets import TCP, UDP, Packet
 
@@ -15,12 +13,11 @@ def packet(source: plan.Pod, destination: plan.Pod, label: str, port: int = 80) 
 
 
 def test_plaintext_between_two_pods_is_all_but_stoq_and_what_keeps_the_network_going() -> None:
-    four: tuple[IPv4Address | IPv6Address | None, ...] = (CLIENT.ipv4, SERVER.ipv4)
     seen = [
         packet(CLIENT, SERVER, "TCP 40000 > 80"),
         packet(CLIENT, SERVER, "TCP 40001 > 80"),
         packet(SERVER, CLIENT, "UDP 40000 > 80"),
-        Packet(*four, -1, None, None, b"", "IPv4 fragment"),
+        Packet(CLIENT.ipv4, SERVER.ipv4, -1, None, None, b"", "IPv4 fragment"),
         packet(CLIENT, SERVER, "UDP 40000 > 14008", 14008),
         packet(CLIENT, SERVER, "ICMPv6 neighbour solicitation"),
         packet(CLIENT, OTHER, "TCP 40000 > 80"),
