@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::config::Configs;
 use super::endpoint::EndpointKeys;
 use super::shared::{IdentityError, Shared};
-use crate::authorise::{Expect, Peer, Refusal, Required, Trust, reauthorise};
+use crate::authorise::{Expect, Peer, Refusal, Trust, reauthorise};
 use crate::clock::Clock;
 use crate::key::HybridKey;
 use crate::profile::CryptoProfile;
