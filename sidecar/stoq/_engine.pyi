@@ -281,8 +281,8 @@ class ApiStreams:
 
     def poll_events(self) -> list[tuple[str, int, str | None, int | None]]:
         """What happened since the last call: kind, stream, reason, code.
-        Kinds: `opened`, `accepted` (by a peer), `readable`, `writable`, `finished` (by the peer; what
-        came before can still be read), `failed` (with the reason, and the code of a peer's reset).
+        Kinds: `opened`, `accepted` (by a peer), `readable`, `writable`, `finished` (by the peer;
+        what came before can be read), `failed` (with the reason, and the code of a peer's reset).
         The number of `object` (one has come) and `sent` is an object's, that of `failed` may be."""
 
     def open(self, remote: str, expect: str | None = None) -> int:
@@ -303,8 +303,8 @@ class ApiStreams:
         """Forgets the stream; what was queued and its end are still sent. Idempotent."""
 
     def exporter(self, stream: int, label: str, context: bytes) -> bytes:
-        """32 bytes of keying material of the connection (RFC 8446, section 7.5), at the worker's next
-        turn, in two seconds at most. Raises StreamClosed."""
+        """32 bytes of keying material of the connection (RFC 8446, section 7.5), at the worker's
+        next turn, in two seconds at most. Raises StreamClosed."""
 
     def peer(self, stream: int) -> StreamPeer | None:
         """The other end; None before the handshake is complete."""

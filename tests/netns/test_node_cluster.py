@@ -6,7 +6,7 @@ from signal import SIGKILL
 import pytest
 
 from lab import plan
-from lab.cluster import PODS, STRICT, Cluster
+from lab.cluster import PODS, STRICT, Cluster, described
 from lab.node import Node
 from netns.hindrances import hindered
 from netns.laboratories import pods
@@ -145,10 +145,10 @@ def test_a_pod_on_the_nodes_network_is_refused_with_the_reason_and_others_are_en
     layout, node, cluster = laboratory
     pod, peer = layout.pod("pod"), layout.pod("peer")
     cluster.mesh(**STRICT)
-    host = described(peer)
+    host = described(peer, namespace=cluster.namespace)
     host["spec"]["hostNetwork"] = True
     host["status"]["podIPs"] = [{"ip": str(layout.gateway6)}]
-    cluster.shows(described(pod), host)
+    cluster.shows(described(pod, namespace=cluster.namespace), host)
     node.start(cluster.environment, under=UNDER)
     assert eventually(lambda: node.metric("stoq_node_pods", state="failed") == 1, 30)
     assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1, 30)

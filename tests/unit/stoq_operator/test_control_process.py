@@ -370,7 +370,8 @@ async def test_a_mesh_of_the_small_degree_takes_sidecars_that_begin_with_the_oth
     stopped.write(mesh(profile="hybrid-512"), name="meshconfig-mesh")
     async with stopped.running(), stopped.member() as member:
         assert (await joined(member, stopped.token("web"))).spiffe_id == WEB_ID
-        watcher = Watcher(member, opener=Opener(member.tls.verify_statement, OPERATOR, required=True))
+        opener = Opener(member.tls.verify_statement, OPERATOR, required=True)
+        watcher = Watcher(member, opener=opener)
         task = asyncio.create_task(watcher.follow())
         await watcher.until(lambda state: state.mesh.crypto.profile == "hybrid-512")
         (connection,) = [one for one in member.engine.connections() if one.spiffe_id == OPERATOR]
