@@ -58,7 +58,8 @@ class Trial:
 
     def __init__(self, mesh: Mesh, layout: Plan, client: Pod, server: Pod, tries: "_Tries") -> None:
         self._node = Node(layout, mesh.state)
-        self._node.require("strict")
+        if reason := self._node.lacks().get("strict"):
+            raise ProcessError(f"this machine has no strict: {reason}")
         self._mesh = mesh
         self._layout = layout
         self._pods = client, server

@@ -136,8 +136,8 @@ class Striped:
         if self._over or self._failure is not None:
             return
         if number == 0 or (code is not None and code not in NOT_TAKEN):
-            known = code in list(StreamCode)
-            self.reset(StreamCode(code) if known else StreamCode.RESET)
+            known = [each for each in StreamCode if each == code]
+            self.reset(known[0] if known else StreamCode.RESET)
             return
         self._outgoing.lost(number)
         self._pump(again=True)

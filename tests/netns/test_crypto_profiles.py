@@ -106,8 +106,10 @@ def test_a_whole_mesh_of_the_small_degree_works_and_can_require_it() -> None:
         made.mesh.configure(profile="hybrid-512", crypto={"profile": "hybrid-512"})
 
     with running("client", "server", prepare=small) as mesh, Echo(mesh.pod("server")):
-        for pod in ("client", "server"):
-            assert eventually(lambda pod=pod: shown(mesh, pod) == "hybrid-512", SECONDS)
+        both = ["hybrid-512"] * 2
+        assert eventually(
+            lambda: [shown(mesh, pod) for pod in ("client", "server")] == both, SECONDS
+        )
         assert mesh.reaches("client", "server")
         with mesh.dial("client", "server", PORT) as connection:
             assert echoed(connection)

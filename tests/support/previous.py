@@ -28,7 +28,7 @@ from stoq_sidecar.settings import Settings
 
 RECORD: Final = Path(__file__).with_suffix(".json")
 
-TYPES: Final = {
+TYPES: Final[dict[str, type[msgspec.Struct]]] = {
     "registry request": registry.WatchRequest,
     "registry message": registry.WatchMessage,
     "registry entries": registry.Entries,

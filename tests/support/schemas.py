@@ -46,12 +46,12 @@ class _Comparison:
 
     def _alternatives(self, where: str, written: Schema, read: Schema) -> None:
         for one in written.get("anyOf", [written]):
-            trials = []
+            trials: list[list[str]] = []
             for other in read.get("anyOf", [read]):
                 trial = _Comparison(self._writer, self._reader, self._excused)
                 trial.compare(where, one, other)
                 trials.append(trial.problems)
-            self.problems += min(trials, key=len)
+            self.problems += sorted(trials, key=len)[0]
 
     def _bounds(self, where: str, written: Schema, read: Schema) -> None:
         for bound in LEAST:

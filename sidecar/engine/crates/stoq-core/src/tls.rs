@@ -16,6 +16,9 @@ mod shared;
 mod signed;
 mod signer;
 mod suite;
+#[cfg(test)]
+#[path = "../../../testing/vectors.rs"]
+mod vectors;
 mod verifier;
 
 pub use crate::tickets::TicketKey;

@@ -80,7 +80,8 @@ fn encoded(record: &Record) -> Vec<u8> {
 impl Scene {
     fn new() -> Self {
         let workers = json!({"workers": 2});
-        let mesh = Mesh::offering_with([offers(STRIPES); 2], workers.clone(), workers);
+        let mesh =
+            Mesh::offering_with([offers(STRIPES), offers(STRIPES)], workers.clone(), workers);
         let listener = application();
         Self { mesh, listener }
     }

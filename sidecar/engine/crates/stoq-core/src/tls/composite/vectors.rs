@@ -1,13 +1,10 @@
 //! What `docs/vectors/certificate-verify.json` says of composite signatures.
 
-#[path = "../../../../../testing/vectors.rs"]
-mod read;
-
 use rustls::SignatureScheme;
 
-use self::read::{bytes, cases, vectors};
 use super::{DOMAIN_LABEL, scheme_of, verify};
 use crate::falcon::VerifyingKey;
+use crate::tls::vectors::{bytes, cases, vectors};
 
 #[test]
 fn signatures_verify_where_the_vectors_say_so_and_nowhere_else() {

@@ -1,17 +1,14 @@
 //! What `docs/vectors/key-exchange.json` says of the key exchange. The group takes no private keys, so the
 //! engine is the server, whose answer must give the client of the vectors the same secret.
 
-#[path = "../../../../../testing/vectors.rs"]
-mod read;
-
 use aws_lc_rs::agreement::{self, UnparsedPublicKey, X25519};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::kem::{DecapsulationKey, ML_KEM_768};
 use rustls::NamedGroup;
 use serde_json::Value;
 
-use self::read::{bytes, cases, vectors};
 use super::{Aead, CryptoProfile, SupportedKxGroup, provider};
+use crate::tls::vectors::{bytes, cases, vectors};
 
 /// Bytes of an ML-KEM-768 ciphertext, which comes first in a server's share (H1).
 const CIPHERTEXT: usize = 1088;
