@@ -253,8 +253,8 @@ proptest! {
     ) {
         let mut stripe = stripe();
         (1..LANES).for_each(|lane| assert!(stripe.join(lane)));
-        let (mut handed_in, mut sent, mut come, mut taken) = (0, 0, 0_u64, 0_u64);
-        let mut word = 0;
+        let (mut handed_in, mut sent, mut come, mut taken) = (0_u64, 0_u64, 0_u64, 0_u64);
+        let mut word = 0_u64;
         for (record, takes, lane) in said_first {
             if let Record::Received { received, .. } = record {
                 word = word.max(received.min(sent));

@@ -244,7 +244,7 @@ fn records_that_are_wrong_end_all_lanes_of_their_flow_and_nothing_else() {
                 encoded(&Record::Received { received: 1, limit }),
             ),
         ];
-        for (flow, (what, bytes)) in (0..).zip(&wrong) {
+        for (flow, (what, bytes)) in (0_u8..).zip(&wrong) {
             for on_first in [true, false] {
                 let (lane, mut stream) = scene.begin(&mut owner, 2 * flow + u8::from(on_first));
                 let joined = second.begin(&head(2 * flow + u8::from(on_first), 1).bytes());
@@ -366,7 +366,7 @@ fn who_acknowledges_nothing_has_no_more_kept_than_the_window() {
         owner.add(lane, &encoded(&Record::Received { received, limit }));
         let writing = std::thread::spawn(move || {
             // It ends by the reset.
-            while stream.write(&[7; 65_536]).is_ok() {}
+            while stream.write_all(&[7; 65_536]).is_ok() {}
         });
         let mut come = 0;
         let mut last = Instant::now();

@@ -232,7 +232,7 @@ fn an_application_that_does_not_read_has_no_more_kept_than_the_window() {
     let (mut flow, [mut near, far]) = Flow::new(Said::default());
     let writing = thread::spawn(move || {
         // It ends by the sockets' end.
-        while near.write(&[7; 65_536]).is_ok() {}
+        while near.write_all(&[7; 65_536]).is_ok() {}
     });
     let moved = |sides: &[Side; 2]| (sides[0].relay.bytes().0, sides[1].relay.bytes().1);
     let mut before = moved(&flow.sides);
