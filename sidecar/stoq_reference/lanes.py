@@ -136,8 +136,8 @@ class Striped:
         if self._over or self._failure is not None:
             return
         if number == 0 or (code is not None and code not in NOT_TAKEN):
-            known = [each for each in StreamCode if each == code]
-            self.reset(known[0] if known else StreamCode.RESET)
+            said = next((known for known in StreamCode if known == code), StreamCode.RESET)
+            self.reset(said)
             return
         self._outgoing.lost(number)
         self._pump(again=True)
