@@ -78,7 +78,7 @@ class Crypto:
     def describe(self) -> dict[str, Any]:
         """The policy, and the profile of the identity in force, as plain data."""
         return {
-            "policy": None if self._rule is None else msgspec.to_builtins(self._rule),
+            "policy": None if self._rule is None else msgspec.structs.asdict(self._rule),
             "profile": self._tls.profiles()[1],
         }
 
