@@ -106,7 +106,9 @@ class Joining:
         readable, _ = sniff.find_marker(sniff.packets(witness.file), marker, stage.outside)
         went = sniff.packets(witness.file, outgoing=True)
         forwarded = sum(packet.protocol == TCP for _, packet in went)
-        return fetched, Seen(readable, forwarded, self._agent.sent(self._client) - before)
+        # Who is joined with nobody any more is forgotten, and its count with it.
+        past = max(0.0, self._agent.sent(self._client) - before)
+        return fetched, Seen(readable, forwarded, past)
 
     def _measure(self) -> str:
         before = self._agent.sent(self._client)
@@ -149,7 +151,8 @@ def parted_check(status: int, resets: float, fetched: Check, seen: Seen) -> Chec
     """What was open has ended, by curl's exit status, and what comes is encrypted."""
     detail = (
         f"the open transfer ended (curl: {status}, {resets:.0f} sockets reset); the next is "
-        f"readable in {seen.readable} packets; {fetched.name}: {fetched.detail}"
+        f"readable in {seen.readable} packets, and {size(seen.past)} went past the sidecar; "
+        f"{fetched.name}: {fetched.detail}"
     )
     encrypted = seen.readable == 0 and seen.past == 0 and seen.forwarded == 0
     return Check("parted by the kernel", status > 0 and fetched.ok and encrypted, detail)
