@@ -36,24 +36,25 @@ def reset(netns: str, ends: Ends) -> int:
     return run_in(netns, partial(_reset, ends))
 
 
-def _reset(ends: Ends) -> int:
-    found = [flow for family in (socket.AF_INET, socket.AF_INET6) for flow in _marked(family)]
-    chosen = [flow for flow in found if ends(flow)]
+def end(flow: Flow) -> int:
+    """Ends a connection in the network namespace of the caller: what has a socket here of its two
+    ends. Returns how many had; who listens there goes on. Raises OSError where the kernel can not.
+    """
     ended = 0
     with _asking(flows.SOCK_DIAG) as kernel:
-        for flow in chosen:
-            # One of the two is in this pod; the other is not found here.
-            for own in (flow, flow.back):
-                with suppress(FileNotFoundError):
-                    for cookie in _sockets(kernel, own):
-                        list(one(kernel, flows.ended(own, cookie)))
-                        ended += 1
+        for own in (flow, flow.back):
+            with suppress(FileNotFoundError):
+                answers = list(one(kernel, flows.socket_wanted(own)))
+                for cookie in filter(None, (flows.cookie(*answer) for answer in answers)):
+                    list(one(kernel, flows.ended(own, cookie)))
+                    ended += 1
     return ended
 
 
-def _sockets(kernel: socket.socket, own: Flow) -> Iterable[bytes]:
-    found = [flows.cookie(*answer) for answer in one(kernel, flows.socket_wanted(own))]
-    return [cookie for cookie in found if cookie is not None]
+def _reset(ends: Ends) -> int:
+    found = [flow for family in (socket.AF_INET, socket.AF_INET6) for flow in _marked(family)]
+    # One of the two ends is in this pod; the other is not found here.
+    return sum(end(flow) for flow in found if ends(flow))
 
 
 def _marked(family: int) -> Iterable[Flow]:
