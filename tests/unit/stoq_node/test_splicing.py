@@ -320,8 +320,8 @@ async def test_a_successor_parts_at_once_what_a_side_does_not_offer_any_more(
     made = world.splicer()
     made.join("d", from_web(admits=(80,)))
     task = asyncio.create_task(made.run())
-    await until(lambda: world.held == {})
-    assert ("reset", "/db") in world.done
+    await until(lambda: ("reset", "/db") in world.done)
+    assert world.held == {}
     task.cancel()
     await asyncio.wait([task])
 
