@@ -72,9 +72,9 @@ def undo() -> bool:
     return True
 
 
-def load(script: str, seconds: float = TIMEOUT) -> None:
-    """Changes members of the table's sets (`stoq.capture.splice`), in so many seconds at most.
-    Raises CaptureError.
+def load(script: str, seconds: float | None = None) -> None:
+    """Changes members of the table's sets (`stoq.capture.splice`), in so many seconds at most
+    (None: as any call). Raises CaptureError.
     """
     _nft("-f", "-", script=script, seconds=seconds)
 
@@ -89,17 +89,17 @@ def read() -> str | None:
         raise
 
 
-def _nft(*arguments: str, script: str | None = None, seconds: float = TIMEOUT) -> str:
-    command = ["nft", *arguments]
+def _nft(*arguments: str, script: str | None = None, seconds: float | None = None) -> str:
+    command, most = ["nft", *arguments], seconds or TIMEOUT
     try:
         done = subprocess.run(
-            command, input=script, capture_output=True, text=True, timeout=seconds, check=True
+            command, input=script, capture_output=True, text=True, timeout=most, check=True
         )
     except FileNotFoundError as error:
         raise CaptureError("nft is not in PATH: install the package 'nftables'") from error
     except subprocess.TimeoutExpired as error:
         raise CaptureError(
-            f"'{' '.join(command)}' took more than {seconds:.0f} s: look for a process that holds "
+            f"'{' '.join(command)}' took more than {most:.0f} s: look for a process that holds "
             "the kernel's nf_tables lock ('nft monitor' shows who changes rules)"
         ) from error
     except subprocess.CalledProcessError as error:
