@@ -200,6 +200,8 @@ fn an_interface_is_lent_once_until_all_that_was_lent_is_closed() {
 fn larger_packets_take_no_more_memory() {
     Space::new().run(|| {
         call("ip link add one type veth peer name two");
+        call("ip link set one up");
+        call("ip link set two up");
         for (mtu, ring, chunk) in [(1778, 2048, 2048), (1779, 1024, 4096)] {
             call(&format!("ip link set one mtu {mtu}"));
             let lent = Redirect::load().unwrap().lend("one", false).unwrap();
