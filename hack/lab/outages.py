@@ -11,6 +11,7 @@ gets in the clear is stopped on its own link or nowhere.
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,9 @@ from lab.plan import Plan, Pod
 from lab.process import Process, ProcessError
 
 VICTIMS: Final = ("sidecar", "agent", "control plane")
+
+UNDERWAY_SECONDS: Final = 0.5
+"""In which what was answered before a program died gets to who asked."""
 
 ENOUGH: Final = 200
 """Packets that are tried in the clear, from both pods together, while a program is dead: a second
@@ -85,6 +89,7 @@ class Trial:
         watch = self._watch(victim.replace(" ", "-"))
         self._tries.wait_for_answers()
         living.stop(number=SIGKILL)
+        time.sleep(UNDERWAY_SECONDS)
         before = self._tries.answers
         self._tries.wait_for_more()
         answers = self._tries.answers - before

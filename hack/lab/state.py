@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class State:
     """Where file systems were mounted, inside the run's folder."""
     children: list["subprocess.Popen[bytes]"] = field(default_factory=list)
     """Processes that are our own children, not on disk: they must be waited for."""
+    _saving: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def create(cls, run: str, purpose: str) -> "State":
@@ -85,20 +87,21 @@ class State:
             raise ValueError(f"{folder}: not the record of a laboratory: {error}") from error
 
     def save(self) -> None:
-        """Writes the record: whole or not at all."""
-        text = json.dumps(
-            {
-                "run": self.run,
-                "purpose": self.purpose,
-                "namespaces": self.namespaces,
-                "processes": self.processes,
-                "folders": self.folders,
-                "mounts": self.mounts,
-            }
-        )
-        fresh = self.folder / "state.json.new"
-        fresh.write_text(text)
-        fresh.replace(self.folder / "state.json")
+        """Writes the record: whole or not at all. Threads may note things at once."""
+        with self._saving:
+            text = json.dumps(
+                {
+                    "run": self.run,
+                    "purpose": self.purpose,
+                    "namespaces": self.namespaces,
+                    "processes": self.processes.copy(),
+                    "folders": self.folders,
+                    "mounts": self.mounts,
+                }
+            )
+            fresh = self.folder / "state.json.new"
+            fresh.write_text(text)
+            fresh.replace(self.folder / "state.json")
 
     def add_namespace(self, name: str) -> None:
         """Notes a namespace that is about to be made."""

@@ -149,7 +149,7 @@ def test_a_pod_on_the_nodes_network_is_refused_with_the_reason_and_others_are_en
     host["spec"]["hostNetwork"] = True
     host["status"]["podIPs"] = [{"ip": str(layout.gateway6)}]
     cluster.shows(described(pod, namespace=cluster.namespace), host)
-    node.start(cluster.environment, under=UNDER)
+    node.start(cluster.environment, under=UNDER, wait=False)
     assert eventually(lambda: node.metric("stoq_node_pods", state="failed") == 1, 30)
     assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1, 30)
     with Echo(peer):
