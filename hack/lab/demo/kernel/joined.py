@@ -73,6 +73,11 @@ class Joining:
         self._agent.policy(self._mesh, {"nodeLocal": "encrypted"})
         self._agent.wait("ending what is open", lambda: not held.running())
         self._agent.wait("parting them", lambda: self._pairs() == 0)
+        # What is begun while they are parted may end with the rest.
+        self._agent.wait(
+            "letting connections through",
+            lambda: traffic.fetch(self._client, self._server, self._small).ok,
+        )
         resets = self._agent.node.metric("stoq_node_splice_resets_total")
         fetched, seen = self._watched("parted")
         stage.check(parted_check(held.stop(), resets, fetched, seen))
