@@ -57,7 +57,7 @@ pub enum Next {
 }
 
 impl SeedQueue {
-    /// A queue of at most `bytes` bytes, for at most `copies` at once.
+    /// A queue of at most `bytes` bytes, for at most `copies` at once. A piece counts for 64 at least.
     #[must_use]
     pub fn new(bytes: usize, copies: usize) -> Self {
         Self {
@@ -82,15 +82,16 @@ impl SeedQueue {
     /// Adds to a copy. False if it does not fit, or there is no such copy any more: one that does
     /// not fit is given up as a whole; reset its stream with `cancelled`.
     pub fn push(&mut self, copy: u64, data: Bytes) -> bool {
-        if self.kept + data.len() > self.bytes {
+        let weight = weight(&data);
+        if self.kept + weight > self.bytes {
             self.end(copy);
             return false;
         }
         let Some(found) = self.open.get_mut(&copy) else {
             return false;
         };
-        found.kept += data.len();
-        self.kept += data.len();
+        found.kept += weight;
+        self.kept += weight;
         found.waiting.push_back(data);
         true
     }
@@ -102,8 +103,8 @@ impl SeedQueue {
         };
         match found.waiting.pop_front() {
             Some(data) => {
-                found.kept -= data.len();
-                self.kept -= data.len();
+                found.kept -= weight(&data);
+                self.kept -= weight(&data);
                 Next::Data(data)
             }
             None if found.finished => Next::End,
@@ -160,9 +161,16 @@ impl SeedQueue {
         self.open.is_empty() && !remembered
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait, a piece of less than 64 as 64.
     #[must_use]
     pub const fn kept(&self) -> usize {
         self.kept
     }
+}
+
+/// What a piece counts for: to keep it takes as much even if it is shorter, and whoever sends single
+/// bytes could else have us keep eighty times what the queue may.
+fn weight(data: &Bytes) -> usize {
+    const LEAST: usize = 64;
+    data.len().max(LEAST)
 }

@@ -24,28 +24,37 @@ fn a_share_of_all_ids_is_copied_and_a_larger_one_has_the_same() {
 
 #[test]
 fn what_does_not_fit_ends_its_copy_and_no_other() {
-    let (mut queue, now) = (SeedQueue::new(100, 4), Instant::now());
+    let (mut queue, now) = (SeedQueue::new(1000, 4), Instant::now());
     assert!(queue.begin(1, now) && queue.begin(2, now));
-    assert!(queue.push(1, data(60)) && queue.push(2, data(30)));
-    assert!(!queue.push(1, data(11)), "a copy with a hole is none");
+    assert!(queue.push(1, data(600)) && queue.push(2, data(300)));
+    assert!(!queue.push(1, data(110)), "a copy with a hole is none");
     assert!(!queue.push(1, data(1)), "it is over");
     assert!(!queue.end(1), "nor is it ended twice");
-    assert_eq!(queue.kept(), 30);
-    assert!(queue.push(2, data(70)));
+    assert_eq!(queue.kept(), 300);
+    assert!(queue.push(2, data(700)));
     queue.finish(2);
     assert!(queue.is_finished(2) && !queue.is_finished(1));
-    assert_eq!(queue.next(2), Next::Data(data(30)));
-    assert_eq!(queue.next(2), Next::Data(data(70)));
+    assert_eq!(queue.next(2), Next::Data(data(300)));
+    assert_eq!(queue.next(2), Next::Data(data(700)));
     assert_eq!((queue.next(2), queue.kept()), (Next::End, 0));
 }
 
 #[test]
 fn a_copy_that_nobody_reads_does_not_hold_up_another() {
-    let (mut queue, now) = (SeedQueue::new(100, 4), Instant::now());
+    let (mut queue, now) = (SeedQueue::new(1000, 4), Instant::now());
     assert!(queue.begin(1, now) && queue.begin(2, now));
-    assert!(queue.push(1, data(10)) && queue.push(2, data(20)));
-    assert_eq!(queue.next(2), Next::Data(data(20)));
-    assert_eq!((queue.next(2), queue.kept()), (Next::Nothing, 10));
+    assert!(queue.push(1, data(100)) && queue.push(2, data(200)));
+    assert_eq!(queue.next(2), Next::Data(data(200)));
+    assert_eq!((queue.next(2), queue.kept()), (Next::Nothing, 100));
+}
+
+#[test]
+fn single_bytes_take_no_more_room_than_the_queue_has() {
+    let (mut queue, now) = (SeedQueue::new(64 * 100, 1), Instant::now());
+    assert!(queue.begin(1, now));
+    let fitted = (0..6400).take_while(|_| queue.push(1, data(1))).count();
+    assert_eq!(fitted, 100);
+    assert_eq!(queue.kept(), 0, "the copy is given up");
 }
 
 #[test]
