@@ -276,6 +276,21 @@ class Peer(QuicConnectionProtocol):
             self._await_expiry()
             self._connection.send_stream_data(stream_id, b"", end_stream=True)
 
+    async def update_keys(self) -> None:
+        """Sends with new keys from now on, and returns when that was acknowledged.
+
+        The present ones must have been acknowledged before, also if the peer has just changed
+        them (RFC 9001, section 6.1): it could not tell the next phase from the last. aioquic sees
+        to none of that.
+        """
+        phase = None
+        while phase != self.quic.key_phase:
+            phase = self.quic.key_phase
+            await self.ping()
+        self.request_key_update()
+        await self.ping()
+        assert self.quic.key_phase != phase
+
 
 def refusal(head: Head, endpoint: Endpoint, agreed: Agreed) -> StreamCode | None:
     """Why a stream is not taken, if it is not (S2, S5, U1, L1, L2)."""

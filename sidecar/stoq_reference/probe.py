@@ -104,8 +104,7 @@ async def _denies_reserved_streams(peer: Peer) -> bool:
 
 
 async def _follows_key_updates(peer: Peer) -> bool:
-    peer.request_key_update()
-    await peer.ping()
+    await peer.update_keys()
     return True
 
 
