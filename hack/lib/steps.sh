@@ -51,7 +51,8 @@ bounded() {
   ) &
   job=$!
   (
-    trap 'kill $!' TERM
+    # The group may have been told as one.
+    trap 'kill $! 2>/dev/null' TERM
     sleep "$budget" &
     wait $!
     say "== $name: still not done after its ${budget} s, so it is ended here. What it did last stands above"
