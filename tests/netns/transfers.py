@@ -1,10 +1,12 @@
 """An application that moves bytes while its connection of the mesh adapts."""
 
 import hashlib
+import socket
 import threading
 from typing import Any, cast
 
 from netns.meshes import PORT, Running
+from netns.sockets import listen
 
 
 class Transfer:
@@ -30,18 +32,35 @@ class Transfer:
             number += 1
         self._connection.shutdown(1)
 
+    def _arriving(self) -> socket.socket:
+        return self._connection
+
     def _receive(self) -> None:
-        while block := self._connection.recv(1 << 16):
-            self._received.update(block)
-            self.bytes[1] += len(block)
+        with self._arriving() as arriving:
+            while block := arriving.recv(1 << 16):
+                self._received.update(block)
+                self.bytes[1] += len(block)
 
     def end(self) -> bool:
-        """Whether everything came back as it was sent."""
+        """Whether everything arrived as it was sent."""
         self._ended.set()
         for thread in self._threads:
             thread.join(30)
         self._connection.close()
         return self._sent.digest() == self._received.digest() and self.bytes[0] == self.bytes[1]
+
+
+class Upload(Transfer):
+    """The same one way: the path there is the limit, and not what comes back."""
+
+    def __init__(self, mesh: Running) -> None:
+        self._listener = listen(mesh.pod("server").netns, PORT)
+        super().__init__(mesh)
+
+    def _arriving(self) -> socket.socket:
+        with self._listener:
+            accepted, _ = self._listener.accept()
+        return accepted
 
 
 def adaptation(mesh: Running) -> dict[str, Any]:
