@@ -45,10 +45,14 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
 
 
 class StoqReserve(Stoq):
-    """With room for a token in every packet, and zeros in it."""
+    """With room for a token in every packet, and no frame in it.
+
+    Both ends keep 50 zero bytes, seal them, and see that they are zero. Packets take no frame but a
+    token, so there is none without a hash to measure.
+    """
 
     name: ClassVar[str] = "stoq-reserve"
-    title: ClassVar[str] = "STOQ, packet reserve"
+    title: ClassVar[str] = "STOQ, empty packet reserve"
     scenarios: ClassVar[frozenset[str]] = frozenset({"tokens"})
     environment: ClassVar[Mapping[str, str]] = {"STOQ_FRAMES_PACKET_RESERVE": "50"}
 

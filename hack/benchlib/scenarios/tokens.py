@@ -6,6 +6,6 @@ from benchlib.scenarios.bulk import Bulk
 
 
 class Tokens(Bulk):
-    """The same load over ours as it is, with a reserve, and with tokens."""
+    """The same load over ours as it is, with an empty reserve, and with tokens."""
 
     name: ClassVar[str] = "tokens"
