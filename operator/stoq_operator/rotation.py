@@ -59,19 +59,20 @@ def advance(
     wanted: bool = False,
     overlap: int = OVERLAP,
 ) -> Advice:
-    """The next step at `now` (Unix seconds); `wanted` asks for a successor at once."""
+    """The next step at `now` (Unix seconds); `wanted` asks for a successor at once.
+
+    One that waits already is what was asked for, also when its turn comes in this very step.
+    """
     signing = next((root for root in roots if root.phase is Phase.SIGNING), None)
     if signing is None:
         return Advice(roots=roots, make=Phase.SIGNING)
     successor = next((root for root in roots if root.phase is Phase.NEXT), None)
+    due = wanted or signing.expires - now < RENEW_BEFORE
     if successor is not None and now - successor.since >= overlap:
         roots = tuple(_promoted(root, now) for root in roots)
-        successor = None
-        signing = next(root for root in roots if root.phase is Phase.SIGNING)
     dropped = tuple(
         root.name for root in roots if root.phase is Phase.OLD and now - root.since > svid_ttl
     )
-    due = wanted or signing.expires - now < RENEW_BEFORE
     return Advice(
         roots=tuple(root for root in roots if root.name not in dropped),
         make=Phase.NEXT if due and successor is None else None,

@@ -129,6 +129,13 @@ def test_a_successor_signs_only_after_everyone_had_time_to_trust_it():
     ]
 
 
+def test_who_asks_as_the_successor_begins_to_sign_gets_no_further_one():
+    waiting = root("b", Phase.NEXT, since=1000)
+    advice = advance((SIGNING, waiting), 1000 + OVERLAP, TTL, wanted=True)
+    assert advice.make is None
+    assert [each.phase for each in advice.roots] == [Phase.OLD, Phase.SIGNING]
+
+
 def test_an_old_root_goes_when_nothing_signed_by_it_is_left():
     roots = (root("a", Phase.OLD, since=1000), root("b", Phase.SIGNING, since=1000))
     assert advance(roots, 1000 + TTL, TTL).roots == roots
