@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
-    Event, StreamEvent, StreamId, TransportConfig, VarInt,
+    Event, StreamEvent, StreamId, TransportConfig, VarInt, WriteError,
 };
 use stoq_core::authorise::Expect;
 use stoq_core::tls::TlsContext;
@@ -151,13 +151,17 @@ impl Asker {
         self.stop_of(stream).is_some()
     }
 
-    /// Says more bytes on a stream, all of them.
+    /// Says more bytes on a stream: all of them, or as many as the other side wants to have.
     pub(crate) fn add(&mut self, stream: StreamId, mut bytes: &[u8]) {
         let until = Instant::now() + PATIENCE;
         while !bytes.is_empty() {
             assert!(Instant::now() < until, "{} bytes are left", bytes.len());
-            if let Ok(written) = self.quic.send_stream(stream).write(bytes) {
-                bytes = &bytes[written..];
+            match self.quic.send_stream(stream).write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(WriteError::Blocked) => {}
+                // Refused by what it said before.
+                Err(WriteError::Stopped(_)) => return self.turn(),
+                Err(error) => panic!("{} bytes are left: {error}", bytes.len()),
             }
             self.turn();
         }
