@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -110,6 +111,13 @@ class Cluster:
                 raise
             time.sleep(1.0)
             return self.execute(pod, "sh", "-c", tries).strip()
+
+    def answers(self, pod: str, url: str, times: int) -> Counter[str]:
+        """What so many HTTP requests from inside `pod`, one after the other, are answered; `failed`
+        is what is not.
+        """
+        ask = f"for i in $(seq {times}); do timeout 5 wget -qO- {url} || echo failed; done"
+        return Counter(self.execute(pod, "sh", "-c", ask).split())
 
     def addresses(self, pod: str) -> list[str]:
         return [entry["ip"] for entry in self.get("pod", pod)["status"]["podIPs"]]

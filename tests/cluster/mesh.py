@@ -148,6 +148,12 @@ def sidecar_connections(cluster: Cluster, pod: str) -> list[dict[str, Any]]:
     return list(sidecar_page(cluster, pod, "connections"))
 
 
+def sidecar_endpoints(cluster: Cluster, pod: str, service: str) -> list[dict[str, Any]]:
+    """The endpoints of a Service of the namespace, as the pod's sidecar was told of them."""
+    services = sidecar_page(cluster, pod, "config")["registry"]["services"]
+    return list(services[f"service/{cluster.namespace}/{service}"]["endpoints"])
+
+
 def sidecar_roots(cluster: Cluster, pod: str) -> int:
     """How many roots the registry has told the pod's sidecar to trust."""
     return int(sidecar_page(cluster, pod, "config")["registry"]["trust"]["roots"])

@@ -10,9 +10,9 @@ Object = dict[str, Any]
 WAIT = ["sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"]
 
 
-def serve(text: str) -> list[str]:
-    """A command that answers HTTP requests on port 8080, of either IP version, with `text`."""
-    server = f"mkdir /tmp/www; echo {text} > /tmp/www/index.html; httpd -f -p 8080 -h /tmp/www"
+def serve(text: str, port: int = 8080) -> list[str]:
+    """A command that answers HTTP requests on a port, of either IP version, with `text`."""
+    server = f"mkdir /tmp/www; echo {text} > /tmp/www/index.html; httpd -f -p {port} -h /tmp/www"
     return ["sh", "-c", f"trap 'exit 0' TERM; {server} & wait"]
 
 
