@@ -1,9 +1,11 @@
 """`stoq-control`: certificate authority, registry and socket broker in one process, on files."""
 
 import argparse
+import asyncio
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import Final
 from stoq import program
 from stoq.settings.options import FILE_VARIABLE, SettingsError, describe
 from stoq_operator import join
-from stoq_operator.filestate import ROTATE_FILE
+from stoq_operator.ca import Ca
+from stoq_operator.filestate import ROTATE_FILE, FileRoots
 from stoq_operator.kept import StateError
 from stoq_operator.onfiles import serve
 from stoq_operator.settings import Settings, read
@@ -31,6 +34,7 @@ examples:
   stoq-control --store ./store --state ./state --bundle ./bundle.pem --listen '[fd00::1]:14012'
   stoq-control join-token shop/web-0 --store ./store --address fd00::2 --output ./web-0.token
   stoq-control rotate-root --state ./state
+  stoq-control make-root --state ./root --trust-domain cluster.local
   stoq-control settings
 """
 
@@ -79,6 +83,19 @@ def _rotate_root(_flags: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _make_root(_flags: argparse.Namespace, settings: Settings) -> int:
+    state = StateDirectory(Path(settings.state.directory))
+    roots = FileRoots(state)
+    if roots.roots:
+        raise StateError(f"{state.path}/ca has a root already; choose another --state")
+    made = Ca(settings.mesh.trust_domain, settings.mesh.profile).advanced(
+        int(time.time()), 0, wanted=False
+    )
+    asyncio.run(roots.keep(made))
+    print(f"{state.path}/ca has the root of {settings.mesh.trust_domain}, {settings.mesh.profile}")
+    return 0
+
+
 def _settings(_flags: argparse.Namespace, _settings: Settings) -> int:
     print(f"{FILE_VARIABLE}: a TOML file with tables of these options")
     for variable, default, expects, why in describe(Settings):
@@ -90,6 +107,7 @@ _COMMANDS: Final = {
     "serve": _serve,
     "join-token": _join_token,
     "rotate-root": _rotate_root,
+    "make-root": _make_root,
     "settings": _settings,
 }
 
@@ -102,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--bundle", metavar="FILE", help="written roots (STOQ_STATE_BUNDLE)")
     common.add_argument("--listen", metavar="ADDR", help="UDP endpoint (STOQ_LISTEN_ADDRESS)")
     common.add_argument("--metrics", metavar="ADDR", help="HTTP endpoint (STOQ_LISTEN_METRICS)")
+    common.add_argument(
+        "--trust-domain", metavar="NAME", help="without a MeshConfig (STOQ_MESH_TRUST_DOMAIN)"
+    )
     common.add_argument("--log-level", metavar="LEVEL", help="(STOQ_LOG_LEVEL)")
     parser = argparse.ArgumentParser(
         prog="stoq-control",
@@ -126,6 +147,14 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--netns", default="", help="path, for the socket broker, of a new workload")
     token.add_argument("--output", metavar="FILE", help="where the token goes")
     commands.add_parser("rotate-root", parents=[common], help="have a new root made")
+    commands.add_parser(
+        "make-root",
+        parents=[common],
+        help="make the first root without a mesh",
+        description="Writes a new root, its key and its certificate to ca/ of --state, for the "
+        "Secret stoq-ca of a cluster or for a control process to begin with. STOQ_MESH_PROFILE "
+        "chooses its algorithms. Serves nothing and needs no network.",
+    )
     commands.add_parser("settings", parents=[common], help="list all options")
     return parser
 

@@ -28,10 +28,11 @@ def pack(roots: tuple[KeptRoot, ...]) -> dict[str, bytes]:
 
 
 def unpack(files: Mapping[str, bytes], place: str) -> tuple[KeptRoot, ...]:
-    """The roots in `files`; none when there is no list and no key.
+    """The roots in `files`; none when there is no file.
 
     One key with its certificate and no list is a root that somebody brought: it signs from now on.
-    Raises `StateError` that names `place`.
+    Files without a key are somebody's too, and nothing may be written in their place. Raises
+    `StateError` that names `place`.
     """
     if LIST not in files:
         return _brought(files, place)
@@ -39,6 +40,8 @@ def unpack(files: Mapping[str, bytes], place: str) -> tuple[KeptRoot, ...]:
         roots = msgspec.json.decode(files[LIST], type=tuple[Root, ...])
     except msgspec.DecodeError as error:
         raise StateError(f"{place}/{LIST}: {error}; restore it from a backup") from error
+    if not roots:
+        raise StateError(f"{place}/{LIST} names no root; restore it from a backup")
     return tuple(
         KeptRoot(
             root=root,
@@ -51,8 +54,13 @@ def unpack(files: Mapping[str, bytes], place: str) -> tuple[KeptRoot, ...]:
 
 def _brought(files: Mapping[str, bytes], place: str) -> tuple[KeptRoot, ...]:
     names = [name.removesuffix(".key") for name in files if name.endswith(".key")]
-    if not names:
+    if not files:
         return ()
+    if not names:
+        raise StateError(
+            f"{place} has {', '.join(sorted(files))} and no key: name a root's key NAME.key and "
+            "its certificate NAME.crt, or delete what is there to have a root made"
+        )
     if len(names) > 1:
         raise StateError(
             f"{place} has {len(names)} keys and no {LIST} that says which of them signs; add it, "

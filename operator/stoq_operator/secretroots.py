@@ -125,7 +125,8 @@ class SecretRoots:
         except (StateError, binascii.Error) as error:
             if self._unreadable != str(error):
                 self._unreadable = str(error)
-                log.error("%s; the roots before stay in force", error)
+                kept = "the roots before stay in force" if self._roots else "nothing is signed"
+                log.error("%s; %s", error, kept)
 
     def _outdated(self, secret: Raw) -> bool:
         """Whether it is from before what we wrote ourselves: a watch may be that late. Versions of

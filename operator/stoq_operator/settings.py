@@ -22,6 +22,7 @@ FLAGS: Final = {
     "bundle": ("state", "bundle"),
     "listen": ("listen", "address"),
     "metrics": ("listen", "metrics"),
+    "trust_domain": ("mesh", "trust_domain"),
     "log_level": ("log", "level"),
 }
 """Flags of the command line, and the option that each of them sets."""

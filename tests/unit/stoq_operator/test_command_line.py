@@ -7,12 +7,15 @@ import sys
 import pytest
 from yaml import safe_load
 
+from stoq.engine import parse_certificate
 from stoq.records.meta import Key
 from stoq.settings.options import SettingsError
 from stoq.signing import token_hash
 from stoq_operator import join
 from stoq_operator.embedded import FAILED, REFUSED, main
+from stoq_operator.filestate import FileRoots
 from stoq_operator.settings import read
+from stoq_operator.state import StateDirectory
 from support.control import control as make_control
 
 
@@ -102,6 +105,20 @@ def test_a_manifest_without_a_line_for_the_hash_is_left_to_its_author(store):
 def test_a_rotation_is_asked_for_in_the_state_directory(tmp_path, capsys):
     assert main(["rotate-root", "--state", str(tmp_path / "state")]) == 0
     assert (tmp_path / "state" / "ca" / "rotate").exists()
+
+
+def test_a_root_is_made_without_a_mesh_and_never_in_the_place_of_another(tmp_path, capsys):
+    state = tmp_path / "root"
+    asked = ["make-root", "--state", str(state), "--trust-domain", "example.org"]
+    assert main(asked) == 0
+    (found,) = FileRoots(StateDirectory(state)).roots
+    assert parse_certificate(found.certificate).spiffe_id == "spiffe://example.org"
+    assert "root of example.org, hybrid-1024" in capsys.readouterr().out
+    files = {path.name for path in (state / "ca").iterdir()}
+    assert files == {f"{found.root.name}.key", f"{found.root.name}.crt", "roots.json"}
+    assert main(asked) == FAILED
+    assert "has a root already; choose another" in capsys.readouterr().err
+    assert FileRoots(StateDirectory(state)).roots == (found,)
 
 
 def test_every_setting_is_listed_with_its_reason(capsys):

@@ -101,6 +101,19 @@ def test_a_brought_root_that_is_no_certificate_of_ours_is_refused():
         unpack({"a.key": b"x", "a.crt": text}, "Secret stoq-system/stoq-ca")
 
 
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"ca.pem": b"x", "ca-key.pem": b"x"}, "has ca-key.pem, ca.pem and no key: name a root's"),
+        ({"mesh.crt": b"x"}, "has mesh.crt and no key"),
+        ({"roots.json": b"[]"}, "names no root"),
+    ],
+)
+def test_what_somebody_brought_is_no_room_for_a_root_of_our_own(files, says):
+    with pytest.raises(StateError, match=says):
+        unpack(files, "Secret stoq-system/stoq-ca")
+
+
 def signed(tokens, uid, serial, ttl=TTL):
     tokens.signed(Grant(uid=uid, spiffe_id=WEB), serial, NOW, NOW + ttl)
 
