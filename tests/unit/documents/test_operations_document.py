@@ -29,8 +29,11 @@ def test_the_manifests_are_accepted_as_they_stand() -> None:
 def test_the_table_of_flags_is_the_programs() -> None:
     rows = dict(re.findall(r"^\| `--([a-z-]+)` \| `(STOQ_\w+)` \|", TEXT, re.MULTILINE))
     rows.pop("config")
-    flags = {flag: f"STOQ_{group}_{name}".upper() for flag, (group, name) in FLAGS.items()}
-    flags.pop("log_level")
+    flags = {
+        flag.replace("_", "-"): f"STOQ_{group}_{name}".upper()
+        for flag, (group, name) in FLAGS.items()
+    }
+    flags.pop("log-level")
     assert rows == flags
     assert {group for group, _ in FLAGS.values()} <= set(Settings.__dataclass_fields__)
 
