@@ -159,7 +159,7 @@ def test_a_bug_report_has_what_helps_and_no_secret(
     said(seller, "bugreport", "-n", seller.namespace, "--output", str(archive))
     with tarfile.open(archive) as opened:
         files = {
-            member.name.removeprefix("stoq-bugreport/"): opened.extractfile(member).read().decode()  # type: ignore[union-attr]
+            member.name.removeprefix("stoq-bugreport/"): opened.extractfile(member).read().decode()
             for member in opened
         }
     place = f"{seller.namespace}/seller"

@@ -135,6 +135,7 @@ def anothers_key(folder: Path) -> Files:
         (foreign, r"root own is of spiffe://example\.org, the mesh is spiffe://cluster\.local"),
         (anothers_key, r"root own: .*; restore it from a backup"),
     ],
+    ids=["another trust domain", "another key"],
 )
 async def test_a_root_of_something_else_ends_the_operator_with_the_reason(
     place: Cluster, tmp_path: Path, made: Made, says: str
@@ -170,6 +171,7 @@ def cut_off(folder: Path) -> Files:
         (other_names, r"stoq-ca has ca-key\.pem, ca\.pem and no key: name a root's key NAME\.key"),
         (cut_off, r"stoq-ca/own\.crt: .*; nothing is signed"),
     ],
+    ids=["classical", "other names", "cut off"],
 )
 async def test_what_is_no_root_is_neither_used_nor_replaced_and_the_log_says_why(
     place: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture, made: Made, says: str
