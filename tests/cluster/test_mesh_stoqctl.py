@@ -204,6 +204,9 @@ def test_who_is_revoked_loses_live_connections_and_proves_itself_again(seller: C
         # Its pod lives and has its token, so it has another certificate, which is good at once.
         assert seller.fetch("client", "http://seller/") == "sold"
         eventually(lambda: certificates(seller) > before)
+        eventually(
+            lambda: identity in said(seller, "identity", client(seller))["revoked_identities"]
+        )
     finally:
         undone = said(seller, "revoke", identity, "--undo")
     assert undone == {**undone, "revoked": False, "changed": True}

@@ -62,9 +62,14 @@ def run(
         ("profile", found["profile"]),
         ("trust domain", found["trust_domain"]),
         ("roots", str(found["roots"])),
-        ("revoked", str(len(found["revoked"]))),
+        ("revoked", _revoked(found)),
     ]
     console().print(table(("", ""), rows))
+
+
+def _revoked(found: dict[str, Any]) -> str:
+    identities = found["revoked_identities"]
+    return ", ".join([f"{len(found['revoked'])} by serial number", *identities])
 
 
 def _issued(state: Path, as_json: bool) -> None:
@@ -106,4 +111,5 @@ def summary(config: dict[str, Any]) -> dict[str, Any]:
         "trust_domain": settings["trust_domain"],
         "roots": trust.get("roots", 0),
         "revoked": trust.get("revoked", []),
+        "revoked_identities": [item["spiffe_id"] for item in trust.get("revoked_identities", ())],
     }

@@ -77,7 +77,11 @@ def config(**changes):
         },
         "registry": {
             "mesh": {"trust_domain": "example.org", "inbound": "strict", "outbound": "allow"},
-            "trust": {"roots": 1, "revoked": ["0a"]},
+            "trust": {
+                "roots": 1,
+                "revoked": ["0a"],
+                "revoked_identities": [{"spiffe_id": "spiffe://old", "before": 7}],
+            },
             "workloads": {"shop/web": WORKLOAD},
             "services": {"shop/db": SERVICE},
         },

@@ -77,8 +77,10 @@ def test_identity_shows_the_svid_and_the_trust(sidecar, stoqctl):
     _, text = stoqctl("identity", "--admin", sidecar.url)
     assert WORKLOAD["spiffe_id"] in text
     assert "1 done, 0 failed" in text
+    assert "1 by serial number, spiffe://old" in text
     found = json.loads(stoqctl("identity", "--admin", sidecar.url, "--json")[1])
     assert (found["roots"], found["revoked"], found["profile"]) == (1, ["0a"], "hybrid-1024")
+    assert found["revoked_identities"] == ["spiffe://old"]
     sidecar.pages["/config"] = config(crypto={"policy": None, "profile": "hybrid-512"})
     found = json.loads(stoqctl("identity", "--admin", sidecar.url, "--json")[1])
     assert found["profile"] == "hybrid-512"
