@@ -58,9 +58,10 @@ def test_the_way_between_two_chosen_pods_is_tried(pair: Cluster) -> None:
 
 
 def test_a_way_out_of_the_mesh_is_none_and_says_what_has_one(pair: Cluster) -> None:
-    status, text = stoqctl(pair, "check", client(pair), "--to", "2001:db8::1")
-    assert status == 1
-    assert "no meshed pod has 2001:db8::1" in " ".join(text.split())
+    status, text = stoqctl(pair, "check", client(pair), "--to", "2001:db8::1", "--json")
+    (way,) = [item for item in json.loads(text)["checks"] if item["name"] == "path to 2001:db8::1"]
+    assert (status, way["ok"]) == (1, False)
+    assert "no meshed pod has 2001:db8::1" in way["detail"]
 
 
 def test_a_pods_identity_is_its_service_accounts_and_lasts(pair: Cluster) -> None:
@@ -72,6 +73,7 @@ def test_a_pods_identity_is_its_service_accounts_and_lasts(pair: Cluster) -> Non
 
 
 def test_connections_come_with_what_was_negotiated(pair: Cluster) -> None:
+    pair.fetch("client", "http://web/")
     found = said(pair, "connections", client(pair))["connections"]
     (held, *_) = [each for each in found if each["spiffe_id"] == web(pair)]
     assert (held["state"], held["key_exchange"]) == ("established", "X25519MLKEM768")

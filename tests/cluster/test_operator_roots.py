@@ -34,6 +34,9 @@ Made = Callable[[Path], Files]
 @pytest.fixture
 def place(running: Cluster, crds: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """Where an operator would begin; the namespace is not there yet."""
+    for name in [name for name in os.environ if name.startswith("STOQ_")]:
+        # Of the ring: the program takes no setting that it does not know.
+        monkeypatch.delenv(name)
     monkeypatch.setenv("KUBECONFIG", running.environment["KUBECONFIG"])
     found = Cluster(running.name, f"t-{uuid4().hex[:8]}")
     yield found
@@ -94,7 +97,7 @@ async def test_the_documented_way_makes_the_root_of_the_mesh_and_of_its_pods(
 async def test_a_key_with_its_certificate_is_enough_and_is_left_as_it_is(
     place: Cluster, tmp_path: Path
 ) -> None:
-    files = root(tmp_path / "own")
+    files = await asyncio.to_thread(root, tmp_path / "own")
     await bring(place, files)
     async with Operator(place.namespace, "first").running():
         trusted = await bundle(place)
@@ -140,7 +143,7 @@ def anothers_key(folder: Path) -> Files:
 async def test_a_root_of_something_else_ends_the_operator_with_the_reason(
     place: Cluster, tmp_path: Path, made: Made, says: str
 ) -> None:
-    files = made(tmp_path)
+    files = await asyncio.to_thread(made, tmp_path)
     await bring(place, files)
     refusing = Operator(place.namespace, "first")
     with pytest.raises(StateError, match=says):
@@ -176,7 +179,7 @@ def cut_off(folder: Path) -> Files:
 async def test_what_is_no_root_is_neither_used_nor_replaced_and_the_log_says_why(
     place: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture, made: Made, says: str
 ) -> None:
-    files = made(tmp_path)
+    files = await asyncio.to_thread(made, tmp_path)
     await bring(place, files)
     async with waiting(place) as operator:
 
