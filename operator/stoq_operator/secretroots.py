@@ -1,8 +1,8 @@
 """Roots in a Secret: every replica follows it, the leader changes it.
 
 The Secret is made once. One that somebody supplied beforehand is used as it is; one that somebody
-deleted is written again from memory. Where no replica remembers the roots that pods trust, nobody
-makes others unasked: every pod would be cut off from every newer one.
+deleted or emptied is written again from memory. Where no replica remembers the roots that pods
+trust, nobody makes others unasked: every pod would be cut off from every newer one.
 """
 
 import asyncio
@@ -37,6 +37,8 @@ class SecretRoots:
         self._roots: tuple[KeptRoot, ...] = ()
         self._metadata: dict[str, Any] | None = None
         """Of the Secret as last seen; `None`: there is none."""
+        self._filled = False
+        """Whether the Secret as last seen has roots."""
         self._listed = False
         self._unreadable = ""
         self._may_begin = False
@@ -53,7 +55,7 @@ class SecretRoots:
         """See `RootStore`. Nobody changes what he has not seen, or can not read, or makes first
         roots where there were others.
         """
-        known = self._metadata is not None or bool(self._roots) or self._may_begin
+        known = bool(self._roots) or self._may_begin
         return self._election.leads and self._listed and not self._unreadable and known
 
     @property
@@ -120,7 +122,9 @@ class SecretRoots:
                 name: base64.b64decode(value, validate=True)
                 for name, value in (secret.get("data") or {}).items()
             }
-            self._roots = unpack(data, place)
+            roots = unpack(data, place)
+            self._filled = bool(roots)
+            self._roots = roots or self._roots
             self._unreadable = ""
         except (StateError, binascii.Error) as error:
             if self._unreadable != str(error):
@@ -141,11 +145,13 @@ class SecretRoots:
         if self._metadata is not None:
             log.error("Secret %s/%s was deleted", self._namespace, NAME)
         self._metadata = None
+        self._filled = False
         self._unreadable = ""
 
     async def _mend_for_ever(self) -> None:
         while True:
-            if self._election.leads and self._listed and self._metadata is None:
+            settled = self._filled or self._unreadable
+            if self._election.leads and self._listed and not settled:
                 if self._roots:
                     await self._write_again()
                 else:
@@ -170,10 +176,10 @@ class SecretRoots:
         else:
             self._may_begin = False
             why = (
-                f"Secret {self._namespace}/{NAME} is gone, no replica remembers the roots in it, "
-                f"and pods trust them ({place}): nothing is signed. Restore the Secret from a "
-                "backup; or delete the ConfigMap to have new roots, and then restart every meshed "
-                "pod"
+                f"Secret {self._namespace}/{NAME} is gone or empty, no replica remembers its "
+                f"roots, and pods trust them ({place}): nothing is signed. Restore the Secret from "
+                "a backup; or delete the ConfigMap to have new roots, and then restart every "
+                "meshed pod"
             )
         if why and why != self._told:
             log.error("%s", why)

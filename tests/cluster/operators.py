@@ -115,7 +115,7 @@ async def secret(cluster: Cluster, name: str) -> dict[str, bytes]:
         found = await asyncio.to_thread(cluster.get, "secret", name)
     except Failed:
         return {}
-    return {key: base64.b64decode(value) for key, value in found["data"].items()}
+    return {key: base64.b64decode(value) for key, value in found.get("data", {}).items()}
 
 
 async def put(cluster: Cluster, *objects: dict[str, Any]) -> None:

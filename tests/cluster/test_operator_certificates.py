@@ -107,19 +107,28 @@ async def test_the_operator_replaces_its_own_certificate_when_that_is_revoked(
         await eventually(heard)
 
 
-async def test_deleted_roots_are_written_again(operator: Operator, cluster: Cluster) -> None:
+EMPTY = ("patch", "--type=json", '--patch=[{"op": "remove", "path": "/data"}]')
+
+
+@pytest.mark.parametrize("lose", [("delete",), EMPTY], ids=["deleted", "emptied"])
+async def test_lost_roots_are_written_again(
+    operator: Operator, cluster: Cluster, lose: tuple[str, ...]
+) -> None:
     before = await eventually(lambda: secret(cluster, "stoq-ca"))
-    await kubectl(cluster, "delete", "secret", "stoq-ca")
+    verb, *options = lose
+    await kubectl(cluster, verb, "secret", "stoq-ca", *options)
     assert await eventually(lambda: secret(cluster, "stoq-ca")) == before
 
 
+@pytest.mark.parametrize("lose", [("delete",), EMPTY], ids=["deleted", "emptied"])
 async def test_roots_that_nobody_remembers_are_not_replaced_unasked(
-    operator: Operator, cluster: Cluster
+    operator: Operator, cluster: Cluster, lose: tuple[str, ...]
 ) -> None:
     assert await bundle(cluster)
     operator.stop.set()
     await eventually(lambda: ended(operator))
-    await kubectl(cluster, "delete", "secret", "stoq-ca")
+    verb, *options = lose
+    await kubectl(cluster, verb, "secret", "stoq-ca", *options)
     other = Operator(cluster.namespace, "other")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(serve(other.settings, other.stop))
