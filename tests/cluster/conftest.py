@@ -49,8 +49,10 @@ def cluster(running: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def crds(running: Cluster) -> Iterator[None]:
-    """The definitions, without the chart, which takes over none that are there already."""
-    running.kubectl("apply", "--server-side", "-f", str(CRDS))
+    """The definitions, without the chart, which takes over none that are there already; those that
+    it has left behind are taken from it.
+    """
+    running.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
     running.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
     yield
     running.kubectl("delete", "-f", str(CRDS), timeout=90.0)
