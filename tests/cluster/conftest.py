@@ -105,7 +105,7 @@ def shop(mesh: Mesh) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def pair(shop: Cluster) -> Cluster:
-    """The module's namespace with peers that talk all the time."""
+    """The module's namespace with strict peers that talk all the time, and a stranger to them."""
     return talking(shop)
 
 

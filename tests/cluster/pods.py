@@ -44,6 +44,13 @@ def pod(name: str, command: list[str], node: str = "", **spec: Any) -> Object:
     }
 
 
+def serving(name: str, *ports: int, **spec: Any) -> Object:
+    """A pod that answers with its name on several ports."""
+    listen = " ".join(f"httpd -f -p {port} -h /tmp/www &" for port in ports)
+    say = f"mkdir /tmp/www; echo {name} > /tmp/www/index.html; trap 'exit 0' TERM"
+    return pod(name, ["sh", "-c", f"{say}; {listen} wait"], **spec)
+
+
 def service(name: str, **spec: Any) -> Object:
     """A Service on port 80 for the pod of the same name."""
     ports = [{"port": 80, "targetPort": 8080}]

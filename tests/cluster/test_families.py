@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from cluster.access import HACK, Cluster, hack_cluster
-from cluster.families import FAMILIES, answers_by_every_address
+from cluster.families import (
+    FAMILIES,
+    answers_by_every_address,
+    refuses_ipv4_where_policy_says,
+)
 from cluster.mesh import Mesh
 from cluster.witness import Witness
 from clusterlib import modules, record
@@ -63,7 +67,7 @@ def test_a_cluster_of_another_family_works(other: Other) -> None:
     answers_by_every_address(other.cluster, other.versions, "web.default")
 
 
-def test_the_mesh_carries_every_ip_version(
+def test_the_mesh_carries_every_ip_version_but_to_pods_that_are_ipv6_only_by_policy(
     other: Other, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     hack_cluster("load", "--name", other.cluster.name, *sorted(IMAGES.glob("*.tar")))
@@ -73,6 +77,8 @@ def test_the_mesh_carries_every_ip_version(
         mesh.install()
         with mesh.namespace() as shop:
             answers_by_every_address(shop, other.versions, "web")
+            if 6 in other.versions:
+                refuses_ipv4_where_policy_says(shop)
     assert witness.meshed()
     assert witness.plaintext() == {}
 

@@ -10,8 +10,9 @@ import pytest
 from cryptography import x509
 
 from cluster.access import Cluster, Failed
-from cluster.mesh import Mesh, eventually
+from cluster.mesh import OPERATOR, Mesh, eventually, rolled_out, sidecar_page
 from cluster.pods import WAIT, pod
+from cluster.processes import Container
 from cluster.traffic import no_request_fails
 from stoq_operator.webhookpki import LIFE, make
 
@@ -19,11 +20,15 @@ pytestmark = pytest.mark.timeout(600)
 
 ROOTS = "stoq-ca"
 SERVING = "stoq-webhook-tls"
+TICKETS = "stoq-tickets"
 
 WRITTEN_SECONDS = 60.0
 """From the loss of the roots to their being there again; the leader looks every second, and the
 machine may be slow.
 """
+
+AGAIN_SECONDS = 120.0
+"""From the end of all replicas to all sidecars' having heard the next ones."""
 
 ADMITTED_SECONDS = 90.0
 """From the loss of the webhook's certificate to the next pod; the leader looks every 10 seconds."""
@@ -41,6 +46,30 @@ def test_deleted_roots_are_written_back_as_they_were(pair: Cluster, mesh: Mesh) 
         pair.apply(pod("newcomer", WAIT))
         pair.ready("newcomer")
         assert pair.fetch("newcomer", "http://web/") == "hello"
+
+
+def test_ticket_keys_that_were_deleted_are_made_anew_and_sidecars_come_back_without_their_tickets(
+    pair: Cluster, mesh: Mesh
+) -> None:
+    def heard() -> dict[str, Any]:
+        """How often the sidecars have come back to the registry, and whether they are there."""
+        return {each: sidecar_page(pair, each, "config")["discovery"] for each in ("client", "web")}
+
+    before, reconnects = content(mesh, TICKETS), {k: v["reconnects"] for k, v in heard().items()}
+    with no_request_fails(pair):
+        mesh.system.kubectl("delete", "secret", TICKETS)
+        assert eventually(lambda: content(mesh, TICKETS), WRITTEN_SECONDS) != before
+        # Whoever was served by them dials again, with a ticket that nobody can open.
+        for each in mesh.system.get("pods", f"--selector={OPERATOR}")["items"]:
+            Container(mesh.system, each["metadata"]["name"], "operator").kill()
+        eventually(
+            lambda: all(
+                now["reconnects"] > reconnects[each] and not now["stale"]
+                for each, now in heard().items()
+            ),
+            AGAIN_SECONDS,
+        )
+    rolled_out(mesh.system, "stoq-operator")
 
 
 def delete(mesh: Mesh) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.access import Cluster, Failed, url
 from cluster.mesh import Mesh, eventually
-from cluster.pods import WAIT, pod, service
+from cluster.pods import WAIT, pod, service, serving
 from support.tables import tables
 
 pytestmark = pytest.mark.timeout(600)
@@ -42,13 +42,6 @@ def _rows() -> list[Row]:
             assert row["outbound"] in ("any", MODES[mode]), "modes are tested in these two pairs"
             rows.append(Row(row["from"], row["to"], row["by"], row["port"], mode, row["outcome"]))
     return rows
-
-
-def serving(name: str, *ports: int, **spec: Any) -> dict[str, Any]:
-    """A pod that answers with its name on several ports."""
-    listen = " ".join(f"httpd -f -p {port} -h /tmp/www &" for port in ports)
-    say = f"mkdir /tmp/www; echo {name} > /tmp/www/index.html; trap 'exit 0' TERM"
-    return pod(name, ["sh", "-c", f"{say}; {listen} wait"], **spec)
 
 
 def in_mode(made: dict[str, Any], mode: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def sidecars(cluster: Cluster) -> dict[str, str]:
     return {
         each["metadata"]["name"]: each["spec"]["initContainers"][1]["image"].rpartition(":")[2]
         for each in cluster.get("pods")["items"]
+        if "initContainers" in each["spec"]
     }
 
 
