@@ -1,5 +1,5 @@
 """Strict peers that know each other and talk without a pause, and the proof that no request failed
-and that nobody else was let in.
+and that no plaintext came in or went out.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster.access import Cluster, url
 from cluster.mesh import eventually
-from cluster.pods import WAIT, pod, serve, service
+from cluster.pods import WAIT, container, pod, serve, service
 
 ASKS = (
     "trap exit TERM; while :; do begun=$(date +%T); "
@@ -20,12 +20,13 @@ ASKS = (
 
 TRIES = (
     "trap exit TERM; while :; do "
-    "if timeout 2 wget -qO- $TARGET >/dev/null 2>&1; then echo let in; else echo refused; fi; "
-    "sleep 0.2; done"
+    "if timeout 2 wget -qO- $TARGET >/dev/null 2>&1; then echo passed; else echo refused; fi; "
+    "sleep 0.5; done"
 )
-"""Says of each of its requests whether it was let in. A node that enforces strict mode drops it."""
+"""Says of each of its requests whether it passed. A node that enforces strict mode drops it."""
 
-STRANGER = "stranger"
+PLAINTEXT = (("stranger", "main"), ("asks", "strays"))
+"""Pods and their containers that try TRIES: at a strict pod, and from one."""
 
 STRICT = {
     "apiVersion": "stoq.dev/v1alpha1",
@@ -41,58 +42,62 @@ STEADY_SECONDS = 90.0
 """For them: a request that is not answered takes ten by itself."""
 
 
-def asking(
-    name: str, cluster: Cluster, target: str, node: str = "", script: str = ASKS
-) -> dict[str, Any]:
-    """A pod that asks the Service `target` all the time.
+def asking(name: str, cluster: Cluster, target: str, node: str = "") -> dict[str, Any]:
+    """A pod that asks the Service `target` all the time."""
+    return pod(name, WAIT, node, containers=[loop("main", ASKS, cluster, target)])
+
+
+def loop(name: str, script: str, cluster: Cluster, target: str) -> dict[str, Any]:
+    """A container that asks the Service `target` all the time.
 
     By address: while nothing runs that knows names, nobody should depend on it.
     """
-    found = pod(name, ["sh", "-c", script], node)
     address = url(cluster.get("service", target)["spec"]["clusterIP"], 80)
-    found["spec"]["containers"][0]["env"] = [{"name": "TARGET", "value": address}]
-    return found
+    return container(name, ["sh", "-c", script], env=[{"name": "TARGET", "value": address}])
 
 
 def talking(cluster: Cluster) -> Cluster:
     """`web` on the second node, and on the first `asks`, which asks it all the time, and `client`,
     which does nothing by itself. All are strict both ways; `stranger`, on the first node too, is in
-    no mesh and tries to reach `web` all the time.
+    no mesh, and it and `asks` try to reach each other's side in plaintext all the time.
     """
     first, second = cluster.nodes()[:2]
-    cluster.apply(pod("client", WAIT, first), pod("web", serve("hello"), second), service("web"))
-    cluster.apply(outsider(STRANGER, cluster, "web", first))
-    cluster.ready("client", "web", STRANGER)
+    cluster.apply(service("web"), service("stranger"))
+    stranger = [loop("main", TRIES, cluster, "web"), container("server", serve("outside"))]
+    outsider = pod("stranger", WAIT, first, containers=stranger)
+    outsider["metadata"]["labels"]["stoq.dev/inject"] = "disabled"
+    cluster.apply(pod("client", WAIT, first), pod("web", serve("hello"), second), outsider)
+    cluster.ready("client", "web", "stranger")
     assert cluster.fetch("client", "http://web/") == "hello"
-    # It can, before it may not: what keeps it out from then on is the policy.
-    eventually(lambda: "let in" in answers(cluster, STRANGER))
-    cluster.apply(STRICT, asking("asks", cluster, "web", first))
+    # They can, before they may not: what keeps them apart from then on is the policy.
+    assert cluster.fetch("client", "http://stranger/") == "outside"
+    eventually(lambda: "passed" in answers(cluster, "stranger"))
+    asks = asking("asks", cluster, "web", first)
+    asks["spec"]["containers"].append(loop("strays", TRIES, cluster, "stranger"))
+    cluster.apply(STRICT, asks)
     cluster.ready("asks")
-    eventually(lambda: "ok" in cluster.kubectl("logs", "asks"))
-    eventually(lambda: answers(cluster, STRANGER)[-2:] == ["refused"] * 2)
+    eventually(lambda: "ok" in answers(cluster, "asks"))
+    for each in PLAINTEXT:
+        eventually(lambda each=each: answers(cluster, *each)[-2:] == ["refused"] * 2)
     return cluster
-
-
-def outsider(name: str, cluster: Cluster, target: str, node: str) -> dict[str, Any]:
-    """A pod without a sidecar that says of each try to reach the Service whether it was let in."""
-    found = asking(name, cluster, target, node, TRIES)
-    found["metadata"]["labels"]["stoq.dev/inject"] = "disabled"
-    return found
 
 
 @contextmanager
 def no_request_fails(cluster: Cluster, name: str = "asks") -> Iterator[None]:
-    """Of those that the pod `name` sends from the beginning of the block to a while after it; each
-    of the stranger's is refused meanwhile.
+    """Of those that the pod `name` sends from the beginning of the block to a while after it; and
+    of those in plaintext none passes meanwhile.
     """
 
-    before, tried = steady(cluster, name), len(answers(cluster, STRANGER))
+    before = steady(cluster, name)
+    tried = {each: len(answers(cluster, *each)) for each in PLAINTEXT}
     yield
-    at_the_end, tried_at_the_end = len(answers(cluster, name)), len(answers(cluster, STRANGER))
+    at_the_end = len(answers(cluster, name))
+    later = {each: len(answers(cluster, *each)) + 1 for each in PLAINTEXT}
     eventually(lambda: len(answers(cluster, name)) > at_the_end + 5, 120)
-    eventually(lambda: len(answers(cluster, STRANGER)) > tried_at_the_end + 1)
+    for each in PLAINTEXT:
+        eventually(lambda each=each: len(answers(cluster, *each)) > later[each])
+        assert set(answers(cluster, *each)[tried[each] :]) == {"refused"}, each
     assert [line for line in answers(cluster, name)[before:] if line != "ok"] == []
-    assert set(answers(cluster, STRANGER)[tried:]) == {"refused"}, "plaintext was let in"
 
 
 def steady(cluster: Cluster, name: str = "asks") -> int:
@@ -111,6 +116,6 @@ def steady(cluster: Cluster, name: str = "asks") -> int:
     return int(eventually(now, STEADY_SECONDS))
 
 
-def answers(cluster: Cluster, name: str) -> list[str]:
-    """How the requests of the pod `name` ended so far: `ok`, or what went wrong."""
-    return cluster.kubectl("logs", name).splitlines()
+def answers(cluster: Cluster, name: str, inside: str = "main") -> list[str]:
+    """How the requests of a container ended so far: `ok`, or what went wrong."""
+    return cluster.kubectl("logs", name, "-c", inside).splitlines()
