@@ -28,8 +28,18 @@ class Container:
 
     def runs(self) -> bool:
         """Whether its process lives; its successor is another container."""
-        listed = hack_cluster(*self._enter, *CTR, "ls").splitlines()
-        return any(line.startswith(self._id) and "RUNNING" in line for line in listed)
+        return bool(self._process())
+
+    def _process(self) -> str:
+        """Its number on the node; empty when it has ended."""
+        lines = hack_cluster(*self._enter, *CTR, "ls").splitlines()
+        found = (line.split() for line in lines if line.startswith(self._id))
+        return next((process for _, process, state in found if state == "RUNNING"), "")
+
+    def beside(self, *command: str) -> str:
+        """As root in its network, by a program of the node: for what a container may not do."""
+        enter = ("nsenter", "--target", self._process(), "--net")
+        return hack_cluster(*self._enter, *enter, *command)
 
     def execute(self, *command: str) -> str:
         """As `kubectl exec` does, which asks the kubelet."""
