@@ -1,5 +1,6 @@
 """Opens the sockets that a sidecar needs, in the network namespace of the calling thread."""
 
+import errno
 import socket
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +13,7 @@ IPV6_TRANSPARENT: Final = 75  # <linux/in6.h>; Python's socket module does not n
 IP_TRANSPARENT: Final = 19  # <linux/in.h>
 IPV6_RECVORIGDSTADDR: Final = 74  # <linux/in6.h>
 IP_RECVORIGDSTADDR: Final = 20  # <linux/in.h>
-SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # <asm-generic/socket.h>
+SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_RCVMARK = 32, 33, 75  # <asm-generic/socket.h>
 
 UDP_BUFFER: Final = 4 << 20
 """Bytes that captured datagrams may take while the sidecar is busy: more than the kernel's default,
@@ -136,6 +137,7 @@ def _capture(worker: int) -> OpenSocket:
         opened.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, 1)
         opened.setsockopt(socket.IPPROTO_IP, IP_RECVORIGDSTADDR, 1)
         opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, UDP_BUFFER)
+        _tell_marks(opened)
         _bind(opened, constants.OUTBOUND_PORT, "udp")
     except OSError:
         opened.close()
@@ -143,6 +145,17 @@ def _capture(worker: int) -> OpenSocket:
     return OpenSocket(
         SocketInfo(Role.UDP, constants.OUTBOUND_PORT, worker, transparent=True), opened
     )
+
+
+def _tell_marks(opened: socket.socket) -> None:
+    """By its mark the sidecar knows what has Don't Fragment. Kernels before 5.19 do not know the
+    option; the sidecar says so in its log.
+    """
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise
 
 
 def _raw(role: Role, family: int, mark: int) -> OpenSocket:

@@ -2,8 +2,9 @@
 
 Where `Plan.client_address` is on, the sidecar dials the application from the client's address, so
 the answers are addressed to the client (`rules.CLIENT_MARK`); where `Plan.udp` is on, datagrams are
-addressed to whoever the application speaks to (`udp.UDP_MARK`). The marked ones get a routing table
-that says that every address is local, so that they end at the sidecar's socket instead of the link.
+addressed to whoever the application speaks to (`udp.CAPTURED_MARKS`). The marked ones get a routing
+table that says that every address is local, so that they end at the sidecar's socket instead of the
+link.
 
 All functions work on the network namespace of the calling thread, as those of `nft` do.
 """
@@ -18,7 +19,7 @@ from stoq.capture.nft import CaptureError
 from stoq.capture.plan import Plan
 from stoq.capture.rtnetlink import Entry
 from stoq.capture.rules import CLIENT_MARK
-from stoq.capture.udp import UDP_INJECT_MARK, UDP_MARK
+from stoq.capture.udp import CAPTURED_MARKS, UDP_INJECT_MARK
 
 TABLE: Final = 14008
 """Number of our routing table, and priority of the rule that leads there: after the kernel's own
@@ -40,13 +41,13 @@ _WORDS: Final = {
 }
 
 
-_MARKS: Final = (CLIENT_MARK, UDP_MARK, UDP_INJECT_MARK)
+_MARKS: Final = (CLIENT_MARK, *CAPTURED_MARKS, UDP_INJECT_MARK)
 
 
 def marks(plan: Plan) -> tuple[int, ...]:
     """The packet marks that `plan` wants routed to the sidecar."""
     client = (CLIENT_MARK,) if plan.client_address else ()
-    return (*client, *((UDP_MARK, UDP_INJECT_MARK) if plan.udp else ()))
+    return (*client, *((*CAPTURED_MARKS, UDP_INJECT_MARK) if plan.udp else ()))
 
 
 def apply(wanted: tuple[int, ...] = (CLIENT_MARK,)) -> bool:

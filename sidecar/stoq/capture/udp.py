@@ -4,7 +4,8 @@ UDP has no redirect from which a program could learn the original destination, s
 translated but led to a transparent socket (docs/decisions/0029-captured-udp.md):
 
 - `udp_out` marks what the applications send. The mark leads to a routing table in which every
-  address is local, so that it comes back in over `lo`.
+  address is local, so that it comes back in over `lo`. It also tells the socket, which gets no
+  header, what has IPv4's Don't Fragment.
 - `udp_in` hands it to the socket there, and what arrives from outside as well. With nobody to take
   it, it is dropped.
 - What the sidecar puts into the pod (`UDP_INJECT_MARK`) is not tracked: the application's answers
@@ -24,6 +25,12 @@ from stoq.capture.plan import DNS_PORT, Plan, PortRange, merged_networks, merged
 
 UDP_MARK: Final = 0x36BA
 """Packet mark (14010) of what an application sends."""
+
+UDP_WHOLE_MARK: Final = 0x36BE
+"""The same (14014) for what has Don't Fragment. The engine knows it by this number."""
+
+CAPTURED_MARKS: Final = (UDP_MARK, UDP_WHOLE_MARK)
+"""Packet marks of what applications send."""
 
 UDP_INJECT_MARK: Final = 0x36BB
 """Packet mark (14011) of what the sidecar puts into the pod."""
@@ -80,12 +87,16 @@ def _out(plan: Plan) -> list[Rule]:
         if networks:
             towards = f"{family_of(networks[0].network_address)} daddr {listed(networks)}"
             rules.append(Rule(f"excluded-ipv{version}", f"{towards} counter {_BYPASS}"))
-    rules.append(Rule("capture", f"counter meta mark set {UDP_MARK:#x}"))
-    return rules
+    whole = f"ip frag-off & 0x4000 != 0 counter meta mark set {UDP_WHOLE_MARK:#x} return"
+    return [
+        *rules,
+        Rule("capture-whole", whole),
+        Rule("capture", f"counter meta mark set {UDP_MARK:#x}"),
+    ]
 
 
 def _in(plan: Plan) -> list[Rule]:
-    captured = f'iif "lo" meta mark {UDP_MARK:#x}'
+    captured = f'iif "lo" meta mark {_marks(*CAPTURED_MARKS)}'
     rules = [
         Rule("only-udp", "meta l4proto != udp return"),
         Rule("injected", f'iif "lo" meta mark {UDP_INJECT_MARK:#x} return'),
@@ -114,8 +125,12 @@ def _excluded(ports: tuple[PortRange, ...]) -> list[Rule]:
     return [Rule("excluded-ports", f"udp dport {listed(merged_ports(ports))} counter {_BYPASS}")]
 
 
+def _marks(*marks: int) -> str:
+    return listed([f"{mark:#x}" for mark in marks])
+
+
 def _errors() -> Chain:
-    let_out = listed([f"{mark:#x}" for mark in (BYPASS_MARK, UDP_EMIT_MARK)])
+    let_out = _marks(BYPASS_MARK, UDP_EMIT_MARK)
     rules = (
         Rule("loopback", 'oif "lo" return'),
         Rule("let-out", f"ct state related ct mark {let_out} return"),
@@ -126,6 +141,6 @@ def _errors() -> Chain:
 
 
 def _stay() -> Chain:
-    marks = listed([f"{mark:#x}" for mark in (UDP_MARK, UDP_INJECT_MARK)])
+    marks = _marks(*CAPTURED_MARKS, UDP_INJECT_MARK)
     rule = Rule("in-the-pod", f'meta mark {marks} oif != "lo" counter drop')
     return Chain("udp_stay", "filter", "postrouting", LAST, (rule,))

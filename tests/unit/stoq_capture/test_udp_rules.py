@@ -36,10 +36,11 @@ def test_capture_is_the_last_word_about_what_goes_out() -> None:
     )
     # The name server lies in an excluded network: exclusions hold for DNS too.
     assert names(chain(plan, "udp_out"))[9:] == [
-        "link-ipv6", "link-ipv4", "excluded-ports", "excluded-ipv6", "excluded-ipv4", "capture",
+        "link-ipv6", "link-ipv4", "excluded-ports", "excluded-ipv6", "excluded-ipv4",
+        "capture-whole", "capture",
     ]  # fmt: skip
     other = Plan(udp=True, nameservers=(ip_address("fd00::53"),))
-    assert names(chain(other, "udp_out"))[-2:] == ["dns-ipv6", "capture"]
+    assert names(chain(other, "udp_out"))[-3:] == ["dns-ipv6", "capture-whole", "capture"]
 
 
 def test_ports_of_udp_alone_are_excluded_beside_those_of_both_protocols() -> None:
@@ -84,4 +85,14 @@ def test_the_sidecar_lets_out_nothing_but_udp_of_the_pod() -> None:
 def test_marks_are_routed_for_what_the_plan_wants() -> None:
     assert routes.marks(Plan()) == ()
     assert routes.marks(Plan(client_address=True)) == (0x36B9,)
-    assert routes.marks(Plan(udp=True)) == (0x36BA, 0x36BB)
+    assert routes.marks(Plan(udp=True)) == (0x36BA, 0x36BE, 0x36BB)
+
+
+def test_what_may_not_be_divided_has_a_mark_of_its_own_that_leads_the_same_way() -> None:
+    out = {rule.name: rule.expression for rule in chain(Plan(udp=True), "udp_out").rules}
+    assert "ip frag-off & 0x4000 != 0" in out["capture-whole"]
+    assert "meta mark set 0x36be" in out["capture-whole"]
+    arriving = {rule.name: rule.expression for rule in chain(Plan(udp=True), "udp_in").rules}
+    staying = chain(Plan(udp=True), "udp_stay").rules[0].expression
+    for expression in (arriving["captured"], arriving["nobody"], staying):
+        assert "0x36ba, 0x36be" in expression

@@ -16,15 +16,52 @@ const UDP_HEADER: usize = 8;
 /// Most bytes of an IP packet's length field.
 const LARGEST: usize = 65_535;
 
-/// The packets that carry `payload` from `source` to `destination` over a link of `mtu` bytes:
-/// one, or fragments of it numbered `id`. None when the addresses are of two families or the
-/// payload is longer than UDP allows.
+/// IPv4's flag by which a packet that is too long is refused and not divided (RFC 791, 3.1).
+const DONT_FRAGMENT: u16 = 0x4000;
+
+/// Whether a datagram may go in several packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fragments {
+    /// Where one of more than so many bytes would be needed.
+    Above(usize),
+    /// Nowhere, and in IPv4 the packet says so to routers.
+    Never,
+}
+
+impl Fragments {
+    /// Whether a packet of so many bytes goes as it is.
+    const fn spare(self, length: usize) -> bool {
+        match self {
+            Self::Above(mtu) => length <= mtu,
+            Self::Never => true,
+        }
+    }
+
+    /// Room of a fragment's packet after its header.
+    const fn room(self, header: usize) -> usize {
+        match self {
+            Self::Above(mtu) => mtu.saturating_sub(header),
+            Self::Never => LARGEST,
+        }
+    }
+
+    /// The flag of IPv4.
+    const fn flag(self) -> u16 {
+        match self {
+            Self::Above(_) => 0,
+            Self::Never => DONT_FRAGMENT,
+        }
+    }
+}
+
+/// The packets that carry `payload` from `source` to `destination`: one, or `fragments` of it numbered
+/// `id`. None when the addresses are of two families or the payload is longer than UDP allows.
 #[must_use]
 pub fn packets(
     source: SocketAddr,
     destination: SocketAddr,
     payload: &[u8],
-    mtu: usize,
+    fragments: Fragments,
     id: u32,
 ) -> Option<Vec<Vec<u8>>> {
     match (source, destination) {
@@ -38,7 +75,7 @@ pub fn packets(
             if udp.len() > LARGEST - V4_HEADER {
                 return None;
             }
-            Some(fragments_v4(*from.ip(), *to.ip(), &udp, mtu, id as u16))
+            Some(in_v4(*from.ip(), *to.ip(), &udp, fragments, id as u16))
         }
         (SocketAddr::V6(from), SocketAddr::V6(to)) => {
             let udp = datagram(
@@ -47,7 +84,7 @@ pub fn packets(
                 destination,
                 payload,
             )?;
-            Some(fragments_v6(*from.ip(), *to.ip(), &udp, mtu, id))
+            Some(in_v6(*from.ip(), *to.ip(), &udp, fragments, id))
         }
         _ => None,
     }
@@ -85,12 +122,11 @@ fn part(room: usize) -> usize {
     (room & !7).max(8)
 }
 
-fn fragments_v4(from: Ipv4Addr, to: Ipv4Addr, udp: &[u8], mtu: usize, id: u16) -> Vec<Vec<u8>> {
+fn in_v4(from: Ipv4Addr, to: Ipv4Addr, udp: &[u8], fragments: Fragments, id: u16) -> Vec<Vec<u8>> {
     const MORE: u16 = 0x2000;
-    let size = if V4_HEADER + udp.len() <= mtu {
-        udp.len()
-    } else {
-        part(mtu.saturating_sub(V4_HEADER))
+    let size = match fragments.spare(V4_HEADER + udp.len()) {
+        true => udp.len(),
+        false => part(fragments.room(V4_HEADER)),
     };
     let mut made = Vec::new();
     for (number, piece) in udp.chunks(size).enumerate() {
@@ -104,7 +140,7 @@ fn fragments_v4(from: Ipv4Addr, to: Ipv4Addr, udp: &[u8], mtu: usize, id: u16) -
         packet.put_slice(&[0x45, 0]);
         packet.put_u16((V4_HEADER + piece.len()) as u16);
         packet.put_u16(id);
-        packet.put_u16((offset / 8) as u16 | more);
+        packet.put_u16((offset / 8) as u16 | more | fragments.flag());
         packet.put_slice(&[HOPS, UDP, 0, 0]);
         packet.put_slice(&from.octets());
         packet.put_slice(&to.octets());
@@ -116,7 +152,7 @@ fn fragments_v4(from: Ipv4Addr, to: Ipv4Addr, udp: &[u8], mtu: usize, id: u16) -
     made
 }
 
-fn fragments_v6(from: Ipv6Addr, to: Ipv6Addr, udp: &[u8], mtu: usize, id: u32) -> Vec<Vec<u8>> {
+fn in_v6(from: Ipv6Addr, to: Ipv6Addr, udp: &[u8], fragments: Fragments, id: u32) -> Vec<Vec<u8>> {
     const HEADER: usize = 8;
     let head = |length: usize, next: u8| {
         let mut packet = Vec::with_capacity(V6_HEADER + length);
@@ -127,12 +163,12 @@ fn fragments_v6(from: Ipv6Addr, to: Ipv6Addr, udp: &[u8], mtu: usize, id: u32) -
         packet.put_slice(&to.octets());
         packet
     };
-    if V6_HEADER + udp.len() <= mtu {
+    if fragments.spare(V6_HEADER + udp.len()) {
         let mut packet = head(udp.len(), UDP);
         packet.put_slice(udp);
         return vec![packet];
     }
-    let size = part(mtu.saturating_sub(V6_HEADER + HEADER));
+    let size = part(fragments.room(V6_HEADER + HEADER));
     let mut made = Vec::new();
     for (number, piece) in udp.chunks(size).enumerate() {
         let offset = number * size;

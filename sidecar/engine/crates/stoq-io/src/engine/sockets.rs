@@ -130,6 +130,12 @@ impl Sockets {
             true => None,
             false => Some(CaptureSocket::new(self.capture.remove(0))),
         };
+        if index == 0 && capture.as_ref().is_some_and(|socket| !socket.tells_marks()) {
+            shared.log.warn(format_args!(
+                "captured UDP leaves the mesh without Don't Fragment: its socket tells no marks \
+                 (SO_RCVMARK), which takes Linux 5.19 and a node agent of this version"
+            ));
+        }
         Ok(Plan {
             index,
             poll,

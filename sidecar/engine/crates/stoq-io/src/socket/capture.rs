@@ -1,7 +1,7 @@
 //! The socket at which captured UDP arrives, of both directions.
 //!
 //! The broker made it transparent, so that datagrams for any address reach it, and has the kernel
-//! tell with each where it was going.
+//! tell with each where it was going, and by its mark whether it may be divided on the way.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use bytes::Bytes;
 use socket2::Socket;
 
+use super::options;
 use super::udp::canonical;
 
 /// Datagrams per call to the kernel.
@@ -18,8 +19,11 @@ const BATCH: usize = 16;
 /// Room for the largest datagram.
 const SPACE: usize = 65_536;
 
-/// Room for the two control messages that tell the destination of IPv4 and of IPv6.
+/// Room for the control messages that tell the destination of IPv4 and of IPv6, and the mark.
 const CONTROL: usize = 128;
+
+/// The mark of what an application has sent with IPv4's Don't Fragment (`stoq.capture.udp`).
+const WHOLE: u32 = 14_014;
 
 /// A datagram and its two ends.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(crate) struct CapturedDatagram {
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
     pub(crate) payload: Bytes,
+    /// Whether it may not be divided on the way: it is of IPv4, and says so.
+    pub(crate) whole: bool,
 }
 
 /// The socket, and room for one batch.
@@ -53,6 +59,11 @@ impl CaptureSocket {
 
     pub(crate) fn raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
+    }
+
+    /// Whether the kernel tells marks: Linux 5.19, and a broker that has it do so.
+    pub(crate) fn tells_marks(&self) -> bool {
+        options::get(&self.socket, libc::SOL_SOCKET, libc::SO_RCVMARK).is_ok_and(|on| on != 0)
     }
 
     /// Gives the room back to the allocator, for times without traffic.
@@ -107,13 +118,14 @@ impl CaptureSocket {
         for (index, message) in messages.iter().take(count as usize).enumerate() {
             let length = (message.msg_len as usize).min(SPACE);
             let source = address(&heads[index].name);
-            let destination = destination(&message.msg_hdr);
+            let (destination, mark) = told(&message.msg_hdr);
             if let (Some(source), Some(destination)) = (source, destination) {
                 let start = index * SPACE;
                 found.push(CapturedDatagram {
                     source: canonical(source),
                     destination: canonical(destination),
                     payload: Bytes::copy_from_slice(&self.space[start..start + length]),
+                    whole: mark == Some(WHOLE),
                 });
             }
         }
@@ -121,8 +133,9 @@ impl CaptureSocket {
     }
 }
 
-/// Where a datagram was going.
-fn destination(header: &libc::msghdr) -> Option<SocketAddr> {
+/// Where a datagram was going, and its mark.
+fn told(header: &libc::msghdr) -> (Option<SocketAddr>, Option<u32>) {
+    let (mut destination, mut mark) = (None, None);
     // SAFETY: the kernel has filled the header's control messages and set their length; the macros
     // of libc stay within it, and the pointers are to memory that the caller borrows.
     unsafe {
@@ -131,16 +144,22 @@ fn destination(header: &libc::msghdr) -> Option<SocketAddr> {
             let data = libc::CMSG_DATA(message);
             match (found.cmsg_level, found.cmsg_type) {
                 (libc::SOL_IP, libc::IP_ORIGDSTADDR) => {
-                    return Some(from_v4(&data.cast::<libc::sockaddr_in>().read_unaligned()));
+                    let address = data.cast::<libc::sockaddr_in>().read_unaligned();
+                    destination = Some(from_v4(&address));
                 }
                 (libc::SOL_IPV6, libc::IPV6_ORIGDSTADDR) => {
-                    return Some(from_v6(&data.cast::<libc::sockaddr_in6>().read_unaligned()));
+                    let address = data.cast::<libc::sockaddr_in6>().read_unaligned();
+                    destination = Some(from_v6(&address));
                 }
-                _ => message = libc::CMSG_NXTHDR(header, message),
+                (libc::SOL_SOCKET, libc::SO_MARK) => {
+                    mark = Some(data.cast::<u32>().read_unaligned());
+                }
+                _ => {}
             }
+            message = libc::CMSG_NXTHDR(header, message);
         }
     }
-    None
+    (destination, mark)
 }
 
 fn address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {

@@ -1,6 +1,8 @@
 //! Sockets: opening, adopting and tuning them. No worker logic.
 
 pub(crate) mod capture;
+pub(crate) mod options;
+pub(crate) mod paths;
 pub(crate) mod raw;
 pub(crate) mod source;
 pub(crate) mod tcp;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::udp::packet::packets;
+use crate::udp::packet::{Fragments, packets};
 
 const OURS: Mac = [2, 0, 0, 0, 0, 1];
 const THEIRS: Mac = [2, 0, 0, 0, 0, 2];
@@ -46,7 +46,7 @@ fn changed(named: [&str; 2], at: usize, bytes: &[u8]) -> Vec<u8> {
 fn a_frame_is_ethernet_around_the_packet_that_a_raw_socket_sends() {
     for named in [V6, V4] {
         let [source, destination] = ends(named);
-        let mut made = packets(source, destination, b"hello", 1500, 0).unwrap();
+        let mut made = packets(source, destination, b"hello", Fragments::Above(1500), 0).unwrap();
         let packet = made.pop().unwrap();
         let mut whole = frame(&Datagram {
             ecn: 0,

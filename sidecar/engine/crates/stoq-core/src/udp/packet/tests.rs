@@ -1,7 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 
-const LOOPBACK: usize = 65_575;
+const LOOPBACK: Fragments = Fragments::Above(65_575);
+const ETHERNET: Fragments = Fragments::Above(1500);
 
 fn v6(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -9,7 +10,7 @@ fn v6(text: &str) -> SocketAddr {
 
 #[test]
 fn an_ipv6_datagram_is_as_another_program_made_it() {
-    let made = packets(v6("[fd00::1]:1"), v6("[fd00::2]:2"), b"abc", 1500, 0).unwrap();
+    let made = packets(v6("[fd00::1]:1"), v6("[fd00::2]:2"), b"abc", ETHERNET, 0).unwrap();
     let expected = concat!(
         "60000000000b1140",
         "fd000000000000000000000000000001",
@@ -23,7 +24,7 @@ fn an_ipv6_datagram_is_as_another_program_made_it() {
 #[test]
 fn two_families_make_no_packet_and_neither_does_too_much() {
     assert_eq!(
-        packets(v6("[fd00::1]:1"), v6("10.0.0.1:1"), b"", 1500, 0),
+        packets(v6("[fd00::1]:1"), v6("10.0.0.1:1"), b"", ETHERNET, 0),
         None
     );
     let whole = vec![0; 65_527];
@@ -34,6 +35,23 @@ fn two_families_make_no_packet_and_neither_does_too_much() {
     let to = (v6("10.0.0.1:1"), v6("10.0.0.2:2"));
     assert_eq!(packets(to.0, to.1, &whole, LOOPBACK, 0), None);
     assert!(packets(to.0, to.1, &whole[..65_507], LOOPBACK, 0).is_some());
+}
+
+#[test]
+fn what_must_stay_whole_is_one_packet_that_says_so_in_ipv4() {
+    for (from, to) in [("10.0.0.1:1", "10.0.0.2:2"), ("[fd00::1]:1", "[fd00::2]:2")] {
+        let made = packets(v6(from), v6(to), &[7; 9000], Fragments::Never, 5).unwrap();
+        let [packet] = &made[..] else {
+            panic!("{} packets to {to}", made.len());
+        };
+        assert_eq!(&packet[packet.len() - 9000..], [7; 9000]);
+        if to.starts_with("10.") {
+            assert_eq!(packet[6..8], [0x40, 0], "Don't Fragment, and no offset");
+            assert_eq!(folded(sum(&packet[..20])), 0xffff);
+        }
+    }
+    let made = packets(v6("10.0.0.1:1"), v6("10.0.0.2:2"), &[7; 9], ETHERNET, 5).unwrap();
+    assert_eq!(made[0][6..8], [0, 0], "routers may divide it");
 }
 
 /// Puts fragments together as a receiver would.
@@ -68,7 +86,7 @@ proptest! {
         } else {
             (v6("[fd00::1]:5000"), v6("[fd00::2]:53"))
         };
-        let made = packets(source, destination, &payload, mtu, 7).unwrap();
+        let made = packets(source, destination, &payload, Fragments::Above(mtu), 7).unwrap();
         for packet in &made {
             prop_assert!(packet.len() <= mtu);
             prop_assert!(!ipv4 || folded(sum(&packet[..20])) == 0xffff);

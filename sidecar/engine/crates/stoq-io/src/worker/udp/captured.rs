@@ -6,7 +6,7 @@ use std::time::Instant;
 use stoq_core::udp::{Pair, Place};
 
 use super::super::{Direction, Flow, FlowInfo, Worker};
-use super::{Passed, UdpFlow, Way};
+use super::{Passed, Sent, UdpFlow, Way};
 use crate::counters::UdpDrop;
 use crate::mailbox::Command;
 use crate::socket::capture::CapturedDatagram;
@@ -42,6 +42,7 @@ impl Worker {
             source,
             destination,
             payload,
+            whole,
         } = datagram;
         if self.draining || self.undecided() || self.refuses_ipv4(destination) {
             let why = if self.undecided() {
@@ -62,7 +63,7 @@ impl Worker {
         self.dispatch(
             Passed {
                 pair,
-                payload,
+                sent: Sent { payload, whole },
                 from_app,
             },
             now,
@@ -75,15 +76,15 @@ impl Worker {
             .as_ref()
             .and_then(|udp| udp.flows.find(&passed.pair));
         match place {
-            Some(Place::Here(key)) if passed.from_app => self.send_udp(key, passed.payload, now),
-            Some(Place::Here(key)) => self.plain_received(key, passed.payload, now),
+            Some(Place::Here(key)) if passed.from_app => self.send_udp(key, passed.sent, now),
+            Some(Place::Here(key)) => self.plain_received(key, &passed.sent.payload, now),
             Some(Place::At(worker)) => {
                 if !self.shared.mailboxes[worker].pass(passed) {
                     self.counters().udp_dropped(UdpDrop::QueueFull);
                 }
             }
-            None if passed.from_app => self.open_outbound(passed.pair, passed.payload, now),
-            None => self.open_plain_inbound(passed.pair, passed.payload, now),
+            None if passed.from_app => self.open_outbound(passed.pair, passed.sent, now),
+            None => self.open_plain_inbound(passed.pair, &passed.sent.payload, now),
         }
     }
 
@@ -97,9 +98,9 @@ impl Worker {
                 .and_then(|udp| udp.flows.find(&passed.pair));
             match place {
                 Some(Place::Here(key)) if passed.from_app => {
-                    self.send_udp(key, passed.payload, now);
+                    self.send_udp(key, passed.sent, now);
                 }
-                Some(Place::Here(key)) => self.plain_received(key, passed.payload, now),
+                Some(Place::Here(key)) => self.plain_received(key, &passed.sent.payload, now),
                 // It has just ended; the sender hears of it before the next datagram.
                 _ => self.counters().udp_dropped(UdpDrop::NoFlow),
             }

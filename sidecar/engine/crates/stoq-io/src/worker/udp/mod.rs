@@ -10,17 +10,21 @@ mod opened;
 mod plain;
 mod received;
 mod sent;
+mod unsent;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
 use quinn_proto::StreamId;
+use stoq_core::udp::packet::Fragments;
 use stoq_core::udp::{Flows, Idle, Pair, Patience};
 
+use self::unsent::Unsent;
 use super::peers::PeerKey;
 use crate::settings::UdpSettings;
 use crate::socket::capture::CaptureSocket;
+use crate::socket::paths::Paths;
 
 /// Bytes that one flow may have waiting: for its connection, or on its stream.
 const WAITING: usize = 256 * 1024;
@@ -35,6 +39,10 @@ const PARTIAL: usize = 4 << 20;
 /// What one waiting datagram counts for beside its payload.
 const ENTRY: usize = 64;
 
+/// Bytes of a payload that goes to any address of IPv6 in one packet: its least MTU (RFC 8200, 5) less the
+/// headers.
+const EVERYWHERE: usize = 1280 - 40 - 8;
+
 /// A worker's part of captured UDP.
 pub(crate) struct Udp {
     pub(crate) socket: CaptureSocket,
@@ -44,6 +52,7 @@ pub(crate) struct Udp {
     pub(crate) readable: bool,
     /// Bytes that flows have waiting.
     held: usize,
+    paths: Paths,
 }
 
 impl Udp {
@@ -54,6 +63,20 @@ impl Udp {
             patience: settings.patience(),
             readable: true,
             held: 0,
+            paths: Paths::default(),
+        }
+    }
+
+    /// In what packets a datagram leaves for `to`, over a link of `mtu` bytes; `whole` says that nobody may
+    /// divide it. In IPv6 that is the sender's task alone, and the application's kernel has left it to us.
+    fn fragments(&mut self, to: SocketAddr, sent: &Sent, whole: bool, mtu: usize) -> Fragments {
+        match to {
+            SocketAddr::V4(_) if whole => Fragments::Never,
+            SocketAddr::V6(to) if sent.payload.len() > EVERYWHERE => {
+                let known = self.paths.mtu(to).unwrap_or(mtu);
+                Fragments::Above(known.min(mtu))
+            }
+            _ => Fragments::Above(mtu),
         }
     }
 }
@@ -76,9 +99,9 @@ pub(crate) struct UdpFlow {
     pub(crate) way: Way,
     idle: Idle,
     /// Waits for a connection.
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<Sent>,
     /// Waits until the stream takes it.
-    unsent: VecDeque<Bytes>,
+    unsent: Unsent,
     /// Bytes of both.
     held: usize,
     /// The beginning of a message from the stream.
@@ -96,7 +119,7 @@ impl UdpFlow {
             way,
             idle: Idle::new(now),
             waiting: VecDeque::new(),
-            unsent: VecDeque::new(),
+            unsent: Unsent::default(),
             held: 0,
             partial: BytesMut::new(),
             counted: 0,
@@ -145,11 +168,19 @@ impl UdpFlow {
     }
 }
 
+/// A datagram that an application has sent.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) payload: Bytes,
+    /// Whether it may not be divided on the way.
+    pub(crate) whole: bool,
+}
+
 /// A datagram on its way to the worker that has its flow.
 #[derive(Debug)]
 pub(crate) struct Passed {
     pub(crate) pair: Pair,
-    pub(crate) payload: Bytes,
+    pub(crate) sent: Sent,
     /// Whether the application sent it.
     pub(crate) from_app: bool,
 }

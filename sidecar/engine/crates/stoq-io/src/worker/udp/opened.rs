@@ -77,7 +77,7 @@ impl Worker {
         }
         let head = encode(StreamKind::Udp, info, false);
         flow.way = Way::Mesh(stream);
-        flow.unsent.push_back(head);
+        flow.unsent.push(head, 0);
         let waiting = std::mem::take(&mut flow.waiting);
         if let Some(udp) = self.udp.as_mut() {
             flow.release(flow.held, udp);
@@ -85,8 +85,8 @@ impl Worker {
         self.watch_udp(key);
         // The head goes first, so that no datagram has to wait for it there.
         self.write_udp(key);
-        for payload in waiting {
-            self.send_udp(key, payload, now);
+        for sent in waiting {
+            self.send_udp(key, sent, now);
         }
         self.queue(key);
     }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use stoq_core::spiffe::SpiffeId;
 use stoq_core::table::{
     Admission, Draw, InboundPlaintext, Outbound, OutboundMode, Reason, Table, Transport,
@@ -35,7 +34,7 @@ impl Worker {
     }
 
     /// Plaintext from outside that no flow has.
-    pub(super) fn open_plain_inbound(&mut self, pair: Pair, payload: Bytes, now: Instant) {
+    pub(super) fn open_plain_inbound(&mut self, pair: Pair, payload: &[u8], now: Instant) {
         let table = Arc::clone(&self.table);
         let decided = decide_inbound_plaintext(&table, pair.remote, pair.app);
         let InboundPlaintext::Admit(admission) = decided else {
@@ -51,15 +50,15 @@ impl Worker {
         let info = self.info(Direction::Inbound, pair.remote, pair.app, now);
         let way = Way::Plain(pair.remote);
         if let Some(key) = self.begin_udp(pair, way, info, now) {
-            self.deliver(key, &payload, now);
+            self.deliver(key, payload, now);
         }
     }
 
     /// Plaintext from outside for a flow. A flow of the mesh takes none.
-    pub(super) fn plain_received(&mut self, key: usize, payload: Bytes, now: Instant) {
+    pub(super) fn plain_received(&mut self, key: usize, payload: &[u8], now: Instant) {
         match &self.flows[key].flow {
             Flow::Udp(flow) if matches!(flow.way, Way::Plain(_)) => {
-                self.deliver(key, &payload, now);
+                self.deliver(key, payload, now);
             }
             _ => self.counters().udp_dropped(UdpDrop::Refused),
         }

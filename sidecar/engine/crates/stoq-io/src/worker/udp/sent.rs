@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use quinn_proto::SendDatagramError;
 use stoq_core::table::Outbound;
 use stoq_core::udp::Pair;
@@ -11,12 +10,12 @@ use stoq_wire::udp as wire;
 
 use super::super::labels::{named, party};
 use super::super::{Direction, Flow, PeerKey, Worker};
-use super::{ENTRY, Way};
+use super::{ENTRY, Sent, Way};
 use crate::counters::{SecurityPolicy, UdpDrop};
 
 impl Worker {
     /// The first datagram of a flow that an application begins.
-    pub(super) fn open_outbound(&mut self, pair: Pair, payload: Bytes, now: Instant) {
+    pub(super) fn open_outbound(&mut self, pair: Pair, sent: Sent, now: Instant) {
         let table = Arc::clone(&self.table);
         let mut info = self.info(Direction::Outbound, pair.app, pair.remote, now);
         info.service = table.service_at(pair.remote.ip()).map(named);
@@ -52,14 +51,14 @@ impl Worker {
         let Some(key) = self.begin_udp(pair, way, info, now) else {
             return;
         };
-        self.send_udp(key, payload, now);
+        self.send_udp(key, sent, now);
         if opening {
             self.place(key, now);
         }
     }
 
     /// A datagram for the other end of a flow.
-    pub(super) fn send_udp(&mut self, key: usize, payload: Bytes, now: Instant) {
+    pub(super) fn send_udp(&mut self, key: usize, sent: Sent, now: Instant) {
         let (Some(slot), Some(udp)) = (self.flows.get_mut(key), self.udp.as_mut()) else {
             return;
         };
@@ -67,11 +66,12 @@ impl Worker {
             return;
         };
         flow.idle.sent(now);
-        let bytes = payload.len() as u64;
+        let bytes = sent.payload.len() as u64;
+        let held = sent.payload.len() + ENTRY;
         let dropped = match flow.way {
             Way::Opening(_) => {
-                if flow.hold(payload.len() + ENTRY, udp) {
-                    flow.waiting.push_back(payload);
+                if flow.hold(held, udp) {
+                    flow.waiting.push_back(sent);
                     return;
                 }
                 Some(UdpDrop::QueueFull)
@@ -81,8 +81,14 @@ impl Worker {
                 if raw.is_some() {
                     self.shared.counters[self.index].udp_plain(bytes);
                 }
-                let sent = raw.map(|raw| raw.emit(flow.pair.app, to, &payload));
-                match sent {
+                // A router that has to refuse it quotes `to`: an application that has dialled a service at
+                // another address would not hear of it.
+                let whole = sent.whole && to == flow.pair.remote;
+                let left = raw.map(|raw| {
+                    let fragments = udp.fragments(to, &sent, whole, raw.mtu());
+                    raw.emit(flow.pair.app, to, &sent.payload, fragments)
+                });
+                match left {
                     Some(Ok(())) => None,
                     _ => Some(UdpDrop::Kernel),
                 }
@@ -95,17 +101,18 @@ impl Worker {
                 let id = u64::from(stream);
                 let mut datagrams = link.quic.datagrams();
                 let room = datagrams.max_size().unwrap_or(0);
-                let fits = id < wire::FLOWS_BELOW && wire::overhead(id) + payload.len() <= room;
-                let sent = fits.then(|| datagrams.send(wire::datagram(id, &payload), false));
-                match sent {
+                let fits =
+                    id < wire::FLOWS_BELOW && wire::overhead(id) + sent.payload.len() <= room;
+                let left = fits.then(|| datagrams.send(wire::datagram(id, &sent.payload), false));
+                match left {
                     Some(Ok(())) => {
                         self.activate(index);
                         None
                     }
                     Some(Err(SendDatagramError::Blocked(_))) => Some(UdpDrop::QueueFull),
-                    _ if !flow.hold(payload.len() + ENTRY, udp) => Some(UdpDrop::QueueFull),
+                    _ if !flow.hold(held, udp) => Some(UdpDrop::QueueFull),
                     _ => {
-                        flow.unsent.push_back(wire::message(&payload));
+                        flow.unsent.push(wire::message(&sent.payload), held);
                         self.counters().udp_streamed();
                         self.queue(key);
                         None
@@ -135,20 +142,15 @@ impl Worker {
         let (Some(stream), Some(link)) = (flow.stream(), self.links[index].as_mut()) else {
             return false;
         };
-        while let Some(front) = flow.unsent.front_mut() {
-            match link.quic.send_stream(stream).write(front) {
+        while let Some(next) = flow.unsent.next() {
+            match link.quic.send_stream(stream).write(next) {
                 Ok(written) => {
-                    let _ = front.split_to(written);
-                    if front.is_empty() {
-                        flow.unsent.pop_front();
-                    }
+                    let freed = flow.unsent.written(written);
+                    flow.release(freed, udp);
                 }
                 Err(quinn_proto::WriteError::Blocked) => break,
                 Err(_) => return false,
             }
-        }
-        if flow.unsent.is_empty() {
-            flow.release(flow.held, udp);
         }
         self.activate(index);
         true
