@@ -22,6 +22,10 @@ pub(crate) enum Loss {
     After(u64),
     /// What one connection sends to the server: that of the first datagram after so many.
     Connection(u64),
+    /// The same of any but the first connection, after so many datagrams of such ones.
+    Further(u64),
+    /// What the server sends to it.
+    FurtherBack(u64),
 }
 
 /// Relays until it is dropped.
@@ -36,31 +40,58 @@ pub(crate) struct Lossy {
 struct Path {
     passed: AtomicU64,
     began: std::sync::OnceLock<Instant>,
-    /// The connection that is lost, by its id towards the server.
-    lost: std::sync::OnceLock<[u8; CID_LEN]>,
+    /// The first connection and that which is lost, by their ids in the direction that is lost.
+    first: std::sync::OnceLock<Id>,
+    lost: std::sync::OnceLock<Id>,
+}
+
+type Id = [u8; CID_LEN];
+
+/// The connection that a datagram with a short header names (RFC 9000, 17.3).
+fn named(datagram: &[u8]) -> Option<Id> {
+    match datagram {
+        [0..0x80, rest @ ..] => rest.first_chunk().copied(),
+        _ => None,
+    }
 }
 
 impl Path {
     /// Whether a datagram is lost that goes to the server.
     fn loses(&self, loss: Loss, datagram: &[u8]) -> bool {
-        let Loss::Connection(_) = loss else {
-            return self.loses_any(loss);
-        };
-        match datagram {
-            // A short header names the connection (RFC 9000, 17.3).
-            [0..0x80, rest @ ..] => {
-                let id = rest.first_chunk().copied().unwrap_or_default();
-                self.is_begun(loss) && *self.lost.get_or_init(|| id) == id
+        match loss {
+            Loss::Connection(_) => {
+                named(datagram).is_some_and(|id| self.is_begun(loss) && self.is_lost(id))
             }
-            _ => false,
+            Loss::Further(_) => self.loses_further(loss, datagram),
+            _ => self.loses_any(loss),
         }
+    }
+
+    /// Whether one is lost that comes from the server.
+    fn loses_back(&self, loss: Loss, datagram: &[u8]) -> bool {
+        match loss {
+            Loss::FurtherBack(_) => self.loses_further(loss, datagram),
+            _ => self.loses_any(loss),
+        }
+    }
+
+    fn loses_further(&self, loss: Loss, datagram: &[u8]) -> bool {
+        named(datagram).is_some_and(|id| {
+            let further = *self.first.get_or_init(|| id) != id;
+            further && self.is_begun(loss) && self.is_lost(id)
+        })
+    }
+
+    /// Whether it is this connection; the first that is asked about is.
+    fn is_lost(&self, id: Id) -> bool {
+        *self.lost.get_or_init(|| id) == id
     }
 
     /// Whether a datagram is lost wherever it goes.
     fn loses_any(&self, loss: Loss) -> bool {
         match loss {
             Loss::All => true,
-            Loss::Connection(_) => false,
+            Loss::Connection(_) | Loss::Further(_) | Loss::FurtherBack(_) => false,
             Loss::After(_) => {
                 self.is_begun(loss) && self.began.get_or_init(Instant::now).elapsed() < OUTAGE
             }
@@ -71,17 +102,18 @@ impl Path {
     fn is_begun(&self, loss: Loss) -> bool {
         match loss {
             Loss::All => true,
-            Loss::After(most) | Loss::Connection(most) => {
-                self.passed.fetch_add(1, Ordering::Relaxed) >= most
-            }
+            Loss::After(most)
+            | Loss::Connection(most)
+            | Loss::Further(most)
+            | Loss::FurtherBack(most) => self.passed.fetch_add(1, Ordering::Relaxed) >= most,
         }
     }
 }
 
 impl Lossy {
-    /// A relay to `server`.
+    /// A relay to `server`, at another port of its address.
     pub(crate) fn start(server: SocketAddr, loss: Loss) -> Self {
-        let front = UdpSocket::bind("[::1]:0").unwrap();
+        let front = UdpSocket::bind((server.ip(), 0)).unwrap();
         front
             .set_read_timeout(Some(Duration::from_millis(20)))
             .unwrap();
@@ -125,7 +157,7 @@ fn relay(front: &UdpSocket, server: SocketAddr, loss: Loss, stop: &Arc<AtomicBoo
             Err(error) => panic!("{error}"),
         };
         let back = clients.entry(client).or_insert_with(|| {
-            let back = UdpSocket::bind("[::1]:0").unwrap();
+            let back = UdpSocket::bind((server.ip(), 0)).unwrap();
             back.connect(server).unwrap();
             back.set_read_timeout(Some(Duration::from_millis(20)))
                 .unwrap();
@@ -135,7 +167,7 @@ fn relay(front: &UdpSocket, server: SocketAddr, loss: Loss, stop: &Arc<AtomicBoo
                 let mut buffer = vec![0; 65_536];
                 while !stop.load(Ordering::Relaxed) {
                     match answers.0.recv(&mut buffer) {
-                        Ok(length) if !path.loses_any(loss) => {
+                        Ok(length) if !path.loses_back(loss, &buffer[..length]) => {
                             let _ = answers.1.send_to(&buffer[..length], client);
                         }
                         _ => {}

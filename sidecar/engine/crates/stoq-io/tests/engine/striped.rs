@@ -10,6 +10,7 @@ use stoq_core::table::Table;
 use stoq_wire::extension::{STREAM_TOKENS, STRIPES};
 
 use crate::captured::offers;
+use crate::lossy::{Loss, Lossy};
 use crate::mesh::{Mesh, accept, application, eventually, id, table_with};
 use crate::net::{DB, WEB, in_namespace};
 
@@ -18,25 +19,34 @@ const BULK: usize = 24 << 20;
 
 /// The client's table, in which the server's pod has lanes.
 fn sharded(lanes: u8) -> Arc<Table> {
-    let workload = |name: &str, account: &str, address: &str, lanes: u8| {
+    sharded_at(14008, lanes)
+}
+
+/// The same, and the server's engine is dialled at this port.
+fn sharded_at(port: u16, lanes: u8) -> Arc<Table> {
+    let workload = |name: &str, account: &str, (address, port): (&str, u16), lanes: u8| {
         json!({
             "uid": name, "name": name, "namespace": "shop", "lanes": lanes,
-            "spiffe_id": id(account).as_str(), "addresses": [address], "port": 14008,
+            "spiffe_id": id(account).as_str(), "addresses": [address], "port": port,
         })
     };
     let workloads = json!([
-        workload("web-0", "web", WEB, 0),
-        workload("db-0", "db", DB, lanes),
+        workload("web-0", "web", (WEB, 14008), 0),
+        workload("db-0", "db", (DB, port), lanes),
     ]);
     table_with("web-0", WEB, json!({"workloads": workloads}))
 }
 
 /// With lanes for the server's pod, what both sides offer, and so many workers each.
 fn mesh(lanes: u8, [web, db]: [u64; 2], workers: usize) -> Mesh {
-    let settings: Value = json!({"workers": workers});
+    mesh_with([web, db], &json!({"workers": workers}), sharded(lanes))
+}
+
+/// With settings of both sides, and a table of the client.
+fn mesh_with([web, db]: [u64; 2], settings: &Value, table: Arc<Table>) -> Mesh {
     let offered = [offers(web), offers(db)];
-    let mesh = Mesh::offering_with(offered, settings.clone(), settings);
-    mesh.web.set_table(sharded(lanes));
+    let mesh = Mesh::offering_with(offered, settings.clone(), settings.clone());
+    mesh.web.set_table(table);
     mesh
 }
 
@@ -83,6 +93,34 @@ fn a_bulk_flow_goes_over_as_many_connections_as_it_may_and_comes_whole() {
             assert_eq!(dialled(&mesh, BULK, BULK / 2), u64::from(lanes));
         }
     });
+}
+
+#[test]
+fn a_flow_of_which_a_lane_is_lost_comes_whole_over_the_others() {
+    // Silence is what ends the connection, at both ends. It has to be longer than a busy machine's.
+    let settings = json!({
+        "workers": 2,
+        "transport": {"idle_timeout_ms": 3000, "keep_alive_ms": 500},
+    });
+    let (lanes, server) = (3, format!("[{DB}]:14008").parse().unwrap());
+    for (loss, forth, back) in [
+        (Loss::Further(200), BULK, 1000),
+        (Loss::FurtherBack(200), 1000, BULK),
+    ] {
+        let settings = settings.clone();
+        in_namespace(move || {
+            let lossy = Lossy::start(server, loss);
+            let table = sharded_at(lossy.address().port(), lanes);
+            let mesh = mesh_with([STRIPES; 2], &settings, table);
+            // None is opened again.
+            assert_eq!(dialled(&mesh, forth, back), u64::from(lanes), "{loss:?}");
+            for engine in [&mesh.web, &mesh.db] {
+                let counters = engine.snapshot().counters;
+                assert_eq!(counters.stripe_lanes_joined, u64::from(lanes) - 1);
+                assert_eq!(counters.stripe_lanes_lost, 1, "{loss:?}");
+            }
+        });
+    }
 }
 
 #[test]
