@@ -25,7 +25,7 @@ class Extension(IntFlag):
     CAPTURED_UDP = 64
     SIGNED_ROUTES = 128
     FORWARDED = 256
-    """Packets beside tunnels: this implementation reads them (`bare`), and never offers it."""
+    """Packets beside tunnels."""
     STRIPES = 512
     """Flows over several connections: lanes have streams of their own kind, and no frame."""
 

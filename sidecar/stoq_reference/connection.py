@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
 from aioquic.quic.connection import QuicConnection, QuicConnectionError
 from aioquic.quic.logger import QuicLogger
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType, QuicProtocolVersion
 from aioquic.tls import Epoch
 
-from stoq_reference.carriers import DATAGRAMS, Agreed
+from stoq_reference.bare import LONG_HEADER
+from stoq_reference.carriers import DATAGRAMS, Agreed, Extension
 from stoq_reference.client_handshake import ClientContext
 from stoq_reference.endpoint import ALPN, Endpoint
 from stoq_reference.errors import Malformed
@@ -27,6 +28,11 @@ IDLE_TIMEOUT = 15.0
 MAX_DATAGRAM_FRAME = 65535
 """Bytes of the largest DATAGRAM frame that is taken (RFC 9221, section 3): what a packet holds."""
 
+EVERYWHERE = 1280 - 40 - 8
+"""Bytes of UDP payload that every path of IPv6 takes (RFC 8200, section 5), and hardly one of IPv4
+does not. Around a tunnel whose packets may go beside it: these are longer than what they carry.
+"""
+
 AROUND_A_DATAGRAM = 50
 """Bytes of a packet besides the data of its DATAGRAM frame and the reserve, at most: the header
 with a connection id of 20 bytes, the frame's type and length, the AEAD's tag.
@@ -34,11 +40,14 @@ with a connection id of 20 bytes, the frame's type and length, the AEAD's tag.
 
 
 def configuration(
-    endpoint: Endpoint, *, is_client: bool, qlog: QuicLogger | None = None
+    endpoint: Endpoint, *, is_client: bool, qlog: QuicLogger | None = None, inner: bool = False
 ) -> QuicConfiguration:
-    """QUIC's own settings: version 1 only, and nothing in 0-RTT."""
+    """QUIC's own settings: version 1 only, and nothing in 0-RTT. `inner`: of a connection in a
+    tunnel.
+    """
     identity = endpoint.identity
     offered = endpoint.parameters.extensions if endpoint.parameters else 0
+    around = bool(offered & Extension.FORWARDED) and not inner
     return QuicConfiguration(
         alpn_protocols=[ALPN],
         is_client=is_client,
@@ -46,6 +55,7 @@ def configuration(
         supported_versions=[QuicProtocolVersion.VERSION_1],
         cipher_suites=list(endpoint.ciphers),
         quic_logger=qlog,
+        max_datagram_size=EVERYWHERE if around else SMALLEST_MAX_DATAGRAM_SIZE,
         max_datagram_frame_size=MAX_DATAGRAM_FRAME if offered & DATAGRAMS else None,
         # aioquic wants both of a server; our handshake takes them from the endpoint.
         certificate=identity and identity.certificate.x509,
@@ -83,6 +93,27 @@ class HybridConnection(QuicConnection):
     def retried(self) -> bool:
         """Whether the server made us prove our address first."""
         return self._retry_count > 0
+
+    @property
+    def path_takes(self) -> int:
+        """Bytes of the datagrams that the path is known to take."""
+        return self._configuration.max_datagram_size
+
+    @property
+    def path_address(self) -> Any:
+        """The peer's address; None before there is a path."""
+        return self._network_paths[0].addr if self._network_paths else None
+
+    @property
+    def peer_id(self) -> bytes:
+        """The connection ID of packets that go from here."""
+        return self._peer_cid.cid
+
+    def own_id(self, packet: bytes) -> bytes | None:
+        """The connection ID of ours that a packet has behind a short header; None of any other."""
+        found = packet[1 : 1 + self._configuration.connection_id_length]
+        ours = not packet[0] & LONG_HEADER and any(id_.cid == found for id_ in self._host_cids)
+        return found if ours else None
 
     @property
     def datagram_room(self) -> int:

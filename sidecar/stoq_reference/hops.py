@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from stoq_reference import frames, origins
+from stoq_reference.beside import Beside
 from stoq_reference.carriers import Extension
 from stoq_reference.codes import ConnectionCode, StreamCode
 from stoq_reference.connection import HybridConnection, configuration
@@ -17,6 +18,7 @@ from stoq_reference.endpoint import Endpoint
 from stoq_reference.errors import Malformed
 from stoq_reference.frames import NAME_LENGTH, Frame, Inner, Open
 from stoq_reference.head import Address, Kind
+from stoq_reference.hop_frames import Forward, Forwarded, Seen
 from stoq_reference.objects import frames_of
 from stoq_reference.origins import NotProven, Origins
 from stoq_reference.peer import Peer
@@ -29,13 +31,23 @@ MIN_PAYLOAD = 1200
 """Bytes of UDP payload that every QUIC endpoint takes (RFC 9000, section 14.1)."""
 
 
+class NotAsked(Exception):
+    """A frame about packets beside the tunnel that its sender may not send there (G18)."""
+
+
 class Tunnel:
     """Packets of a route, both ways."""
 
-    def __init__(self, peer: Peer, stream: Stream, incoming: AsyncIterator[Frame]) -> None:
-        """`incoming` are the frames of the stream from here on."""
+    def __init__(
+        self, peer: Peer, stream: Stream, incoming: AsyncIterator[Frame], *, opener: bool
+    ) -> None:
+        """`incoming` are the frames of the stream from here on, `opener` says which end this is."""
         self._peer = peer
         self._stream = stream
+        self._opener = opener
+        self._beside: Beside | None = None
+        self._inner: tuple[bytes, bytes] | None = None
+        self._asked = 0
         self._packets: asyncio.Queue[bytes | StreamFailed | None] = asyncio.Queue()
         self._reading = [
             asyncio.create_task(self._read_stream(incoming)),
@@ -48,7 +60,11 @@ class Tunnel:
         return max(MIN_PAYLOAD, self._peer.quic.datagram_room - AROUND_A_PACKET)
 
     def send(self, packet: bytes) -> None:
-        """In a datagram where it fits, else on the stream (G4). Raises StreamFailed."""
+        """Beside the tunnel or in a datagram where it can, else on the stream (G4, G14). Raises
+        StreamFailed.
+        """
+        if self._beside is not None and self._beside.send(packet):
+            return
         frame = frames.encode(Inner(self._stream.id, packet))
         if not self._peer.send_datagram(frame):
             self._stream.send(frame)
@@ -63,8 +79,22 @@ class Tunnel:
             return None
         raise packet
 
+    def follow(self, connection_ids: tuple[bytes, bytes]) -> None:
+        """Asks for packets beside the tunnel where that is in use: those that come here and those
+        that go from here, by connection IDs of the inner connection (G13). Other IDs than before
+        are followed. Raises StreamFailed.
+        """
+        if Extension.FORWARDED not in self._peer.agreed.extensions or self._inner == connection_ids:
+            return
+        self._inner = connection_ids
+        beside = self._agree(connection_ids)
+        self._stream.send(frames.encode(Forward(beside.id, *connection_ids)))
+        self._asked += 1
+
     def end(self) -> None:
         """Ends the route in both directions (G5)."""
+        if self._beside is not None:
+            self._beside.end()
         for task in self._reading:
             task.cancel()
         self._stream.finish()
@@ -73,14 +103,43 @@ class Tunnel:
         over: StreamFailed | None = None
         try:
             async for frame in incoming:
-                if not isinstance(frame, Inner):
-                    raise Malformed(f"{frames.type_of(frame).name} among packets of a route")
-                self._take(frame)
+                match frame:
+                    case Inner():
+                        self._take(frame)
+                    case Forward() | Forwarded() | Seen():
+                        self._about_beside(frame)
+                    case _:
+                        raise Malformed(f"{frames.type_of(frame).name} among packets of a route")
         except StreamFailed as failed:
             over = failed
+        except NotAsked:
+            over = StreamFailed(StreamCode.DENIED)
+            self._stream.reset(StreamCode.DENIED)
         except Malformed as error:
             self._peer.end(ConnectionCode.PROTOCOL, str(error))
         self._packets.put_nowait(over)
+
+    def _about_beside(self, frame: Forward | Forwarded | Seen) -> None:
+        match frame:
+            case Forward() if not self._opener:
+                beside = self._agree((frame.destination, frame.source))
+                self._stream.send(frames.encode(Forwarded(beside.id)))
+                beside.begin(frame.id)
+            case Forwarded() if self._beside is not None and self._asked:
+                self._asked -= 1
+                self._beside.begin(frame.id)
+            case Seen() if self._beside is not None:
+                self._beside.seen(frame.nonce)
+            case _:
+                raise NotAsked
+
+    def _agree(self, connection_ids: tuple[bytes, bytes]) -> Beside:
+        """In the place of what was agreed on before."""
+        if self._beside is not None:
+            self._beside.end()
+        taken = self._packets.put_nowait
+        self._beside = Beside(self._peer, self._stream, taken, connection_ids)
+        return self._beside
 
     async def _read_datagrams(self) -> None:
         while True:
@@ -122,10 +181,9 @@ async def connect(
         for frame in origins.proof(endpoint.identity, route, endpoint.clock()):
             stream.send(frames.encode(frame))
     stream.send(frames.encode(route))
-    tunnel = Tunnel(outer, stream, frames_of(stream, outer.agreed))
-    connection = HybridConnection(
-        endpoint, configuration=configuration(endpoint, is_client=True), payload=tunnel.payload
-    )
+    tunnel = Tunnel(outer, stream, frames_of(stream, outer.agreed), opener=True)
+    settings = configuration(endpoint, is_client=True, inner=True)
+    connection = HybridConnection(endpoint, configuration=settings, payload=tunnel.payload)
     inner = Peer(endpoint, connection)
     inner.connection_made(_Socket(tunnel))
     place = (str(destination.host), destination.port)
@@ -145,6 +203,11 @@ async def connect(
 async def _feed(tunnel: Tunnel, inner: Peer, place: tuple[str, int]) -> None:
     while (packet := await tunnel.recv()) is not None:
         inner.datagram_received(packet, place)
+        # A server may choose another of our connection IDs at any time, and does so soon.
+        own = inner.quic.own_id(packet)
+        if own is not None and inner.established.is_set():
+            with suppress(StreamFailed):
+                tunnel.follow((own, inner.quic.peer_id))
 
 
 async def _established(inner: Peer, feeding: "asyncio.Task[None]") -> None:
@@ -196,7 +259,7 @@ async def forward(
     if code is not None:
         stream.reset(code)
         return
-    tunnel = Tunnel(peer, stream, incoming)
+    tunnel = Tunnel(peer, stream, incoming, opener=False)
     loop = asyncio.get_running_loop()
     # Connected: what others send there does not come in (G8).
     transport, _ = await loop.create_datagram_endpoint(

@@ -3,12 +3,14 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic import events
 
 from stoq_reference import carriers, control
 from stoq_reference import head as heads
+from stoq_reference.beside import Ids
 from stoq_reference.carriers import STREAM_FRAMES, Agreed, Extension
 from stoq_reference.certificate import Certificate
 from stoq_reference.codes import ConnectionCode, StreamCode
@@ -64,6 +66,8 @@ class Peer(QuicConnectionProtocol):
         self.accepted: asyncio.Queue[Stream] = asyncio.Queue()
         self.frames: asyncio.Queue[Frame] = asyncio.Queue()
         """Those that came in datagrams."""
+        self.ids = Ids()
+        """Under which packets may come beside tunnels on this connection."""
         self.established = asyncio.Event()
         self.resumed = False
         self.closed: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
@@ -145,6 +149,26 @@ class Peer(QuicConnectionProtocol):
         self._connection.send_datagram_frame(data)
         self.transmit()
         return True
+
+    @property
+    def path_takes(self) -> int:
+        """Bytes of the datagrams that are known to get to the peer."""
+        return self._connection.path_takes
+
+    def send_raw(self, datagram: bytes) -> None:
+        """Sends a datagram that is none of this connection to where it is."""
+        if self._transport is not None and not self.closed.done():
+            self._transport.sendto(datagram, self._connection.path_address)
+
+    def takes_beside(self, data: bytes, addr: Any) -> bool:
+        """Whether a datagram of this connection's peer came beside a tunnel (G16)."""
+        return addr == self._connection.path_address and self.ids.take(data)
+
+    def datagram_received(self, data: bytes | str, addr: Any) -> None:
+        """A datagram for this connection, or beside a tunnel of it."""
+        assert isinstance(data, bytes)
+        if not self.takes_beside(data, addr):
+            super().datagram_received(data, addr)
 
     def prove(self, identity: Identity) -> Stream:
         """Sends a renewed certificate; the stream's end says that it was taken."""

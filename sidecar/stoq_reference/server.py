@@ -47,7 +47,9 @@ class Server(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        """A datagram of a connection, or the first of a new one."""
+        """A datagram of a connection, one beside a tunnel, or the first of a new connection."""
+        if any(peer.takes_beside(data, addr) for peer in self.peers):
+            return
         try:
             header = pull_quic_header(Buffer(data=data), host_cid_length=CONNECTION_ID_LENGTH)
         except ValueError:

@@ -12,12 +12,14 @@ import pytest
 from stoq.api.stream import ByteStream
 from stoq.engine import CertificateAuthority, Engine, EngineSettings, Gateway, Listener
 from stoq_reference import frames, hops, origins
+from stoq_reference.beside import Ids
 from stoq_reference.carriers import Extension
 from stoq_reference.client import connect
 from stoq_reference.codes import StreamCode
 from stoq_reference.endpoint import Endpoint
 from stoq_reference.frames import Frame, Inner, Open
 from stoq_reference.head import Address, Kind
+from stoq_reference.hop_frames import Forwarded, Seen
 from stoq_reference.origins import Origins
 from stoq_reference.parameters import Parameters
 from stoq_reference.peer import Peer
@@ -59,6 +61,7 @@ class Place:
 
 
 ROUTES = Extension.HOPS | Extension.SIGNED_ROUTES
+BESIDE = ROUTES | Extension.FORWARDED
 
 
 def offering(
@@ -76,7 +79,7 @@ def offering(
 async def engine(
     ca: CertificateAuthority, identity: str, settings: EngineSettings, **table: object
 ) -> AsyncIterator[Engine]:
-    """One that offers routes, and packets beside them, which the reference declines."""
+    """One that offers routes, and packets beside them."""
     identified = engines.identity(ca, identity, hops=True, forwarded=True)
     async with Engine(settings, identified) as made:
         own = {"name": "own", "namespace": "shop", "addresses": ["fd00::2"]}
@@ -138,10 +141,13 @@ async def reference_end(ca: CertificateAuthority) -> AsyncIterator[Place]:
 
 @asynccontextmanager
 async def reference_serving(
-    ca: CertificateAuthority, identity: str, each: Callable[[Peer], Coroutine[None, None, None]]
+    ca: CertificateAuthority,
+    identity: str,
+    each: Callable[[Peer], Coroutine[None, None, None]],
+    offered: Extension = ROUTES,
 ) -> AsyncIterator[Place]:
     """A reference that does this for each of its peers."""
-    async with serve(own_address(), 0, offering(ca, identity)) as server:
+    async with serve(own_address(), 0, offering(ca, identity, offered=offered)) as server:
 
         async def accept() -> None:
             async with asyncio.TaskGroup() as peers:
@@ -167,9 +173,9 @@ async def engine_gateway(
 
 @asynccontextmanager
 async def reference_gateway(
-    ca: CertificateAuthority, end: Place, origin: str = ""
+    ca: CertificateAuthority, end: Place, origin: str = "", watched: list[Ids] | None = None
 ) -> AsyncIterator[Place]:
-    """The same of the reference."""
+    """The same of the reference. In `watched` is counted what goes beside the tunnels."""
 
     def admits(route: Open, begun_by: str | None) -> bool:
         leads = (route.identity, route.destination) == (end.identity, end.address)
@@ -178,11 +184,13 @@ async def reference_gateway(
     seen = Origins(offering(ca, HERE))
 
     async def each(peer: Peer) -> None:
+        if watched is not None:
+            watched.append(peer.ids)
         while True:
             with suppress(StreamFailed):
                 await hops.forward(peer, await peer.accepted.get(), HERE, seen, admits)
 
-    async with reference_serving(ca, HERE, each) as found:
+    async with reference_serving(ca, HERE, each, BESIDE) as found:
         yield found
 
 
@@ -215,16 +223,19 @@ async def engine_client(
 
 @asynccontextmanager
 async def reference_client(
-    ca: CertificateAuthority, gateway: Place, end: Place
+    ca: CertificateAuthority, gateway: Place, end: Place, watched: list[Ids] | None = None
 ) -> AsyncIterator[Stream]:
-    """The same of the reference."""
-    to_gateway = offering(ca, engines.CLIENT, gateway.identity)
+    """The same of the reference, which has packets beside the tunnel where they are `watched`."""
+    offered = ROUTES if watched is None else BESIDE
+    to_gateway = offering(ca, engines.CLIENT, gateway.identity, offered)
     to_end = offering(ca, engines.CLIENT, end.identity)
     async with (
         connect(str(gateway.address.host), gateway.address.port, to_gateway) as outer,
         hops.connect(outer, (HERE,), end.address, end.identity, to_end) as inner,
     ):
         assert inner.certificate is not None
+        if watched is not None:
+            watched.append(outer.ids)
         yield inner.open(Kind.API)
 
 
@@ -257,13 +268,46 @@ async def test_a_gateway_that_asks_who_began_a_route_lets_the_signed_one_pass(
         assert await spoken(stream) == DATA
 
 
+async def answered(stream: ByteStream | Stream, data: bytes) -> bool:
+    """Whether something comes back that is said in the midst."""
+    said = stream.send(data)
+    if said is not None:
+        await said
+    found = b""
+    while len(found) < len(data):
+        found += await stream.recv()
+    return found == data
+
+
+@pairs(TO_REFERENCE, TO_ENGINE, REFERENCES)
+async def test_packets_of_a_connection_over_a_gateway_go_beside_its_tunnel(
+    pair: Pair, ca: CertificateAuthority
+) -> None:
+    watched = list[Ids]()
+    async with asyncio.timeout(3 * PATIENCE), AsyncExitStack() as stack:
+        end = await stack.enter_async_context(ENDS[pair.server](ca))
+        ours = pair.server == "reference"
+        between = reference_gateway(ca, end, watched=watched) if ours else engine_gateway(ca, end)
+        gateway = await stack.enter_async_context(between)
+        ours = pair.client == "reference"
+        dialled: AbstractAsyncContextManager[ByteStream | Stream] = (
+            reference_client(ca, gateway, end, watched) if ours else engine_client(ca, gateway, end)
+        )
+        stream = await stack.enter_async_context(dialled)
+        assert len(watched) == (pair.client, pair.server).count("reference")
+        # They go in the tunnel until a probe was seen, and when they would be too long beside it.
+        while not all(ids.sent > 20 and ids.came > 20 for ids in watched):
+            assert await answered(stream, DATA[:100])
+        assert await spoken(stream) == DATA
+
+
 @asynccontextmanager
 async def asking(
     ca: CertificateAuthority, between: str, origin: str = ""
 ) -> AsyncIterator[tuple[Peer, Place]]:
     """A reference's connection with a gateway, and an end that nobody has to be at."""
     end = place(engines.SERVER, 9)
-    own = offering(ca, engines.CLIENT, HERE)
+    own = offering(ca, engines.CLIENT, HERE, BESIDE)
     async with (
         asyncio.timeout(2 * PATIENCE),
         GATEWAYS[between](ca, end, origin) as gateway,
@@ -324,6 +368,21 @@ async def test_a_route_that_nobody_proves_to_have_begun_is_refused_with_its_code
             origins.proof(mine, good, now + 2 * origins.LIFE),
         ):
             assert await refused(outer, good, *before) == StreamCode.BAD_SIGNATURE, before
+        assert not outer.closed.done()
+
+
+@pytest.mark.parametrize("frame", [Forwarded(bytes(16)), Seen(bytes(8))], ids=["id", "nonce"])
+@pytest.mark.parametrize("between", sorted(GATEWAYS))
+async def test_a_gateway_that_asked_for_nothing_beside_a_tunnel_takes_no_answer(
+    between: str, frame: Frame, ca: CertificateAuthority
+) -> None:
+    async with asking(ca, between) as (outer, end):
+        stream = outer.open(Kind.FRAMES)
+        stream.send(frames.encode(Open(bytes(16), 0, (HERE,), end.address, end.identity)))
+        stream.send(frames.encode(frame))
+        with pytest.raises(StreamFailed) as failed:
+            await stream.read()
+        assert failed.value.code == StreamCode.DENIED
         assert not outer.closed.done()
 
 
