@@ -3,7 +3,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -73,7 +73,7 @@ class Beside:
         path: Path,
         stream: Stream,
         taken: Callable[[bytes], None],
-        connection_ids: Iterable[bytes],
+        connection_ids: tuple[bytes, bytes],
     ) -> None:
         """`connection_ids`: those of the inner connection to which packets come here, and go from
         here. Inner packets that come are `taken`.

@@ -45,7 +45,10 @@ mod tests {
         let to: SocketAddrV6 = "[::1]:9".parse().unwrap();
         let device = std::fs::read_to_string("/sys/class/net/lo/mtu").unwrap();
         for _ in 0..3 {
-            assert_eq!(paths.mtu(to).unwrap(), device.trim().parse().unwrap());
+            assert_eq!(
+                paths.mtu(to).unwrap(),
+                device.trim().parse::<usize>().unwrap()
+            );
         }
     }
 }
