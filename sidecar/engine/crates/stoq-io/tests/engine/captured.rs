@@ -67,6 +67,7 @@ fn capture(port: u16) -> RawFd {
     socket.set_reuse_port(true).unwrap();
     switch_on(&socket, libc::SOL_IPV6, libc::IPV6_TRANSPARENT);
     switch_on(&socket, libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR);
+    switch_on(&socket, libc::SOL_SOCKET, libc::SO_RCVMARK);
     let everywhere: std::net::SocketAddr = format!("[::]:{port}").parse().unwrap();
     socket.bind(&everywhere.into()).unwrap();
     socket.into_raw_fd()
