@@ -22,15 +22,16 @@ pub(crate) enum Loss {
     After(u64),
     /// What one connection sends to the server: that of the first datagram after so many.
     Connection(u64),
-    /// The same of any but the first connection, after so many datagrams of such ones.
-    Further(u64),
+    /// What another connection than the first sends to the server, from [`Lossy::begin`] on.
+    Further,
     /// What the server sends to it.
-    FurtherBack(u64),
+    FurtherBack,
 }
 
 /// Relays until it is dropped.
 pub(crate) struct Lossy {
     address: SocketAddr,
+    path: Arc<Path>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -39,6 +40,7 @@ pub(crate) struct Lossy {
 #[derive(Default)]
 struct Path {
     passed: AtomicU64,
+    told: AtomicBool,
     began: std::sync::OnceLock<Instant>,
     /// The first connection and that which is lost, by their ids in the direction that is lost.
     first: std::sync::OnceLock<Id>,
@@ -62,7 +64,7 @@ impl Path {
             Loss::Connection(_) => {
                 named(datagram).is_some_and(|id| self.is_begun(loss) && self.is_lost(id))
             }
-            Loss::Further(_) => self.loses_further(loss, datagram),
+            Loss::Further => self.loses_further(loss, datagram),
             _ => self.loses_any(loss),
         }
     }
@@ -70,7 +72,7 @@ impl Path {
     /// Whether one is lost that comes from the server.
     fn loses_back(&self, loss: Loss, datagram: &[u8]) -> bool {
         match loss {
-            Loss::FurtherBack(_) => self.loses_further(loss, datagram),
+            Loss::FurtherBack => self.loses_further(loss, datagram),
             _ => self.loses_any(loss),
         }
     }
@@ -91,21 +93,21 @@ impl Path {
     fn loses_any(&self, loss: Loss) -> bool {
         match loss {
             Loss::All => true,
-            Loss::Connection(_) | Loss::Further(_) | Loss::FurtherBack(_) => false,
+            Loss::Connection(_) | Loss::Further | Loss::FurtherBack => false,
             Loss::After(_) => {
                 self.is_begun(loss) && self.began.get_or_init(Instant::now).elapsed() < OUTAGE
             }
         }
     }
 
-    /// Counts a datagram, and says whether so many have passed before it.
+    /// Counts a datagram, and says whether so many have passed before it, or whether we were told.
     fn is_begun(&self, loss: Loss) -> bool {
         match loss {
             Loss::All => true,
-            Loss::After(most)
-            | Loss::Connection(most)
-            | Loss::Further(most)
-            | Loss::FurtherBack(most) => self.passed.fetch_add(1, Ordering::Relaxed) >= most,
+            Loss::Further | Loss::FurtherBack => self.told.load(Ordering::Relaxed),
+            Loss::After(most) | Loss::Connection(most) => {
+                self.passed.fetch_add(1, Ordering::Relaxed) >= most
+            }
         }
     }
 }
@@ -121,13 +123,20 @@ impl Lossy {
             front.local_addr().unwrap(),
             Arc::new(AtomicBool::new(false)),
         );
-        let ended = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || relay(&front, server, loss, &ended));
+        let path = Arc::new(Path::default());
+        let (ended, between) = (Arc::clone(&stop), Arc::clone(&path));
+        let thread = std::thread::spawn(move || relay(&front, server, (loss, &between), &ended));
         Self {
             address,
+            path,
             stop,
             threads: vec![thread],
         }
+    }
+
+    /// From now on it loses what waits for this.
+    pub(crate) fn begin(&self) {
+        self.path.told.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -145,8 +154,12 @@ impl Drop for Lossy {
 }
 
 /// Has a socket towards the server for each client, and a thread for its answers.
-fn relay(front: &UdpSocket, server: SocketAddr, loss: Loss, stop: &Arc<AtomicBool>) {
-    let path = Arc::new(Path::default());
+fn relay(
+    front: &UdpSocket,
+    server: SocketAddr,
+    (loss, path): (Loss, &Arc<Path>),
+    stop: &Arc<AtomicBool>,
+) {
     let mut clients: HashMap<SocketAddr, UdpSocket> = HashMap::new();
     let mut threads = Vec::new();
     let mut buffer = vec![0; 65_536];
@@ -162,7 +175,7 @@ fn relay(front: &UdpSocket, server: SocketAddr, loss: Loss, stop: &Arc<AtomicBoo
             back.set_read_timeout(Some(Duration::from_millis(20)))
                 .unwrap();
             let answers = (back.try_clone().unwrap(), front.try_clone().unwrap());
-            let (path, stop) = (Arc::clone(&path), Arc::clone(stop));
+            let (path, stop) = (Arc::clone(path), Arc::clone(stop));
             threads.push(std::thread::spawn(move || {
                 let mut buffer = vec![0; 65_536];
                 while !stop.load(Ordering::Relaxed) {
