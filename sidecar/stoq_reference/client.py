@@ -41,5 +41,6 @@ async def _established(peer: Peer) -> None:
     established = asyncio.create_task(peer.established.wait())
     await asyncio.wait((established, peer.closed), return_when=asyncio.FIRST_COMPLETED)
     established.cancel()
-    if peer.closed.done():
+    # Both may have come together: whoever is refused has seen by whom.
+    if not peer.established.is_set():
         raise peer.closed.result()

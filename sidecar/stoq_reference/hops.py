@@ -215,6 +215,8 @@ async def _established(inner: Peer, feeding: "asyncio.Task[None]") -> None:
     waited: tuple[asyncio.Future[Any], ...] = (established, inner.closed, feeding)
     await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     established.cancel()
+    if inner.established.is_set():
+        return
     if inner.closed.done():
         raise inner.closed.result()
     if feeding.done():

@@ -76,6 +76,8 @@ def _describe(peer: Peer, findings: Findings) -> None:
 
 async def _try_rules(peer: Peer, findings: Findings) -> None:
     for name, rule in RULES.items():
+        if peer.closed.done():
+            raise peer.closed.result()
         trial = asyncio.ensure_future(rule(peer))
         await asyncio.wait((trial, peer.closed), return_when=asyncio.FIRST_COMPLETED)
         if peer.closed.done():
