@@ -14,6 +14,7 @@ from typing import Final
 
 from stoq_kube.apiserver import SECRETS, ApiError, Client, Deleted, Listed
 from stoq_kube.meta import Raw
+from stoq_operator.duty import Duty
 from stoq_operator.lease import Election
 from stoq_operator.ticketkeys import TicketKey, advanced, pack, unpack
 
@@ -38,14 +39,12 @@ class SecretTickets:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._election = election
         self._namespace = namespace
         self._clock = clock
         self._told: Told | None = None
         self._latest: Raw | None = None
         """The Secret, until there is somebody to tell."""
-        self._wake = asyncio.Event()
-        election.on_change.append(lambda _leads: self._wake.set())
+        self._duty = Duty(election, "keys of session tickets", self._rotate, INTERVAL)
 
     def tell(self, told: Told) -> None:
         """Who is told of the keys, now and whenever they change."""
@@ -57,7 +56,7 @@ class SecretTickets:
         """Follows the Secret until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
-            tasks.create_task(self._rotate_for_ever())
+            tasks.create_task(self._duty.run())
 
     async def _follow(self) -> None:
         async for event in self._client.watch(SECRETS, namespace=self._namespace, name=NAME):
@@ -66,7 +65,7 @@ class SecretTickets:
                     pass
                 case Deleted():
                     # The leader makes others; until they are here those before go on being taken.
-                    self._wake.set()
+                    self._duty.wake()
                 case _:
                     self._use(event.object)
 
@@ -78,20 +77,6 @@ class SecretTickets:
         keys = unpack(secret.get("data") or {})
         self._told(keys)
         log.info("session tickets: keys of %s", ", ".join(str(key.since) for key in keys) or "none")
-
-    async def _rotate_for_ever(self) -> None:
-        while True:
-            if self._election.leads:
-                try:
-                    await self._rotate()
-                except ApiError as error:
-                    log.warning("keys of session tickets: %s; trying again", error)
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(INTERVAL):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
 
     async def _rotate(self) -> None:
         """What another replica wrote meanwhile is never overwritten."""

@@ -1,6 +1,5 @@
 """Keeps the webhook's certificate in its Secret, and the API server's trust in it."""
 
-import asyncio
 import base64
 import binascii
 import logging
@@ -17,6 +16,7 @@ from stoq_kube.apiserver import (
     apply,
 )
 from stoq_kube.meta import Raw
+from stoq_operator.duty import Duty
 from stoq_operator.lease import Election
 from stoq_operator.webhookpki import make, usable
 
@@ -37,30 +37,17 @@ class WebhookTls:
 
     def __init__(self, client: Client, election: Election, namespace: str) -> None:
         self._client = client
-        self._election = election
         self._namespace = namespace
         self._names = (
             f"{SERVICE}.{namespace}.svc",
             f"{SERVICE}.{namespace}.svc.cluster.local",
             f"{SERVICE}.{namespace}",
         )
-        self._wake = asyncio.Event()
-        election.on_change.append(lambda _leads: self._wake.set())
+        self._duty = Duty(election, "webhook certificate", self._look, INTERVAL)
 
     async def run(self) -> None:
         """Looks until cancelled."""
-        while True:
-            if self._election.leads:
-                try:
-                    await self._look()
-                except ApiError as error:
-                    log.warning("webhook certificate: %s; trying again", error)
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(INTERVAL):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        await self._duty.run()
 
     async def _look(self) -> None:
         authority = await self._authority()
