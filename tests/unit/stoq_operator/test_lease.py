@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from stoq_kube.apiserver import ApiError, Client
-from stoq_operator import lease
-from stoq_operator.lease import DURATION, Election, may_take, orphaned, seen
+from stoq_operator.lease import DURATION, RENEW, SILENT, Election, may_take, orphaned, seen
+from support.hours import in_no_time
 
 PLACE = "/apis/coordination.k8s.io/v1/namespaces/stoq-system/leases"
 PODS = "/api/v1/namespaces/stoq-system/pods"
@@ -76,28 +76,24 @@ async def taking_part(server: ApiServer, name: str):
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(5):
+    """Waits no longer than for three looks: far less than a Lease lasts."""
+    async with asyncio.timeout(3 * RENEW):
         while not condition():  # noqa: ASYNC110 - nobody tells of a leader
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.1)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """A tenth of a second where the product waits for two."""
-    monkeypatch.setattr(lease, "RENEW", 0.1)
-    monkeypatch.setattr(lease, "SILENT", 0.2)
-
-
+@in_no_time
 async def test_a_holder_that_ends_lets_go_and_the_other_begins():
     server = ApiServer("a", "b")
     async with taking_part(server, "a") as first:
         await until(lambda: first.leads)
         async with taking_part(server, "b") as second:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(DURATION + 5)
             assert (first.leads, second.leads, server.holder) == (True, False, "a")
     assert server.holder == ""
 
 
+@in_no_time
 async def test_the_lease_of_a_holder_that_was_uninstalled_is_taken_at_once():
     """Its rights went before it did, so it could not let go."""
     server = ApiServer("old")
@@ -112,27 +108,30 @@ async def test_the_lease_of_a_holder_that_was_uninstalled_is_taken_at_once():
     assert server.lease["spec"]["leaseTransitions"] == 1
 
 
+@in_no_time
 async def test_a_pod_that_is_removed_while_it_holds_the_lease_is_noticed_by_its_silence():
     server = ApiServer("a", "b")
     async with taking_part(server, "a") as first:
         await until(lambda: first.leads)
         async with taking_part(server, "b") as second:
             server.without_rights.add("a")
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(SILENT + RENEW)
             assert not second.leads, "the pod is there, so it may come back"
             server.pods.remove("a")
             await until(lambda: second.leads)
 
 
+@in_no_time
 async def test_a_holder_that_renews_is_not_asked_about_again():
     server = ApiServer("a", "b")
     async with taking_part(server, "a") as first:
         await until(lambda: first.leads)
         async with taking_part(server, "b"):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(DURATION + 5)
     assert server.asked_for_pods == 1
 
 
+@in_no_time
 async def test_a_holder_removed_by_force_stops_when_it_cannot_renew():
     server = ApiServer("a", "b")
     async with taking_part(server, "a") as first:
@@ -144,15 +143,17 @@ async def test_a_holder_removed_by_force_stops_when_it_cannot_renew():
             assert server.holder == "b"
 
 
+@in_no_time
 async def test_a_replica_that_is_no_pod_waits_for_the_whole_duration():
     """Its fellows are no pods either: that there is none of their names says nothing."""
     server = ApiServer("somebody")
     async with taking_part(server, "laptop-1") as first:
         await until(lambda: first.leads)
         async with taking_part(server, "laptop-2") as second:
-            await asyncio.sleep(0.4)
-            assert first.leads
+            server.without_rights.add("laptop-1")
+            await asyncio.sleep(DURATION - RENEW)
             assert not second.leads
+            await until(lambda: second.leads)
 
 
 def held(holder: str, renewed: str) -> dict[str, Any]:
