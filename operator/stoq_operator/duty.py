@@ -35,12 +35,13 @@ class Duty:
     async def run(self) -> None:
         """Looks until cancelled."""
         while True:
+            # Whoever wakes it during a look may have come too late for that one.
+            self._wake.clear()
             if self._election.leads:
                 try:
                     await self._look()
                 except ApiError as error:
                     log.warning("%s: %s; trying again", self._what, error)
-            self._wake.clear()
             try:
                 async with asyncio.timeout(self._interval):
                     await self._wake.wait()

@@ -27,14 +27,16 @@ class Leadership:
 
 
 class Looks:
-    """Times of looks, by the loop's clock; some of them fail."""
+    """Times of looks, by the loop's clock; they last so many seconds, and some of them fail."""
 
-    def __init__(self, *, failing: Iterable[bool] = ()) -> None:
+    def __init__(self, *, failing: Iterable[bool] = (), lasting: float = 0) -> None:
         self.at: list[float] = []
         self.failing = iter(failing)
+        self.lasting = lasting
 
     async def look(self) -> None:
         self.at.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(self.lasting)
         if next(self.failing, False):
             raise ApiError("the API server is away", 503)
 
@@ -83,6 +85,17 @@ async def test_who_is_woken_looks_at_once_and_again_an_interval_later() -> None:
         duty.wake()
         await asyncio.sleep(INTERVAL + 1)
     assert looks.at == [0, 5, 5 + INTERVAL]
+
+
+@in_no_time
+async def test_who_is_woken_during_a_look_looks_again_after_it() -> None:
+    leadership, looks = Leadership(), Looks(lasting=2)
+    leadership.leads = True
+    async with on_duty(leadership, looks) as duty:
+        await asyncio.sleep(1)
+        duty.wake()
+        await asyncio.sleep(INTERVAL)
+    assert looks.at == [0, 2]
 
 
 @in_no_time
