@@ -3,7 +3,6 @@ reference sends and checks itself.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from stoq_reference.parameters import Parameters
 from stoq_reference.peer import Peer
 from stoq_reference.server import Server, serve
 from stoq_reference.stream import Stream, StreamFailed
-from support import engines, interop, reference
+from support import engines, flows, interop, reference
 from support.ends import Pair
 from support.interop import LOOPBACK, OWN_ADDRESS, TABLE, EngineServer, own_address
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
@@ -134,38 +133,6 @@ async def said_by_the_reference(flow: Flow, interval: int | None) -> bytes:
     return back
 
 
-async def said_by_an_application(ca: CertificateAuthority, server: Server) -> bytes:
-    """What comes back to an application whose engine dials the reference.
-
-    Nothing captures it: it dials the listener for what is captured, which has the address of the
-    workload that the table knows.
-    """
-    host = own_address()
-    settings = EngineSettings(workers=1, outbound=Listener(listen=f"{host}:0"), log_level="error")
-    workload = {
-        "uid": "server",
-        "name": "server",
-        "namespace": "shop",
-        "spiffe_id": engines.SERVER,
-        "addresses": [host],
-        "port": server.port,
-    }
-    own = {"name": "client", "namespace": "shop", "addresses": ["fd00::1"]}
-    table = json.loads(TABLE) | {"own": own, "workloads": [workload]}
-    async with Engine(settings, engines.identity(ca, engines.CLIENT, tokens="stream")) as engine:
-        engine.set_table(json.dumps(table))
-        port = engine.local_port("outbound")
-        reader, writer = await asyncio.open_connection(host, port)
-        writer.write(DATA)
-        writer.write_eof()
-        back = await reader.read()
-        (connection,) = engine.connections()
-        assert connection.stream_tokens
-        writer.close()
-        await writer.wait_closed()
-    return back
-
-
 @pairs(TO_REFERENCE, TO_ENGINE, REFERENCES)
 @pytest.mark.parametrize("interval", [None, 1000], ids=["messages", "intervals"])
 async def test_a_flow_with_tokens_comes_whole_both_ways(
@@ -174,7 +141,9 @@ async def test_a_flow_with_tokens_comes_whole_both_ways(
     if pair == TO_REFERENCE:
         heard: list[bytes] = []
         async with reference_serving(ca, heard, interval) as server:
-            back = await said_by_an_application(ca, server)
+            tls = engines.identity(ca, engines.CLIENT, tokens="stream")
+            back, (connection,) = await flows.answered(tls, server.port, DATA)
+            assert connection.stream_tokens
     elif pair == TO_ENGINE:
         async with to_engine(ca) as (engine, flow):
             back, heard = await said_by_the_reference(flow, interval), flow.heard

@@ -1,7 +1,6 @@
 """Striped flows: of the reference alone, and of an engine that relays them for its application."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from stoq.engine import CertificateAuthority, Engine, EngineSettings, Listener, TlsContext
+from stoq.engine import CertificateAuthority, Engine, EngineSettings, Listener
 from stoq_reference import lanes, stripes
 from stoq_reference.carriers import Extension
 from stoq_reference.client import connect
@@ -22,7 +21,7 @@ from stoq_reference.peer import Peer
 from stoq_reference.server import Server, serve
 from stoq_reference.stream import Stream, StreamFailed
 from stoq_reference.stripes import Data, End, Received
-from support import engines, reference
+from support import engines, flows, reference
 from support.ends import Pair, telling
 from support.interop import LOOPBACK, OWN_ADDRESS, PATIENCE, TABLE, EngineServer, own_address, until
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
@@ -151,37 +150,6 @@ async def to_reference(ca: CertificateAuthority) -> AsyncIterator[tuple[Flow, Se
         yield Flow(SERVICE, dial, endpoint, LOOPBACK, served.server.port), served
 
 
-async def said_by_an_application(tls: TlsContext, served: Served) -> tuple[bytes, int]:
-    """What comes back to an application whose engine dials the reference, and over how many
-    connections.
-
-    Nothing captures it: it dials the listener for what is captured, which has the address of the
-    workload that the table knows.
-    """
-    host = own_address()
-    settings = EngineSettings(workers=2, outbound=Listener(listen=f"{host}:0"), log_level="error")
-    workload = {
-        "uid": "server",
-        "name": "server",
-        "namespace": "shop",
-        "spiffe_id": engines.SERVER,
-        "addresses": [host],
-        "port": served.server.port,
-        "lanes": LANES,
-    }
-    own = {"name": "client", "namespace": "shop", "addresses": ["fd00::1"]}
-    table = json.loads(TABLE) | {"own": own, "workloads": [workload]}
-    async with Engine(settings, tls) as engine:
-        engine.set_table(json.dumps(table))
-        reader, writer = await asyncio.open_connection(host, engine.local_port("outbound"))
-        writer.write(FORTH)
-        writer.write_eof()
-        back = await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        return back, len(engine.connections())
-
-
 @pairs(TO_REFERENCE, TO_ENGINE, REFERENCES)
 async def test_a_striped_flow_comes_whole_over_its_lanes(
     pair: Pair, ca: CertificateAuthority
@@ -189,10 +157,12 @@ async def test_a_striped_flow_comes_whole_over_its_lanes(
     if pair == TO_REFERENCE:
         tls = engines.identity(ca, engines.CLIENT, stripes=True)
         async with asyncio.timeout(PATIENCE * 3), reference_serving(ca, own_address()) as served:
-            back, connections = await said_by_an_application(tls, served)
+            back, connections = await flows.answered(
+                tls, served.server.port, FORTH, lanes=LANES, workers=2
+            )
             (striped,) = served.begun
             await striped.over()
-            assert connections == striped.lanes == LANES
+            assert len(connections) == striped.lanes == LANES
         assert back == BACK
         return
     async with to_engine(ca) if pair == TO_ENGINE else to_reference(ca) as (flow, _):
