@@ -12,7 +12,10 @@ async def answered(
     tls: TlsContext, port: int, said: bytes, *, lanes: int = 0, workers: int = 1
 ) -> tuple[bytes, list[ConnectionInfo]]:
     """What comes back to an application that says something and ends, and the connections of its
-    engine, which dials a workload at our address and `port` that takes `lanes` lanes of a flow (0: one).
+    engine.
+
+    The engine dials a workload at our address and `port`, whose flows may have so many lanes; 0:
+    one.
 
     Nothing captures it: it dials the listener for what is captured, which has the address of the
     workload that the table knows.

@@ -3,13 +3,17 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+import pytest
+
 from stoq.engine import Engine
+from stoq_reference import objects
 from stoq_reference.client import connect
 from stoq_reference.endpoint import Endpoint
+from stoq_reference.frames import Frame
 from stoq_reference.peer import Closed, Peer
 from stoq_reference.server import Server, serve
 from stoq_reference.stream import Stream, StreamFailed
@@ -74,6 +78,19 @@ async def refusal(port: int, endpoint: Endpoint) -> Closed:
             return await closing(peer)
     except Closed as closed:
         return closed
+
+
+async def failure(waiting: Awaitable[object]) -> int | None:
+    """The code that a stream fails with on which something waits."""
+    with pytest.raises(StreamFailed) as failed:
+        async with asyncio.timeout(PATIENCE * 2):
+            await waiting
+    return failed.value.code
+
+
+async def refused(peer: Peer, sent: Sequence[Frame]) -> int | None:
+    """The code that a lane of these frames, of an object, is reset with."""
+    return await failure(objects.whole(objects.begin(peer, sent), peer.agreed))
 
 
 async def echo(stream: Stream) -> None:

@@ -27,7 +27,7 @@ from stoq_reference.server import serve
 from stoq_reference.stream import Stream, StreamFailed
 from support import engines, reference
 from support.ends import Pair
-from support.interop import PATIENCE, echo, own_address
+from support.interop import PATIENCE, echo, failure, own_address
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 Dialling = Callable[
@@ -320,9 +320,7 @@ async def refused(outer: Peer, route: Open, *before: Frame) -> int | None:
     stream = outer.open(Kind.FRAMES)
     for frame in (*before, route):
         stream.send(frames.encode(frame))
-    with pytest.raises(StreamFailed) as failed:
-        await stream.read()
-    return failed.value.code
+    return await failure(stream.read())
 
 
 @pytest.mark.parametrize("between", sorted(GATEWAYS))

@@ -18,7 +18,6 @@ from stoq_reference.head import Address, Kind
 from stoq_reference.parameters import Parameters
 from stoq_reference.peer import Peer
 from stoq_reference.server import Server, serve
-from stoq_reference.stream import StreamFailed
 from support import engines, reference
 from support.ends import Pair
 from support.interop import (
@@ -28,6 +27,7 @@ from support.interop import (
     TABLE,
     EngineServer,
     closing,
+    failure,
     own_address,
 )
 from support.vectors import Case, cases
@@ -127,10 +127,7 @@ async def refused(peer: Peer, seed: Seed = SEED, to: Address = OWN) -> int | Non
     """The code that the engine resets a copy with."""
     stream = peer.open(Kind.FRAMES, Address.of("fd00::9", 40000), to)
     stream.send(frames.encode(seed) + b"what a client said")
-    with pytest.raises(StreamFailed) as failed:
-        async with asyncio.timeout(PATIENCE):
-            await stream.read()
-    return failed.value.code
+    return await failure(stream.read())
 
 
 @pytest.mark.parametrize("mirrors_from", [None, [engines.SERVER]])

@@ -20,10 +20,9 @@ from stoq_reference.parameters import Parameters
 from stoq_reference.peer import Peer
 from stoq_reference.server import Server, serve
 from stoq_reference.shards import Refused
-from stoq_reference.stream import StreamFailed
 from support import engines, reference
 from support.ends import Offer, Pair, serving
-from support.interop import LOOPBACK, PATIENCE, TABLE, EngineServer, until
+from support.interop import LOOPBACK, PATIENCE, TABLE, EngineServer, failure, until
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, pairs
 
 SHARD = 1000
@@ -134,10 +133,7 @@ async def test_a_copy_of_an_object_comes_to_the_shadow_which_says_nothing(
 
 async def refused(peer: Peer, pieces: list[Piece]) -> int | None:
     """The code that a copy of these frames is reset with."""
-    with pytest.raises(StreamFailed) as failed:
-        async with asyncio.timeout(PATIENCE):
-            await mirrors.begin_object(peer, SEED, pieces).read()
-    return failed.value.code
+    return await failure(mirrors.begin_object(peer, SEED, pieces).read())
 
 
 HOSTILE: dict[str, tuple[Callable[[list[Piece]], list[Piece]], StreamCode]] = {

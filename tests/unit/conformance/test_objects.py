@@ -33,7 +33,7 @@ from support.ends import (
     Server,
     serving,
 )
-from support.interop import LOOPBACK, PATIENCE, closing, until
+from support.interop import LOOPBACK, PATIENCE, closing, refused, until
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 SHARD = 1000
@@ -60,14 +60,6 @@ async def receiving(
 
 def pieces(data: bytes) -> list[Shard]:
     return shards.split(TRANSFER, data, SHARD)
-
-
-async def refused(peer: Peer, sent: list[Shard]) -> int | None:
-    """The code that a stream of these frames is reset with."""
-    with pytest.raises(StreamFailed) as failed:
-        async with asyncio.timeout(PATIENCE * 2):
-            await objects.whole(objects.begin(peer, sent), peer.agreed)
-    return failed.value.code
 
 
 @pairs()

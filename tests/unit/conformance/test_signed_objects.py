@@ -25,7 +25,7 @@ from stoq_reference.server import serve
 from stoq_reference.stream import StreamFailed
 from support import engines, reference
 from support.ends import Implementation, Offer, Pair, Server, serving
-from support.interop import LOOPBACK, PATIENCE, closing
+from support.interop import LOOPBACK, PATIENCE, closing, refused
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 SHARD = 1000
@@ -77,13 +77,6 @@ def forged(signature: Signature) -> Signature:
 def other(ca: CertificateAuthority) -> Identity:
     """Another member of the mesh."""
     return reference.identity(ca, OTHER)
-
-
-async def refused(peer: Peer, sent: list[Frame]) -> int | None:
-    """The code that a stream of these frames is reset with."""
-    with pytest.raises(StreamFailed) as failed:
-        await objects.whole(objects.begin(peer, sent), peer.agreed)
-    return failed.value.code
 
 
 @pairs()

@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-import pytest
-
 from stoq.engine import CertificateAuthority, Engine, EngineSettings, Limits, Listener
 from stoq_reference import objects, shards
 from stoq_reference.carriers import Extension
@@ -16,9 +14,8 @@ from stoq_reference.frames import BulkData, Manifest, Shard
 from stoq_reference.head import Kind
 from stoq_reference.parameters import Parameters
 from stoq_reference.peer import Peer
-from stoq_reference.stream import StreamFailed
 from support import engines, reference
-from support.interop import LOOPBACK, PATIENCE, TABLE, EngineServer, until
+from support.interop import LOOPBACK, PATIENCE, TABLE, EngineServer, refused, until
 
 SHARD = 1000
 OFFER = Parameters(extensions=Extension.SHARDS, max_shard=65536)
@@ -53,14 +50,6 @@ async def dialled(
 
 def pieces(data: bytes) -> list[Shard]:
     return shards.split(TRANSFER, data, SHARD)
-
-
-async def refused(peer: Peer, sent: list[Shard]) -> int | None:
-    """The code that the engine resets a stream of these frames with."""
-    with pytest.raises(StreamFailed) as failed:
-        async with asyncio.timeout(PATIENCE * 2):
-            await objects.whole(objects.begin(peer, sent), peer.agreed)
-    return failed.value.code
 
 
 async def test_nobody_takes_objects_before_somebody_asks_for_them(
