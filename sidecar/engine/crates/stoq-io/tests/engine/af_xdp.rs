@@ -147,7 +147,9 @@ fn when_the_link_goes_away_in_the_midst_of_a_transfer_the_sockets_go_on_over_ano
         assert!(receiver.join().unwrap() == sent);
     });
     for engine in [&mesh.web, &mesh.db] {
-        assert_eq!(engine.snapshot().gauges.af_xdp_queues, 0);
+        eventually("the link is given up", || {
+            engine.snapshot().gauges.af_xdp_queues == 0
+        });
         assert_eq!(engine.connections().len(), 1, "it is the same connection");
     }
 }

@@ -291,6 +291,20 @@ impl Asker {
         std::mem::take(&mut self.received)
     }
 
+    /// The next packet that somebody else hears, and from where.
+    pub(crate) fn heard_by(&mut self, other: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+        let until = Instant::now() + PATIENCE;
+        let mut room = [0; 2000];
+        loop {
+            self.turn();
+            if let Ok((length, from)) = other.recv_from(&mut room) {
+                return (room[..length].to_vec(), from);
+            }
+            let lost = &self.lost;
+            assert!(Instant::now() < until, "nothing is heard; lost: {lost:?}");
+        }
+    }
+
     pub(crate) fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         let until = Instant::now() + PATIENCE;
         while !condition(self) {
