@@ -91,9 +91,12 @@ fn revocation_closes_live_connections() {
 fn a_connection_ends_when_its_peers_certificate_does() {
     in_namespace(|| {
         let authority = Authority::new();
-        let (db_tls, _) = authority.issue("db", Duration::from_secs(3));
+        let db_tls = authority.workload("db");
         let mesh = Mesh::of(authority, Arc::clone(&db_tls), json!({}), json!({}));
         let listener = application();
+        // At last, so that all of its life is left for the handshake.
+        mesh.authority
+            .certify(&db_tls, "db", Duration::from_secs(6));
         let mut client = mesh.dial();
         let _server = accept(&listener);
         assert!(client.read(&mut [0]).is_err());
