@@ -126,7 +126,7 @@ fn what_a_client_said_and_its_end_are_said_again_whole() {
 #[test]
 fn a_peer_that_does_not_answer_is_ejected_after_one_dial() {
     in_namespace(|| {
-        let mesh = Mesh::with(json!({"transport": {"dial_timeout_ms": 500}}), json!({}));
+        let mesh = Mesh::with(json!({"transport": {"dial_timeout_ms": 3000}}), json!({}));
         echo(application());
         set_endpoints(&mesh, &json!([{"address": DB}, {"address": "fd00::8"}]));
         for round in 0..20 {

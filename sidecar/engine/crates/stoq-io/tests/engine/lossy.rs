@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use stoq_wire::cid::CID_LEN;
 
 /// How long nothing passes once the loss has begun.
-const OUTAGE: Duration = Duration::from_millis(1500);
+const OUTAGE: Duration = Duration::from_secs(4);
 
 /// What is lost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Loss {
     /// Everything.
     All,
-    /// Everything for 1.5 seconds, after so many datagrams.
+    /// Everything for four seconds, after so many datagrams.
     After(u64),
     /// What one connection sends to the server: that of the first datagram after so many.
     Connection(u64),

@@ -296,7 +296,7 @@ fn an_object_that_was_given_up_leaves_nothing_behind() {
 #[test]
 fn a_connection_that_is_lost_is_replaced_while_others_go_on() {
     let settings = json!({
-        "transport": {"idle_timeout_ms": 1000, "keep_alive_ms": 200, "send_window": 262_144},
+        "transport": {"idle_timeout_ms": 2000, "keep_alive_ms": 400, "send_window": 262_144},
     });
     let pair = Pair::with(offering(64 * KIB as u64), &settings);
     let lossy = Lossy::start(pair.address(), Loss::Connection(1500));
@@ -315,7 +315,7 @@ fn a_connection_that_is_lost_is_replaced_while_others_go_on() {
 #[test]
 fn after_a_lost_connection_only_what_is_missing_is_sent_again() {
     let settings = json!({"transport": {
-        "idle_timeout_ms": 1000, "keep_alive_ms": 200, "dial_timeout_ms": 2000,
+        "idle_timeout_ms": 2000, "keep_alive_ms": 400, "dial_timeout_ms": 5000,
     }});
     let pair = Pair::with(offering(64 * KIB as u64), &settings);
     // Nothing passes after 2000 datagrams until both ends have given up.

@@ -204,7 +204,7 @@ fn strict_lets_in_nobody_from_outside() {
 #[test]
 fn a_flow_ends_when_it_has_been_silent_for_long_enough() {
     in_namespace(|| {
-        let mesh = captured_mesh_with(1, CAPTURED_UDP, &json!({"idle_ms": 200}));
+        let mesh = captured_mesh_with(1, CAPTURED_UDP, &json!({"idle_ms": 2000}));
         let answering = echo(socket(DB, APPLICATION));
         let client = socket(WEB, 0);
         asked(&client, b"hello");
