@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use stoq_io::{Adaptation, Engine, EngineSettings, PolicyDocument};
 
-use crate::mesh::{Mesh, accept, application, eventually};
+use crate::mesh::{Mesh, PATIENCE, accept, application, eventually};
 use crate::net::in_namespace;
 
 fn adapting(policy: Value) -> Mesh {
@@ -195,8 +195,12 @@ fn a_path_is_measured_and_its_tier_is_found_and_told() {
         let snapshot = mesh.web.snapshot();
         assert!(snapshot.counters.adapt_measurements >= 3);
         assert!(snapshot.counters.adapt_nanoseconds > 0);
-        assert_eq!(snapshot.adapt_connections[told.tier], 1);
-        assert_eq!(changes(&mesh.web), told.changes.len() as u64);
+        // Another decision may be made between the two looks.
+        eventually("what is counted is what is told", || {
+            let (told, counted) = (adaptation(&mesh.web), mesh.web.snapshot());
+            counted.adapt_connections[told.tier] == 1
+                && counted.adapt_changes.values().sum::<u64>() == told.changes.len() as u64
+        });
     });
 }
 
@@ -269,7 +273,7 @@ fn a_limit_of_the_rate_holds() {
         let mesh = adapting(json!({"max_rate": 16_000_000}));
         let took = send(&mesh, 3_000_000).as_secs_f64();
         assert!(
-            (1.3..6.0).contains(&took),
+            (1.3..PATIENCE.as_secs_f64()).contains(&took),
             "24 Mbit at 16 Mbit/s took {took:.2} s"
         );
     });
@@ -281,11 +285,13 @@ fn an_idle_connection_is_not_judged() {
         let settings = json!({"transport": {"keep_alive_ms": 400}});
         let mesh = Mesh::with(settings.clone(), settings);
         send(&mesh, 100_000);
-        // The ACKs of what was sent are forgotten after a second.
-        thread::sleep(Duration::from_millis(1500));
-        let before = mesh.web.snapshot().counters.adapt_measurements;
-        thread::sleep(Duration::from_secs(2));
-        assert_eq!(mesh.web.snapshot().counters.adapt_measurements, before);
+        let measured = || mesh.web.snapshot().counters.adapt_measurements;
+        // The ACKs of what was sent are forgotten a second after the last has come.
+        eventually("nothing is measured for two seconds", || {
+            let before = measured();
+            thread::sleep(Duration::from_secs(2));
+            measured() == before
+        });
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -95,19 +96,22 @@ fn a_connection_finds_its_tier_behind_a_bottleneck_and_follows_its_changes() {
     eventually("BBR controls it", || {
         adaptation(&mesh.web).is_some_and(|told| told.congestion == "bbr3")
     });
-    let fast = bulk.goodput(Duration::from_secs(2));
-    assert!((35.0..60.0).contains(&fast), "{fast:.1} of 60 Mbit/s");
+    // The machine may be busy for a while, and make up for it in the next.
+    let carries = |mbits: Range<f64>| {
+        eventually(&format!("{mbits:?} Mbit/s"), || {
+            mbits.contains(&bulk.goodput(Duration::from_secs(2)))
+        });
+    };
+    carries(35.0..60.0);
 
     link.set_rate(8);
     let told = is_in("home");
     assert_eq!((told.send_window, told.gso_segments), (8_000_000, 16));
-    let slow = bulk.goodput(Duration::from_secs(2));
-    assert!((4.0..9.0).contains(&slow), "{slow:.1} of 8 Mbit/s");
+    carries(4.0..9.0);
 
     link.set_rate(60);
     let told = is_in("standard");
     assert!(told.changes.len() <= 6, "{:?}", told.changes);
-    let again = bulk.goodput(Duration::from_secs(2));
-    assert!(again > 35.0, "{again:.1} of 60 Mbit/s");
+    carries(35.0..60.0);
     bulk.end();
 }
