@@ -14,7 +14,7 @@ def udp(netns: str, port: int = 0, family: int = socket.AF_INET6) -> socket.sock
     def opened() -> socket.socket:
         made = socket.socket(family, socket.SOCK_DGRAM)
         made.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))
-        made.settimeout(3)
+        made.settimeout(5)
         return made
 
     return in_pod(netns, opened)
@@ -59,6 +59,9 @@ def answered(
     for _ in range(tries):
         asking.sendto(payload, (str(address), port))
         with suppress(TimeoutError):
-            data, peer = asking.recvfrom(65_536)
-            return data == payload and (peer[0], peer[1]) == (str(address), port)
+            while True:
+                data, peer = asking.recvfrom(65_536)
+                # Something else is the late answer to what was asked before.
+                if data == payload and (peer[0], peer[1]) == (str(address), port):
+                    return True
     return False

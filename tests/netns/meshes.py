@@ -61,7 +61,7 @@ class Echo:
 
 def echoed(connection: socket.socket, message: bytes = b"hello through the mesh") -> bool:
     """Whether the message comes back."""
-    connection.settimeout(5)
+    connection.settimeout(15)
     try:
         connection.sendall(message)
         got = b""
@@ -100,7 +100,7 @@ class Running:
 
     def page(self, name: str, url: str, *arguments: str) -> tuple[int, str]:
         """Status and body of a page asked for inside the pod."""
-        words = ["curl", "-s", "--max-time", "5", "-w", "\n%{http_code}", *arguments, url]
+        words = ["curl", "-s", "--max-time", "15", "-w", "\n%{http_code}", *arguments, url]
         body, _, status = netns.run_in(self.pod(name).netns, words).rpartition("\n")
         return int(status), body
 
@@ -153,7 +153,7 @@ def running(
         state.remove()
 
 
-def eventually(what: Callable[[], bool], seconds: float = 5.0) -> bool:
+def eventually(what: Callable[[], bool], seconds: float = 20.0) -> bool:
     """Whether it becomes true in time."""
     deadline = time.monotonic() + seconds
     while not what():

@@ -51,7 +51,7 @@ def test_a_policy_is_followed_within_a_second_while_bytes_run(mesh: Running) -> 
 
 def test_a_new_connection_begins_as_the_policy_says_and_a_pin_by_hand_yields(mesh: Running) -> None:
     file = mesh.mesh.write("TransportPolicy", "wan", {"adaptation": {"congestion": "bbr3"}})
-    assert eventually(lambda: mesh.admin("client", "/adapt")["policy"] is not None, SECONDS)
+    assert eventually(lambda: mesh.admin("client", "/adapt")["policy"] is not None)
     assert mesh.reaches("client", "server")
     assert adaptation(mesh)["congestion"] == "bbr3"
     url = "http://[::1]:14000/adapt"
@@ -62,11 +62,11 @@ def test_a_new_connection_begins_as_the_policy_says_and_a_pin_by_hand_yields(mes
 
 
 def test_a_policy_for_other_pods_changes_nothing(mesh: Running) -> None:
-    assert eventually(lambda: mesh.admin("client", "/adapt")["policy"] is None, SECONDS)
+    assert eventually(lambda: mesh.admin("client", "/adapt")["policy"] is None)
     other = {"selector": {"matchLabels": {"app": "elsewhere"}}, "adaptation": {"tier": "slow"}}
     file = mesh.mesh.write("TransportPolicy", "other", other)
     strict = mesh.mesh.write("TransportPolicy", "here", {"adaptation": {"maxTier": "enterprise"}})
-    assert eventually(lambda: mesh.admin("client", "/adapt")["policy"] is not None, SECONDS)
+    assert eventually(lambda: mesh.admin("client", "/adapt")["policy"] is not None)
     assert mesh.admin("client", "/adapt")["policy"]["policy"] == "demo/here"
     file.unlink()
     strict.unlink()

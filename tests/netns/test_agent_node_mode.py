@@ -58,4 +58,4 @@ def test_a_captured_server_whose_sidecar_restarts_is_reached_again(mesh: Running
                 connection.sendall(b"to nobody")
                 if connection.recv(100) == b"":
                     raise ConnectionResetError
-    assert eventually(lambda: mesh.reaches("client", "server"), 10)
+    assert eventually(lambda: mesh.reaches("client", "server"))

@@ -51,7 +51,7 @@ def test_a_killed_sidecar_stops_its_pod_and_leaks_nothing() -> None:
         mesh.mesh.start_sidecar(mesh.pod("client"))
         mesh.mesh.wait_ready([mesh.pod("client")])
         # The server's sidecar may wait for the dead connection's silence; ours dials anew.
-        assert eventually(lambda: mesh.reaches("client", "server"), 10)
+        assert eventually(lambda: mesh.reaches("client", "server"))
 
 
 @pytest.mark.alone

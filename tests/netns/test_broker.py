@@ -32,15 +32,16 @@ async def served(
     body: Callable[[LabPod], Awaitable[None]],
     uid: int = SIDECAR_UID,
     plan: Plan | None = None,
+    patience: float = 10.0,
 ) -> None:
     """Runs `body` while a broker serves the pod `app`."""
     app = lab.pod("app")
     pod = Pod("app", "shop", f"/run/netns/{app.netns}", plan or Plan())
-    broker = Broker(pod, "tests", allowed_uid=uid, patience=0.3)
+    broker = Broker(pod, "tests", allowed_uid=uid, patience=patience)
     ready = asyncio.Event()
     task = asyncio.create_task(broker.serve(ready))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await ready.wait()
         await body(app)
     finally:
@@ -56,7 +57,7 @@ async def ask(
     transparent: bool = False,
     udp: bool = False,
 ) -> client.Sockets:
-    asked = partial(client.sockets, workers, timeout=2.0, transparent=transparent, udp=udp)
+    asked = partial(client.sockets, workers, timeout=20.0, transparent=transparent, udp=udp)
     return await asyncio.to_thread(in_pod, app.netns, asked, uid)
 
 
@@ -75,7 +76,7 @@ async def test_the_passed_listener_receives_captured_connections(lab: Lab) -> No
     async def body(app: LabPod) -> None:
         passed = await ask(app, workers=2)
         with socket.socket(fileno=passed.outbound) as listener:
-            listener.settimeout(2)
+            listener.settimeout(20)
             with connect(app.netns, lab.pod("peer").ipv6, 8080):
                 accepted = listener.accept()[0]
                 with accepted:
@@ -158,7 +159,7 @@ async def test_connections_wait_while_a_sidecar_restarts(lab: Lab) -> None:
         with connect(app.netns, lab.pod("peer").ipv6, 8080) as waiting:
             successor = await ask(app, workers=2)
             with socket.socket(fileno=successor.outbound) as listener:
-                listener.settimeout(2)
+                listener.settimeout(20)
                 with listener.accept()[0] as accepted:
                     accepted.sendall(b"late, but here")
                     assert waiting.recv(100) == b"late, but here"
@@ -181,7 +182,7 @@ async def test_handover_is_reserved(lab: Lab) -> None:
         request = Request(op=Operation.HANDOVER)
         with pytest.raises(client.BrokerError, match=r"unsupported.*reserved"):
             await asyncio.to_thread(
-                in_pod, app.netns, partial(client._ask, request, 0, NAME, 2.0), SIDECAR_UID
+                in_pod, app.netns, partial(client._ask, request, 0, NAME, 20.0), SIDECAR_UID
             )
 
     await served(lab, body)
@@ -197,7 +198,7 @@ async def test_a_silent_asker_holds_up_nobody_for_long(lab: Lab) -> None:
         with await asyncio.to_thread(in_pod, app.netns, silent, SIDECAR_UID):
             (await ask(app, workers=1)).close()
 
-    await served(lab, body)
+    await served(lab, body, patience=1.0)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ async def test_garbage_gets_a_reason_and_the_broker_goes_on(lab: Lab, message: b
     async def body(app: LabPod) -> None:
         def exchange() -> bytes:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-                connection.settimeout(2)
+                connection.settimeout(20)
                 connection.connect(NAME)
                 connection.send(message)
                 return connection.recv(1000)

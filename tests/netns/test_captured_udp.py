@@ -101,7 +101,7 @@ def test_nothing_leaves_in_the_clear_while_a_sidecar_is_dead(mesh: Running, who:
         mesh.mesh.start_sidecar(mesh.pod(who))
         mesh.mesh.wait_ready([mesh.pod(who)])
     with UdpEcho(server.netns, PORT), udp(client.netns) as asking:
-        assert eventually(lambda: answered(asking, server.ipv6, PORT, SECRET), 15)
+        assert eventually(lambda: answered(asking, server.ipv6, PORT, SECRET))
 
 
 def test_an_unmeshed_destination_answers_from_its_address(mesh: Running) -> None:

@@ -47,7 +47,7 @@ def name_server(state: State, made: Running, name: str) -> process.Process:
 def dig(made: Running, *words: str, pod: str = "client", at: object = None) -> str:
     """What dig prints, asking the pod's name server unless told otherwise."""
     server = at or made.pod("outside").ipv6
-    argv = ["dig", f"@{server}", "+time=2", "+tries=1", *words]
+    argv = ["dig", f"@{server}", "+time=5", "+tries=1", *words]
     return netns.run_in(made.pod(pod).netns, argv)
 
 

@@ -88,7 +88,7 @@ def test_datagrams_go_past_the_stack_with_and_without_the_agent(laboratory: Labo
         # It goes with the sidecar, and the next one has its own.
         assert attached(client)
         mesh.mesh.sidecars["client"].stop(number=SIGKILL)
-        assert eventually(lambda: not attached(client), 10)
+        assert eventually(lambda: not attached(client))
         agent(laboratory, "copy")
         mesh.mesh.start_sidecar(client)
         mesh.mesh.wait_ready([client])

@@ -236,7 +236,7 @@ def test_a_pod_in_the_place_of_another_has_its_room_at_once(
     node.start()
     node.strict(other, exclude_outbound_ports="1-9000")
     with Echo(peer):
-        assert eventually(lambda: dials(other.netns, peer.ipv6), 15)
+        assert eventually(lambda: dials(other.netns, peer.ipv6))
         assert eventually(lambda: node.page("/healthz/ready")[0] == 200)
 
 

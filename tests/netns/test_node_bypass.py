@@ -89,7 +89,7 @@ def test_only_what_goes_past_the_sidecar_raises_the_alarm() -> None:
         pod, outside = mesh.pod("pod"), mesh.pod("outside")
         node = watched(mesh, pod)
         as_sidecar(pod, DIAL, outside.ipv6, PORT)
-        assert eventually(lambda: found(node) > SEEN, 10)
+        assert eventually(lambda: found(node) > SEEN)
         assert node.metric("stoq_node_bypass_pods", state="bypassed") == 1
 
         before = settled(node)
@@ -101,7 +101,7 @@ def test_only_what_goes_past_the_sidecar_raises_the_alarm() -> None:
         netns.run_in(pod.netns, ["nft", "flush", "ruleset"])
         with mesh.dial("outside", "pod") as answered:
             assert echoed(answered, b"x" * 100_000)
-        assert eventually(lambda: found(node) > before + 90_000, 10)
+        assert eventually(lambda: found(node) > before + 90_000)
 
 
 def test_datagrams_past_the_sidecar_that_captures_them_raise_the_alarm() -> None:
@@ -116,7 +116,7 @@ def test_datagrams_past_the_sidecar_that_captures_them_raise_the_alarm() -> None
             udp(outside.netns) as stranger,
         ):
             as_sidecar(pod, ASK, outside.ipv6, PORT)
-            assert eventually(lambda: found(node, "udp") > 0, 10)
+            assert eventually(lambda: found(node, "udp") > 0)
             assert settled(node, "udp") == ASKED
             assert node.metric("stoq_node_bypass_pods", state="bypassed") == 1
 

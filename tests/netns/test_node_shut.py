@@ -88,7 +88,7 @@ def test_a_pod_that_is_no_longer_strict_is_opened_and_one_that_is_shut_again_whe
         assert eventually(lambda: TABLE in rules(layout), 60), "at the next try"
         assert not dials(pod.netns, peer.ipv6)
         node.list(pod)
-        assert eventually(lambda: TABLE not in rules(layout), 15)
+        assert eventually(lambda: TABLE not in rules(layout))
         assert dials(pod.netns, peer.ipv6)
     hindrance.rmdir()
 
@@ -116,7 +116,7 @@ def test_without_rules_the_link_is_taken_down_and_up_again(
         assert "ifalias" not in up
         assert not dials(pod.netns, peer.ipv6), "strict mode is on it"
         node.list(pod)
-        assert eventually(lambda: dials(pod.netns, peer.ipv6), 15)
+        assert eventually(lambda: dials(pod.netns, peer.ipv6))
 
 
 def test_a_strict_pod_that_comes_while_nothing_can_be_pinned_is_shut(
@@ -129,7 +129,7 @@ def test_a_strict_pod_that_comes_while_nothing_can_be_pinned_is_shut(
     with Echo(peer):
         command.run(["umount", "-l", str(node.bpffs)])
         node.strict(pod)
-        assert eventually(lambda: TABLE in rules(layout), 15)
+        assert eventually(lambda: TABLE in rules(layout))
         assert not dials(pod.netns, peer.ipv6)
         command.run(["mount", "-t", "bpf", "bpf", str(node.bpffs)])
         assert eventually(lambda: node.page("/healthz/ready")[0] == 200, 30)

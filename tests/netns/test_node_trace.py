@@ -112,8 +112,8 @@ def test_a_terminal_gets_a_table_of_the_namespace_asked_for(
     with Echo(peer), tracing(layout, node, state, *flags) as trace:
         with connect(pod.netns, peer.ipv4, PORT) as plain:
             assert echoed(plain)
-            assert eventually(lambda: "1 answers, connected in" in trace.text(), 10), trace.text()
-        assert eventually(lambda: trace.path.read_text().count("0 mesh; lost 0") == 1, 10)
+            assert eventually(lambda: "1 answers, connected in" in trace.text()), trace.text()
+        assert eventually(lambda: trace.path.read_text().count("0 mesh; lost 0") == 1)
         assert trace.end() == 0
     line = next(line for line in trace.text().splitlines() if "bypass:" in line)
     assert line.split()[1] == pod.netns
