@@ -34,7 +34,7 @@ class Served:
         self.dialler = client_engine.dialler(engines.address(server_engine), engines.SERVER)
         self.client_engine = client_engine
         self.client = ApiClient(self.dialler)
-        self.server = ApiServer(ServerLimits(message=LIMIT, request_timeout=0.5))
+        self.server = ApiServer(ServerLimits(message=LIMIT, request_timeout=3))
         self.server.unary(DOUBLE, self.double)
         self.server.client_stream(SUM, self.total)
         self.server.bidirectional(ECHO, self.echo)
@@ -67,7 +67,7 @@ async def served():
     async with (
         engines.Engine(engines.server_settings(), engines.identity(ca, engines.SERVER)) as server,
         engines.Engine(
-            engines.client_settings(dial_timeout_ms=1000), engines.identity(ca, engines.CLIENT)
+            engines.client_settings(dial_timeout_ms=3000), engines.identity(ca, engines.CLIENT)
         ) as client,
     ):
         found = Served(server, client)
@@ -111,7 +111,7 @@ async def status_of(stream):
 async def test_bytes_that_break_the_format_get_the_specified_status(served, sent, status, text):
     stream = await served.dialler.open()
     await stream.send(sent)
-    answer = await asyncio.wait_for(status_of(stream), 5)
+    answer = await asyncio.wait_for(status_of(stream), 20)
     assert (answer["status"], text in answer["message"]) == (status, True), answer
     stream.close()
     assert await served.client.call(DOUBLE, Number(4)) == Number(8)
@@ -171,5 +171,5 @@ async def test_a_caller_that_does_not_read_holds_only_its_own_call_up(served):
 async def test_a_server_that_nobody_answers_for_is_unavailable_and_untouched(served):
     nowhere = served.client_engine.dialler("[::1]:9", engines.SERVER)
     with pytest.raises(Unavailable, match="test.v1/Double failed") as failed:
-        await ApiClient(nowhere).call(DOUBLE, Number(1), timeout=5)
+        await ApiClient(nowhere).call(DOUBLE, Number(1), timeout=20)
     assert failed.value.untouched

@@ -2,7 +2,7 @@
 
 import dataclasses
 from ipaddress import ip_address
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -122,9 +122,9 @@ def test_the_most_that_can_be_offered_is_read_in_time() -> None:
     consents = Consents()
     for uid in members:
         consents.offer(uid, Offer(spiffe_id=WEB, peers=peers), 0.0)
-    began = perf_counter()
+    began = thread_time()
     consents.agreed(members, 1.0)
-    assert perf_counter() - began < 0.5
+    assert thread_time() - began < 0.5
 
 
 def test_a_side_that_has_offered_less_since_refuses() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from stoq.capture.plan import PortRange
-from stoq_node.podfile import LOOK_SECONDS, PodFile, PodsError, parse
+from stoq_node.podfile import PodFile, PodsError, parse
 from stoq_node.pods import Pod
+from unit.stoq_node.cluster import until
 
 ONE = '[[pods]]\nnamespace = "shop"\nname = "web-0"\ninterface = "veth1"\n'
 
@@ -84,16 +85,15 @@ async def test_the_last_list_holds_while_the_file_cannot_be_used(tmp_path: Path)
     source = PodFile(path)
     lists = source.watch()
     first = asyncio.ensure_future(anext(lists))
-    await asyncio.sleep(0.1)
-    assert "pods.toml" in source.problem, "it is not there yet"
+    await until(lambda: "pods.toml" in source.problem)
+    assert not first.done(), "it is not there yet"
     path.write_text(ONE)
     assert [pod.name for pod in await first] == ["web-0"]
     assert source.problem == ""
     second = asyncio.ensure_future(anext(lists))
     path.write_text("[[pods")
-    done, _ = await asyncio.wait((second,), timeout=3 * LOOK_SECONDS)
-    assert not done
-    assert "is not TOML" in source.problem
+    await until(lambda: "is not TOML" in source.problem)
+    assert not second.done()
     path.write_text("")
     assert await second == ()
     assert source.problem == ""

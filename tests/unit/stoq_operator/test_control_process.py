@@ -136,10 +136,15 @@ async def test_the_registry_is_closed_to_callers_without_certificate(member):
 )
 async def test_a_watcher_must_be_the_workload_it_says_it_is(control, web, node, error):
     control.write(workload("db", "fd00::3"))
-    await asyncio.sleep(0.5)
-    with pytest.raises(error):
-        async with web.client().stream(WATCH, WatchRequest(node=node)) as messages:
-            await anext(messages)
+
+    async def refused():
+        with pytest.raises((BadRequest, NotFound, Unauthorised)) as raised:
+            async with web.client().stream(WATCH, WatchRequest(node=node)) as messages:
+                await anext(messages)
+        # Until its file has been read the other workload is none.
+        return raised.type is error
+
+    await eventually(refused)
 
 
 async def test_a_watcher_hears_of_new_records_within_a_second(control, watching):

@@ -54,7 +54,8 @@ async def kept(
     ca: Ca, keys: Keys, enough: Callable[[SvidKeeper], bool], at: float = 0.5
 ) -> tuple[SvidKeeper, Readiness]:
     readiness = Readiness([LATCH])
-    keeper = SvidKeeper(ca, keys, Renewal(at, 0.0), Backoff(0.001, 0.01), readiness)
+    # Longer than between two looks at it.
+    keeper = SvidKeeper(ca, keys, Renewal(at, 0.0), Backoff(0.02, 0.05), readiness)
     task = asyncio.create_task(keeper.run())
     async with asyncio.timeout(5):
         while not enough(keeper):  # noqa: ASYNC110  (the product knows nothing of this wait)

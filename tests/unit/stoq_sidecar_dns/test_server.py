@@ -119,7 +119,7 @@ async def test_answers_while_the_registry_is_away_are_counted(
 async def test_another_class_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(monkeypatch, entry()):
         query = dns.message.make_query("db.shop.stoq", "TXT", "CH")
-        reply = await dns.asyncquery.udp(query, "::1", 3, port=constants.DNS_PORT)
+        reply = await dns.asyncquery.udp(query, "::1", 20, port=constants.DNS_PORT)
         assert reply.rcode() == dns.rcode.REFUSED
 
 
@@ -133,7 +133,7 @@ async def test_garbage_is_answered_or_dropped_and_service_goes_on(
                 client.send(garbage)
             client.send(b"\0\7\1\0\0\1" + bytes(6) + b"\x3fshort")
             client.setblocking(False)
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(20):
                 reply = await asyncio.get_running_loop().sock_recv(client, 512)
         assert reply[:2] == b"\0\7"
         assert wire.rcode(reply) == wire.FORMERR
