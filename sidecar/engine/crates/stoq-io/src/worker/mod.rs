@@ -227,7 +227,10 @@ impl Worker {
                 }
             }
             token if token < FLOWS => {
-                self.listeners[token - LISTENERS].ready = true;
+                // There is none any more if the command to drain came with it.
+                if let Some(listener) = self.listeners.get_mut(token - LISTENERS) {
+                    listener.ready = true;
+                }
             }
             token if token < XSK => self.note_flow(token - FLOWS, event),
             token => self.note_queue(token, event),
