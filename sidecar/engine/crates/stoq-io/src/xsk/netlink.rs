@@ -27,6 +27,7 @@ const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PREFSRC: u16 = 7;
 const RTA_VIA: u16 = 18;
+const RTA_IP_PROTO: u16 = 27;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 /// States in which a neighbour's address is known to be right, or being asked for at that address.
@@ -113,6 +114,8 @@ impl Netlink {
         question[0] = family(peer);
         question[1] = if peer.is_ipv4() { 32 } else { 128 };
         append(&mut question, RTA_DST, &octets(peer));
+        // There are rules by protocol, and the socket's datagrams follow them.
+        append(&mut question, RTA_IP_PROTO, &[libc::IPPROTO_UDP as u8]);
         let mut found = None;
         let asked = self.ask(RTM_GETROUTE, 0, &question, |kind, answer| {
             found = route(kind, answer);

@@ -3,31 +3,21 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stoq_bpf::Redirect;
 use stoq_core::udp::frame::{self, Datagram};
 use stoq_io::Engine;
 
 use crate::mesh::{Mesh, accept, application, eventually, merged};
 use crate::net::{DB, Link, WEB};
+use crate::past_stack;
 
 /// Lends `eth0` of the calling thread's namespace, as settings of an engine.
 fn lent() -> Value {
-    let lent = Redirect::load().unwrap().lend("eth0", false).unwrap();
-    let (sockets, memories): (Vec<_>, Vec<_>) = lent
-        .queues
-        .into_iter()
-        .map(|queue| (queue.socket.into_raw_fd(), queue.memory.into_raw_fd()))
-        .unzip();
-    json!({"af_xdp": {
-        "interface": "eth0", "ring": lent.ring, "chunk": lent.chunk,
-        "program": lent.program.into_raw_fd(), "taken": lent.taken.into_raw_fd(),
-        "sockets": sockets, "memories": memories,
-    }})
+    past_stack::lent("eth0").unwrap()
 }
 
 /// Both engines past the stack, with more settings.

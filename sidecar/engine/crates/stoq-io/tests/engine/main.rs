@@ -26,6 +26,7 @@ mod mirrors;
 mod net;
 mod object_mirrors;
 mod objects;
+mod past_stack;
 mod plaintext;
 mod pool;
 mod qlog;

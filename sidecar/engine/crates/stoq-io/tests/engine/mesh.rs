@@ -19,6 +19,7 @@ use stoq_io::{Engine, EngineSettings};
 use stoq_wire::parameters::StoqParameters;
 
 use crate::net::{DB, Link, OUTSIDE, VIP, WEB};
+use crate::past_stack;
 
 /// The port that clients dial on the virtual address.
 pub(crate) const SERVICE: u16 = 5000;
@@ -232,12 +233,14 @@ impl Mesh {
 
 impl Drop for Mesh {
     fn drop(&mut self) {
+        past_stack::tell(&[&self.web, &self.db]);
         self.web.shutdown();
         self.db.shutdown();
     }
 }
 
 pub(crate) fn start(settings: Value, tls: Arc<TlsContext>) -> Engine {
+    let settings = past_stack::with_link(settings);
     let settings = EngineSettings::from_json(&settings.to_string()).unwrap();
     Engine::start(settings, tls).unwrap()
 }

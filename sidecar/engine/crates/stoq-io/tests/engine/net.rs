@@ -1,4 +1,5 @@
-//! A network namespace per test, with the addresses of some pods on its loopback.
+//! A network namespace per test, with the addresses of some pods on its loopback, or on the ends of a
+//! link where what engines send shall go past the stack.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::mesh::eventually;
+use crate::past_stack;
 
 /// The client's pod.
 pub(crate) const WEB: &str = "fd00::1";
@@ -33,15 +35,14 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
             io::Error::last_os_error()
         );
         ip(&["link", "set", "lo", "up"]);
-        for address in [WEB, DB, OUTSIDE, VIP] {
-            ip(&[
-                "addr",
-                "add",
-                &format!("{address}/128"),
-                "dev",
-                "lo",
-                "nodad",
-            ]);
+        let on_loopback = if past_stack::is_wanted() {
+            past_stack::connect();
+            &[OUTSIDE, VIP][..]
+        } else {
+            &[WEB, DB, OUTSIDE, VIP]
+        };
+        for address in on_loopback {
+            add_address(address, "lo");
         }
         ip(&["addr", "add", "10.0.0.1/32", "dev", "lo"]);
         for address in [WEB, DB, OUTSIDE, VIP] {
@@ -52,6 +53,12 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// Gives a device another address.
+pub(crate) fn add_address(address: &str, device: &str) {
+    let host = format!("{address}/128");
+    ip(&["addr", "add", &host, "dev", device, "nodad"]);
 }
 
 /// Runs `ip` with these arguments, in this thread's namespace.

@@ -1,4 +1,5 @@
-//! A client that reaches a server over gateways only. All have one address and ports of their own.
+//! A client that reaches a server over gateways only. All but the client have one address and ports of
+//! their own.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use stoq_wire::parameters::StoqParameters;
 
 use crate::mesh::{Authority, PATIENCE, id, merged, start};
 use crate::net::{DB, WEB};
+use crate::past_stack;
 use crate::spy::Spy;
 
 const SHARD: u64 = 64 * 1024;
@@ -61,8 +63,9 @@ pub(crate) fn forwarding() -> StoqParameters {
 }
 
 fn begin(name: &str, tls: &Arc<TlsContext>, more: &Value) -> Engine {
+    let address = if name == "web" { WEB } else { DB };
     let usual = json!({
-        "name": name, "workers": 2, "stoq": {"listen": format!("[{DB}]:0")}, "log_level": "debug",
+        "name": name, "workers": 2, "stoq": {"listen": format!("[{address}]:0")}, "log_level": "debug",
     });
     start(merged(usual, more.clone()), Arc::clone(tls))
 }
@@ -317,6 +320,7 @@ impl Routed {
 
 impl Drop for Routed {
     fn drop(&mut self) {
+        past_stack::tell(&[&self.web]);
         self.web.shutdown();
         self.db.shutdown();
         for gateway in self.gateways.values() {
