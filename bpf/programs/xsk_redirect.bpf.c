@@ -57,14 +57,14 @@ static __always_inline int is_taken(const struct stoq_xsk_taken *taken, const st
 	return 0;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int xsk_redirect(struct xdp_md *ctx)
 {
 	__u32 zero = 0;
 	struct stoq_xsk_taken *taken = bpf_map_lookup_elem(&xsk_taken, &zero);
 	struct stoq_packet p = {};
 
-	/* Longer than a chunk: a GSO packet of this machine. The socket would drop it. */
+	/* Longer than the link's packets, a GSO packet of this machine; or than the socket takes. */
 	if (!taken || STOQ_LENGTH(ctx) > taken->largest)
 		return XDP_PASS;
 	if (stoq_parse(ctx, &p) != STOQ_PARSED_IP || p.protocol != STOQ_IP_UDP || p.fragment)

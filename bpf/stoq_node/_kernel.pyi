@@ -160,6 +160,10 @@ class Lent:
     """Entries of each ring of a queue."""
     chunk: int
     """Bytes of a chunk of memory."""
+    scattered: bool
+    """Whether a frame may take several chunks."""
+    left: str
+    """Why frames larger than a chunk are left to the stack; empty where none are."""
     native: bool
     """Whether the program runs in the driver."""
     zero_copy: bool

@@ -52,6 +52,8 @@ def lend(*, zero_copy: bool, opener: Opener, interface: str = "", driver: str = 
         interface=name,
         ring=opened.ring,
         chunk=opened.chunk,
+        scattered=opened.scattered,
+        left=opened.left and f"{name}: {opened.left}",
         program=opened.program,
         taken=opened.taken,
         queues=tuple(opened.queues),

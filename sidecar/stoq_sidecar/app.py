@@ -275,6 +275,8 @@ class App:
                 )
                 if passed.no_af_xdp:
                     log.warning("STOQ goes by the kernel's stack: %s", passed.no_af_xdp)
+                if passed.af_xdp and passed.af_xdp.left:
+                    log.warning("AF_XDP: %s", passed.af_xdp.left)
                 return passed
             except broker.BrokerError as error:
                 failures += 1

@@ -201,6 +201,11 @@ NAMED: Final = {
         "reason",
         "Sends left to the socket although an interface is served past the kernel's stack",
     ),
+    "af_xdp_dropped": (
+        "stoq_af_xdp_dropped_frames",
+        "reason",
+        "Frames that came past the kernel's stack and were dropped",
+    ),
     "refused": ("stoq_refused", "reason", "Captured connections refused by the routing table"),
     "streams_refused": ("stoq_streams_refused", "code", "Streams refused, by stream code"),
     "connections_closed": (

@@ -208,7 +208,7 @@ struct stoq_account {
  * packets come: a member at a time, each of which counts by itself.
  */
 struct stoq_xsk_taken {
-	__u32 largest;	 /* bytes of a frame that a chunk holds; 0: nothing is taken */
+	__u32 largest;	 /* bytes of a frame at most; 0: nothing is taken */
 	__u32 addresses; /* how many of `address` are used */
 	struct stoq_address address[STOQ_XSK_ADDRESSES];
 	__u64 ports[1024]; /* a bit for each port: the lowest of the first word is port 0 */

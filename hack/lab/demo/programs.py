@@ -100,7 +100,7 @@ class _Play:
         if self.line is None:
             # Both are for the links that pods have of a node.
             Joining(stage, agent, mesh, (client, server), (sample, self.large[-1])).show()
-            if why := lent.obstacle(stage, agent):
+            if why := agent.lends:
                 stage.progress(f"AF_XDP is not shown: {why}")
             else:
                 stage.check(lent.show(stage, agent, mesh, client, server, sample))

@@ -25,7 +25,8 @@ class NotLent(Exception):
 @dataclass(frozen=True, slots=True)
 class Lent:
     """Descriptors, owned by whoever has this. `queues` are pairs of socket and memory, in the order
-    of the interface's queues.
+    of the interface's queues. With `scattered` a frame may take several chunks; `left` says why
+    larger ones go by the stack, where some do.
     """
 
     interface: str
@@ -34,13 +35,21 @@ class Lent:
     program: int
     taken: int
     queues: tuple[tuple[int, int], ...]
+    scattered: bool = False
+    left: str = ""
 
     def described(self) -> tuple[AfXdp, list[tuple[SocketInfo, int]]]:
         """What is said of it, and each descriptor with its role."""
         passed = [(Role.XSK_PROGRAM, 0, self.program), (Role.XSK_TAKEN, 0, self.taken)]
         for number, (socket, memory) in enumerate(self.queues):
             passed += [(Role.XSK, number, socket), (Role.XSK_MEMORY, number, memory)]
-        told = AfXdp(interface=self.interface, ring=self.ring, chunk=self.chunk)
+        told = AfXdp(
+            interface=self.interface,
+            ring=self.ring,
+            chunk=self.chunk,
+            scattered=self.scattered,
+            left=self.left,
+        )
         return told, [(SocketInfo(role, 0, number), fd) for role, number, fd in passed]
 
     @property
@@ -149,4 +158,6 @@ def sorted_out(told: AfXdp | None, by_role: dict[Role, list[tuple[int, int]]]) -
         program=program[0][1],
         taken=taken[0][1],
         queues=tuple((socket, memory) for (_, socket), (_, memory) in queues),
+        scattered=told.scattered,
+        left=told.left,
     )

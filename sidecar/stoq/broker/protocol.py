@@ -158,13 +158,16 @@ class Hello(msgspec.Struct, frozen=True):
 
 
 class AfXdp(msgspec.Struct, frozen=True, kw_only=True):
-    """How what is passed for AF_XDP is made: the interface, entries of each ring, bytes of a chunk.
-    With `refused`, which says why, nothing is passed.
+    """How what is passed for AF_XDP is made: the interface, entries of each ring, bytes of a chunk,
+    and whether a frame may take several of these (`scattered`). `left` says why larger frames are
+    left to the stack, if they are. With `refused`, which says why, nothing is passed.
     """
 
     interface: str = ""
     ring: int = 0
     chunk: int = 0
+    scattered: bool = False
+    left: str = ""
     refused: str = ""
 
 

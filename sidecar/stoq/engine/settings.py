@@ -127,6 +127,8 @@ class AfXdp(msgspec.Struct, frozen=True, kw_only=True):
     """Entries of each ring of a queue, a power of two."""
     chunk: int
     """Bytes of a chunk of memory, 2048 or 4096."""
+    scattered: bool
+    """Whether a frame may take several chunks."""
     program: int
     """Keeps the kernel's program attached."""
     taken: int
@@ -141,6 +143,7 @@ class AfXdp(msgspec.Struct, frozen=True, kw_only=True):
         """What has been lent, which then is the engine's."""
         return cls(
             interface=lent.interface,
+            scattered=lent.scattered,
             ring=lent.ring,
             chunk=lent.chunk,
             program=lent.program,

@@ -243,6 +243,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Packets of tunnels dropped, by reason."""
     af_xdp_fallbacks: dict[str, int]
     """Sends left to the socket though an interface is served past the stack, by reason."""
+    af_xdp_dropped: dict[str, int]
+    """Frames that came past the stack and were dropped, by reason."""
     access: tuple[Access, ...]
     adapt_changes: dict[str, int]
     """Decisions of adaptation, by the tier decided on; also those of dry runs."""

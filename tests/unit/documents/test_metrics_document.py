@@ -55,6 +55,7 @@ def _snapshot() -> snapshot.Snapshot:
         udp_dropped=one,
         hop_dropped=one,
         af_xdp_fallbacks=one,
+        af_xdp_dropped=one,
         streams_refused=one,
         connections_closed=one,
         adapt_changes=one,

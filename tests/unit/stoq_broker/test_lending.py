@@ -24,7 +24,16 @@ from stoq.broker.protocol import (
     encode_request,
 )
 
-LENT = Lent(interface="eth0", ring=2048, chunk=4096, program=5, taken=6, queues=((7, 8), (9, 10)))
+LENT = Lent(
+    interface="eth0",
+    ring=1024,
+    chunk=4096,
+    program=5,
+    taken=6,
+    queues=((7, 8), (9, 10)),
+    scattered=True,
+    left="some are left",
+)
 
 
 def by_role(*passed: tuple[Role, int, int]) -> dict[Role, list[tuple[int, int]]]:
@@ -43,7 +52,7 @@ def test_what_is_described_is_sorted_out_in_whatever_order_it_comes() -> None:
 
 def test_nothing_that_was_passed_is_nothing_lent() -> None:
     assert sorted_out(None, by_role()) is None
-    assert sorted_out(AfXdp(refused="the MTU is 9000"), by_role()) is None
+    assert sorted_out(AfXdp(refused="no driver"), by_role()) is None
 
 
 @pytest.mark.parametrize("missing", range(6))

@@ -16,7 +16,9 @@ from stoq_node.capabilities import Uplink
 from stoq_node.measuring import NotMeasured
 from stoq_node.speeds import Measured, Speed
 
-OPENED: Any = SimpleNamespace(ring=2048, chunk=2048, program=3, taken=4, queues=[(5, 6)])
+OPENED: Any = SimpleNamespace(
+    ring=2048, chunk=2048, scattered=False, left="", program=3, taken=4, queues=[(5, 6)]
+)
 
 
 def refusing(interface: str, zero_copy: bool) -> Any:
@@ -40,6 +42,21 @@ def test_the_interface_of_the_default_route_is_lent(monkeypatch: pytest.MonkeyPa
         assert lend is not None
         assert lend() == Lent("eth7", 2048, 2048, 3, 4, ((5, 6),))
         assert asked.pop() == ("eth7", zero_copy)
+
+
+def test_frames_of_several_chunks_are_told_of_and_why_there_are_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lending, "default_interface", lambda *_: "eth0")
+    for scattered, left, told in (
+        (True, "", ""),
+        (False, "packets above 3,826 bytes", "eth0: packets above 3,826 bytes"),
+    ):
+        opened = SimpleNamespace(**vars(OPENED) | {"scattered": scattered, "left": left})
+        lend = lending.lender("copy", lambda *_, opened=opened: opened)
+        assert lend is not None
+        lent = lend()
+        assert (lent.scattered, lent.left) == (scattered, told)
 
 
 def test_a_pod_without_a_default_route_and_a_kernel_that_refuses_say_so(

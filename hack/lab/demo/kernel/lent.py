@@ -11,21 +11,11 @@ from lab.demo.stage import Stage
 from lab.mesh import Mesh
 from lab.plan import Pod
 
-MOST: Final = 3826
-"""Bytes of the MTU: a frame has to fit into one chunk of memory."""
-
 SENT: Final = "stoq_af_xdp_sent_frames_total"
 RECEIVED: Final = "stoq_af_xdp_received_frames_total"
 
 ONE_WORKER: Final = {"STOQ_DATA_WORKERS": "1"}
 """A veth has one queue, which belongs to one worker."""
-
-
-def obstacle(stage: Stage, agent: Agent) -> str:
-    """Why it cannot be shown; empty if it can."""
-    if stage.plan.mtu > MOST:
-        return f"a frame holds {MOST:,} bytes, and the MTU is {stage.plan.mtu}"
-    return agent.lends
 
 
 def show(stage: Stage, agent: Agent, mesh: Mesh, client: Pod, server: Pod, sample: Sample) -> Check:

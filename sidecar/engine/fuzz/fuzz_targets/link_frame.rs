@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use stoq_core::udp::frame::{Malformed, headers, read, write};
+use stoq_core::udp::frame::{MOST_HEADERS, Malformed, head, headers, read, write};
 
 fuzz_target!(|input: &[u8]| {
     let datagram = match read(input) {
@@ -18,5 +18,8 @@ fuzz_target!(|input: &[u8]| {
     let mut space = vec![0; size];
     let written = write(&mut space, [2; 6], [4; 6], &datagram).expect("what we read, we write");
     assert_eq!(written, size);
+    let mut apart = [0; MOST_HEADERS];
+    let length = head(&mut apart, [2; 6], [4; 6], &datagram).expect("what we read, we write");
+    assert_eq!(space.split_at(length), (&apart[..length], datagram.payload));
     assert_eq!(read(&space), Ok(datagram));
 });

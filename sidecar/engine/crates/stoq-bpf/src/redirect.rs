@@ -30,6 +30,8 @@ const HEADROOM: u32 = 256;
 const ETHERNET: u32 = 14;
 /// Sizes of chunks that the kernel takes on every machine; a page at most.
 const CHUNKS: [u32; 2] = [2048, 4096];
+/// Chunks that the kernel puts a packet into at most (`MAX_SKB_FRAGS` and the first).
+const PARTS: u32 = 18;
 
 /// The program, loaded and not attached.
 #[derive(Debug)]
@@ -42,6 +44,10 @@ pub struct Lent {
     pub ring: u32,
     /// Bytes of a chunk; a queue's memory, 8 MiB, has twice as many chunks as a ring has entries.
     pub chunk: u32,
+    /// Whether a frame may take several chunks, up to 18, each but the first part of it without a header.
+    pub scattered: bool,
+    /// Why frames larger than a chunk are left to the stack; none where none of the interface's are.
+    pub left: Option<String>,
     /// Whether the program runs in the driver.
     pub native: bool,
     /// Whether the device writes into the memory itself.
@@ -78,6 +84,8 @@ impl Redirect {
     ///
     /// # Errors
     /// [`Error::Lend`], also when another XDP program is there or, with `zero_copy`, the driver cannot.
+    /// That frames cannot take several chunks, which they need with an MTU above 3,826, is none: the larger
+    /// ones are left to the stack then.
     pub fn lend(mut self, interface: &str, zero_copy: bool) -> Result<Lent, Error> {
         let failed = |step| {
             move |error| Error::Lend {
@@ -87,14 +95,18 @@ impl Redirect {
             }
         };
         let (index, mtu) = xsk::interface(interface).map_err(failed("no such interface"))?;
-        let chunk = chunk(mtu).ok_or_else(|| {
-            let why = format!("its MTU is {mtu}, and a chunk takes 3,826 bytes at most");
+        let (chunk, parts) = chunks(mtu).ok_or_else(|| {
+            let why = format!("its MTU is {mtu}, and {PARTS} chunks take 69,106 bytes at most");
             failed("its packets are too large")(io::Error::other(why))
         })?;
         let (program, how) = self.attach(index).map_err(failed("XDP"))?;
+        let mut buffers = Buffers::new(parts > 1);
         let mut queues = Vec::new();
         for number in 0..XSK_QUEUES {
-            match xsk::bind(index, number, chunk, zero_copy) {
+            let bound = buffers.bind(number == 0, |scattered| {
+                xsk::bind(index, number, chunk, zero_copy, scattered)
+            });
+            match bound {
                 Ok(queue) => queues.push(LentQueue {
                     socket: queue.socket,
                     memory: queue.memory,
@@ -112,6 +124,12 @@ impl Redirect {
         Ok(Lent {
             ring: xsk::ring(chunk),
             chunk,
+            scattered: buffers.scattered,
+            left: buffers.refused.map(|error| {
+                format!(
+                    "packets above 3,826 bytes go by the stack: frames of several buffers: {error}"
+                )
+            }),
             native: how == Attach::Native,
             zero_copy,
             program,
@@ -200,10 +218,41 @@ impl Redirect {
     }
 }
 
-/// The smallest chunk that takes a packet of `mtu` bytes and its Ethernet header.
-fn chunk(mtu: u32) -> Option<u32> {
-    let fits = |size: &u32| size - HEADROOM - ETHERNET >= mtu;
-    CHUNKS.into_iter().find(fits)
+/// The smallest chunk that takes a packet of `mtu` bytes and its Ethernet header, or the largest one and
+/// how many of them do.
+fn chunks(mtu: u32) -> Option<(u32, u32)> {
+    let parts = |size: u32| mtu.saturating_add(ETHERNET).div_ceil(size - HEADROOM);
+    let one = CHUNKS.into_iter().find(|size| parts(*size) == 1);
+    let size = one.unwrap_or(CHUNKS[CHUNKS.len() - 1]);
+    Some((size, parts(size))).filter(|(_, parts)| *parts <= PARTS)
+}
+
+/// Whether frames take several buffers (`XDP_USE_SG`): where they need to, unless it is refused, by kernels
+/// before Linux 6.6 and by drivers that write into the memory themselves.
+struct Buffers {
+    scattered: bool,
+    refused: Option<io::Error>,
+}
+
+impl Buffers {
+    fn new(needed: bool) -> Self {
+        Self {
+            scattered: needed,
+            refused: None,
+        }
+    }
+
+    /// Binds the `first` queue or another one: all are as the first can be.
+    fn bind<T>(&mut self, first: bool, bind: impl Fn(bool) -> io::Result<T>) -> io::Result<T> {
+        let refused = match bind(self.scattered) {
+            Err(error) if first && self.scattered => error,
+            other => return other,
+        };
+        let bound = bind(false)?;
+        self.scattered = false;
+        self.refused = Some(refused);
+        Ok(bound)
+    }
 }
 
 #[cfg(test)]
@@ -212,12 +261,48 @@ mod tests {
 
     #[test]
     fn a_chunk_takes_the_interfaces_packets() {
-        assert_eq!(chunk(1500), Some(2048));
-        assert_eq!(chunk(1778), Some(2048));
-        assert_eq!(chunk(1779), Some(4096));
-        assert_eq!(chunk(3826), Some(4096));
-        assert_eq!(chunk(3827), None);
-        assert_eq!(chunk(u32::MAX), None);
+        assert_eq!(chunks(1500), Some((2048, 1)));
+        assert_eq!(chunks(1778), Some((2048, 1)));
+        assert_eq!(chunks(1779), Some((4096, 1)));
+        assert_eq!(chunks(3826), Some((4096, 1)));
+        assert_eq!(chunks(3827), Some((4096, 2)));
+        assert_eq!(chunks(9000), Some((4096, 3)));
+        assert_eq!(chunks(69_106), Some((4096, 18)));
+        assert_eq!(chunks(69_107), None);
+        assert_eq!(chunks(u32::MAX), None);
+    }
+
+    #[test]
+    fn where_several_buffers_are_refused_every_queue_has_single_ones() {
+        let refuses = |scattered| match scattered {
+            true => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            false => Ok(scattered),
+        };
+        let mut buffers = Buffers::new(true);
+        assert!(!buffers.bind(true, refuses).unwrap());
+        assert!(!buffers.bind(false, refuses).unwrap());
+        assert!(!buffers.scattered);
+        assert_eq!(buffers.refused.unwrap().raw_os_error(), Some(libc::EINVAL));
+    }
+
+    #[test]
+    fn what_has_another_reason_is_no_refusal_of_several_buffers() {
+        let mut buffers = Buffers::new(true);
+        let fails = |_| Err::<(), _>(io::Error::from_raw_os_error(libc::EPERM));
+        assert!(buffers.bind(true, fails).is_err());
+        assert!(buffers.bind(true, Ok).unwrap(), "it was asked for again");
+        assert!(
+            buffers.bind(false, fails).is_err(),
+            "there are no more queues"
+        );
+        assert!(buffers.scattered && buffers.refused.is_none());
+    }
+
+    #[test]
+    fn several_buffers_are_not_asked_for_where_one_is_enough() {
+        let mut buffers = Buffers::new(false);
+        assert!(!buffers.bind(true, Ok).unwrap());
+        assert!(!buffers.scattered && buffers.refused.is_none());
     }
 
     #[test]

@@ -99,8 +99,15 @@ pub(crate) fn socket() -> io::Result<OwnedFd> {
     open(libc::AF_XDP, libc::SOCK_RAW)
 }
 
-/// Binds a socket to a queue of an interface, with chunks of `chunk` bytes.
-pub(crate) fn bind(index: u32, queue: u32, chunk: u32, zero_copy: bool) -> io::Result<Queue> {
+/// Binds a socket to a queue of an interface, with chunks of `chunk` bytes, of which a frame may take
+/// several if it is `scattered`.
+pub(crate) fn bind(
+    index: u32,
+    queue: u32,
+    chunk: u32,
+    zero_copy: bool,
+    scattered: bool,
+) -> io::Result<Queue> {
     let socket = socket()?;
     let memory = memory(u64::from(MEMORY))?;
     register(&socket, &memory, chunk)?;
@@ -123,9 +130,10 @@ pub(crate) fn bind(index: u32, queue: u32, chunk: u32, zero_copy: bool) -> io::R
     } else {
         libc::XDP_COPY
     };
+    let buffers = if scattered { libc::XDP_USE_SG } else { 0 };
     let address = libc::sockaddr_xdp {
         sxdp_family: libc::AF_XDP as u16,
-        sxdp_flags: copying | libc::XDP_USE_NEED_WAKEUP,
+        sxdp_flags: copying | buffers | libc::XDP_USE_NEED_WAKEUP,
         sxdp_ifindex: index,
         sxdp_queue_id: queue,
         sxdp_shared_umem_fd: 0,

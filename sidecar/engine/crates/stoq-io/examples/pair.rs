@@ -144,6 +144,7 @@ fn lent() -> Value {
         .unzip();
     json!({
         "interface": "eth0", "ring": lent.ring, "chunk": lent.chunk,
+        "scattered": lent.scattered,
         "program": lent.program.into_raw_fd(), "taken": lent.taken.into_raw_fd(),
         "sockets": sockets, "memories": memories,
     })

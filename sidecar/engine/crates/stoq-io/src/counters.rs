@@ -38,7 +38,7 @@ pub use services::ServiceSample;
 pub(crate) use sums::Sums;
 pub use udp::UdpDrop;
 pub use values::CounterValues;
-pub use xsk::XskFallback;
+pub use xsk::{XskDrop, XskFallback};
 
 /// Adds to a value that only this thread writes.
 fn add(value: &AtomicU64, more: u64) {
@@ -86,6 +86,7 @@ pub struct Counters {
     udp_dropped: [AtomicU64; UdpDrop::ALL.len()],
     hop_dropped: [AtomicU64; HopDrop::ALL.len()],
     xsk_fallbacks: [AtomicU64; XskFallback::ALL.len()],
+    xsk_dropped: [AtomicU64; XskDrop::ALL.len()],
     adapt_changes: [AtomicU64; Tier::ALL.len()],
     adapt_connections: [AtomicU64; Tier::ALL.len()],
     gauges: [AtomicU64; GAUGES],
@@ -107,6 +108,7 @@ impl Default for Counters {
             udp_dropped: std::array::from_fn(|_| AtomicU64::new(0)),
             hop_dropped: std::array::from_fn(|_| AtomicU64::new(0)),
             xsk_fallbacks: std::array::from_fn(|_| AtomicU64::new(0)),
+            xsk_dropped: std::array::from_fn(|_| AtomicU64::new(0)),
             adapt_changes: std::array::from_fn(|_| AtomicU64::new(0)),
             adapt_connections: std::array::from_fn(|_| AtomicU64::new(0)),
             gauges: zeros(),

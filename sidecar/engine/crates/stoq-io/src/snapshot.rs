@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub hop_dropped: BTreeMap<&'static str, u64>,
     /// Sends that were left to the socket though an interface is served past the kernel's stack, by reason.
     pub af_xdp_fallbacks: BTreeMap<&'static str, u64>,
+    /// Frames that came past the kernel's stack and were dropped, by reason.
+    pub af_xdp_dropped: BTreeMap<&'static str, u64>,
     /// What access policies had to say about flows that peers opened here, by policy.
     pub access: Vec<AccessSample>,
     /// Decisions of adaptation, by the tier decided on; also those of dry runs.
@@ -79,6 +81,7 @@ impl Snapshot {
             udp_dropped: sums.udp_dropped.into_iter().collect(),
             hop_dropped: sums.hop_dropped.into_iter().collect(),
             af_xdp_fallbacks: sums.xsk_fallbacks.into_iter().collect(),
+            af_xdp_dropped: sums.xsk_dropped.into_iter().collect(),
             access: sums.access,
             adapt_changes: sums.adapt_changes.into_iter().collect(),
             adapt_connections: sums.adapt_connections.into_iter().collect(),

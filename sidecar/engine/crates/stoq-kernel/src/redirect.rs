@@ -12,6 +12,8 @@ use crate::mistakes::raised;
 pub(crate) struct Lent {
     ring: u32,
     chunk: u32,
+    scattered: bool,
+    left: String,
     native: bool,
     zero_copy: bool,
     program: RawFd,
@@ -29,6 +31,8 @@ pub(crate) fn lend(py: Python<'_>, interface: &str, zero_copy: bool) -> PyResult
     Ok(Lent {
         ring: lent.ring,
         chunk: lent.chunk,
+        scattered: lent.scattered,
+        left: lent.left.unwrap_or_default(),
         native: lent.native,
         zero_copy: lent.zero_copy,
         program: lent.program.into_raw_fd(),

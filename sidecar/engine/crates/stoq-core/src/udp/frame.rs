@@ -53,6 +53,9 @@ pub enum Malformed {
     Checksum,
 }
 
+/// Bytes around a datagram's payload at most.
+pub const MOST_HEADERS: usize = headers(true);
+
 /// Bytes of a frame around a datagram's payload.
 #[must_use]
 pub const fn headers(ipv6: bool) -> usize {
@@ -63,13 +66,22 @@ pub const fn headers(ipv6: bool) -> usize {
 /// Writes the frame of `datagram` into the beginning of `space`, for the link from `from` to `to`, and
 /// says how many bytes it has. None when the addresses are of two families, or for lack of space.
 pub fn write(space: &mut [u8], from: Mac, to: Mac, datagram: &Datagram<'_>) -> Option<usize> {
+    let size = headers(datagram.source.is_ipv6()) + datagram.payload.len();
+    let frame = space.get_mut(..size)?;
+    let headers = head(frame, from, to, datagram)?;
+    frame[headers..].copy_from_slice(datagram.payload);
+    Some(size)
+}
+
+/// As [`write`], without the payload: for frames whose parts lie apart.
+pub fn head(space: &mut [u8], from: Mac, to: Mac, datagram: &Datagram<'_>) -> Option<usize> {
     let Datagram {
         source,
         destination,
         ecn,
         payload,
     } = *datagram;
-    let size = headers(source.is_ipv6()) + payload.len();
+    let size = headers(source.is_ipv6());
     let frame = space.get_mut(..size)?;
     let length = u16::try_from(payload.len() + UDP_HEADER).ok()?;
     frame[..6].copy_from_slice(&to);
@@ -79,13 +91,12 @@ pub fn write(space: &mut [u8], from: Mac, to: Mac, datagram: &Datagram<'_>) -> O
         (IpAddr::V6(from), IpAddr::V6(to)) => write_v6(frame, from, to, ecn, length),
         _ => return None,
     };
-    let udp = &mut frame[size - payload.len() - UDP_HEADER..];
+    let udp = &mut frame[size - UDP_HEADER..];
     udp[..2].copy_from_slice(&source.port().to_be_bytes());
     udp[2..4].copy_from_slice(&destination.port().to_be_bytes());
     udp[4..6].copy_from_slice(&length.to_be_bytes());
     udp[6..8].fill(0);
-    udp[UDP_HEADER..].copy_from_slice(payload);
-    let checksum = of_udp(pseudo + sum(udp));
+    let checksum = of_udp(pseudo + sum(udp) + sum(payload));
     udp[6..8].copy_from_slice(&checksum.to_be_bytes());
     Some(size)
 }

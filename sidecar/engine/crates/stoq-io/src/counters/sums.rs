@@ -10,7 +10,9 @@ use stoq_wire::code::{ConnectionCode, StreamCode};
 
 use super::access::{AccessSample, samples};
 use super::flows::{FlowSample, Merge};
-use super::{CounterValues, Counters, Gauges, HistogramSample, HopDrop, UdpDrop, XskFallback};
+use super::{
+    CounterValues, Counters, Gauges, HistogramSample, HopDrop, UdpDrop, XskDrop, XskFallback,
+};
 
 /// Every worker's counters, added up.
 #[derive(Debug, Default)]
@@ -22,6 +24,7 @@ pub(crate) struct Sums {
     pub(crate) udp_dropped: Vec<(&'static str, u64)>,
     pub(crate) hop_dropped: Vec<(&'static str, u64)>,
     pub(crate) xsk_fallbacks: Vec<(&'static str, u64)>,
+    pub(crate) xsk_dropped: Vec<(&'static str, u64)>,
     pub(crate) gauges: Gauges,
     pub(crate) handshake_seconds: HistogramSample,
     pub(crate) adapt_changes: Vec<(&'static str, u64)>,
@@ -73,6 +76,9 @@ impl Sums {
         });
         sums.xsk_fallbacks = named(XskFallback::ALL.iter().map(|why| why.name()), |index| {
             total(&|worker| worker.xsk_fallbacks[index].load(Relaxed))
+        });
+        sums.xsk_dropped = named(XskDrop::ALL.iter().map(|why| why.name()), |index| {
+            total(&|worker| worker.xsk_dropped[index].load(Relaxed))
         });
         let tiers = || Tier::ALL.into_iter().map(Tier::name);
         sums.adapt_changes = named(tiers(), |index| {

@@ -96,6 +96,7 @@ fn counters_of_all_workers_are_added_up() {
         worker.xsk_sent(4);
         worker.xsk_received(3, 1);
         worker.xsk_fell_back(XskFallback::Ring);
+        worker.xsk_dropped(XskDrop::Length, 1);
     }
     let sums = Sums::of(&workers);
     let expected = CounterValues {
@@ -173,6 +174,7 @@ fn counters_of_all_workers_are_added_up() {
     assert!(sums.udp_dropped.contains(&("queue_full", 2)));
     assert!(sums.hop_dropped.contains(&("queue_full", 2)));
     assert!(sums.xsk_fallbacks.contains(&("ring", 2)));
+    assert!(sums.xsk_dropped.contains(&("length", 2)));
     assert_eq!(sums.handshake_seconds.counts.iter().sum::<u64>(), 4);
 }
 

@@ -40,6 +40,44 @@ impl XskFallback {
     }
 }
 
+/// Why a frame that came was dropped. Also the label of a counter, so the set is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XskDrop {
+    /// It has more parts than the kernel makes of a packet.
+    Parts,
+    /// It is longer than the interface's packets.
+    Length,
+    /// A part of it lies outside of the memory.
+    Memory,
+    /// The kernel found no room for all of it in the ring.
+    Ring,
+    /// The kernel found no chunk for each part of it.
+    Chunks,
+}
+
+impl XskDrop {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::Parts,
+        Self::Length,
+        Self::Memory,
+        Self::Ring,
+        Self::Chunks,
+    ];
+
+    /// The name used in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parts => "parts",
+            Self::Length => "length",
+            Self::Memory => "memory",
+            Self::Ring => "ring",
+            Self::Chunks => "chunks",
+        }
+    }
+}
+
 impl Counters {
     /// Frames were sent past the stack.
     pub(crate) fn xsk_sent(&self, frames: u64) {
@@ -50,6 +88,11 @@ impl Counters {
     pub(crate) fn xsk_received(&self, frames: u64, malformed: u64) {
         add(&self.values.af_xdp_frames_received, frames);
         add(&self.values.af_xdp_frames_malformed, malformed);
+    }
+
+    /// Frames that came past it were dropped.
+    pub(crate) fn xsk_dropped(&self, why: XskDrop, frames: u64) {
+        add(&self.xsk_dropped[position(&XskDrop::ALL, &why)], frames);
     }
 
     /// The socket has sent what might have gone past the stack.

@@ -18,6 +18,9 @@ pub struct AfXdpSettings {
     pub ring: u32,
     /// Bytes of a chunk, 2048 or 4096; a queue's memory has twice as many chunks as a ring has entries.
     pub chunk: u32,
+    /// Whether a frame may take several chunks: whether the sockets were bound so (`XDP_USE_SG`).
+    #[serde(default)]
+    pub scattered: bool,
     /// Keeps the program in the kernel attached.
     pub program: RawFd,
     /// The memory in which the program is told what to take.
@@ -81,6 +84,14 @@ mod tests {
     fn what_was_lent_is_taken_as_it_is() {
         let settings = check("ring", "1024").unwrap().af_xdp.unwrap();
         assert_eq!((settings.ring, settings.sockets.len()), (1024, 2));
+        assert!(!settings.scattered, "unless it is said");
+        assert!(
+            check("scattered", "true")
+                .unwrap()
+                .af_xdp
+                .unwrap()
+                .scattered
+        );
     }
 
     #[test]

@@ -43,11 +43,11 @@ impl Worker {
                     None => malformed += 1,
                 }
             }
-            if frames == 0 {
-                continue;
+            if frames > 0 {
+                any = true;
+                self.counters().received(frames - malformed, bytes);
             }
-            any = true;
-            self.counters().received(frames - malformed, bytes);
+            // Also the chunks of a frame whose last part has not come yet.
             if let Some(xsk) = &mut self.xsk {
                 xsk.settle(queue, frames, malformed);
             }

@@ -6,6 +6,7 @@
 //! are full, the interface is down. Without capabilities: who has them lends the sockets
 //! (`docs/decisions/0046-af-xdp.md`).
 
+mod chain;
 mod mapping;
 mod neighbours;
 mod netlink;
@@ -22,18 +23,25 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use quinn_proto::Transmit;
-use stoq_core::udp::frame::{self, Datagram, ETHERNET};
+use stoq_core::udp::frame::{self, Datagram, ETHERNET, MOST_HEADERS};
 
 use crate::counters::{Counters, XskFallback};
 use crate::pool::BlockPool;
 use crate::settings::AfXdpSettings;
+use chain::PARTS;
 use neighbours::Neighbours;
 use netlink::{Interface, Netlink};
 use queue::Queue;
 use taken::Taken;
 
+/// Bytes of a chunk before a frame that comes (`XDP_PACKET_HEADROOM`).
+const HEADROOM: u32 = 256;
+
 /// How long the sockets send when the interface was found to be down.
 const DOWN: Duration = Duration::from_secs(1);
+
+/// How often the kernel is asked what it had no room for.
+const ASKS: Duration = Duration::from_secs(1);
 
 /// A worker's queues of an interface.
 pub(crate) struct Xsk {
@@ -41,9 +49,13 @@ pub(crate) struct Xsk {
     interface: Interface,
     neighbours: Neighbours,
     netlink: Netlink,
+    /// Chunks that a frame may take.
+    parts: usize,
     taken: Arc<Taken>,
     counters: Arc<Counters>,
     down: Option<Instant>,
+    /// When the kernel is asked what it dropped.
+    asks: Instant,
     /// Whether a way led elsewhere, as all do when the interface is gone.
     astray: bool,
     /// Keeps the program attached.
@@ -90,13 +102,14 @@ pub(crate) fn adopt(
     interface
         .addresses
         .retain(|address| address.is_ipv6() || !ipv6_only);
-    let largest = interface.mtu.saturating_add(ETHERNET as u32);
-    let largest = largest.min(settings.chunk);
+    let parts = if settings.scattered { PARTS } else { 1 };
+    let room = (settings.chunk - HEADROOM).saturating_mul(parts as u32);
+    let largest = interface.mtu.saturating_add(ETHERNET as u32).min(room);
     let taken = Taken::new(&map, largest, &interface.addresses);
     let taken = Arc::new(taken.map_err(|error| format!("its map: {error}"))?);
     let mut shares: Vec<Vec<Queue>> = workers.iter().map(|_| Vec::new()).collect();
     for (number, (socket, memory)) in sockets.into_iter().zip(&memories).enumerate() {
-        let queue = Queue::adopt(socket, memory, settings.ring, settings.chunk);
+        let queue = Queue::adopt(socket, memory, settings.ring, settings.chunk, largest);
         let queue = queue.map_err(|error| format!("queue {number}: {error}"))?;
         shares[number % workers.len()].push(queue);
     }
@@ -111,9 +124,11 @@ pub(crate) fn adopt(
             interface: interface.clone(),
             neighbours: Neighbours::default(),
             netlink: netlink()?,
+            parts,
             taken: Arc::clone(&taken),
             counters: Arc::clone(counters),
             down: None,
+            asks: Instant::now(),
             astray: false,
             _program: Arc::clone(&program),
         }));
@@ -152,7 +167,7 @@ impl Xsk {
         self.queues[queue].readable = true;
     }
 
-    /// The oldest datagram of a queue; none when there is no frame, and none in it for a frame that holds
+    /// The oldest datagram of a queue; none when no frame is whole, and none in it for a frame that holds
     /// no datagram. To be followed by [`Xsk::settle`].
     pub(crate) fn receive(
         &mut self,
@@ -160,7 +175,7 @@ impl Xsk {
         blocks: &mut BlockPool,
     ) -> Option<Option<Arrived>> {
         let queue = &mut self.queues[queue];
-        let arrived = queue.next(|bytes| {
+        let next = queue.next(|bytes| {
             let datagram = frame::read(bytes).ok()?;
             let length = datagram.payload.len();
             blocks.space(length)[..length].copy_from_slice(datagram.payload);
@@ -171,8 +186,11 @@ impl Xsk {
                 data: blocks.take(length),
             })
         });
-        queue.readable = arrived.is_some();
-        arrived
+        queue.readable = next.is_some();
+        Some(next?.unwrap_or_else(|why| {
+            self.counters.xsk_dropped(why, 1);
+            None
+        }))
     }
 
     /// A turn of a queue is over, in which so many frames came.
@@ -212,9 +230,11 @@ impl Xsk {
         }
         let destination = transmit.destination;
         let segment = transmit.segment_size.unwrap_or(transmit.size).max(1);
-        let packet = frame::headers(destination.is_ipv6()) - ETHERNET + segment;
+        let whole = frame::headers(destination.is_ipv6()) + segment;
+        // One queue is enough to send by, and keeps the order.
+        let chunks = self.queues[0].chunks(whole);
         // The socket knows what to say about it: this is how QUIC finds the path's MTU.
-        if packet > self.interface.mtu as usize {
+        if whole - ETHERNET > self.interface.mtu as usize || chunks > self.parts {
             return Err(XskFallback::Size);
         }
         let (netlink, own) = (&mut self.netlink, self.interface.index);
@@ -225,12 +245,11 @@ impl Xsk {
             return Err(XskFallback::Route);
         }
         let frames = transmit.size.div_ceil(segment);
-        // One queue is enough to send by, and keeps the order.
         let queue = &mut self.queues[0];
-        if !queue.has_room(frames) {
+        if !queue.has_room(frames * chunks) {
             let flushed = queue.flush();
             flushed.map_err(|_| XskFallback::Link)?;
-            if !queue.has_room(frames) {
+            if !queue.has_room(frames * chunks) {
                 return Err(XskFallback::Ring);
             }
         }
@@ -242,7 +261,13 @@ impl Xsk {
                 payload,
             };
             let from = self.interface.mac;
-            let put = queue.put(|space| frame::write(space, from, hop.mac, &datagram));
+            let put = if chunks == 1 {
+                queue.put(|space| frame::write(space, from, hop.mac, &datagram))
+            } else {
+                let mut head = [0; MOST_HEADERS];
+                frame::head(&mut head, from, hop.mac, &datagram)
+                    .is_some_and(|size| queue.put_scattered(&head[..size], payload))
+            };
             // QUIC takes a datagram that comes twice for one.
             if !put {
                 return Err(XskFallback::Size);
@@ -255,6 +280,14 @@ impl Xsk {
     pub(crate) fn flush(&mut self, now: Instant) -> Flushed {
         if self.down.is_some_and(|until| now >= until) {
             self.down = None;
+        }
+        if now >= self.asks {
+            self.asks = now + ASKS;
+            for queue in &mut self.queues {
+                for (why, frames) in queue.missed() {
+                    self.counters.xsk_dropped(why, frames);
+                }
+            }
         }
         let astray = std::mem::take(&mut self.astray);
         for queue in &mut self.queues {

@@ -4,9 +4,20 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
+use super::chain::{self, Assembly, Gathered};
 use super::mapping::Mapping;
 use super::ring::{Consumer, Descriptor, Entry, Offsets, Producer};
 use super::umem::Umem;
+use crate::counters::XskDrop;
+
+/// Frames that the kernel had no room for since the socket was made.
+#[derive(Debug, Clone, Copy, Default)]
+struct Missed {
+    /// In the ring.
+    ring: u64,
+    /// In the chunks that it had.
+    chunks: u64,
+}
 
 /// One queue of an interface.
 #[derive(Debug)]
@@ -17,13 +28,19 @@ pub(crate) struct Queue {
     completion: Consumer<u64>,
     incoming: Consumer<Descriptor>,
     outgoing: Producer<Descriptor>,
+    assembly: Assembly,
+    /// What the kernel had no room for, when it was asked last.
+    missed: Missed,
+    /// Whether anything was taken out that the kernel has not been told of.
+    taken: bool,
     /// Whether frames may have come.
     pub(crate) readable: bool,
 }
 
 impl Queue {
     /// Takes over `socket`, whose rings have `ring` entries, and whose chunks of `chunk` bytes are in
-    /// `memory`; the kernel has chunks for frames from now on.
+    /// `memory`, and whose frames have `longest` bytes at most; the kernel has chunks for frames from now
+    /// on.
     ///
     /// # Errors
     /// What the kernel says; `EBUSY` before Linux 6.4, where only who bound a socket has its rings.
@@ -32,6 +49,7 @@ impl Queue {
         memory: &OwnedFd,
         ring: u32,
         chunk: u32,
+        longest: u32,
     ) -> io::Result<Self> {
         let umem = Umem::of(memory, ring, chunk)?;
         let offsets = offsets(&socket)?;
@@ -46,6 +64,9 @@ impl Queue {
             outgoing: producer(&socket, libc::XDP_PGOFF_TX_RING, &offsets.tx, ring)?,
             umem,
             socket,
+            assembly: Assembly::new(longest as usize),
+            missed: Missed::default(),
+            taken: false,
             readable: true,
         };
         for chunk in queue.umem.incoming() {
@@ -59,19 +80,35 @@ impl Queue {
         self.socket.as_raw_fd()
     }
 
-    /// Shows the oldest frame that has come to `read`; none when there is none. An empty one is one that
-    /// the kernel says is outside of the memory.
-    pub(crate) fn next<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        let Descriptor {
-            address, length, ..
-        } = self.incoming.take()?;
-        let result = read(self.umem.frame(address, length).unwrap_or_default());
-        self.fill.put(self.umem.chunk_of(address));
-        Some(result)
+    /// Shows the oldest frame that is whole to `read`; none when there is none. A frame that cannot be is
+    /// an error, and has ended.
+    pub(crate) fn next<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<Result<T, XskDrop>> {
+        let mut read = Some(read);
+        loop {
+            let descriptor = self.incoming.take()?;
+            self.taken = true;
+            let Descriptor {
+                address, length, ..
+            } = descriptor;
+            let part = self.umem.frame(address, length);
+            let continued = descriptor.options & libc::XDP_PKT_CONTD != 0;
+            let result = match self.assembly.add(part, continued) {
+                Gathered::Begun => None,
+                Gathered::Whole(frame) => read.take().map(|read| Ok(read(frame))),
+                Gathered::Broken(why) => Some(Err(why)),
+            };
+            self.fill.put(self.umem.chunk_of(address));
+            if result.is_some() {
+                return result;
+            }
+        }
     }
 
     /// Gives the kernel the chunks of frames that were read.
     pub(crate) fn settle(&mut self) {
+        if !std::mem::take(&mut self.taken) {
+            return;
+        }
         self.incoming.commit();
         self.fill.commit();
         if self.fill.wants_call() {
@@ -88,24 +125,64 @@ impl Queue {
         }
     }
 
-    /// Whether so many frames can be put in one after the other.
-    pub(crate) fn has_room(&mut self, frames: usize) -> bool {
-        if self.umem.free() < frames {
-            self.reap();
-        }
-        self.umem.free() >= frames && self.outgoing.room() as usize >= frames
+    /// Frames that the kernel had no room for since it was asked last, by what there was none in.
+    pub(crate) fn missed(&mut self) -> [(XskDrop, u64); 2] {
+        // What is wrong with the socket is seen elsewhere.
+        let now = missed(&self.socket).unwrap_or(self.missed);
+        let before = std::mem::replace(&mut self.missed, now);
+        [
+            (XskDrop::Ring, now.ring.saturating_sub(before.ring)),
+            (XskDrop::Chunks, now.chunks.saturating_sub(before.chunks)),
+        ]
     }
 
-    /// Has `write` make a frame, which goes with the next [`Queue::flush`]; false when it makes none, or
-    /// without room.
+    /// Chunks that frames of so many bytes take.
+    pub(crate) fn chunks(&self, size: usize) -> usize {
+        size.div_ceil(self.umem.chunk())
+    }
+
+    /// Whether frames that take so many chunks can be put in one after the other.
+    pub(crate) fn has_room(&mut self, chunks: usize) -> bool {
+        if self.umem.free() < chunks {
+            self.reap();
+        }
+        self.umem.free() >= chunks && self.outgoing.room() as usize >= chunks
+    }
+
+    /// Has `write` make a frame of one chunk, which goes with the next [`Queue::flush`]; false when it
+    /// makes none, or without room.
     pub(crate) fn put(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        self.put_part(write, false)
+    }
+
+    /// Puts in a frame of several chunks; false without room for all of it, and then nothing is put in.
+    pub(crate) fn put_scattered(&mut self, head: &[u8], payload: &[u8]) -> bool {
+        if !self.has_room(self.chunks(head.len() + payload.len())) {
+            return false;
+        }
+        chain::parts(head, payload, self.umem.chunk()).all(|([head, payload], continued)| {
+            let write = |space: &mut [u8]| {
+                let (to_head, rest) = space.split_at_mut_checked(head.len())?;
+                to_head.copy_from_slice(head);
+                rest.get_mut(..payload.len())?.copy_from_slice(payload);
+                Some(head.len() + payload.len())
+            };
+            self.put_part(write, continued)
+        })
+    }
+
+    fn put_part(
+        &mut self,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+        continued: bool,
+    ) -> bool {
         let Some((address, length)) = self.umem.fill(write) else {
             return false;
         };
         let put = self.outgoing.put(Descriptor {
             address,
             length,
-            options: 0,
+            options: if continued { libc::XDP_PKT_CONTD } else { 0 },
         });
         if !put {
             self.umem.sent(address);
@@ -169,20 +246,36 @@ impl Queue {
 
 fn offsets(socket: &OwnedFd) -> io::Result<libc::xdp_mmap_offsets> {
     // SAFETY: integers only: all zeros is a value.
-    let mut offsets: libc::xdp_mmap_offsets = unsafe { std::mem::zeroed() };
-    let mut length = size_of_val(&offsets) as libc::socklen_t;
-    // SAFETY: the kernel writes at most `length` bytes, which is the size of the value.
+    let zeros = unsafe { std::mem::zeroed() };
+    told(socket, libc::XDP_MMAP_OFFSETS, zeros)
+}
+
+fn missed(socket: &OwnedFd) -> io::Result<Missed> {
+    // SAFETY: as above.
+    let zeros: libc::xdp_statistics = unsafe { std::mem::zeroed() };
+    let found = told(socket, libc::XDP_STATISTICS, zeros)?;
+    Ok(Missed {
+        ring: found.rx_ring_full,
+        chunks: found.rx_dropped,
+    })
+}
+
+/// What the kernel says of the socket, in the place of `value`, which is integers only.
+fn told<T>(socket: &OwnedFd, option: libc::c_int, mut value: T) -> io::Result<T> {
+    let mut length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes, which is the size of the value, and any bytes are
+    // one.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::SOL_XDP,
-            libc::XDP_MMAP_OFFSETS,
-            (&raw mut offsets).cast(),
+            option,
+            (&raw mut value).cast(),
             &raw mut length,
         )
     };
     match result {
-        0 if length as usize == size_of_val(&offsets) => Ok(offsets),
+        0 if length as usize == size_of_val(&value) => Ok(value),
         0 => Err(io::ErrorKind::Unsupported.into()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -223,3 +316,6 @@ fn consumer<T: Entry>(
     let (mapping, at) = mapped::<T>(socket, page, at, ring)?;
     Consumer::new(mapping, at, ring).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
+
+#[cfg(test)]
+mod tests;

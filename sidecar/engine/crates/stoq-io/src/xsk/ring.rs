@@ -22,8 +22,9 @@ pub(crate) struct Offsets {
 pub(crate) struct Descriptor {
     /// Of the frame's first byte, in the memory of the queue.
     pub(crate) address: u64,
-    /// Bytes of the frame.
+    /// Bytes of the frame, or of a part of it.
     pub(crate) length: u32,
+    /// `XDP_PKT_CONTD` where another part follows.
     pub(crate) options: u32,
 }
 

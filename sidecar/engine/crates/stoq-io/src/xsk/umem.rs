@@ -44,12 +44,17 @@ impl Umem {
         (0..u64::from(self.ring)).map(move |number| number * chunk)
     }
 
+    /// Bytes of a chunk.
+    pub(crate) fn chunk(&self) -> usize {
+        self.chunk as usize
+    }
+
     /// The chunk of an address.
     pub(crate) fn chunk_of(&self, address: u64) -> u64 {
         address & !u64::from(self.chunk - 1)
     }
 
-    /// A frame that has come; none if it is not in the memory.
+    /// A frame that has come, or a part of it; none if it is not in the memory.
     pub(crate) fn frame(&self, address: u64, length: u32) -> Option<&[u8]> {
         let length = length as usize;
         let start = self.mapping.place::<u8>(address.try_into().ok()?, length)?;

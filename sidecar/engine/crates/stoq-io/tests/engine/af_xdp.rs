@@ -16,12 +16,12 @@ use crate::net::{DB, Link, WEB};
 use crate::past_stack;
 
 /// Lends `eth0` of the calling thread's namespace, as settings of an engine.
-fn lent() -> Value {
+pub(crate) fn lent() -> Value {
     past_stack::lent("eth0").unwrap()
 }
 
 /// Both engines past the stack, with more settings.
-fn past_the_stack(link: &Link, more: &Value) -> Mesh {
+pub(crate) fn past_the_stack(link: &Link, more: &Value) -> Mesh {
     let web = merged(link.client(lent), more.clone());
     let db = merged(link.server(lent), more.clone());
     Mesh::between(link, web, db)
@@ -34,7 +34,7 @@ fn bytes(count: u32) -> Vec<u8> {
 }
 
 /// Sends so many bytes there and back, which must arrive as they were.
-fn echoed(mut client: TcpStream, listener: &TcpListener, count: u32) {
+pub(crate) fn echoed(mut client: TcpStream, listener: &TcpListener, count: u32) {
     let sent = bytes(count);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -52,11 +52,11 @@ fn echoed(mut client: TcpStream, listener: &TcpListener, count: u32) {
     });
 }
 
-fn frames_sent(engine: &Engine) -> u64 {
+pub(crate) fn frames_sent(engine: &Engine) -> u64 {
     engine.snapshot().counters.af_xdp_frames_sent
 }
 
-fn fallbacks(engine: &Engine, why: &str) -> u64 {
+pub(crate) fn fallbacks(engine: &Engine, why: &str) -> u64 {
     engine.snapshot().af_xdp_fallbacks[why]
 }
 
@@ -191,10 +191,10 @@ fn a_neighbour_in_doubt_is_asked_for_by_the_kernel_and_the_link_is_used_meanwhil
 }
 
 /// Sends frames as they are, by `eth0` of the calling thread's namespace.
-struct Wire(OwnedFd);
+pub(crate) struct Wire(OwnedFd);
 
 impl Wire {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         // SAFETY: no pointers; the descriptor is new and ours.
         let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, 0) };
         assert!(socket >= 0, "{}", std::io::Error::last_os_error());
@@ -202,7 +202,7 @@ impl Wire {
         Self(unsafe { OwnedFd::from_raw_fd(socket) })
     }
 
-    fn send(&self, frame: &[u8]) {
+    pub(crate) fn send(&self, frame: &[u8]) {
         // SAFETY: integers only: all zeros is a value.
         let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         to.sll_family = libc::AF_PACKET as u16;
@@ -229,8 +229,8 @@ impl Wire {
 }
 
 /// A frame to the client's STOQ port.
-fn to_client(source: &str, payload: &[u8]) -> Vec<u8> {
-    let mut space = vec![0; 1514];
+pub(crate) fn to_client(source: &str, payload: &[u8]) -> Vec<u8> {
+    let mut space = vec![0; frame::MOST_HEADERS + payload.len()];
     let source: SocketAddr = source.parse().unwrap();
     let datagram = Datagram {
         source,

@@ -4,6 +4,7 @@
 mod access;
 mod adaptation;
 mod af_xdp;
+mod af_xdp_large;
 mod api;
 mod asker;
 mod asking;

@@ -154,6 +154,14 @@ impl Link {
         }
     }
 
+    /// From now on with larger or smaller packets.
+    pub(crate) fn set_mtu(&self, mtu: u32) {
+        let mtu = mtu.to_string();
+        for netns in [&self.client, &self.server] {
+            ip(&["-n", netns, "link", "set", "eth0", "mtu", &mtu]);
+        }
+    }
+
     /// Takes the link away and makes another one in its place.
     pub(crate) fn replace(&self) {
         ip(&["-n", &self.client, "link", "del", "eth0"]);

@@ -59,6 +59,7 @@ pub(crate) fn lent(interface: &str) -> Result<Value, Error> {
         .unzip();
     Ok(json!({"af_xdp": {
         "interface": interface, "ring": lent.ring, "chunk": lent.chunk,
+        "scattered": lent.scattered,
         "program": lent.program.into_raw_fd(), "taken": lent.taken.into_raw_fd(),
         "sockets": sockets, "memories": memories,
     }}))

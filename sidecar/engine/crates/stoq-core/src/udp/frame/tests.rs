@@ -65,6 +65,22 @@ fn a_frame_is_ethernet_around_the_packet_that_a_raw_socket_sends() {
 }
 
 #[test]
+fn headers_are_the_same_wherever_the_payload_is() {
+    for named in [V6, V4] {
+        for length in [0, 1, 1200, 8951, 65_000] {
+            let payload: Vec<u8> = (0..length).map(|n: u32| (n * 7) as u8).collect();
+            let datagram = datagram(named, &payload);
+            let whole = frame(&datagram);
+            let mut space = [0xee; MOST_HEADERS];
+            let size = head(&mut space, OURS, THEIRS, &datagram).unwrap();
+            assert_eq!(whole[..size], space[..size], "{length} bytes");
+            assert_eq!(whole[size..], payload);
+            assert_eq!(head(&mut space[..size - 1], OURS, THEIRS, &datagram), None);
+        }
+    }
+}
+
+#[test]
 fn padding_of_the_link_is_no_part_of_the_datagram() {
     let mut short = frame(&datagram(V4, b"x"));
     short.resize(60, 0);
