@@ -297,8 +297,13 @@ pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// Waits until `condition` holds.
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    within(PATIENCE, what, condition);
+}
+
+/// Waits for no longer than this until `condition` holds.
+pub(crate) fn within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let until = Instant::now() + patience;
     while !condition() {
         assert!(Instant::now() < until, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
