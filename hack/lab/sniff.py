@@ -26,8 +26,16 @@ NOT_STOQ = " and ".join(f"not udp port {port}" for port in STOQ_PORTS)
 HEAD_BYTES = 160
 """How much of a counted packet is kept: every header, and a little to recognise it by."""
 
-WHOLE = 262_144
-"""tcpdump's largest snapshot: a whole burst of segments, as a veth carries it."""
+WHOLE = 65_536 + HEAD_BYTES
+"""A whole burst of segments, as a veth carries it."""
+
+LEAST_BUFFER = 32 << 20
+"""Bytes that hold what arrives while tcpdump is not scheduled: of heads, a hundred thousand."""
+
+LEAST_PACKETS = 1_000
+"""Packets that there is room for meanwhile, however long a snapshot is: each takes as much as it
+may, and that rounded up to a power of two.
+"""
 
 DISCARD = 9
 """UDP port of RFC 863. A capture has what is sent there, for the last packet is."""
@@ -73,10 +81,10 @@ class Capture:
         """
         file = state.folder / f"{name}.pcap"
         file.unlink(missing_ok=True)
-        # -Z root: tcpdump would become another user and could not write here. A 32 MiB buffer
-        # holds what arrives while it is not scheduled.
+        # -Z root: tcpdump would become another user and could not write here.
+        buffer = max(LEAST_BUFFER, LEAST_PACKETS << snapshot.bit_length()) >> 10
         argv = ["tcpdump", "-i", "any", "-y", "LINUX_SLL2", "-n", "-p", "-Z", "root", "-U"]
-        argv += ["--immediate-mode", "-B", "32768", "-s", str(snapshot), "-w", str(file)]
+        argv += ["--immediate-mode", "-B", str(buffer), "-s", str(snapshot), "-w", str(file)]
         if expression:
             argv.append(f"({expression}) or udp dst port {DISCARD}")
         running = process.start(state, name, argv, netns=fabric)

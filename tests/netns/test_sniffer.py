@@ -1,5 +1,7 @@
 """The witness must be able to see: a count of 0 is worth nothing from one that is blind."""
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -87,6 +89,25 @@ def test_stoq_ports_pass_uncounted_and_nothing_else_on_udp_does(
 
     assert [label.split(" > ")[1].split()[0] for label in counted.plaintext] == ["14001"]
     assert counted.plaintext_packets == 1
+
+
+def test_a_witness_of_whole_packets_that_is_held_up_misses_none_of_hundreds(
+    laboratory: tuple[plan.Plan, State],
+) -> None:
+    layout, state = laboratory
+    alice, bob = layout.pod("alice"), layout.pod("bob")
+    whole = sniff.Capture.start(state, "full", layout.fabric, expression="", snapshot=sniff.WHOLE)
+    (witness,) = map(int, run(["ip", "netns", "pids", layout.fabric]).stdout.split())
+    send = f"for i in $(seq 200); do printf x > /dev/udp/{bob.ipv6}/14001; done"
+    os.kill(witness, signal.SIGSTOP)
+    try:
+        netns.run_in(alice.netns, ["bash", "-c", send])
+    finally:
+        os.kill(witness, signal.SIGCONT)
+
+    assert whole.stop() == 0
+    sent = [packet for _, packet in sniff.packets(whole.file) if packet.source == alice.ipv6]
+    assert len(sent) >= 200
 
 
 def test_taking_a_laboratory_down_removes_what_it_made_and_nothing_else() -> None:
