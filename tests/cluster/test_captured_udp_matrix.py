@@ -1,7 +1,6 @@
 """Rows of the first table of docs/traffic-matrix.md on a cluster: of UDP, with all sidecars up."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -9,12 +8,10 @@ from cluster.access import Cluster
 from cluster.capturing import RESTRICTED
 from cluster.datagrams import asked, echo
 from cluster.mesh import Mesh
-from support.tables import tables
+from support.matrix import MODES, rows
 
 pytestmark = pytest.mark.timeout(900)
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "traffic-matrix.md"
-MODES = {"permissive": "allow", "strict": "meshOnly"}
 
 Row = tuple[str, str, str, str]
 
@@ -23,10 +20,8 @@ def _rows() -> list[Row]:
     """Who asks whom, in which mode, and how it ends."""
     return [
         (row["from"], row["to"], mode, row["outcome"])
-        for row in tables(DOCUMENT.read_text())[0]
+        for row, mode in rows(0)
         if (row["protocol"], row["sidecars"]) == ("udp", "up")
-        for mode in MODES
-        if row["inbound"] in ("any", mode)
     ]
 
 

@@ -5,7 +5,6 @@ killed. UDP is captured in another mode: test_captured_udp_matrix.py.
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -13,12 +12,10 @@ from cluster.access import Cluster, Failed, hack_cluster, url
 from cluster.mesh import Mesh, eventually, rolled_out
 from cluster.pods import serving
 from cluster.processes import Container, no_kubelet
-from support.tables import tables
+from support.matrix import MODES, rows
 
 pytestmark = pytest.mark.timeout(600)
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "traffic-matrix.md"
-MODES = {"permissive": "allow", "strict": "meshOnly"}
 PORTS = {"app": 8080, "probe": 8081, "14020": 14020}
 
 BACK_SECONDS = 180.0
@@ -49,12 +46,10 @@ def _rows() -> list[Row]:
             row["sidecars"].removesuffix("killed").strip(),
             row["outcome"],
         )
-        for row in tables(DOCUMENT.read_text())[0]
+        for row, mode in rows(0)
         if row["protocol"] == "icmp" or (row["protocol"] == "tcp" and row["sidecars"] != "up")
         # Here they go past the sidecar: a test of its own.
         if row["port"] != "probe"
-        for mode in MODES
-        if row["inbound"] in ("any", mode)
     ]
 
 

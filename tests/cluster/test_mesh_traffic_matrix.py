@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +9,10 @@ import pytest
 from cluster.access import Cluster, Failed, url
 from cluster.mesh import Mesh, eventually
 from cluster.pods import WAIT, pod, service, serving
-from support.tables import tables
+from support.matrix import MODES, rows
 
 pytestmark = pytest.mark.timeout(600)
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "traffic-matrix.md"
-MODES = {"permissive": "allow", "strict": "meshOnly"}
 PORTS = {"app": 8080, "probe": 8081, "excluded": 8082, "14020": 14020}
 NODE_PORT = 18080
 """Where a program in the node's network listens."""
@@ -36,12 +33,10 @@ class Row:
 
 
 def _rows() -> list[Row]:
-    rows = []
-    for row in tables(DOCUMENT.read_text())[1]:
-        for mode in MODES if row["inbound"] == "any" else [row["inbound"]]:
-            assert row["outbound"] in ("any", MODES[mode]), "modes are tested in these two pairs"
-            rows.append(Row(row["from"], row["to"], row["by"], row["port"], mode, row["outcome"]))
-    return rows
+    return [
+        Row(row["from"], row["to"], row["by"], row["port"], mode, row["outcome"])
+        for row, mode in rows(1)
+    ]
 
 
 def in_mode(made: dict[str, Any], mode: str) -> dict[str, Any]:

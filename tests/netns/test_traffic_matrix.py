@@ -4,7 +4,6 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from signal import SIGKILL
 
 import pytest
@@ -14,13 +13,11 @@ from lab.command import CommandError
 from lab.mesh import Mesh, MeshSettings
 from lab.plan import Pod
 from lab.state import State
-from support.tables import tables
+from support.matrix import MODES, rows
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "traffic-matrix.md"
 PAYLOAD = "the payload of a row of the traffic matrix"
 PROBE_PORT = 8081
 UDP_PORT = 9000
-MODES = {"permissive": "allow", "strict": "meshOnly"}
 
 
 @dataclass(frozen=True)
@@ -37,15 +34,20 @@ class Row:
 
 
 def _rows() -> list[Row]:
-    rows = []
-    for row in tables(DOCUMENT.read_text())[0]:
-        inbound, outbound = row["inbound"], row.pop("outbound")
-        for mode in MODES if inbound == "any" else [inbound]:
-            assert outbound in ("any", MODES[mode]), "modes are tested in these two pairs"
-            words = {**row, "inbound": mode}
-            rows.append(Row(words.pop("from"), words.pop("to"), **words))
+    found = [
+        Row(
+            row["from"],
+            row["to"],
+            row["protocol"],
+            row["port"],
+            mode,
+            row["sidecars"],
+            row["outcome"],
+        )
+        for row, mode in rows(0)
+    ]
     # One mesh per mode: the rows of a mode stand together.
-    return sorted(rows, key=lambda row: row.inbound)
+    return sorted(found, key=lambda row: row.inbound)
 
 
 class Bench:
