@@ -29,19 +29,11 @@ pub enum Fragments {
 }
 
 impl Fragments {
-    /// Whether a packet of so many bytes goes as it is.
-    const fn spare(self, length: usize) -> bool {
+    /// Bytes of the longest packet.
+    const fn longest(self) -> usize {
         match self {
-            Self::Above(mtu) => length <= mtu,
-            Self::Never => true,
-        }
-    }
-
-    /// Room of a fragment's packet after its header.
-    const fn room(self, header: usize) -> usize {
-        match self {
-            Self::Above(mtu) => mtu.saturating_sub(header),
-            Self::Never => LARGEST,
+            Self::Above(mtu) => mtu,
+            Self::Never => usize::MAX,
         }
     }
 
@@ -124,9 +116,11 @@ fn part(room: usize) -> usize {
 
 fn in_v4(from: Ipv4Addr, to: Ipv4Addr, udp: &[u8], fragments: Fragments, id: u16) -> Vec<Vec<u8>> {
     const MORE: u16 = 0x2000;
-    let size = match fragments.spare(V4_HEADER + udp.len()) {
-        true => udp.len(),
-        false => part(fragments.room(V4_HEADER)),
+    let longest = fragments.longest();
+    let size = if V4_HEADER + udp.len() <= longest {
+        udp.len()
+    } else {
+        part(longest.saturating_sub(V4_HEADER))
     };
     let mut made = Vec::new();
     for (number, piece) in udp.chunks(size).enumerate() {
@@ -163,12 +157,13 @@ fn in_v6(from: Ipv6Addr, to: Ipv6Addr, udp: &[u8], fragments: Fragments, id: u32
         packet.put_slice(&to.octets());
         packet
     };
-    if fragments.spare(V6_HEADER + udp.len()) {
+    let longest = fragments.longest();
+    if V6_HEADER + udp.len() <= longest {
         let mut packet = head(udp.len(), UDP);
         packet.put_slice(udp);
         return vec![packet];
     }
-    let size = part(fragments.room(V6_HEADER + HEADER));
+    let size = part(longest.saturating_sub(V6_HEADER + HEADER));
     let mut made = Vec::new();
     for (number, piece) in udp.chunks(size).enumerate() {
         let offset = number * size;
