@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 
 use stoq_wire::cid::CID_LEN;
 
+/// Bytes that wait for a thread of the relay which does not run: else it would lose more than it is
+/// told to.
+const WAITING: usize = 4 << 20;
+
 /// How long nothing passes once the loss has begun.
 const OUTAGE: Duration = Duration::from_secs(4);
 
@@ -115,10 +119,7 @@ impl Path {
 impl Lossy {
     /// A relay to `server`, at another port of its address.
     pub(crate) fn start(server: SocketAddr, loss: Loss) -> Self {
-        let front = UdpSocket::bind((server.ip(), 0)).unwrap();
-        front
-            .set_read_timeout(Some(Duration::from_millis(20)))
-            .unwrap();
+        let front = socket(server);
         let (address, stop) = (
             front.local_addr().unwrap(),
             Arc::new(AtomicBool::new(false)),
@@ -153,6 +154,18 @@ impl Drop for Lossy {
     }
 }
 
+/// A socket at another port of the server's address.
+fn socket(server: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((server.ip(), 0)).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    socket2::SockRef::from(&socket)
+        .set_recv_buffer_size(WAITING)
+        .unwrap();
+    socket
+}
+
 /// Has a socket towards the server for each client, and a thread for its answers.
 fn relay(
     front: &UdpSocket,
@@ -170,10 +183,8 @@ fn relay(
             Err(error) => panic!("{error}"),
         };
         let back = clients.entry(client).or_insert_with(|| {
-            let back = UdpSocket::bind((server.ip(), 0)).unwrap();
+            let back = socket(server);
             back.connect(server).unwrap();
-            back.set_read_timeout(Some(Duration::from_millis(20)))
-                .unwrap();
             let answers = (back.try_clone().unwrap(), front.try_clone().unwrap());
             let (path, stop) = (Arc::clone(path), Arc::clone(stop));
             threads.push(std::thread::spawn(move || {

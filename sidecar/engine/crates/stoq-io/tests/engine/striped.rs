@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use stoq_core::table::Table;
@@ -11,11 +12,15 @@ use stoq_wire::extension::{STREAM_TOKENS, STRIPES};
 
 use crate::captured::offers;
 use crate::lossy::{Loss, Lossy};
-use crate::mesh::{Mesh, accept, application, eventually, id, table_with};
+use crate::mesh::{Mesh, accept, application, eventually, id, table_with, within};
 use crate::net::{DB, WEB, in_namespace};
 
 /// Enough for further lanes to be opened, and to be used.
 const BULK: usize = 24 << 20;
+
+/// How long a flow may stand still whose lane is lost: one end notices after a silence, and may have
+/// been heard by the other until then.
+const SILENCES: Duration = Duration::from_secs(60);
 
 /// The client's table, in which the server's pod has lanes.
 fn sharded(lanes: u8) -> Arc<Table> {
@@ -97,10 +102,11 @@ fn a_bulk_flow_goes_over_as_many_connections_as_it_may_and_comes_whole() {
 
 #[test]
 fn a_flow_of_which_a_lane_is_lost_comes_whole_over_the_others() {
-    // Silence is what ends the connection, at both ends. It has to be longer than a busy machine's.
+    // Silence is what ends the connection, at both ends. It has to be longer than a busy machine's,
+    // and than a handshake takes there of which packets are lost.
     let settings = json!({
         "workers": 2,
-        "transport": {"idle_timeout_ms": 3000, "keep_alive_ms": 500},
+        "transport": {"idle_timeout_ms": 6000, "keep_alive_ms": 500},
     });
     let (lanes, server) = (3, format!("[{DB}]:14008").parse().unwrap());
     for loss in [Loss::Further, Loss::FurtherBack] {
@@ -111,17 +117,22 @@ fn a_flow_of_which_a_lane_is_lost_comes_whole_over_the_others() {
             let mesh = mesh_with([STRIPES; 2], &settings, table);
             let listener = application();
             let (near, far) = (mesh.dial(), accept(&listener));
+            for stream in [&near, &far] {
+                stream.set_read_timeout(Some(SILENCES)).unwrap();
+                stream.set_write_timeout(Some(SILENCES)).unwrap();
+            }
             let (mut says, hears) = match loss {
                 Loss::FurtherBack => (far, near),
                 _ => (near, far),
             };
             let heard = converse(hears, bytes(1000));
             let said = bytes(BULK);
-            let (first, rest) = said.split_at(BULK / 8);
+            // Enough for further lanes, and little for their handshakes to be lost among.
+            let (first, rest) = said.split_at(BULK / 16);
             says.write_all(first).unwrap();
             let engines = [&mesh.web, &mesh.db];
             let counted = || engines.map(|engine| engine.snapshot().counters);
-            eventually("all lanes are at work", || {
+            within(SILENCES, "all lanes are at work", || {
                 counted().map(|one| one.stripe_lanes_joined) == [u64::from(lanes) - 1; 2]
             });
             lossy.begin();
@@ -173,7 +184,7 @@ fn a_reset_of_either_application_is_one_of_the_other() {
                 false => (near, far),
             };
             socket2::SockRef::from(&resets)
-                .set_linger(Some(std::time::Duration::ZERO))
+                .set_linger(Some(Duration::ZERO))
                 .unwrap();
             drop(resets);
             let error = other.read(&mut [0; 1]).unwrap_err();
