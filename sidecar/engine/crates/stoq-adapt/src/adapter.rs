@@ -102,7 +102,7 @@ impl Adapter {
     }
 
     /// Takes in a measurement. The first time a tier is found that is a change, also from Standard
-    /// to Standard. Call it every 10 ms while ACKs arrive; it costs well below a
+    /// to Standard. Call it when [`Looks`](crate::Looks) says so; it costs well below a
     /// microsecond.
     pub fn observe(&mut self, measured: &Measurement, now: Instant) -> Option<Change> {
         self.detector.observe(measured, now)?;

@@ -20,7 +20,7 @@ const MIN_RTT_WINDOW: Duration = Duration::from_secs(10);
 const RATE_ROUNDS: u32 = 3;
 
 /// Bounds of that window: shorter holds too few ACKs, longer hides a change.
-const RATE_WINDOW: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+const RATE_WINDOW: (Duration, Duration) = (Duration::from_millis(15), Duration::from_secs(2));
 
 /// How long a rate is believed when the application has not filled the path since.
 const RATE_MEMORY: Duration = Duration::from_secs(30);

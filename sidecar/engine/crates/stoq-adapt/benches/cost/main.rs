@@ -153,7 +153,7 @@ fn per_packet(
     took.as_secs_f64() * 1e9 / packets as f64
 }
 
-/// For each decision, as the driver asks for them: with something new every 10 ms.
+/// For each decision, as the driver asks for them: with something new every 5 ms.
 fn decision(effort: &Effort) -> f64 {
     let world = World::alone(Path::new(50.0, 20, 1.0), Bbr3, 1.0);
     let path = &world.flows[0].path;
@@ -162,7 +162,7 @@ fn decision(effort: &Effort) -> f64 {
         let mut adapter = Adapter::new(Policy::default(), world.now);
         let begun = Instant::now();
         for round in 0..effort.decisions {
-            let now = world.now + Duration::from_millis(10) * round;
+            let now = world.now + Duration::from_millis(5) * round;
             let mut measured = path.measurement();
             measured.samples = first.samples + u64::from(round) + 1;
             if let Some(change) = adapter.observe(&measured, now) {

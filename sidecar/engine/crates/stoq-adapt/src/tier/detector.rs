@@ -11,9 +11,9 @@ use super::Tier;
 use super::table::{Threshold, row};
 use crate::meter::Measurement;
 
-/// How long a path must have been worse: a burst of queueing passes within it, and a decision is
-/// in effect within 50 ms.
-const DOWN_DWELL: Duration = Duration::from_millis(20);
+/// How long a path must have been worse. With the window of the rate and the time between two looks
+/// a decision is in effect within 50 ms of the first ACK that shows it.
+const DOWN_DWELL: Duration = Duration::from_millis(10);
 
 /// How long a path must have been better, at first.
 const UP_DWELL: Duration = Duration::from_secs(1);

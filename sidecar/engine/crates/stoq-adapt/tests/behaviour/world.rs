@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use quinn_proto::EcnCodepoint;
-use stoq_adapt::{Adapter, Congestion, Pacer, Parameters, Policy};
+use stoq_adapt::{Adapter, Congestion, Looks, Pacer, Parameters, Policy};
 
 pub(crate) use crate::flow::App;
 use crate::flow::Flow;
 use crate::side::{Factory, MTU, SEND_WINDOW, Side, WIDE, ours};
 use crate::wire::{Bottleneck, Fate, Path};
 
-/// Interval at which goodput is noted and an adapter is asked.
+/// Interval at which goodput is noted.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Bytes that a greedy application keeps written ahead of the network.
@@ -90,6 +90,7 @@ impl World {
             app,
             pacer: Pacer::default(),
             adapter: None,
+            looks: Looks::new(self.now),
             changes: Vec::new(),
             received: vec![0; ticks as usize + 1],
         });
@@ -207,15 +208,8 @@ impl World {
                 }
                 _ => {}
             }
-            let elapsed = self.now - self.begun;
             let flow = &mut self.flows[flow];
             flow.received.push(flow.server.received);
-            if let Some(adapter) = &mut flow.adapter
-                && let Some(change) = adapter.observe(&flow.path.measurement(), self.now)
-            {
-                adapter.apply(&change, &flow.path);
-                flow.changes.push((elapsed, change));
-            }
         }
         self.push(self.now + TICK, What::Tick);
     }
@@ -224,6 +218,7 @@ impl World {
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let flow = &mut self.flows[index];
         flow.client.settle();
+        flow.look(self.now, self.begun);
         let path = &flow.path;
         let mut sent = Vec::new();
         let paced = loop {

@@ -42,7 +42,7 @@ impl Worker {
         if !path.is_due(now) {
             return;
         }
-        // What it costs is told (`stoq_adapt_seconds`): the clock is read a hundred times a second.
+        // What it costs is told (`stoq_adapt_seconds`): the clock is read 200 times a second.
         let begun = Instant::now();
         let before = path.tier();
         let judgement = path.judge(now);

@@ -2,22 +2,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use quinn_proto::Connection;
-use stoq_adapt::{Adapter, Change, Measurement, Pacer, Parameters, PathHandle, Policy, Tier};
+use stoq_adapt::{
+    Adapter, Change, Looks, Measurement, Pacer, Parameters, PathHandle, Policy, Tier,
+};
 
 use super::wakes::Wakes;
 use crate::adaptation::{Adaptation, AdaptationChange, Standing};
-
-/// Least time between two judgements: some of them fit into the 50 ms in which a change of the
-/// path is to have been answered.
-const INTERVAL: Duration = Duration::from_millis(10);
-
-/// ACKs that a judgement needs, and the time within which they have to come. A connection that
-/// sends less, such as one with pings alone, keeps what it has.
-const ACKS: u64 = 4;
-const ACKS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Decisions remembered for whoever asks.
 const REMEMBERED: usize = 8;
@@ -31,10 +24,7 @@ pub(crate) struct Path {
     paced: Option<Instant>,
     /// What the connection runs by.
     holds: Parameters,
-    /// Not judged before.
-    due: Instant,
-    /// When ACKs were last counted, and how many there had been.
-    counted: (Instant, u64),
+    looks: Looks,
     wakes: Wakes,
     changes: VecDeque<(Instant, Change)>,
     /// Decisions carried out so far.
@@ -58,8 +48,7 @@ impl Path {
             pacer: Pacer::default(),
             paced: None,
             holds: grown(first, wanted),
-            due: now,
-            counted: (now, 0),
+            looks: Looks::new(now),
             wakes: Wakes::default(),
             changes: VecDeque::new(),
             changed: 0,
@@ -73,17 +62,7 @@ impl Path {
 
     /// Whether the path is to be judged: if enough has been measured since it was the last time.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
-        if now < self.due {
-            return false;
-        }
-        self.due = now + INTERVAL;
-        let acks = self.handle.samples();
-        let (since, before) = self.counted;
-        let enough = acks - before >= ACKS;
-        if enough || now.saturating_duration_since(since) > ACKS_WITHIN {
-            self.counted = (now, acks);
-        }
-        enough
+        self.looks.is_due(now, self.handle.samples())
     }
 
     /// Judges the path by what has been measured.
