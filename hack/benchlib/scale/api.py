@@ -29,6 +29,7 @@ _PLURALS: Final = {
     "Node": ("api/v1", "nodes", False),
     "Pod": ("api/v1", "pods", True),
     "Service": ("api/v1", "services", True),
+    "ServiceAccount": ("api/v1", "serviceaccounts", True),
     "EndpointSlice": ("apis/discovery.k8s.io/v1", "endpointslices", True),
     "Lease": ("apis/coordination.k8s.io/v1", "leases", True),
     "ServiceRecord": ("apis/stoq.dev/v1alpha1", "servicerecords", True),

@@ -15,6 +15,11 @@ SYSTEM: Final = "stoq-system"
 
 PODS_PER_NODE: Final = 100
 
+PODS_PER_ACCOUNT: Final = 500
+"""All simulated sidecars have one address; of one identity at one address the control plane takes
+1,024 calls (`ServerLimits.peer_calls`).
+"""
+
 ADDRESSES: Final = ipaddress.IPv6Network("fd5c::/64")
 """Of the simulated pods. Nobody connects to them."""
 
@@ -46,6 +51,23 @@ def nodes(pods: int) -> list[Object]:
             "spec": {"taints": [{"key": "stoq.dev/simulated", "effect": "NoSchedule"}]},
         }
         for place, name in enumerate(names)
+    ]
+
+
+def account_name(number: int) -> str:
+    """The service account of the pod of that number."""
+    return f"account-{number // PODS_PER_ACCOUNT}"
+
+
+def accounts(pods: int) -> list[Object]:
+    """Service accounts enough for so many pods."""
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": account_name(number), "namespace": NAMESPACE},
+        }
+        for number in range(0, pods, PODS_PER_ACCOUNT)
     ]
 
 
@@ -97,7 +119,7 @@ def pod(number: int, *, labels: dict[str, str] | None = None) -> Object:
             "nodeName": node_name(number),
             "tolerations": _TOLERATE,
             "terminationGracePeriodSeconds": 0,
-            "serviceAccountName": "default",
+            "serviceAccountName": account_name(number),
             "initContainers": [
                 {"name": "stoq-init", "image": image},
                 {"name": "stoq-sidecar", "image": image, "restartPolicy": "Always"},

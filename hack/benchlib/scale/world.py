@@ -34,6 +34,7 @@ class World:
         self.api = api
         self._pods: list[Object] = []
         self._nodes: set[str] = set()
+        self._accounts: set[str] = set()
 
     async def prepare(self) -> None:
         """Definitions and namespaces. Raises BenchError in a cluster that has an operator."""
@@ -53,6 +54,7 @@ class World:
     async def grow(self, pods: int) -> None:
         """Ready pods up to so many."""
         await self._add_nodes(pods)
+        await self._add_accounts(pods)
         made: dict[int, Object] = {}
 
         async def make(number: int) -> None:
@@ -64,6 +66,7 @@ class World:
     async def start(self, number: int, *, ready: bool, label: str = "") -> Object:
         """One pod that runs."""
         await self._add_nodes(number + 1)
+        await self._add_accounts(number + 1)
         labels = {"late": label} if label else None
         found: Object = await self.api.create(objects.pod(number, labels=labels))
         await self.set_ready(number, found, ready=ready)
@@ -77,10 +80,11 @@ class World:
     async def members(self, first: int, last: int) -> list[Member]:
         """Of these pods, with tokens that the API server made."""
         found: dict[int, Member] = {}
-        account = f"/api/v1/namespaces/{objects.NAMESPACE}/serviceaccounts/default/token"
+        accounts = f"/api/v1/namespaces/{objects.NAMESPACE}/serviceaccounts"
 
         async def ask(number: int) -> None:
             pod = self._pods[number]
+            account = f"{accounts}/{pod['spec']['serviceAccountName']}/token"
             answer = await self.api.request("POST", account, objects.token_request(pod))
             name = f"{objects.NAMESPACE}/{pod['metadata']['name']}"
             found[number] = Member(name, answer["status"]["token"])
@@ -112,6 +116,12 @@ class World:
             self._nodes.add(node["metadata"]["name"])
             await self.api.apply(node)
         await self._beat(node["metadata"]["name"] for node in fresh)
+
+    async def _add_accounts(self, pods: int) -> None:
+        for account in objects.accounts(pods):
+            if account["metadata"]["name"] not in self._accounts:
+                self._accounts.add(account["metadata"]["name"])
+                await self.api.apply(account)
 
     async def live(self) -> None:
         """Keeps the nodes alive until cancelled."""

@@ -14,6 +14,7 @@ from benchlib.scale.settings import Settings
 from benchlib.scale.shared import Peek, Shared
 from benchlib.scale.world import CRDS, server_address
 from stoq.api import codec
+from stoq.api.call import ServerLimits
 from stoq.api.codec import Codec
 from stoq.records.manifest import decode
 from stoq.registry import Gap, MeshEntry, TrustEntry, WatchMessage, WorkloadEntry
@@ -52,6 +53,12 @@ def test_what_was_observed_before_does_not_count() -> None:
     found = histogram(METRICS, "admission_seconds", name="a")
     assert found.since(found).count == 0
     assert found.since(Histogram((), 0.0)) == found
+
+
+def test_fewer_pods_share_an_identity_than_it_may_have_calls_from_one_address() -> None:
+    names = [objects.pod(number)["spec"]["serviceAccountName"] for number in range(5000)]
+    assert set(names) == {made["metadata"]["name"] for made in objects.accounts(5000)}
+    assert max(map(names.count, set(names))) < ServerLimits().peer_calls
 
 
 def test_a_simulated_pod_is_a_workload_to_the_operator() -> None:
