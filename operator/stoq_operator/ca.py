@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from stoq import pem
-from stoq.engine import CertificateAuthority, HybridKey, parse_certificate
+from stoq.engine import CertificateAuthority, parse_certificate
 from stoq.registry import TrustEntry
-from stoq_operator import rotation
+from stoq_operator import rootcheck, rotation
 from stoq_operator.kept import KeptRoot, Revoked, StateError
+from stoq_operator.problem import Problem
 from stoq_operator.rotation import Phase, Root
 
 log: Final = logging.getLogger(__name__)
@@ -45,14 +46,17 @@ class Ca:
         self._kept: tuple[KeptRoot, ...] = ()
         self._authorities: dict[str, CertificateAuthority] = {}
 
-    def use(self, kept: tuple[KeptRoot, ...]) -> bool:
-        """Puts exactly these roots in force; returns whether they are others than before.
+    def use(self, kept: tuple[KeptRoot, ...], now: int) -> bool:
+        """Puts exactly these roots in force at `now` (Unix seconds); returns whether they are
+        others than before.
 
-        Raises `StateError`, and the ones before stay in force.
+        Raises `RootsRefused`, and the ones before stay in force.
         """
         if kept == self._kept:
             return False
-        self._authorities = {item.root.name: self._authority(item) for item in kept}
+        authorities = {item.root.name: self._authority(item) for item in kept}
+        rootcheck.check([item.root for item in kept], authorities, now)
+        self._authorities = authorities
         self._kept = kept
         for root in self.roots:
             until = datetime.fromtimestamp(root.expires, UTC).date()
@@ -78,13 +82,14 @@ class Ca:
 
         The caller has attested that the requester is `spiffe_id`, whose certificates from before
         `since` (Unix seconds) are revoked. Raises `ValueError` for a CSR that proves nothing,
-        `StateError` while there is no root.
+        `StateError` while there is no root that can sign.
         """
-        signing = next((root for root in self.roots if root.phase is Phase.SIGNING), None)
-        if signing is None:
+        authority = self._signing()
+        if authority is None:
             raise StateError("there is no root to sign with yet; try again")
-        authority = self._authorities[signing.name]
         root = authority.certificate
+        if root.not_after <= now:
+            raise StateError("the root has ended and has no successor yet; try again")
         # Within the root's own life: a leaf that begins before or ends after it is never valid.
         expires = min(now + ttl, root.not_after)
         # One dated back to before its identity's revocation would be revoked as well.
@@ -106,6 +111,19 @@ class Ca:
         """The roots and their phases."""
         return tuple(item.root for item in self._kept)
 
+    def signs(self, now: int) -> bool:
+        """Whether there is a root to sign with at `now` (Unix seconds)."""
+        authority = self._signing()
+        return authority is not None and authority.certificate.not_after > now
+
+    def notices(self, now: int) -> tuple[Problem, ...]:
+        """What there is to say of the roots in force at `now` (Unix seconds)."""
+        return rootcheck.notices(self.roots, self._authorities, self._profile, now)
+
+    def _signing(self) -> CertificateAuthority | None:
+        signing = (root.name for root in self.roots if root.phase is Phase.SIGNING)
+        return next((self._authorities[name] for name in signing), None)
+
     def _make(self, phase: Phase, now: int) -> KeptRoot:
         name = secrets.token_hex(8)
         expires = now - SKEW + rotation.ROOT_LIFE
@@ -120,22 +138,10 @@ class Ca:
         )
 
     def _authority(self, kept: KeptRoot) -> CertificateAuthority:
-        name = kept.root.name
-        known = self._authorities.get(name)
-        if known is not None and known.root == kept.certificate:
-            return known
-        try:
-            found = CertificateAuthority.from_parts(
-                HybridKey.from_bytes(kept.key), kept.certificate
-            )
-        except ValueError as error:
-            raise StateError(f"root {name}: {error}; restore it from a backup") from error
-        if found.certificate.spiffe_id != f"spiffe://{self._trust_domain}":
-            raise StateError(
-                f"root {name} is of {found.certificate.spiffe_id}, the mesh is "
-                f"spiffe://{self._trust_domain}; a new trust domain needs new roots"
-            )
-        return found
+        for known in self._kept:
+            if (known.key, known.certificate) == (kept.key, kept.certificate):
+                return self._authorities[known.root.name]
+        return rootcheck.authority(kept, self._trust_domain)
 
 
 def bundle(trust_domain: str, trust: TrustEntry) -> bytes:

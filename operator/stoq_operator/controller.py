@@ -20,7 +20,15 @@ from stoq.records.service import ServiceRecord
 from stoq.registry import TrustEntry
 from stoq_operator.ca import Ca
 from stoq_operator.derive import Derived, derive
-from stoq_operator.kept import Admission, Grant, Revoked, RootStore, StateError, Vips
+from stoq_operator.kept import (
+    Admission,
+    Grant,
+    Revoked,
+    RootsRefused,
+    RootStore,
+    StateError,
+    Vips,
+)
 from stoq_operator.memo import Memo
 from stoq_operator.metrics import Metrics
 from stoq_operator.problem import Problem
@@ -93,8 +101,8 @@ class Controller:
         self._renew_at = 0.0
         self._begins = 0
         self._own = Grant(uid=OWN_UID, spiffe_id=operator_spiffe_id(fixed.trust_domain))
-        self.ready = False
-        """Whether records and identity are in force."""
+        self.ready = asyncio.Event()
+        """Set once records and identity are in force."""
         self.on_settled: list[Callable[[World, Derived], None]] = []
         """Called with the records in force, and what they came to, after every change."""
 
@@ -104,15 +112,11 @@ class Controller:
         return self._world
 
     async def start(self) -> None:
-        """Puts the first records, trust and identity in force, and waits for whoever makes the
-        first root. Raises `StateError`.
+        """Tells of the first records, and puts them, trust and identity in force if there is a
+        root. Without one `run` does, once somebody has made or mended it. Raises `StateError`.
         """
-        await self.tick(time.time())
-        while not self._ca.roots:
-            await asyncio.sleep(TICK / 4)
-            await self.tick(time.time())
         self._settle()
-        self.ready = True
+        await self.tick(time.time())
 
     async def run(self) -> None:
         """Follows the store and the clock until cancelled."""
@@ -123,25 +127,40 @@ class Controller:
     async def tick(self, now: float) -> None:
         """What time alone changes: rotation, expiry, the own SVID. Raises `StateError`."""
         ttl = self._world.mesh.svid_ttl_seconds
-        rotated = self._ca.use(self._roots.roots)
+        rotated = self._use_roots(int(now))
         if self._roots.leads:
             wanted = self._roots.rotation_wanted
             advanced = self._ca.advanced(int(now), ttl, wanted=wanted)
             if wanted or advanced != self._roots.roots:
                 await self._roots.keep(advanced)
-                rotated = self._ca.use(self._roots.roots) or rotated
-        if not self._ca.roots:
-            return
+                rotated = self._use_roots(int(now)) or rotated
         if rotated:
             self._metrics.roots(
                 {(root.name, root.phase.value): root.expires for root in self._ca.roots}
             )
+        self._metrics.problems(len(self._store.health.problems) + len(self._reported))
+        if not self._ca.signs(int(now)):
+            return
         self._admission.tidy(now)
         revoked = self._begins < self._revoked(now).since(self._own.spiffe_id)
         if rotated or revoked or now >= self._renew_at:
             self._renew(now)
-        self.refresh_trust()
-        self._metrics.problems(len(self._store.health.problems) + len(self._reported))
+        trust = self.refresh_trust()
+        if not self.ready.is_set():
+            self.ready.set()
+            self._registry.update(self._derived, trust)
+
+    def _use_roots(self, now: int) -> bool:
+        """Whether others are in force than before. Roots that can not be leave everything as it is:
+        who has them is told why, and mends them.
+        """
+        try:
+            changed = self._ca.use(self._roots.roots, now)
+        except RootsRefused as refused:
+            self._roots.judged(refused.problem)
+            return False
+        self._roots.judged(None, self._ca.notices(now))
+        return changed
 
     def refresh_trust(self) -> TrustEntry:
         """Hands the trust on where it changed; returns it."""
@@ -154,7 +173,7 @@ class Controller:
             self._trust = trust
             self._metrics.revoked(len(trust.revoked) + len(trust.revoked_identities))
             self._endpoint.trust(trust)
-            if self.ready:
+            if self.ready.is_set():
                 self._registry.update(self._derived, trust)
         return trust
 
@@ -166,7 +185,7 @@ class Controller:
         try:
             self._bundle(trust)
         except StateError as error:
-            if not self.ready:
+            if not self.ready.is_set():
                 raise
             log.error("%s; new sidecars can not join by it", error)
         else:
@@ -189,13 +208,14 @@ class Controller:
         problems.update(derived.problems)
         self._derived = dataclasses.replace(derived, problems=problems)
         self._report(problems)
-        self._registry.update(self._derived, self.refresh_trust())
+        if self.ready.is_set():
+            self._registry.update(self._derived, self.refresh_trust())
         for told in self.on_settled:
             told(self._world, self._derived)
 
     async def _tick_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(TICK if self.ready.is_set() else TICK / 4)
             try:
                 await self.tick(time.time())
             except StateError as error:

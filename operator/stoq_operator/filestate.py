@@ -1,7 +1,7 @@
 """What the embedded control process keeps in its state directory: roots and virtual addresses."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from stoq.records.service import ServiceRecord
 from stoq_operator import vip
 from stoq_operator.kept import KeptRoot, StateError
+from stoq_operator.problem import Problem
 from stoq_operator.rootfiles import LIST, pack, unpack
 from stoq_operator.state import StateDirectory
 from stoq_operator.world import World
@@ -23,6 +24,7 @@ class FileRoots:
     """A `RootStore` on `ca/` of the state directory. One process has it, so that one leads."""
 
     leads: Final = True
+    problem: Final = None
 
     def __init__(self, state: StateDirectory) -> None:
         """Loads the roots. Raises `StateError`."""
@@ -34,6 +36,7 @@ class FileRoots:
             and (content := state.read(f"ca/{path.name}")) is not None
         }
         self._roots = unpack(files, f"{state.path}/ca")
+        self._told: tuple[Problem, ...] = ()
 
     @property
     def roots(self) -> tuple[KeptRoot, ...]:
@@ -58,6 +61,15 @@ class FileRoots:
                 self._state.remove(f"ca/{name}")
         self._state.remove(ROTATE_FILE)
         self._roots = roots
+
+    def judged(self, refused: Problem | None, notices: Sequence[Problem] = ()) -> None:
+        """See `RootStore`. The files are read once."""
+        if refused is not None:
+            raise StateError(f"{self._state.path}/ca: {refused.text}")
+        for notice in notices:
+            if notice not in self._told:
+                log.warning("%s/ca: %s", self._state.path, notice.text)
+        self._told = tuple(notices)
 
 
 class FileVips:

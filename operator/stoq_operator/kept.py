@@ -4,7 +4,7 @@ Two ways to run a mesh differ in nothing else below the records: a directory on 
 cluster, where replicas share and one of them writes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,12 +13,21 @@ from stoq.api.call import Context
 from stoq.records.revocation import Revocation
 from stoq.registry import RevokedIdentity
 from stoq.signing import SignRequest
+from stoq_operator.problem import Problem
 from stoq_operator.rotation import Root
 from stoq_operator.world import World
 
 
 class StateError(Exception):
     """What is kept can not be used or written; the text names it and the way out."""
+
+
+class RootsRefused(StateError):
+    """Roots that can not be put in force; those before stay so."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.text)
+        self.problem = problem
 
 
 class KeptRoot(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,11 +55,21 @@ class RootStore(Protocol):
         """Whether this process is the one that changes them."""
 
     @property
+    def problem(self) -> Problem | None:
+        """Why they are not in force; None: they are, or there are none yet."""
+
+    @property
     def rotation_wanted(self) -> bool:
         """Whether somebody asked for a new root."""
 
     async def keep(self, roots: tuple[KeptRoot, ...]) -> None:
         """Replaces them; what asked for a rotation is answered by it. Raises `StateError`."""
+
+    def judged(self, refused: Problem | None, notices: Sequence[Problem] = ()) -> None:
+        """Told, again and again, whether `roots` are in force: `refused` is why they can not be,
+        `notices` are what there is to say of those that are. Raises `StateError` where nobody can
+        mend them while this process runs.
+        """
 
 
 class Vips(Protocol):

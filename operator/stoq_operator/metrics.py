@@ -39,6 +39,11 @@ class Metrics:
             ["name", "phase"],
             registry=self.registry,
         )
+        self._roots_refused = Gauge(
+            "stoq_ca_roots_refused",
+            "1 while the roots that are kept can not be used; the log says why",
+            registry=self.registry,
+        )
         self._own_expiry = Gauge(
             "stoq_control_svid_expiration_timestamp_seconds",
             "End of life of the control process's own SVID",
@@ -88,6 +93,10 @@ class Metrics:
         self._root_expiry.clear()
         for (name, phase), expires in roots.items():
             self._root_expiry.labels(name, phase).set(expires)
+
+    def roots_refused(self, refused: Callable[[], bool]) -> None:
+        """Where to read whether the roots that are kept can not be used; without, they can."""
+        self._roots_refused.set_function(lambda: float(refused()))
 
     def own_svid(self, expires: int) -> None:
         """The control process has a new SVID."""

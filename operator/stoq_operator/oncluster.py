@@ -69,6 +69,7 @@ async def serve(settings: ClusterSettings, stop: asyncio.Event) -> None:
     tickets = SecretTickets(client, election, place)
     metrics = Metrics()
     metrics.leads(lambda: election.leads)
+    roots.on_verdict.append(reconciler.roots_judged)
     parts = Parts(
         store=store,
         roots=roots,

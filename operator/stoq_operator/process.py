@@ -70,7 +70,13 @@ async def run(
     Raises `StateError` and `OSError` for what keeps it from starting.
     """
     waiting = "records are not read yet"
-    pages = health.server("stoq-control", parts.metrics.page, lambda: waiting)
+    parts.metrics.roots_refused(lambda: parts.roots.problem is not None)
+
+    def missing() -> str:
+        problem = parts.roots.problem
+        return f"{waiting}: {problem.text}" if waiting and problem else waiting
+
+    pages = health.server("stoq-control", parts.metrics.page, missing)
     listener = health.listen(listen.metrics, "STOQ_LISTEN_METRICS")
     async with together(*[work() for work in parts.beside], pages.serve([listener])):
         batches = parts.store.watch()
@@ -110,16 +116,27 @@ async def run(
             issued=controller.refresh_trust,
         ).register(server)
         registry.register(server)
-        waiting = "there is no root yet"
+        waiting = "there is no root to sign with yet"
         await controller.start()
-        async with (
-            endpoint.start() as engine,
-            together(controller.run(), server.serve(engine.acceptor())),
-        ):
-            waiting = ""
-            log.info(
-                "mesh %s, profile %s: registry and CA on UDP %s, metrics on TCP %s",
-                fixed.trust_domain, fixed.profile, listen.address, listen.metrics,
-            )  # fmt: skip
-            await stop.wait()
-            log.info("stopping")
+        async with together(controller.run()):
+            if await _told_first(controller.ready, stop):
+                return
+            async with endpoint.start() as engine, together(server.serve(engine.acceptor())):
+                waiting = ""
+                log.info(
+                    "mesh %s, profile %s: registry and CA on UDP %s, metrics on TCP %s",
+                    fixed.trust_domain, fixed.profile, listen.address, listen.metrics,
+                )  # fmt: skip
+                await stop.wait()
+                log.info("stopping")
+
+
+async def _told_first(ready: asyncio.Event, stop: asyncio.Event) -> bool:
+    """Waits for either; returns whether it was `stop`."""
+    waits = [asyncio.create_task(event.wait()) for event in (ready, stop)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return stop.is_set()

@@ -5,9 +5,10 @@ a replica: the next leader begins with everything.
 """
 
 import asyncio
+import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from stoq_kube.apiserver import CONFIG_MAPS, EVENTS, NAMESPACES, RECORDS, ApiErr
 from stoq_operator import vip
 from stoq_operator.ca import bundle
 from stoq_operator.conditions import Rejected, wanted
-from stoq_operator.derive import Derived
+from stoq_operator.derive import Derived, mesh_of
 from stoq_operator.enrolment import (
     default_mesh,
     enrolled,
@@ -34,6 +35,8 @@ from stoq_operator.enrolment import (
 from stoq_operator.lease import Election
 from stoq_operator.problem import Problem
 from stoq_operator.recordvips import written
+from stoq_operator.secretroots import NAME as ROOTS
+from stoq_operator.secretroots import Verdict
 from stoq_operator.world import World
 
 log: Final = logging.getLogger(__name__)
@@ -69,6 +72,7 @@ class Reconciler:
         self._capture: CaptureMode = capture
         self._state: tuple[World, Derived] | None = None
         self._bundle = ""
+        self._roots = Verdict()
         self._trust_domain = ""
         self._news = asyncio.Event()
         self._applied: dict[str, str] = {}
@@ -85,6 +89,11 @@ class Reconciler:
         """Whom newcomers shall trust."""
         self._trust_domain = trust_domain
         self._bundle = bundle(trust_domain, trust).decode()
+        self._news.set()
+
+    def roots_judged(self, verdict: Verdict) -> None:
+        """What there is to say of the roots' Secret."""
+        self._roots = verdict
         self._news.set()
 
     async def run(self) -> None:
@@ -120,8 +129,11 @@ class Reconciler:
             vips = vip.allocate(world.mesh.vip_range, known, known)
         except vip.RangeFull as full:
             vips = full.given
+        derived = self._with_roots(world, derived)
         for key, manifest in wanted(world, derived, rejected, vips, now).items():
-            work.append(apply(self._client, RECORDS[key.kind], manifest, part="status"))
+            # Before there were any roots nothing is in force, and only what they lack is known.
+            if self._bundle or (self._roots.problem and key.kind == MeshConfig.KIND):
+                work.append(apply(self._client, RECORDS[key.kind], manifest, part="status"))
         if self._bundle:
             maps = trust_maps(sorted({*enrolled(world), self._namespace}), self._bundle)
             uids = {
@@ -138,10 +150,7 @@ class Reconciler:
             apply(self._client, NAMESPACES, manifest, part="status")
             for manifest in judged_namespaces(world, obstructed, now)
         )
-        problems = {**derived.problems, **obstructed}
-        for key, problem in problems.items():
-            if key.kind != "Workload":
-                work.append(self._tell(world, key, problem, now))
+        work.extend(self._events(world, {**derived.problems, **obstructed}, now))
         results = await asyncio.gather(*map(self._bounded, work), return_exceptions=True)
         failed = [result for result in results if isinstance(result, Exception)]
         for error in failed:
@@ -150,6 +159,27 @@ class Reconciler:
         for text in sorted({str(error) for error in failed})[:5]:
             log.warning("%s; trying again", text)
         return bool(failed)
+
+    def _events(
+        self, world: World, problems: Mapping[Key, Problem], now: str
+    ) -> Iterator[Coroutine[None, None, None]]:
+        for key, problem in problems.items():
+            if key.kind != "Workload":
+                record = world.records.get(key)
+                uid = record.metadata.uid if record is not None else ""
+                yield self._tell(key, uid, problem, now)
+        secret = Key("Secret", self._namespace, ROOTS)
+        for told in (self._roots.problem, *self._roots.notices):
+            if told is not None:
+                yield self._tell(secret, self._roots.uid, told, now)
+
+    def _with_roots(self, world: World, derived: Derived) -> Derived:
+        """The mesh is not in force while its roots can not be used, whatever else is wrong."""
+        config = mesh_of(world.records)
+        if config is None or self._roots.problem is None:
+            return derived
+        problems = {**derived.problems, config.key: self._roots.problem}
+        return dataclasses.replace(derived, problems=problems)
 
     async def _bounded(self, work: Coroutine[None, None, None]) -> None:
         async with self._limit:
@@ -179,15 +209,13 @@ class Reconciler:
             if not error.conflict:
                 raise
 
-    async def _tell(self, world: World, key: Key, problem: Problem, now: str) -> None:
-        """An Event, once: its name is made of what it says."""
-        record = world.records.get(key)
-        uid = record.metadata.uid if record is not None else ""
+    async def _tell(self, key: Key, uid: str, problem: Problem, now: str) -> None:
+        """An Event, once: its name is made of what it says. `uid` is that of the object."""
         digest = hashlib.sha256("|".join((str(key), uid, *problem)).encode()).hexdigest()[:16]
         name = f"{key.name[:200]}.{digest}"
         if name in self._told:
             return
-        version = "v1" if key.kind in {"Namespace", "Service"} else API_VERSION
+        version = "v1" if key.kind in {"Namespace", "Secret", "Service"} else API_VERSION
         body = event(key, uid, version, problem, name, now)
         try:
             await self._client.request("post", EVENTS.path("", body["metadata"]["namespace"]), body)

@@ -13,6 +13,7 @@ import msgspec
 from stoq import pem
 from stoq.engine import parse_certificate
 from stoq_operator.kept import KeptRoot, StateError
+from stoq_operator.rootcheck import shortcoming
 from stoq_operator.rotation import Phase, Root
 
 LIST: Final = "roots.json"
@@ -70,7 +71,8 @@ def _brought(files: Mapping[str, bytes], place: str) -> tuple[KeptRoot, ...]:
     try:
         found = parse_certificate(certificate)
     except ValueError as error:
-        raise StateError(f"{place}/{names[0]}.crt: {error}; bring a hybrid root") from error
+        why = shortcoming(certificate) or error
+        raise StateError(f"{place}/{names[0]}.crt: {why}; bring a hybrid root") from error
     root = Root(name=names[0], phase=Phase.SIGNING, since=found.not_before, expires=found.not_after)
     return (KeptRoot(root=root, key=files[f"{names[0]}.key"], certificate=certificate),)
 

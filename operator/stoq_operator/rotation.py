@@ -61,14 +61,15 @@ def advance(
 ) -> Advice:
     """The next step at `now` (Unix seconds); `wanted` asks for a successor at once.
 
-    One that waits already is what was asked for, also when its turn comes in this very step.
+    One that waits already is what was asked for, also when its turn comes in this very step. Where
+    the signing one has ended nobody gains from its waiting.
     """
     signing = next((root for root in roots if root.phase is Phase.SIGNING), None)
     if signing is None:
         return Advice(roots=roots, make=Phase.SIGNING)
     successor = next((root for root in roots if root.phase is Phase.NEXT), None)
     due = wanted or signing.expires - now < RENEW_BEFORE
-    if successor is not None and now - successor.since >= overlap:
+    if successor is not None and (now - successor.since >= overlap or signing.expires <= now):
         roots = tuple(_promoted(root, now) for root in roots)
     dropped = tuple(
         root.name for root in roots if root.phase is Phase.OLD and now - root.since > svid_ttl

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from stoq import constants
+from stoq.records.mesh import RootsReason
 from stoqctl.finding import Finding
 from stoqctl.judge import certificates
 from stoqctl.judge.facts import Facts, Object, condition, few, name
@@ -219,7 +220,17 @@ def mesh(facts: Facts) -> Finding:
 
 
 def roots(facts: Facts, now: float) -> Iterator[Finding]:
-    """The roots that the enrolled namespaces trust."""
+    """The roots that the operator can not use, and those that the enrolled namespaces trust."""
+    for item in facts.meshes:
+        ready = condition(item, "Ready") or {}
+        if ready.get("status") == "False" and ready.get("reason") in set(RootsReason):
+            yield Finding(
+                "root secret",
+                False,
+                str(ready.get("message")),
+                f"mend Secret {SYSTEM}/stoq-ca as docs/operations.md says, A root of your own: the "
+                "operator takes it up without a restart",
+            )
     missing = [name(item) for item in facts.enrolled if name(item) not in facts.bundles]
     if missing:
         yield Finding(

@@ -1,5 +1,6 @@
 """MeshConfig: what holds for the whole mesh."""
 
+from enum import StrEnum
 from ipaddress import ip_network
 from typing import Annotated, ClassVar, Final, Literal, Self
 
@@ -21,6 +22,24 @@ MAX_FEDERATED: Final = 16
 
 MAX_BUNDLE: Final = 65_536
 """Characters of a bundle: a root has 5,000, and there are two while they rotate."""
+
+
+class RootsReason(StrEnum):
+    """Why the roots in Secret `stoq-ca` are not in force: reasons of the condition `Ready` of a
+    MeshConfig, and of Events.
+    """
+
+    UNREADABLE = "RootsUnreadable"
+    """Files that are no roots."""
+    LOST = "RootsLost"
+    """There were roots, and nobody has them."""
+    FOREIGN = "RootsOfAnotherMesh"
+    """Of another trust domain."""
+    REFUSED = "RootsRefused"
+    """Certificates that can not be a root, keys that are not theirs, or phases that do not fit."""
+    EARLY = "RootsNotYetValid"
+    EXPIRED = "RootsExpired"
+
 
 Inbound = Literal["permissive", "strict"]
 Outbound = Literal["allow", "meshOnly"]

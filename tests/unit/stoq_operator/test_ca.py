@@ -21,7 +21,7 @@ def authority(trust_domain=TRUST_DOMAIN):
 @pytest.fixture
 def ca():
     made = authority()
-    assert made.use(made.advanced(NOW, TTL, wanted=False))
+    assert made.use(made.advanced(NOW, TTL, wanted=False), NOW)
     return made
 
 
@@ -33,8 +33,8 @@ def test_a_root_is_in_force_once_it_is_kept_and_not_before():
     ca = authority()
     kept = ca.advanced(NOW, TTL, wanted=False)
     assert ca.roots == ()
-    assert ca.use(kept)
-    assert not ca.use(kept)
+    assert ca.use(kept, NOW)
+    assert not ca.use(kept, NOW)
     assert ca.advanced(NOW + 1, TTL, wanted=False) == kept
 
 
@@ -72,6 +72,11 @@ def test_an_svid_never_outlives_its_root(ca):
     assert svid.expires == ca.roots[0].expires < late + TTL
 
 
+def test_a_root_that_has_ended_signs_nothing(ca):
+    with pytest.raises(StateError, match="the root has ended"):
+        ca.sign(CSR, WEB, TTL, ca.roots[0].expires)
+
+
 def test_an_id_of_another_trust_domain_is_not_signed(ca):
     with pytest.raises(ValueError, match="other.org"):
         ca.sign(CSR, "spiffe://other.org/ns/shop/sa/web", TTL, NOW)
@@ -79,22 +84,22 @@ def test_an_id_of_another_trust_domain_is_not_signed(ca):
 
 def test_a_replica_that_takes_over_the_roots_signs_for_the_same_mesh(ca):
     other = authority()
-    other.use(ca.advanced(NOW, TTL, wanted=False))
+    other.use(ca.advanced(NOW, TTL, wanted=False), NOW)
     assert roots(other) == roots(ca)
     assert parse_certificate(other.sign(CSR, WEB, TTL, NOW).certificate).spiffe_id == WEB
 
 
 def test_a_root_is_rotated_with_overlap(ca):
     first = roots(ca)[0]
-    ca.use(ca.advanced(NOW + 1, TTL, wanted=True))
+    ca.use(ca.advanced(NOW + 1, TTL, wanted=True), NOW + 1)
     waiting = roots(ca)
     assert waiting[0] == first
     assert len(waiting) == 2
 
-    ca.use(ca.advanced(NOW + 1 + OVERLAP, TTL, wanted=False))
+    ca.use(ca.advanced(NOW + 1 + OVERLAP, TTL, wanted=False), NOW + 1 + OVERLAP)
     assert roots(ca) == waiting[::-1]
 
-    ca.use(ca.advanced(NOW + 2 + OVERLAP + TTL, TTL, wanted=False))
+    ca.use(ca.advanced(NOW + 2 + OVERLAP + TTL, TTL, wanted=False), NOW + 2 + OVERLAP + TTL)
     assert roots(ca) == waiting[1:]
 
 
@@ -108,7 +113,7 @@ def test_the_roots_of_another_mesh_are_refused_and_those_before_stay(ca):
     before = ca.roots
     other = authority("other.org")
     with pytest.raises(StateError, match="a new trust domain needs new roots"):
-        ca.use(other.advanced(NOW, TTL, wanted=False))
+        ca.use(other.advanced(NOW, TTL, wanted=False), NOW)
     assert ca.roots == before
 
 

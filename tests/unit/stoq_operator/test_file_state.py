@@ -58,7 +58,7 @@ def broken(state, name, content):
     path = next(iter((state.path / "ca").glob(name)))
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(StateError) as raised:
-        Ca(TRUST_DOMAIN, "hybrid-512").use(FileRoots(state).roots)
+        Ca(TRUST_DOMAIN, "hybrid-512").use(FileRoots(state).roots, NOW)
     return str(raised.value)
 
 

@@ -129,6 +129,12 @@ def test_a_successor_signs_only_after_everyone_had_time_to_trust_it():
     ]
 
 
+def test_nobody_waits_for_a_successor_when_the_signing_root_has_ended():
+    roots = (root("a", Phase.SIGNING, expires=1001), root("b", Phase.NEXT, since=1000))
+    assert advance(roots, 1000, TTL).roots == roots
+    assert [found.phase for found in advance(roots, 1001, TTL).roots] == [Phase.OLD, Phase.SIGNING]
+
+
 def test_who_asks_as_the_successor_begins_to_sign_gets_no_further_one():
     waiting = root("b", Phase.NEXT, since=1000)
     advice = advance((SIGNING, waiting), 1000 + OVERLAP, TTL, wanted=True)

@@ -3,7 +3,8 @@ from datetime import timedelta
 
 import pytest
 
-from stoqctl.judge import agents, install, network, removal, workloads
+from stoq.records.mesh import RootsReason
+from stoqctl.judge import agents, install, network, records, removal, workloads
 from stoqctl.judge.facts import Facts, few
 from unit.stoqctl.mesh import NOW, certificate, established, pod
 
@@ -83,6 +84,28 @@ def test_trust_bundles_that_are_missing_differ_or_end_are_found():
     assert [item.name for item in found if not item.ok] == ["trust bundle", "trust bundle", "roots"]
     assert "stoq-trust is missing in c" in found[0].detail
     assert not next(install.roots(facts(bundles={"a": b"junk"}), TIME)).ok
+
+
+def meshconfig(reason, message):
+    said = {"type": "Ready", "status": "False", "reason": reason, "message": message}
+    about = {"metadata": {"name": "default"}, "status": {"conditions": [said]}}
+    return {"kind": "MeshConfig", **about}
+
+
+@pytest.mark.parametrize("reason", RootsReason)
+def test_roots_that_the_operator_can_not_use_are_one_finding_with_the_way_out(reason):
+    found = meshconfig(reason.value, "root own ended on Friday; nothing is signed")
+    (finding,) = install.roots(facts(meshes=[found]), TIME)
+    assert (finding.name, finding.ok) == ("root secret", False)
+    assert finding.detail == "root own ended on Friday; nothing is signed"
+    assert "mend Secret stoq-system/stoq-ca" in finding.fix
+    assert records.findings([found]).ok
+
+
+def test_what_else_is_wrong_with_a_mesh_configuration_is_no_matter_of_the_roots():
+    found = meshconfig("BundleUnusable", "spec.federated")
+    assert list(install.roots(facts(meshes=[found]), TIME)) == []
+    assert not records.findings([found]).ok
 
 
 def test_nodes_that_are_not_ready_or_not_linux_are_named():
