@@ -13,7 +13,7 @@ use stoq_wire::extension::CAPTURED_UDP;
 use stoq_wire::parameters::StoqParameters;
 
 use crate::mesh::{APPLICATION, Mesh, PATIENCE, SERVICE, table_with};
-use crate::net::{DB, OUTSIDE, VIP, WEB, nft};
+use crate::net::{DB, OUTSIDE, VIP, WEB, ip, nft};
 
 /// How long nothing has to come for it to have been dropped.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -26,11 +26,21 @@ const DB_CAPTURE: u16 = 14011;
 const INJECT: u32 = 14011;
 const EMIT: u32 = 14012;
 
+/// Routing table of what is injected, and priority of the rule that leads there.
+const INJECTED: &str = "100";
+
 /// Of an IP packet that is sent with its header (raw(7)).
 const WITH_HEADER: i32 = 255;
 
-/// In one namespace every address is local: no route has to bring back what is captured.
+/// In one namespace every address is local: no route has to bring back what is captured. What is injected
+/// needs one, as in a pod (`stoq.capture.routes`): its socket is bound to `lo`, and where a link has the
+/// pods' addresses, their own routes lead elsewhere.
 fn lead_to_engines() {
+    let everything = ["-6", "route", "add", "local", "default", "dev", "lo"];
+    ip(&[&everything[..], &["table", INJECTED]].concat());
+    let mark = INJECT.to_string();
+    let injected = ["-6", "rule", "add", "pref", INJECTED, "fwmark", &mark];
+    ip(&[&injected[..], &["lookup", INJECTED]].concat());
     let rules = format!(
         "table inet t {{ chain c {{ type filter hook prerouting priority -150;
            meta l4proto != udp return

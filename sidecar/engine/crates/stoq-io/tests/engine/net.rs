@@ -24,7 +24,7 @@ pub(crate) const OUTSIDE: &str = "fd00::9";
 pub(crate) const VIP: &str = "fd00::53";
 
 /// Runs `test` in a fresh namespace. Threads that it starts are in it too.
-pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn in_namespace<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
     let thread = std::thread::spawn(move || {
         // SAFETY: no pointers; it changes this thread only.
         let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
@@ -48,11 +48,10 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
         for address in [WEB, DB, OUTSIDE, VIP] {
             eventually("the address can be dialled", || dialled(address));
         }
-        test();
+        test()
     });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
+    let ended = thread.join();
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Gives a device another address.

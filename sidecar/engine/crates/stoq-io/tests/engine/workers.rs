@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::mesh::{Authority, Mesh, accept, application, start, table};
 use crate::net::{DB, WEB, in_namespace};
+use crate::past_stack;
 
 fn transfer(mesh: &Mesh, flows: usize) {
     let listener = application();
@@ -45,32 +46,44 @@ fn captured_connections_reach_the_worker_of_their_peer() {
 
 #[test]
 fn datagrams_that_reach_the_wrong_worker_are_forwarded_and_never_answered_by_a_reset() {
-    in_namespace(|| {
-        // Bound in one order and handed over in the other: the kernel steers every
-        // datagram to the wrong worker.
-        let bind = || {
-            let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).unwrap();
-            socket.set_reuse_port(true).unwrap();
-            let address: std::net::SocketAddr = format!("[{DB}]:14008").parse().unwrap();
-            socket.bind(&address.into()).unwrap();
-            UdpSocket::from(socket).into_raw_fd()
-        };
-        let (first, second) = (bind(), bind());
-        let stoq = json!({"listen": format!("[{DB}]:14008"), "fds": [second, first]});
-        let mesh = Mesh::with(json!({}), json!({"workers": 2, "stoq": stoq}));
-        transfer(&mesh, 8);
-        let counters = mesh.db.snapshot().counters;
-        assert!(
-            counters.misrouted_forwarded > 100,
-            "{}",
-            counters.misrouted_forwarded
-        );
-        assert_eq!(mesh.db.connections().len(), 1);
-        assert_eq!(
-            mesh.web.snapshot().connections_closed.values().sum::<u64>(),
-            0
-        );
-    });
+    if !past_stack::is_wanted() {
+        assert!(!in_namespace(frames_are_forwarded));
+        return;
+    }
+    // The first worker has the only queue, whatever the order of the sockets. Whose the connection is, the
+    // random ID says that its client begins with: by chance it is the first worker's every other time.
+    assert!((0..20).any(|_| in_namespace(frames_are_forwarded)));
+}
+
+/// Has the kernel steer every datagram to the wrong worker; tells whether a queue brought them there, too.
+fn frames_are_forwarded() -> bool {
+    // Bound in one order and handed over in the other.
+    let bind = || {
+        let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        let address: std::net::SocketAddr = format!("[{DB}]:14008").parse().unwrap();
+        socket.bind(&address.into()).unwrap();
+        UdpSocket::from(socket).into_raw_fd()
+    };
+    let (first, second) = (bind(), bind());
+    let stoq = json!({"listen": format!("[{DB}]:14008"), "fds": [second, first]});
+    let mesh = Mesh::with(json!({}), json!({"workers": 2, "stoq": stoq}));
+    transfer(&mesh, 8);
+    let connections = mesh.db.connections();
+    assert_eq!(connections.len(), 1);
+    assert_eq!(
+        mesh.web.snapshot().connections_closed.values().sum::<u64>(),
+        0
+    );
+    let counters = mesh.db.snapshot().counters;
+    let forwarded = counters.misrouted_forwarded;
+    let by_queue = counters.af_xdp_frames_received > 100;
+    // What the queue brings to the worker that it belongs to is where it should be.
+    if by_queue && connections[0].worker == 0 {
+        return false;
+    }
+    assert!(forwarded > 100, "{forwarded}");
+    by_queue
 }
 
 #[test]
