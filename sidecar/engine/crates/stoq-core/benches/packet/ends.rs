@@ -1,6 +1,7 @@
 //! Packets of a connection, sealed and opened with the keys that its handshake ended in.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -64,7 +65,7 @@ impl Ends {
             black_box(&mut self.datagram);
         }
         let sealing = begun.elapsed();
-        let payload = HEADER..HEADER + self.covered();
+        let payload = self.covered();
         let mut expected = Vec::new();
         for (number, sealed) in (first..).zip(&mut self.sealed) {
             expected.clear();
@@ -87,9 +88,9 @@ impl Ends {
         [sealing, opening]
     }
 
-    /// Bytes of QUIC's frames in a packet, which a token covers.
-    pub(crate) fn covered(&self) -> usize {
-        self.datagram.len() - HEADER - self.sealing.tag_len()
+    /// Where QUIC's frames are in a packet, which a token covers.
+    pub(crate) fn covered(&self) -> Range<usize> {
+        HEADER..self.datagram.len() - self.sealing.tag_len()
     }
 
     pub(crate) fn agreed(&self) -> Negotiated {

@@ -60,32 +60,31 @@ fn main() {
         MINIATURE
     };
     for size in SIZES {
-        println!("{}", table::of(size, &measured(size, &effort)));
+        let rounds: Vec<Round> = (0..effort.rounds).map(|_| round(size, &effort)).collect();
+        println!("{}", table::of(size, &rounds));
     }
 }
 
-/// All parts of a packet of this size, round by round.
-fn measured(size: usize, effort: &Effort) -> Vec<Round> {
+/// All parts of a packet of this size, in memory of their own.
+fn round(size: usize, effort: &Effort) -> Round {
     let reserve = u64::try_from(PACKET_TOKEN_LEN).expect("a token is short");
     let mut plain = Ends::new(size, offering(0, 0));
     let mut reserved = Ends::new(size, offering(0, reserve));
     let mut token = Ends::new(size, offering(PACKET_TOKENS, reserve));
     let covered = token.covered();
-    let hash = Hash::new(covered);
-    let mut frame = Frame::new(covered, token.agreed());
-    let mut batch = |part| match part {
+    let mut frame = Frame::new(covered.len(), token.agreed());
+    let hash = Hash::new(size, covered);
+    let round = in_turns(effort, |part| match part {
         Part::Plain => plain.batch(),
         Part::Reserved => reserved.batch(),
         Part::Token => token.batch(),
         Part::Hash => hash.batch(),
         Part::Frame => frame.batch(),
-    };
-    let rounds = (0..effort.rounds).map(|_| round(effort, &mut batch));
-    let rounds = rounds.collect();
+    });
     [plain, reserved, token]
         .iter()
         .for_each(Ends::assert_no_fault);
-    rounds
+    round
 }
 
 fn offering(extensions: u64, packet_reserve: u64) -> TlsSettings {
@@ -101,7 +100,7 @@ fn offering(extensions: u64, packet_reserve: u64) -> TlsSettings {
 
 /// The parts take turns, so that what disturbs a round disturbs all of them alike, and of each part's
 /// batches the median counts, which an interruption does not move.
-fn round(effort: &Effort, batch: &mut impl FnMut(Part) -> Took) -> Round {
+fn in_turns(effort: &Effort, mut batch: impl FnMut(Part) -> Took) -> Round {
     let mut took: BTreeMap<Part, [Vec<f64>; 2]> = BTreeMap::new();
     for _ in 0..effort.batches {
         for part in PARTS {

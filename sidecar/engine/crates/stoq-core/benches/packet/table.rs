@@ -45,7 +45,7 @@ pub(crate) fn of(size: usize, rounds: &[Round]) -> String {
             &[token, plain, hash],
         ),
         row(
-            "B − A + F: the same from the other side",
+            "B − A + F: the same by other parts",
             rounds,
             &[reserved, plain, frame],
         ),
