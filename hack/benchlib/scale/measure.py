@@ -158,6 +158,7 @@ async def _many(
     results.set(
         joining_s=time.monotonic() - began,
         joining_operator_cpu_s=operator.cpu_seconds - busy,
+        joining_operator_peak_mb=operator.peak_mb,
         snapshot_bytes=float(after.largest),
         joining_bytes_per_sidecar=(after.received - before.received) / max(1, newcomers),
     )

@@ -113,9 +113,12 @@ def rows(settings: Settings, figures: Mapping[str, float]) -> list[Row]:
         (
             (
                 f"{settings.sidecars - settings.watched} sidecars more join, a snapshot each; "
-                "operator's CPU"
+                "operator's CPU, and memory at most"
             ),
-            f"{seconds('joining_s')}; {seconds('joining_operator_cpu_s')}",
+            (
+                f"{seconds('joining_s')}; {seconds('joining_operator_cpu_s')}, "
+                f"{figures['joining_operator_peak_mb']:.0f} MB"
+            ),
             "",
         ),
         (

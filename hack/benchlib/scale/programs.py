@@ -97,6 +97,11 @@ class Program:
         return procfs.rss_mb(self.pid)
 
     @property
+    def peak_mb(self) -> float:
+        """Resident memory at most since it was started, MB of 10^6 bytes."""
+        return procfs.peak_mb(self.pid)
+
+    @property
     def cpu_seconds(self) -> float:
         """CPU time used since it was started."""
         return procfs.cpu_seconds(self.pid)
