@@ -70,7 +70,8 @@ def test_adaptation_is_shown_pinned_and_counted(mesh: Running) -> None:
     assert mesh.reaches("client", "server")
     pinned = adaptation()
     assert (pinned["tier"], pinned["congestion"]) == ("home", "bbr3")
-    assert pinned["changes"][0]["cause"] == "policy"
+    # What is measured for the first time may be told after it.
+    assert "policy" in [change["cause"] for change in pinned["changes"]]
     assert mesh.metric("client", "stoq_adapt_connections", tier="home") >= 1
     assert mesh.metric("client", "stoq_adapt_changes_total", tier="home") >= 1
     status, text = mesh.page("client", f"{url}?tier=fast", "-X", "POST")
