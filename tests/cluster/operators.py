@@ -17,6 +17,7 @@ from stoq.pem import certificates
 from stoq_operator.clustersettings import ClusterSettings, read
 from stoq_operator.oncluster import serve
 from support.control import Member, free_port
+from support.pages import page_if_up
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
@@ -58,16 +59,7 @@ class Operator:
         return next(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name))
 
     async def page(self, path: str) -> str:
-        port = int(self.metrics.rpartition(":")[2])
-        try:
-            reader, writer = await asyncio.open_connection("::1", port)
-        except OSError:
-            return ""
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        answer = (await reader.read()).decode()
-        writer.close()
-        await writer.wait_closed()
-        return answer.removeprefix("HTTP/1.1 ")
+        return await page_if_up(int(self.metrics.rpartition(":")[2]), path)
 
     @asynccontextmanager
     async def member(self, bundle: str) -> AsyncIterator[Member]:

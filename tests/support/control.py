@@ -18,6 +18,7 @@ from stoq.signing import BINDING_LABEL, SIGN, SignRequest, SignResponse, binding
 from stoq_operator import join
 from stoq_operator.onfiles import serve
 from stoq_operator.settings import read
+from support.pages import page
 from support.records import TRUST_DOMAIN, mesh
 
 OPERATOR = operator_spiffe_id(TRUST_DOMAIN)
@@ -116,16 +117,12 @@ class Control:
         )
 
     async def get(self, path: str) -> tuple[int, str]:
-        reader, writer = await asyncio.open_connection("::1", self.metrics)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        answer = (await reader.read()).decode()
-        writer.close()
-        await writer.wait_closed()
-        return int(answer.split()[1]), answer.partition("\r\n\r\n")[2]
+        answer = await page(self.metrics, path)
+        return int(answer.split()[0]), answer.partition("\r\n\r\n")[2]
 
     async def metric(self, name: str) -> float:
-        _, page = await self.get("/metrics")
-        return next(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name))
+        _, text = await self.get("/metrics")
+        return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
     @asynccontextmanager
     async def running(self):

@@ -16,6 +16,7 @@ from stoq_operator import oncluster
 from stoq_operator.clustersettings import read
 from stoq_operator.rootfiles import LIST
 from support.control import free_port
+from support.pages import page_if_up
 from unit.stoq_operator.apiserver import ApiServer
 
 DAY = 86400
@@ -92,15 +93,7 @@ class Operator:
         return [event for event in found if event["involvedObject"]["kind"] == "Secret"]
 
     async def page(self, path: str) -> str:
-        try:
-            reader, writer = await asyncio.open_connection("::1", self.port)
-        except OSError:
-            return ""
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        answer = (await reader.read()).decode()
-        writer.close()
-        await writer.wait_closed()
-        return answer.removeprefix("HTTP/1.1 ")
+        return await page_if_up(self.port, path)
 
     async def ready(self) -> bool:
         return (await self.page("/healthz/ready")).startswith("200 ")

@@ -15,6 +15,7 @@ from stoq.http import HttpServer, Limits
 from stoq_kube.apiserver import ApiError
 from stoq_operator.webhook.process import LIMITS, Webhook, serve
 from stoq_operator.webhook.settings import Settings, read
+from support.pages import page
 from support.pods import pod
 from support.webhook import Connection, certificate, connect, review
 
@@ -168,14 +169,6 @@ def free() -> int:
         return port
 
 
-async def page(port: int, path: str) -> str:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    text = (await reader.read()).decode()
-    writer.close()
-    return text
-
-
 @pytest.mark.parametrize(("broken", "result"), [(False, "written"), (True, "failed")])
 async def test_the_whole_process_serves_writes_events_and_ends(
     broken: bool, result: str, monkeypatch: pytest.MonkeyPatch
@@ -197,7 +190,7 @@ async def test_the_whole_process_serves_writes_events_and_ends(
     assert event["reason"] == "RefusedByPodSecurity"
     assert cluster.events.empty()  # the second was said already
     await _eventually(ports[1], "/metrics", f'events_total{{result="{result}"}} 1.0')
-    assert "live" in await page(ports[1], "/healthz/live")
+    assert "live" in await page(ports[1], "/healthz/live", "127.0.0.1")
     connection.close()
     stop.set()
     await asyncio.wait_for(running, 5)
@@ -206,7 +199,7 @@ async def test_the_whole_process_serves_writes_events_and_ends(
 async def _eventually(port: int, path: str, text: str) -> None:
     for _ in range(1000):
         with contextlib.suppress(OSError):
-            if text in await page(port, path):
+            if text in await page(port, path, "127.0.0.1"):
                 return
         await asyncio.sleep(0.01)
     raise AssertionError(f"{path} never had {text!r}")
