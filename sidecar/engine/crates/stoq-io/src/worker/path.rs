@@ -60,7 +60,7 @@ impl Path {
         self.wakes.on_packet(turn);
     }
 
-    /// Whether the path is to be judged: if enough has been measured since it was the last time.
+    /// Whether the path is to be judged, as its looks say.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         self.looks.is_due(now, self.handle.samples())
     }

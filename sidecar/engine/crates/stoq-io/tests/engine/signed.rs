@@ -173,7 +173,12 @@ fn who_gets_an_object_of_its_holder_knows_who_made_it() {
     let counted = |end: &End| end.engine.snapshot().counters;
     assert_eq!(counted(&three.web).signatures_made, 1);
     // One on each lane that came before the object was whole.
-    assert!((1..=2).contains(&counted(&three.db).signatures_verified));
+    let verified = counted(&three.db).signatures_verified;
+    assert!((1..=2).contains(&verified));
+    let lanes = three.db.engine.connections().into_iter();
+    let each = lanes.filter_map(|lane| lane.signatures.map(|known| known.verified));
+    let shown: Vec<_> = each.filter(|count| *count > 0).collect();
+    assert_eq!(shown, vec![1; verified as usize]);
     assert_eq!(counted(&three.late).signatures_verified, 1);
     let connections = three.late.engine.connections();
     let known = connections[0].signatures.as_ref().unwrap();
