@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,8 +15,9 @@ from stoq.engine import Engine, EngineSettings, TlsContext
 from stoq.pem import certificates
 from stoq_operator.clustersettings import ClusterSettings, read
 from stoq_operator.oncluster import serve
-from support.control import Member, free_port
+from support.control import Member
 from support.pages import page_if_up
+from support.ports import free_port
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
@@ -29,8 +29,8 @@ class Operator:
 
     def __init__(self, namespace: str, identity: str) -> None:
         self.stop = asyncio.Event()
-        self.address = f"[::1]:{free_port(socket.SOCK_DGRAM)}"
-        self.metrics = f"[::1]:{free_port(socket.SOCK_STREAM)}"
+        self.address = f"[::1]:{free_port()}"
+        self.metrics = f"[::1]:{free_port()}"
         self.settings: ClusterSettings = read(
             {
                 "STOQ_KUBERNETES_NAMESPACE": namespace,

@@ -27,7 +27,7 @@ from stoq_reference.head import Address, Kind
 from stoq_reference.parameters import Parameters
 from stoq_reference.server import serve
 from support import engines, reference
-from support.interop import PATIENCE
+from support.patience import PATIENCE
 
 from .conftest import MakePods
 
@@ -129,7 +129,7 @@ def run(pod: str, scenario: Callable[[CertificateAuthority], Awaitable[None]]) -
     """Runs it with every socket in the pod."""
 
     async def whole() -> None:
-        async with asyncio.timeout(PATIENCE * 2):
+        async with asyncio.timeout(PATIENCE):
             await scenario(engines.authority())
 
     run_in(f"/run/netns/{pod}", lambda: asyncio.run(whole()))

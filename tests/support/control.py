@@ -1,7 +1,6 @@
 """A whole control process in the test's own event loop, and workloads that talk to it."""
 
 import asyncio
-import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,28 +10,25 @@ from yaml import safe_dump
 from stoq.api.client import ApiClient
 from stoq.api.stream import Opened
 from stoq.constants import operator_spiffe_id
-from stoq.engine import Engine, EngineSettings, HybridKey, TlsContext
+from stoq.engine import Engine, HybridKey, TlsContext
 from stoq.pem import certificates
 from stoq.records.manifest import encode
 from stoq.signing import BINDING_LABEL, SIGN, SignRequest, SignResponse, binding
 from stoq_operator import join
 from stoq_operator.onfiles import serve
 from stoq_operator.settings import read
+from support.engines import client_settings
 from support.pages import page
+from support.patience import PATIENCE
+from support.ports import free_port
 from support.records import TRUST_DOMAIN, mesh
 
 OPERATOR = operator_spiffe_id(TRUST_DOMAIN)
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET6, kind) as found:
-        found.bind(("::1", 0))
-        return found.getsockname()[1]
-
-
 async def eventually(ask) -> None:
-    """Waits until `await ask()` is true; a minute at most."""
-    async with asyncio.timeout(60):
+    """Waits until `await ask()` is true."""
+    async with asyncio.timeout(PATIENCE):
         while not await ask():  # noqa: ASYNC110 - what is asked lies outside this process
             await asyncio.sleep(0.05)
 
@@ -75,8 +71,8 @@ class Control:
     """A control process on files below `folder`."""
 
     folder: Path
-    port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
-    metrics: int = field(default_factory=lambda: free_port(socket.SOCK_STREAM))
+    port: int = field(default_factory=free_port)
+    metrics: int = field(default_factory=free_port)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task | None = None
 
@@ -132,7 +128,7 @@ class Control:
         self.stop = asyncio.Event()
         task = self.task = asyncio.create_task(serve(read("", {}, self.flags), self.stop))
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while not task.done():
                     try:
                         if (await self.get("/healthz"))[0] == 200:
@@ -152,7 +148,7 @@ class Control:
         tls = TlsContext(accept_other_degree=True)
         tls.set_trust(TRUST_DOMAIN, list(certificates((self.folder / "bundle.pem").read_text())))
         async with AsyncExitStack() as stack:
-            engine = await stack.enter_async_context(Engine(EngineSettings(workers=1), tls))
+            engine = await stack.enter_async_context(Engine(client_settings(), tls))
             yield Member(engine, tls, self.address)
 
 

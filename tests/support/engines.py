@@ -104,7 +104,7 @@ def server_settings() -> EngineSettings:
     return EngineSettings(name="server", workers=1, bootstrap=listener, log_level="error")
 
 
-def client_settings(*, dial_timeout_ms: int = 10_000) -> EngineSettings:
+def client_settings(*, dial_timeout_ms: int = 30_000) -> EngineSettings:
     """An engine that only dials, and waits so long for an answer."""
     transport = Transport(dial_timeout_ms=dial_timeout_ms)
     return EngineSettings(name="client", workers=1, transport=transport, log_level="error")

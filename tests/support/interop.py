@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -17,14 +17,12 @@ from stoq_reference.frames import Frame
 from stoq_reference.peer import Closed, Peer
 from stoq_reference.server import Server, serve
 from stoq_reference.stream import Stream, StreamFailed
+from support.patience import PATIENCE
 
 LOOPBACK = "::1"
 
 OWN_ADDRESS = "fd00::2"
 """The address of the engine's workload; it is on no interface."""
-
-PATIENCE = 10.0
-"""Seconds that anything here may take."""
 
 TABLE = json.dumps(
     {
@@ -83,7 +81,7 @@ async def refusal(port: int, endpoint: Endpoint) -> Closed:
 async def failure(waiting: Awaitable[object]) -> int | None:
     """The code that a stream fails with on which something waits."""
     with pytest.raises(StreamFailed) as failed:
-        async with asyncio.timeout(PATIENCE * 2):
+        async with asyncio.timeout(PATIENCE):
             await waiting
     return failed.value.code
 
@@ -105,13 +103,6 @@ async def _serve_peer(peer: Peer) -> None:
     async with asyncio.TaskGroup() as echoes:
         while True:
             echoes.create_task(echo(await peer.accepted.get()))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Waits until something that nobody tells us of is so."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - the engine does not tell
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from support.ends.interface import (
     Server,
 )
 from support.ends.reference import ReferenceClient, ReferenceServer, endpoint
-from support.interop import PATIENCE
+from support.patience import PATIENCE
 
 __all__ = [
     "Aead",
@@ -98,7 +98,7 @@ class Pair:
     ) -> AsyncIterator[tuple[Client, Server]]:
         """Both, made so."""
         async with (
-            asyncio.timeout(PATIENCE * 2),
+            asyncio.timeout(PATIENCE),
             serving(self.server, ca, server) as far,
             dialling(self.client, ca, client, idle_ms=idle_ms) as near,
         ):

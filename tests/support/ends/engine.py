@@ -15,7 +15,8 @@ from stoq.engine import (
 )
 from support import engines
 from support.ends.interface import SHARD, ByteStream, Client, Offer, Seen, Server
-from support.interop import LOOPBACK, TABLE, until
+from support.interop import LOOPBACK, TABLE
+from support.patience import until
 
 
 class EngineServer(Server):
@@ -95,7 +96,7 @@ async def dialling(
     settings = EngineSettings(
         name="client",
         workers=1,
-        transport=Transport(dial_timeout_ms=10_000),
+        transport=Transport(dial_timeout_ms=30_000),
         pool=Pool(idle_ms=idle_ms),
         log_level="error",
     )

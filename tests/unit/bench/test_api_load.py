@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from benchlib.apiload import load, ours
 from benchlib.errors import BenchError
 from benchlib.scenarios.api import Api, values_of
+from support.patience import PATIENCE
+from support.ports import free_port
 
 
 async def test_a_stall_is_charged_to_every_call_that_it_delays() -> None:
@@ -62,11 +63,9 @@ async def test_our_ends_measure_every_metric(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load, "WARM_UP", 0.05)
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as free:
-        free.bind(("::1", 0))
-        address = f"[::1]:{free.getsockname()[1]}"
+    address = f"[::1]:{free_port()}"
     serving = asyncio.create_task(ours.serve(address, tmp_path))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         figures = None
         while figures is None:
             await asyncio.sleep(0.05)

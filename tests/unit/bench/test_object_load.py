@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from benchlib.errors import BenchError
 from benchlib.objectload import ends
 from benchlib.scenarios.shards import values_of
 from stoq.api.errors import Unavailable
+from support.patience import PATIENCE
+from support.ports import free_port
 
 SAID = {
     "bits_per_second": 2.5e9,
@@ -73,11 +74,9 @@ async def test_objects_go_over_as_many_connections_as_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ends, "WARM_UP", 0.05)
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-        probe.bind(("::1", 0))
-        address = f"[::1]:{probe.getsockname()[1]}"
+    address = f"[::1]:{free_port()}"
     receiving = asyncio.create_task(ends.receive(address, tmp_path, 1))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         figures = {"bits_per_second": 0.0}
         # The receiver may not be there yet.
         while not figures["bits_per_second"]:

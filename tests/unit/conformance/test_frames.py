@@ -23,7 +23,8 @@ from stoq_reference.peer import Peer
 from stoq_reference.server import serve
 from support import engines, reference
 from support.ends import Offer, Pair, telling
-from support.interop import LOOPBACK, PATIENCE, closing
+from support.interop import LOOPBACK, closing
+from support.patience import PATIENCE
 from support.vectors import vectors
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 

@@ -22,7 +22,8 @@ from support.ends import (
     greeted,
     update_keys,
 )
-from support.interop import LOOPBACK, EngineServer, echoing, refusal, until
+from support.interop import LOOPBACK, EngineServer, echoing, refusal
+from support.patience import until
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 DATA = bytes(range(256)) * 100

@@ -27,7 +27,8 @@ from stoq_reference.server import serve
 from stoq_reference.stream import Stream, StreamFailed
 from support import engines, reference
 from support.ends import Pair
-from support.interop import PATIENCE, echo, failure, own_address
+from support.interop import echo, failure, own_address
+from support.patience import PATIENCE
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 Dialling = Callable[
@@ -249,7 +250,7 @@ async def test_a_connection_over_a_gateway_proves_its_ends_and_carries_bytes_bot
     pair: Pair, ca: CertificateAuthority
 ) -> None:
     """The gateway is of the server's implementation."""
-    async with asyncio.timeout(3 * PATIENCE), AsyncExitStack() as stack:
+    async with asyncio.timeout(PATIENCE), AsyncExitStack() as stack:
         end = await stack.enter_async_context(ENDS[pair.server](ca))
         gateway = await stack.enter_async_context(GATEWAYS[pair.server](ca, end))
         stream = await stack.enter_async_context(CLIENTS[pair.client](ca, gateway, end))
@@ -260,7 +261,7 @@ async def test_a_connection_over_a_gateway_proves_its_ends_and_carries_bytes_bot
 async def test_a_gateway_that_asks_who_began_a_route_lets_the_signed_one_pass(
     pair: Pair, ca: CertificateAuthority
 ) -> None:
-    async with asyncio.timeout(3 * PATIENCE), AsyncExitStack() as stack:
+    async with asyncio.timeout(PATIENCE), AsyncExitStack() as stack:
         end = await stack.enter_async_context(ENDS[pair.server](ca))
         asks = GATEWAYS[pair.server](ca, end, engines.CLIENT)
         gateway = await stack.enter_async_context(asks)
@@ -284,7 +285,7 @@ async def test_packets_of_a_connection_over_a_gateway_go_beside_its_tunnel(
     pair: Pair, ca: CertificateAuthority
 ) -> None:
     watched = list[Ids]()
-    async with asyncio.timeout(3 * PATIENCE), AsyncExitStack() as stack:
+    async with asyncio.timeout(PATIENCE), AsyncExitStack() as stack:
         end = await stack.enter_async_context(ENDS[pair.server](ca))
         ours = pair.server == "reference"
         between = reference_gateway(ca, end, watched=watched) if ours else engine_gateway(ca, end)
@@ -309,7 +310,7 @@ async def asking(
     end = place(engines.SERVER, 9)
     own = offering(ca, engines.CLIENT, HERE, BESIDE)
     async with (
-        asyncio.timeout(2 * PATIENCE),
+        asyncio.timeout(PATIENCE),
         GATEWAYS[between](ca, end, origin) as gateway,
         connect(str(gateway.address.host), gateway.address.port, own) as outer,
     ):

@@ -23,13 +23,13 @@ from support.ends import Pair
 from support.interop import (
     LOOPBACK,
     OWN_ADDRESS,
-    PATIENCE,
     TABLE,
     EngineServer,
     closing,
     failure,
     own_address,
 )
+from support.patience import PATIENCE
 from support.vectors import Case, cases
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, pairs
 

@@ -22,7 +22,8 @@ from stoq_reference.server import Server, serve
 from stoq_reference.shards import Refused
 from support import engines, reference
 from support.ends import Offer, Pair, serving
-from support.interop import LOOPBACK, PATIENCE, TABLE, EngineServer, failure, until
+from support.interop import LOOPBACK, TABLE, EngineServer, failure
+from support.patience import PATIENCE, until
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, pairs
 
 SHARD = 1000

@@ -33,7 +33,8 @@ from support.ends import (
     Server,
     serving,
 )
-from support.interop import LOOPBACK, PATIENCE, closing, refused, until
+from support.interop import LOOPBACK, closing, refused
+from support.patience import PATIENCE, until
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 SHARD = 1000

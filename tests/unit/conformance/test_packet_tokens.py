@@ -26,7 +26,8 @@ from support.ends import (
     update_keys,
     whole,
 )
-from support.interop import LOOPBACK, PATIENCE, closing
+from support.interop import LOOPBACK, closing
+from support.patience import PATIENCE
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 OFFERED = Offer(tokens="packet")

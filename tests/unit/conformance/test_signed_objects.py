@@ -25,7 +25,8 @@ from stoq_reference.server import serve
 from stoq_reference.stream import StreamFailed
 from support import engines, reference
 from support.ends import Implementation, Offer, Pair, Server, serving
-from support.interop import LOOPBACK, PATIENCE, closing, refused
+from support.interop import LOOPBACK, closing, refused
+from support.patience import PATIENCE
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 SHARD = 1000
@@ -47,7 +48,7 @@ async def receiving(
     dialling = replace(reference.endpoint(ca, engines.CLIENT), parameters=offer)
     assert dialling.identity is not None
     async with (
-        asyncio.timeout(PATIENCE * 2),
+        asyncio.timeout(PATIENCE),
         serving(implementation, ca, takes) as server,
         connect(LOOPBACK, server.mesh, dialling) as peer,
     ):

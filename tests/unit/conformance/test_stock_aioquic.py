@@ -22,7 +22,8 @@ from stoq_reference.endpoint import ALPN
 from stoq_reference.head import Head, Kind
 from support import engines, reference
 from support.ends import whole
-from support.interop import LOOPBACK, until
+from support.interop import LOOPBACK
+from support.patience import until
 from support.stock import QUIC_FRAMES, classical, listening
 
 DATA = bytes(range(256)) * 1000

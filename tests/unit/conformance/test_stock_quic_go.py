@@ -15,7 +15,8 @@ from stoq_reference import head
 from stoq_reference.head import Head, Kind
 from support import engines, reference
 from support.ends import whole
-from support.interop import LOOPBACK, PATIENCE, EngineServer
+from support.interop import LOOPBACK, EngineServer
+from support.patience import PATIENCE
 from support.stock import QUIC_FRAMES, classical, listening
 
 PROGRAM = Path(__file__).parents[3] / ".stoq" / "peers" / "stock-quic-go"

@@ -23,7 +23,8 @@ from stoq_reference.stream import Stream, StreamFailed
 from stoq_reference.stripes import Data, End, Received
 from support import engines, flows, reference
 from support.ends import Pair, telling
-from support.interop import LOOPBACK, OWN_ADDRESS, PATIENCE, TABLE, EngineServer, own_address, until
+from support.interop import LOOPBACK, OWN_ADDRESS, TABLE, EngineServer, own_address
+from support.patience import PATIENCE, until
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 OFFER = Parameters(extensions=Extension.STRIPES)
@@ -85,7 +86,7 @@ async def to_engine(ca: CertificateAuthority) -> AsyncIterator[tuple[Flow, Engin
     identity = engines.identity(ca, engines.SERVER, stripes=True)
     application = await asyncio.start_server(answering, host, 0)
     async with (
-        asyncio.timeout(PATIENCE * 3),
+        asyncio.timeout(PATIENCE),
         application,
         Engine(settings, identity) as engine,
         AsyncExitStack() as dial,
@@ -142,7 +143,7 @@ async def reference_serving(ca: CertificateAuthority, host: str) -> AsyncIterato
 async def to_reference(ca: CertificateAuthority) -> AsyncIterator[tuple[Flow, Served]]:
     """A reference that dials another one."""
     async with (
-        asyncio.timeout(PATIENCE * 3),
+        asyncio.timeout(PATIENCE),
         reference_serving(ca, LOOPBACK) as served,
         AsyncExitStack() as dial,
     ):
@@ -156,7 +157,7 @@ async def test_a_striped_flow_comes_whole_over_its_lanes(
 ) -> None:
     if pair == TO_REFERENCE:
         tls = engines.identity(ca, engines.CLIENT, stripes=True)
-        async with asyncio.timeout(PATIENCE * 3), reference_serving(ca, own_address()) as served:
+        async with asyncio.timeout(PATIENCE), reference_serving(ca, own_address()) as served:
             back, connections = await flows.answered(
                 tls, served.server.port, FORTH, lanes=LANES, workers=2
             )

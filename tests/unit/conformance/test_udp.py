@@ -23,7 +23,8 @@ from stoq_reference.server import Server, serve
 from stoq_reference.stream import StreamFailed
 from support import engines, reference
 from support.ends import Offer, Pair, telling
-from support.interop import LOOPBACK, OWN_ADDRESS, PATIENCE, closing
+from support.interop import LOOPBACK, OWN_ADDRESS, closing
+from support.patience import PATIENCE
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 OFFER = Parameters(extensions=Extension.CAPTURED_UDP)

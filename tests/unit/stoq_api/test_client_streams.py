@@ -8,6 +8,7 @@ from stoq.api.codec import Codec
 from stoq.api.errors import BadRequest, NotFound, Status, TimedOut, Unavailable
 from stoq.api.method import ClientStream
 from stoq.api.stream import CANCELLED
+from support.patience import PATIENCE
 from unit.stoq_api.conftest import SUM, Number
 
 SIZE = ClientStream("test.v1/Size", bytes, int)
@@ -58,7 +59,7 @@ async def test_an_answer_may_come_before_the_requests_end(world):
     server = world.server()
     server.client_stream(SUM, first)
     answer = world.client(server).upload(SUM, endless())
-    assert await asyncio.wait_for(answer, 5) == Number(7)
+    assert await asyncio.wait_for(answer, PATIENCE) == Number(7)
 
 
 async def test_an_error_half_way_is_the_callers(world):
@@ -77,7 +78,7 @@ async def test_an_error_half_way_is_the_callers(world):
     server = world.server()
     server.client_stream(SUM, picky)
     with pytest.raises(NotFound, match="there is no 3"):
-        await asyncio.wait_for(world.client(server).upload(SUM, endless()), 5)
+        await asyncio.wait_for(world.client(server).upload(SUM, endless()), PATIENCE)
 
 
 async def test_a_request_of_the_wrong_shape_half_way_names_its_field(world):
@@ -131,7 +132,7 @@ async def test_what_the_requests_raise_ends_the_call_on_both_sides(world):
     server.client_stream(SUM, until_the_end)
     with pytest.raises(KeyError, match="mine"):
         await world.client(server).upload(SUM, broken())
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
     assert world.network.streams[0][0].reset_sent == CANCELLED
 
 

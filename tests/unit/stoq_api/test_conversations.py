@@ -9,6 +9,7 @@ from stoq.api.errors import BadRequest, NotFound, Status, TimedOut, Unavailable
 from stoq.api.framing import MAX_BODY
 from stoq.api.method import Bidirectional
 from stoq.api.stream import CANCELLED
+from support.patience import PATIENCE
 from unit.stoq_api.conftest import ECHO, Number
 
 
@@ -84,7 +85,7 @@ async def test_leaving_the_block_ends_the_handler(world):
     async with world.client(server).converse(ECHO) as conversation:
         await conversation.send(Number(1))
         await anext(conversation)
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
     assert world.network.streams[0][0].reset_sent == CANCELLED
 
 
@@ -103,7 +104,7 @@ async def test_a_handler_that_computes_hears_of_a_caller_that_left(world):
     async with world.client(server).converse(ECHO) as conversation:
         await conversation.finish()
         await asyncio.sleep(0.05)
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
 
 
 async def test_a_deadline_bounds_the_whole_conversation(world):

@@ -14,6 +14,7 @@ from stoq.api.framing import MAX_CONTROL_BODY, Kind, encode
 from stoq.api.server import ApiServer
 from stoq.api.stream import CANCELLED
 from support import engines
+from support.patience import PATIENCE
 from unit.stoq_api.conftest import DOUBLE, ECHO, SUM, Number
 
 
@@ -62,12 +63,14 @@ class Served:
 
 
 @pytest.fixture
-async def served():
+async def served(request):
+    """Its client dials for as long as the test's parameter says (milliseconds)."""
     ca = engines.authority()
     async with (
         engines.Engine(engines.server_settings(), engines.identity(ca, engines.SERVER)) as server,
         engines.Engine(
-            engines.client_settings(dial_timeout_ms=3000), engines.identity(ca, engines.CLIENT)
+            engines.client_settings(dial_timeout_ms=getattr(request, "param", 30_000)),
+            engines.identity(ca, engines.CLIENT),
         ) as client,
     ):
         found = Served(server, client)
@@ -111,7 +114,7 @@ async def status_of(stream):
 async def test_bytes_that_break_the_format_get_the_specified_status(served, sent, status, text):
     stream = await served.dialler.open()
     await stream.send(sent)
-    answer = await asyncio.wait_for(status_of(stream), 20)
+    answer = await asyncio.wait_for(status_of(stream), PATIENCE)
     assert (answer["status"], text in answer["message"]) == (status, True), answer
     stream.close()
     assert await served.client.call(DOUBLE, Number(4)) == Number(8)
@@ -150,8 +153,8 @@ async def test_leaving_after_the_last_request_reaches_a_handler_that_is_busy(ser
         await conversation.send(Number(1))
         assert await anext(conversation) == Number(1)
         await conversation.finish()
-        await asyncio.wait_for(served.echoing.wait(), 5)
-    await asyncio.wait_for(served.ended.wait(), 5)
+        await asyncio.wait_for(served.echoing.wait(), PATIENCE)
+    await asyncio.wait_for(served.ended.wait(), PATIENCE)
 
 
 async def test_a_caller_that_does_not_read_holds_only_its_own_call_up(served):
@@ -165,11 +168,12 @@ async def test_a_caller_that_does_not_read_holds_only_its_own_call_up(served):
         await asyncio.sleep(0.5)
         assert await served.client.call(DOUBLE, Number(4)) == Number(8)
         flooding.cancel()
-    await asyncio.wait_for(served.ended.wait(), 5)
+    await asyncio.wait_for(served.ended.wait(), PATIENCE)
 
 
+@pytest.mark.parametrize("served", [1000], indirect=True)
 async def test_a_server_that_nobody_answers_for_is_unavailable_and_untouched(served):
     nowhere = served.client_engine.dialler("[::1]:9", engines.SERVER)
     with pytest.raises(Unavailable, match="test.v1/Double failed") as failed:
-        await ApiClient(nowhere).call(DOUBLE, Number(1), timeout=20)
+        await ApiClient(nowhere).call(DOUBLE, Number(1), timeout=PATIENCE)
     assert failed.value.untouched

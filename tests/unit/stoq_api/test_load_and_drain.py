@@ -8,6 +8,7 @@ from stoq.api.call import ServerLimits
 from stoq.api.errors import Unavailable
 from stoq.api.load import Load
 from stoq.api.stream import DRAINING, Peer
+from support.patience import PATIENCE
 from unit.stoq_api.conftest import COUNT, DOUBLE, WEB, Number
 
 API = Peer("spiffe://example.org/ns/shop/sa/api", "02")
@@ -74,11 +75,11 @@ async def test_a_server_that_drains_finishes_what_it_has_and_refuses_the_rest(wo
     assert not draining.done()
     gate.open.set()
     assert await running == Number(2)
-    await asyncio.wait_for(draining, 5)
+    await asyncio.wait_for(draining, PATIENCE)
 
 
 async def test_an_idle_server_has_drained_at_once(world):
-    await asyncio.wait_for(world.server().drain(30), 5)
+    await asyncio.wait_for(world.server().drain(30), PATIENCE)
 
 
 async def test_what_does_not_end_in_time_is_cut_off_and_told_so(world):
@@ -97,7 +98,7 @@ async def test_what_does_not_end_in_time_is_cut_off_and_told_so(world):
     with pytest.raises(Unavailable, match="0x19") as lost:
         async with client.stream(COUNT, Number(1)) as messages:
             await anext(messages)
-            await asyncio.wait_for(server.drain(0.05), 5)
+            await asyncio.wait_for(server.drain(0.05), PATIENCE)
             await anext(messages)
     assert ended.is_set()
     assert world.network.streams[0][1].reset_sent == DRAINING

@@ -85,14 +85,16 @@ class Mesh:
 
 
 @pytest.fixture
-async def mesh():
+async def mesh(request):
+    """Its client dials each endpoint for as long as the test's parameter says (milliseconds)."""
     ca = engines.authority()
     settings = engines.server_settings()
     async with (
         engines.Engine(settings, engines.identity(ca, engines.SERVER)) as first,
         engines.Engine(settings, engines.identity(ca, engines.SERVER)) as second,
         engines.Engine(
-            engines.client_settings(dial_timeout_ms=1000), engines.identity(ca, engines.CLIENT)
+            engines.client_settings(dial_timeout_ms=getattr(request, "param", 30_000)),
+            engines.identity(ca, engines.CLIENT),
         ) as client,
     ):
         backends = [Backend("first", first), Backend("second", second)]
@@ -121,6 +123,8 @@ async def test_but_not_for_longer_than_its_deadline(mesh):
         await mesh.client.call(DOUBLE, Number(2), timeout=0.05)
 
 
+# Who is there must have answered within the same time.
+@pytest.mark.parametrize("mesh", [5000], indirect=True)
 async def test_a_call_goes_to_the_next_endpoint_when_one_is_not_there(mesh):
     mesh.resolver.update(state(9, mesh.backends[1].port))
     for value in range(4):
@@ -161,6 +165,7 @@ async def test_endpoints_may_come_and_go_while_a_client_is_used(mesh):
         await mesh.client.call(DOUBLE, Number(1))
 
 
+@pytest.mark.parametrize("mesh", [500], indirect=True)
 async def test_when_nobody_is_there_the_last_failure_is_told(mesh):
     mesh.resolver.update(state(9, 10))
     with pytest.raises(Unavailable, match="test.v1/Double failed") as failed:

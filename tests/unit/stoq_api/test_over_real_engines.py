@@ -17,6 +17,7 @@ from stoq.engine import (
     Listener,
     TlsContext,
 )
+from support.patience import PATIENCE
 from unit.stoq_api.conftest import COUNT, DOUBLE, Number
 
 SERVER = "spiffe://example.org/ns/stoq-system/sa/stoq-operator"
@@ -127,7 +128,7 @@ async def test_leaving_a_stream_ends_its_handler(pair):
     pair.server.server_stream(COUNT, idle)
     async with pair.client.stream(COUNT, Number(1)) as messages:
         await anext(messages)
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
 
 
 async def test_a_deadline_ends_a_call_at_both_ends(pair):
@@ -143,7 +144,7 @@ async def test_a_deadline_ends_a_call_at_both_ends(pair):
     with pytest.raises(TimedOut):
         # Of which the handshake takes a part.
         await pair.client.call(DOUBLE, Number(1), timeout=3)
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
 
 
 async def test_a_server_that_ends_leaves_its_callers_unavailable(pair):

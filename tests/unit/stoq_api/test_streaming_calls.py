@@ -8,6 +8,7 @@ import pytest
 from stoq.api.errors import NotFound, Status, TimedOut, Unavailable
 from stoq.api.method import ServerStream, Unary
 from stoq.api.stream import CANCELLED
+from support.patience import PATIENCE
 from unit.stoq_api.conftest import COUNT, DOUBLE, Number
 
 
@@ -65,7 +66,7 @@ async def test_leaving_a_stream_early_closes_the_handler(world):
     async with world.client(server).stream(COUNT, Number(1)) as messages:
         async for _ in messages:
             break
-    await asyncio.wait_for(closed.wait(), 5)
+    await asyncio.wait_for(closed.wait(), PATIENCE)
 
 
 async def test_a_reader_that_stops_reading_holds_the_handler_back(world):
@@ -126,7 +127,7 @@ async def test_a_lost_connection_is_unavailable_at_the_caller_and_ends_the_handl
         async with world.client(server).stream(COUNT, Number(1)) as messages:
             async for _ in messages:
                 world.network.streams[0][0].lose()
-    await asyncio.wait_for(closed.wait(), 5)
+    await asyncio.wait_for(closed.wait(), PATIENCE)
     await asyncio.sleep(0)
     assert world.network.streams[0][1].reset_sent == CANCELLED
 
@@ -149,7 +150,7 @@ async def test_serving_ends_when_the_acceptor_does(world):
     server = world.server()
     world.client(server)
     world.network.shut_down()
-    await asyncio.wait_for(world.tasks[-1], 5)
+    await asyncio.wait_for(world.tasks[-1], PATIENCE)
 
 
 async def test_a_unary_caller_refuses_a_stream_of_answers(world):

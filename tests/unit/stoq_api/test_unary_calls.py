@@ -16,6 +16,7 @@ from stoq.api.errors import (
 from stoq.api.method import Unary
 from stoq.api.server import ApiServer
 from stoq.api.stream import CANCELLED
+from support.patience import PATIENCE
 from unit.stoq_api.conftest import DOUBLE, WEB, Number
 
 
@@ -138,7 +139,7 @@ async def test_the_callers_deadline_ends_the_call_on_both_sides(world):
     server.unary(DOUBLE, never)
     with pytest.raises(TimedOut):
         await world.client(server).call(DOUBLE, Number(1), timeout=0.05)
-    await asyncio.wait_for(cancelled.wait(), 5)
+    await asyncio.wait_for(cancelled.wait(), PATIENCE)
 
 
 async def test_the_server_bounds_a_call_whose_caller_asks_for_more(world):
@@ -178,7 +179,7 @@ async def test_cancelling_the_caller_cancels_the_handler(world):
     call = asyncio.create_task(client.call(DOUBLE, Number(1), timeout=60))
     await running.wait()
     call.cancel()
-    await asyncio.wait_for(cancelled.wait(), 5)
+    await asyncio.wait_for(cancelled.wait(), PATIENCE)
     assert world.network.streams[0][0].reset_sent == CANCELLED
 
 

@@ -18,6 +18,14 @@ async def pair(ca: CertificateAuthority) -> AsyncIterator[Pair]:
     client_tls = engines.identity(ca, engines.CLIENT)
     async with (
         Engine(engines.server_settings(), server_tls) as server,
-        Engine(engines.client_settings(dial_timeout_ms=1000), client_tls) as client,
+        Engine(engines.client_settings(), client_tls) as client,
     ):
         yield Pair(server, client, engines.address(server))
+
+
+@pytest.fixture
+async def impatient(ca: CertificateAuthority) -> AsyncIterator[Engine]:
+    """A client for where nobody answers."""
+    settings = engines.client_settings(dial_timeout_ms=1000)
+    async with Engine(settings, engines.identity(ca, engines.CLIENT)) as client:
+        yield client

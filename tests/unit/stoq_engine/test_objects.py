@@ -14,6 +14,7 @@ from stoq.api.objects import ObjectAsker, ReceivedObject, ask_object, serve_obje
 from stoq.engine import CertificateAuthority, Engine, EngineSettings, Limits, Listener, Shadow
 from support import engines
 from support.interop import TABLE
+from support.patience import PATIENCE
 
 LARGEST = 3_000_000
 
@@ -54,13 +55,13 @@ async def test_an_object_comes_to_the_handler_as_it_was_sent(sending: Sending) -
     taken: asyncio.Queue[ReceivedObject] = asyncio.Queue()
     serving = asyncio.create_task(serve_objects(sending.far.object_receiver(), taken.put))
     await sending.client(lanes=3).send_object(data)
-    received = await asyncio.wait_for(taken.get(), 10)
+    received = await asyncio.wait_for(taken.get(), PATIENCE)
     assert received.data == data
     assert received.sender == engines.CLIENT
     assert len(received.transfer) == 16
     assert len(sending.near.connections()) == 3
     await sending.far.stop()
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, PATIENCE)
 
 
 async def test_a_handler_that_fails_gets_the_next_object(sending: Sending) -> None:
@@ -75,7 +76,7 @@ async def test_a_handler_that_fails_gets_the_next_object(sending: Sending) -> No
     for data in (b"first", b"second"):
         await sending.client().send_object(data)
     await sending.far.drain(0.1)
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, PATIENCE)
     assert taken[:2] == [b"first", b"second"]
 
 
@@ -178,10 +179,10 @@ async def test_an_object_can_be_asked_of_a_peer_that_holds_it(
     data = secrets.token_bytes(200_000)
     received = await sent(sending, data)
     asker = holder(late, sending)
-    found = await ask_object([asker], received.transfer, 10)
+    found = await ask_object([asker], received.transfer, PATIENCE)
     assert (found.data, found.sender) == (data, engines.SERVER)
     with pytest.raises(Unavailable, match="come already"):
-        await ask_object([asker], received.transfer, 10)
+        await ask_object([asker], received.transfer, PATIENCE)
 
 
 async def test_the_next_holder_is_asked_when_one_is_not_whom_it_should_be(
@@ -191,7 +192,7 @@ async def test_the_next_holder_is_asked_when_one_is_not_whom_it_should_be(
     received = await sent(sending, b"data")
     stranger = late.object_asker(f"[::1]:{sending.far.local_port('stoq')}", engines.CLIENT)
     holders = [stranger, holder(late, sending)]
-    assert (await ask_object(holders, received.transfer, 10)).data == b"data"
+    assert (await ask_object(holders, received.transfer, PATIENCE)).data == b"data"
 
 
 async def test_an_object_that_was_signed_is_known_to_be_its_authors_wherever_it_is_had(
@@ -206,9 +207,9 @@ async def test_an_object_that_was_signed_is_known_to_be_its_authors_wherever_it_
     remote = f"[::1]:{sending.far.local_port('stoq')}"
     other = late.object_asker(remote, engines.SERVER, signer=engines.SERVER)
     with pytest.raises(Unavailable, match="not signed by whom it must be"):
-        await ask_object([other], received.transfer, 10)
+        await ask_object([other], received.transfer, PATIENCE)
     right = late.object_asker(remote, engines.SERVER, signer=engines.CLIENT)
-    found = await ask_object([other, right], received.transfer, 10)
+    found = await ask_object([other, right], received.transfer, PATIENCE)
     assert (found.data, found.sender, found.signer) == (data, engines.SERVER, engines.CLIENT)
     (known,) = {made.signatures for made in late.connections()}
     assert known is not None
@@ -236,7 +237,7 @@ async def test_an_object_that_nobody_holds_for_us_is_not_found(
     sending.far.hold_objects(16_000_000, [engines.SERVER])
     received = await sent(sending, b"data")
     with pytest.raises(NotFound, match=f"{received.transfer.hex()}: none of 1"):
-        await ask_object([holder(late, sending)], received.transfer, 10)
+        await ask_object([holder(late, sending)], received.transfer, PATIENCE)
 
 
 async def test_a_holder_that_does_not_answer_is_given_up(late: Engine) -> None:
@@ -260,7 +261,7 @@ async def test_an_object_that_comes_while_its_asker_gives_up_takes_no_room(
         with pytest.raises(asyncio.CancelledError):
             await asking
     received = await sent(sending, b"data")
-    assert (await ask_object([asker], received.transfer, 10)).data == b"data"
+    assert (await ask_object([asker], received.transfer, PATIENCE)).data == b"data"
 
 
 async def test_what_is_no_transfer_or_identity_is_a_value_error(late: Engine) -> None:

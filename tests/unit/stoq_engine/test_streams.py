@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from stoq.api.stream import ByteStream, StreamError, StreamReset
+from stoq.engine import Engine
 from support import engines
 from support.engines import Pair, opened
 
@@ -142,9 +143,9 @@ async def test_a_cancelled_open_leaves_no_stream_behind(pair: Pair) -> None:
     near.close()
 
 
-async def test_a_dial_without_an_answer_says_what_to_check(pair: Pair) -> None:
+async def test_a_dial_without_an_answer_says_what_to_check(impatient: Engine) -> None:
     with pytest.raises(StreamError, match="UDP 9"):
-        await pair.client.dialler("[::1]:9", engines.SERVER).open()
+        await impatient.dialler("[::1]:9", engines.SERVER).open()
 
 
 async def test_another_identity_than_the_expected_one_is_refused(pair: Pair) -> None:

@@ -1,9 +1,6 @@
 """Session tickets that replicas of a control plane share, over real engines."""
 
-import asyncio
-import socket
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -16,6 +13,8 @@ from stoq.engine import (
     TlsContext,
 )
 from support import engines
+from support.patience import until
+from support.ports import free_port
 
 SINCE = int(time.time())
 """It names the key: the same at every replica, whenever that begins. A key seals for a day."""
@@ -24,9 +23,7 @@ SINCE = int(time.time())
 @pytest.fixture
 def address() -> str:
     """Where one replica listens after the other, as behind a Service."""
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as found:
-        found.bind(("::1", 0))
-        return f"[::1]:{found.getsockname()[1]}"
+    return f"[::1]:{free_port()}"
 
 
 def replica(ca: CertificateAuthority, key: bytes) -> TlsContext:
@@ -37,12 +34,6 @@ def replica(ca: CertificateAuthority, key: bytes) -> TlsContext:
     tls.set_identity(own, ca.issue(own.csr(), engines.SERVER, now - 60, now + 3600))
     tls.set_ticket_keys([(SINCE, key)])
     return tls
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - the engine tells nobody
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(("second", "resumed"), [(b"a" * 32, True), (b"b" * 32, False)])

@@ -80,12 +80,3 @@ class ApiServer:
 
     def _queue(self, kind: Kind) -> "asyncio.Queue[Event | str]":
         return self._events.setdefault(kind.plural, asyncio.Queue())
-
-
-async def until(said: Callable[[], bool]) -> None:
-    """Waits until it is so, five seconds at most."""
-    for _ in range(500):
-        if said():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("not in time")

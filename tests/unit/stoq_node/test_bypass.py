@@ -21,7 +21,8 @@ from stoq_node.ledger import Mute
 from stoq_node.notices import BYPASSED, Notices
 from stoq_node.pods import Pod
 from stoq_node.tally import Tally
-from unit.stoq_node.cluster import ApiServer, until
+from support.patience import until
+from unit.stoq_node.cluster import ApiServer
 
 WEB = Pod(
     namespace="shop", name="web", interface="veth1", uid="u1", addresses=(ip_address("fd00::3"),)

@@ -15,7 +15,8 @@ from stoq_node.captures import Captures, Placed
 from stoq_node.enrolment import Meshed, Surround
 from stoq_node.namespaces import Namespace, NotThere
 from stoq_node.notices import NOT_CAPTURED, Notices
-from unit.stoq_node.cluster import ApiServer, until
+from support.patience import until
+from unit.stoq_node.cluster import ApiServer
 from unit.stoq_node.test_capturing import read, shown
 
 AROUND = Surround(mesh=MeshConfigSpec(trust_domain=""))

@@ -16,7 +16,8 @@ from stoq_node.enrolment import Surround
 from stoq_node.netlink import Link, Neighbour, Route
 from stoq_node.placing import Surroundings
 from stoq_node.pods import Pod
-from unit.stoq_node.cluster import ApiServer, Object, on_node, until
+from support.patience import PATIENCE, until
+from unit.stoq_node.cluster import ApiServer, Object, on_node
 
 MESHES, POLICIES = RECORDS["MeshConfig"], RECORDS["TransportPolicy"]
 
@@ -78,7 +79,7 @@ class Lists:
         self._lists = source.watch()
 
     async def next(self) -> tuple[Pod, ...]:
-        return await asyncio.wait_for(anext(self._lists), 10)
+        return await asyncio.wait_for(anext(self._lists), PATIENCE)
 
     async def interfaces(self) -> dict[str, str]:
         return {pod.name: pod.interface for pod in await self.next()}

@@ -5,7 +5,8 @@ import asyncio
 from stoq_node.complaints import PATIENCE, Complaints
 from stoq_node.notices import NOT_ENFORCED, Notices
 from stoq_node.pods import Pod
-from unit.stoq_node.cluster import ApiServer, until
+from support.patience import until
+from unit.stoq_node.cluster import ApiServer
 
 WEB = Pod(namespace="shop", name="web", interface="veth1", uid="u1")
 FILED = Pod(namespace="shop", name="filed", interface="veth2")

@@ -15,6 +15,7 @@ from stoq_kube.apiserver import ApiError
 from stoq_node.kube import Cluster
 from stoq_node.report import status
 from stoq_node.settings import read
+from support.patience import PATIENCE
 from unit.stoq_node.cluster import on_node
 from unit.stoq_node.test_report import GOOD
 
@@ -85,7 +86,7 @@ async def test_it_follows_the_pods_of_its_node_alone_and_writes_what_the_node_ca
         monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path / "config", server))
         cluster = Cluster(SETTINGS.kubernetes, SETTINGS.capture)
         running = [asyncio.create_task(part) for part in cluster.parts()]
-        (web_0,) = await asyncio.wait_for(anext(cluster.pods.watch()), 10)
+        (web_0,) = await asyncio.wait_for(anext(cluster.pods.watch()), PATIENCE)
         assert (web_0.key, web_0.inbound) == ("shop/web-0", "strict")
         assert api.selectors["/api/v1/pods"] == {"spec.nodeName=node-1"}
         assert api.selectors["/apis/stoq.dev/v1alpha1/meshconfigs"] == {""}

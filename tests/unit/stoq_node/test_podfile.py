@@ -9,7 +9,7 @@ import pytest
 from stoq.capture.plan import PortRange
 from stoq_node.podfile import PodFile, PodsError, parse
 from stoq_node.pods import Pod
-from unit.stoq_node.cluster import until
+from support.patience import until
 
 ONE = '[[pods]]\nnamespace = "shop"\nname = "web-0"\ninterface = "veth1"\n'
 

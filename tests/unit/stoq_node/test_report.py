@@ -12,7 +12,8 @@ from stoq_node import report, reporter
 from stoq_node.capabilities import GUARD, STRICT, Facts, Uplink, decide
 from stoq_node.report import Known, status, timed
 from stoq_node.reporter import Reporter
-from unit.stoq_node.cluster import ApiServer, until
+from support.patience import until
+from unit.stoq_node.cluster import ApiServer
 
 FACTS = Facts(
     release="6.12.9",

@@ -15,7 +15,7 @@ from stoq_node._kernel import KernelError
 from stoq_node.consents import Member
 from stoq_node.flows import Flow
 from stoq_node.splicing import GRACE_SECONDS, HOLD_SECONDS, RETRY_SECONDS, Entry, Splicer
-from unit.stoq_node.cluster import until
+from support.patience import until
 from unit.stoq_node.test_consents import MEMBERS, from_web, to_db
 
 ENTRY = (7, "fd00::a", 9, "fd00::d", 5432)

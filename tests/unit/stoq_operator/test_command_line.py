@@ -17,6 +17,7 @@ from stoq_operator.filestate import FileRoots
 from stoq_operator.settings import read
 from stoq_operator.state import StateDirectory
 from support.control import control as make_control
+from support.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +194,7 @@ async def test_the_program_prints_its_settings_serves_and_stops_at_sigterm(tmp_p
         stderr=subprocess.PIPE,
     )
     lines = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not any("registry and CA on UDP" in line for line in lines):
             lines.append((await process.stderr.readline()).decode())
         assert (await stopped.get("/healthz"))[0] == 200

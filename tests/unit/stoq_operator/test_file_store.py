@@ -11,6 +11,7 @@ from stoq.records.manifest import encode
 from stoq.records.meta import Key
 from stoq_operator.files import MAX_FILE, FileStore
 from stoq_operator.store import Batch, difference, fold
+from support.patience import PATIENCE
 from support.records import service, workload
 
 WEB, DB = workload("web", "fd00::2"), workload("db", "fd00::3")
@@ -47,7 +48,7 @@ class Following:
                 self.heard.set()
 
     async def until(self, *expected):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while sorted(key.name for key in self.records) != sorted(expected):
                 self.heard.clear()
                 await self.heard.wait()
@@ -71,7 +72,7 @@ async def test_the_first_batch_is_everything(tmp_path):
 
 
 async def test_an_empty_directory_is_a_complete_batch_too(following):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await following.heard.wait()
     assert following.batches == [Batch(complete=True)]
 
@@ -107,7 +108,7 @@ async def test_a_directory_that_is_not_there_yet_says_nothing(tmp_path):
         assert not first.done()
         assert not store.health.synced
         folder.mkdir()
-        assert await asyncio.wait_for(first, 5) == Batch(complete=True)
+        assert await asyncio.wait_for(first, PATIENCE) == Batch(complete=True)
 
 
 def test_a_broken_file_keeps_its_last_good_records_and_says_where(tmp_path, caplog):

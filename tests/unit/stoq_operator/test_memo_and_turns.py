@@ -6,6 +6,7 @@ from stoq.records.mesh import MeshConfigSpec
 from stoq_operator.derive import derive
 from stoq_operator.memo import Memo
 from stoq_operator.turns import Turns
+from support.patience import PATIENCE
 from support.records import TRUST_DOMAIN, by_key, record, service, workload
 
 MESH = MeshConfigSpec(trust_domain=TRUST_DOMAIN)
@@ -82,7 +83,7 @@ async def test_turns_are_given_to_so_many_at_once():
 
 async def test_whoever_takes_too_long_holds_up_nobody_and_gives_nothing_back_twice():
     turns = Turns(1, 0.01)
-    async with turns.one(), asyncio.timeout(5), turns.one():
+    async with turns.one(), asyncio.timeout(PATIENCE), turns.one():
         pass
     async with turns.one():
         waiting = asyncio.create_task(turns.one().__aenter__())

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,8 +14,8 @@ from stoq.pem import certificates, encode
 from stoq_operator import oncluster
 from stoq_operator.clustersettings import read
 from stoq_operator.rootfiles import LIST
-from support.control import free_port
 from support.pages import page_if_up
+from support.ports import free_port
 from unit.stoq_operator.apiserver import ApiServer
 
 DAY = 86400
@@ -43,11 +42,11 @@ class Operator:
     def __init__(self, server: ApiServer) -> None:
         self.server = server
         self.stop = asyncio.Event()
-        self.port = free_port(socket.SOCK_STREAM)
+        self.port = free_port()
         self.settings = read(
             {
                 "STOQ_KUBERNETES_IDENTITY": "first",
-                "STOQ_LISTEN_ADDRESS": f"[::1]:{free_port(socket.SOCK_DGRAM)}",
+                "STOQ_LISTEN_ADDRESS": f"[::1]:{free_port()}",
                 "STOQ_LISTEN_METRICS": f"[::1]:{self.port}",
             }
         )

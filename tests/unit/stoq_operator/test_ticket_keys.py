@@ -12,6 +12,7 @@ from stoq_kube.apiserver import SECRETS, ApiError, Client
 from stoq_operator.lease import Election
 from stoq_operator.secrettickets import NAME, SecretTickets
 from stoq_operator.ticketkeys import AHEAD, LIFE, ROTATE, TicketKey, advanced, pack, unpack
+from support.patience import until
 from unit.stoq_node.cluster import ApiServer
 
 START = 1_767_225_600
@@ -116,12 +117,6 @@ async def replica(server: Secrets, clock: SimpleNamespace, *, leads: bool):
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - nobody tells of it
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.asyncio

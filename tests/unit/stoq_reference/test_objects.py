@@ -15,7 +15,8 @@ from stoq_reference.head import Kind
 from stoq_reference.parameters import Parameters
 from stoq_reference.peer import Peer
 from support import engines, reference
-from support.interop import LOOPBACK, PATIENCE, TABLE, EngineServer, refused, until
+from support.interop import LOOPBACK, TABLE, EngineServer, refused
+from support.patience import PATIENCE, until
 
 SHARD = 1000
 OFFER = Parameters(extensions=Extension.SHARDS, max_shard=65536)

@@ -17,7 +17,8 @@ from stoq_reference.peer import Closed, Peer
 from stoq_reference.reauthentication import message
 from stoq_reference.stream import StreamFailed
 from support import engines, reference
-from support.interop import LOOPBACK, EngineServer, address, closing, echoing, until
+from support.interop import LOOPBACK, EngineServer, address, closing, echoing
+from support.patience import until
 
 
 async def test_the_engine_takes_a_renewed_certificate_of_the_reference(

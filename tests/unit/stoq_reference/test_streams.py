@@ -13,7 +13,8 @@ from stoq_reference.head import NOWHERE, Address, Head, Kind
 from stoq_reference.peer import Peer
 from stoq_reference.stream import StreamFailed
 from support import engines, reference
-from support.interop import LOOPBACK, OWN_ADDRESS, EngineServer, address, closing, echoing, until
+from support.interop import LOOPBACK, OWN_ADDRESS, EngineServer, address, closing, echoing
+from support.patience import until
 
 HEAD = Head(Kind.API, bytes(16))
 

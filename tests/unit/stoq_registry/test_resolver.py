@@ -24,6 +24,7 @@ from stoq.registry import (
     WorkloadEntry,
 )
 from stoq.resolver import RegistryResolver
+from support.patience import PATIENCE
 from support.streams import Network
 
 WEB = "spiffe://td/ns/shop/sa/web"
@@ -148,7 +149,7 @@ async def test_the_registry_is_followed_and_asked_again_when_it_ends() -> None:
     serving = asyncio.create_task(server.serve(network))
     following = asyncio.create_task(resolver.run(ApiClient(network), "shop/w"))
     assert len(await resolver.resolve("shop/web:calls")) == 1
-    await asyncio.wait_for(thrice.wait(), 10)
+    await asyncio.wait_for(thrice.wait(), PATIENCE)
     assert [request.resume_version for request in asked] == [0, 1, 0]
     for task in (following, serving):
         task.cancel()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,8 @@ from stoq_sidecar import app as module
 from stoq_sidecar import listeners
 from stoq_sidecar.app import App, StartError
 from stoq_sidecar.settings import Settings, read
+from support.patience import PATIENCE
+from support.ports import free_port
 
 ENVIRONMENT = {
     "STOQ_POD_NAME": "web-0",
@@ -34,8 +35,7 @@ def settings(**more: str) -> Settings:
 @pytest.fixture(autouse=True)
 def free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ADMIN_PORT", "METRICS_PORT", "DNS_PORT"):
-        with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
-            monkeypatch.setattr(constants, name, free.getsockname()[1])
+        monkeypatch.setattr(constants, name, free_port())
     for name in ("STOQ_PORT", "OUTBOUND_PORT", "INBOUND_PORT"):
         monkeypatch.setattr(constants, name, 0)
 
@@ -48,7 +48,7 @@ def app_of(wanted: Settings) -> App:
 async def started(wanted: Settings) -> AsyncIterator[App]:
     app = app_of(wanted)
     task = asyncio.create_task(app.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             with suppress(OSError):
                 await ask(constants.METRICS_PORT, "/healthz/live")
@@ -56,7 +56,7 @@ async def started(wanted: Settings) -> AsyncIterator[App]:
             await asyncio.sleep(0.02)
     yield app
     app.stop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await task
 
 
@@ -104,7 +104,7 @@ async def test_a_reload_of_bad_settings_changes_nothing(caplog: pytest.LogCaptur
 async def test_drain_by_the_admin_page_ends_it() -> None:
     app = app_of(settings())
     task = asyncio.create_task(app.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             with suppress(OSError):
                 assert await ask(constants.ADMIN_PORT, "/drain", "POST") == (202, "draining\n")

@@ -26,6 +26,7 @@ from stoq_sidecar.data_plane import DataPlane
 from stoq_sidecar.engine_settings import Surroundings
 from stoq_sidecar.settings import Settings, read
 from stoq_sidecar.table import Pod, table
+from support.patience import PATIENCE
 from unit.stoq_sidecar.pem import pem
 
 NOW = int(time.time())
@@ -205,7 +206,7 @@ async def test_an_address_is_retired_until_its_time_is_over(
     there = state(1)
     plane.use(there)
     plane.use(msgspec.structs.replace(there, version=2, workloads={}))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await over.wait()
     workloads = [json.loads(document)["workloads"] for document in made]
     assert [[one["uid"] for one in each] for each in workloads] == [["db"], ["db@fd00::4"], []]

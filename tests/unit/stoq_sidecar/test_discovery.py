@@ -25,6 +25,7 @@ from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.discovery import LATCH, Discovery
 from stoq_sidecar.readiness import Readiness
 from support import engines
+from support.patience import PATIENCE
 from support.streams import Network
 
 WEB = Peer("spiffe://td/ns/shop/sa/web")
@@ -94,7 +95,7 @@ class World:
             asyncio.create_task(self.discovery.run()),
         ]
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while not enough():  # noqa: ASYNC110  (the product knows nothing of this wait)
                     await asyncio.sleep(0.002)
         finally:

@@ -37,7 +37,8 @@ class Way:
 
 
 @pytest.fixture
-async def way() -> AsyncIterator[Way]:
+async def way(request: pytest.FixtureRequest) -> AsyncIterator[Way]:
+    """Its client dials for as long as the test's parameter says (milliseconds)."""
     ca = engines.authority()
     settings = EngineSettings(
         name="peer", workers=1, stoq=Listener(listen="[::1]:0"), log_level="error"
@@ -45,7 +46,8 @@ async def way() -> AsyncIterator[Way]:
     async with (
         Engine(settings, engines.identity(ca, engines.SERVER)) as peer,
         Engine(
-            engines.client_settings(dial_timeout_ms=1000), engines.identity(ca, engines.CLIENT)
+            engines.client_settings(dial_timeout_ms=getattr(request, "param", 30_000)),
+            engines.identity(ca, engines.CLIENT),
         ) as client,
     ):
         port = peer.local_port("stoq")
@@ -64,6 +66,7 @@ async def test_a_path_that_works_tells_suite_round_trip_and_mtu(way: Way) -> Non
     assert report.rtt_seconds is not None
 
 
+@pytest.mark.parametrize("way", [1000], indirect=True)
 async def test_a_port_where_nobody_answers_is_an_outcome_not_an_exception(way: Way) -> None:
     report = await way.prober.measure(workload(9), "::1")
     assert not report.reached

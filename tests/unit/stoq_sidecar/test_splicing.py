@@ -14,7 +14,7 @@ from stoq.broker.protocol import Offer, Spliced
 from stoq.engine import ConnectionInfo
 from stoq_sidecar import splicing
 from stoq_sidecar.splicing import Splicing
-from unit.stoq_node.cluster import until
+from support.patience import until
 from unit.stoq_sidecar.test_offers import OWN, PORTS, connection, known
 
 

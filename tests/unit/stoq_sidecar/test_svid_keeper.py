@@ -12,6 +12,7 @@ from stoq_sidecar.ca_client import SigningError
 from stoq_sidecar.identity import Renewal
 from stoq_sidecar.readiness import Readiness
 from stoq_sidecar.svid import LATCH, SvidKeeper
+from support.patience import PATIENCE
 
 ID = "spiffe://td/ns/shop/sa/web"
 
@@ -57,7 +58,7 @@ async def kept(
     # Longer than between two looks at it.
     keeper = SvidKeeper(ca, keys, Renewal(at, 0.0), Backoff(0.02, 0.05), readiness)
     task = asyncio.create_task(keeper.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not enough(keeper):  # noqa: ASYNC110  (the product knows nothing of this wait)
             await asyncio.sleep(0.005)
     task.cancel()

@@ -16,9 +16,10 @@ from stoq_sidecar.dns import server, wire
 from stoq_sidecar.dns.counts import Counts
 from stoq_sidecar.dns.responder import Responder
 from stoq_sidecar.dns.upstream import Upstream
+from support.patience import PATIENCE
+from support.ports import free_port
 from support.records_of_names import entry, state
 
-PATIENCE = 30.0
 """Seconds: far more than an answer takes on a machine that does other things, too."""
 
 SEARCH = (("svc", "cluster", "local"),)
@@ -50,8 +51,7 @@ class Running:
 
 @asynccontextmanager
 async def running(monkeypatch: pytest.MonkeyPatch, *known: object) -> AsyncIterator[Running]:
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as free:
-        monkeypatch.setattr(constants, "DNS_PORT", free.getsockname()[1])
+    monkeypatch.setattr(constants, "DNS_PORT", free_port())
     made = Running()
     if known:
         made.responder.use(state(*known))  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ async def test_answers_while_the_registry_is_away_are_counted(
 async def test_another_class_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(monkeypatch, entry()):
         query = dns.message.make_query("db.shop.stoq", "TXT", "CH")
-        reply = await dns.asyncquery.udp(query, "::1", 20, port=constants.DNS_PORT)
+        reply = await dns.asyncquery.udp(query, "::1", PATIENCE, port=constants.DNS_PORT)
         assert reply.rcode() == dns.rcode.REFUSED
 
 
@@ -133,7 +133,7 @@ async def test_garbage_is_answered_or_dropped_and_service_goes_on(
                 client.send(garbage)
             client.send(b"\0\7\1\0\0\1" + bytes(6) + b"\x3fshort")
             client.setblocking(False)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 reply = await asyncio.get_running_loop().sock_recv(client, 512)
         assert reply[:2] == b"\0\7"
         assert wire.rcode(reply) == wire.FORMERR

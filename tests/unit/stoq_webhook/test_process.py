@@ -16,6 +16,7 @@ from stoq_kube.apiserver import ApiError
 from stoq_operator.webhook.process import LIMITS, Webhook, serve
 from stoq_operator.webhook.settings import Settings, read
 from support.pages import page
+from support.patience import PATIENCE
 from support.pods import pod
 from support.webhook import Connection, certificate, connect, review
 
@@ -186,14 +187,14 @@ async def test_the_whole_process_serves_writes_events_and_ends(
     connection = Connection(*client)
     for _ in range(2):
         await injected(connection)
-    event = await asyncio.wait_for(cluster.events.get(), 5)
+    event = await asyncio.wait_for(cluster.events.get(), PATIENCE)
     assert event["reason"] == "RefusedByPodSecurity"
     assert cluster.events.empty()  # the second was said already
     await _eventually(ports[1], "/metrics", f'events_total{{result="{result}"}} 1.0')
     assert "live" in await page(ports[1], "/healthz/live", "127.0.0.1")
     connection.close()
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE)
 
 
 async def _eventually(port: int, path: str, text: str) -> None:
