@@ -189,7 +189,7 @@ class Mesh:
 
     def admin(self, pod: Pod, path: str) -> Any:
         """What the sidecar's admin port answers to GET `path`, decoded from JSON."""
-        argv = ["curl", "-sSf", "--max-time", "5", f"{ADMIN}{path}"]
+        argv = ["curl", "-sSf", "--max-time", "20", f"{ADMIN}{path}"]
         return json.loads(netns.run_in(pod.netns, argv))
 
     def registry(self, pod: Pod) -> Any:

@@ -105,7 +105,7 @@ class Node:
 
     def page(self, path: str) -> tuple[int, str]:
         """Status and body of a page of the agent; status 0 if there was no answer."""
-        words = ["curl", "-s", "--max-time", "5", "-w", "\n%{http_code}", PAGES + path]
+        words = ["curl", "-s", "--max-time", "20", "-w", "\n%{http_code}", PAGES + path]
         done = subprocess.run(
             [*netns.enter(self._layout.fabric), *words], capture_output=True, text=True, check=False
         )

@@ -48,7 +48,7 @@ class Process:
             return printed[-limit:].decode(errors="replace").strip()
         return ""
 
-    def wait_until(self, what: str, ready: Callable[[], bool], timeout: float = 15.0) -> None:
+    def wait_until(self, what: str, ready: Callable[[], bool], timeout: float = 60.0) -> None:
         """Waits until `ready()`, or raises ProcessError with `what` was waited for (seconds)."""
         deadline = time.monotonic() + timeout
         while not ready():

@@ -57,4 +57,4 @@ def test_a_dial_that_udp_cannot_carry_ends_with_an_error_that_names_the_port(
 
 def test_when_the_network_is_back_so_is_the_mesh(mesh: Running) -> None:
     with Echo(mesh.pod("server")):
-        assert eventually(lambda: mesh.reaches("client", "server"), 10)
+        assert eventually(lambda: mesh.reaches("client", "server"))

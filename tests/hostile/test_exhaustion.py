@@ -10,6 +10,7 @@ from lab.command import run
 from lab.installation import SIDECAR_UID
 from netns.meshes import PORT, Echo, Running, echoed, eventually
 from netns.sockets import connect
+from support.patience import PATIENCE
 
 RANGE = "net.ipv4.ip_local_port_range"
 PORTS = 8
@@ -95,5 +96,5 @@ def test_without_a_descriptor_a_client_waits_and_others_go_on(mesh: Running) -> 
             assert eventually(lambda: "raise the limit of open files" in log())
             assert echoed(first)
         for one in waiting:
-            one.settimeout(10)
+            one.settimeout(PATIENCE)
             assert one.recv(1) == b"x"

@@ -52,6 +52,10 @@ class UdpEcho:
         self._socket.close()
 
 
+TRIES = 10
+"""How often a datagram may be lost on a machine whose CPUs are busy."""
+
+
 def answered(
     asking: socket.socket, address: object, port: int, payload: bytes = b"ask", tries: int = 1
 ) -> bool:
@@ -63,5 +67,16 @@ def answered(
                 data, peer = asking.recvfrom(65_536)
                 # Something else is the late answer to what was asked before.
                 if data == payload and (peer[0], peer[1]) == (str(address), port):
+                    return True
+    return False
+
+
+def answered_in_turn(asking: socket.socket, payload: bytes, tries: int = 1) -> bool:
+    """The same by a connected socket, which hears its peer alone."""
+    for _ in range(tries):
+        asking.send(payload)
+        with suppress(TimeoutError):
+            while True:
+                if asking.recv(65_536) == payload:
                     return True
     return False

@@ -15,6 +15,7 @@ from lab import netns, plan
 from lab.mesh import Mesh, MeshSettings
 from lab.state import State
 from netns.sockets import connect, listen
+from support.patience import PATIENCE
 
 PORT = 8080
 
@@ -61,7 +62,7 @@ class Echo:
 
 def echoed(connection: socket.socket, message: bytes = b"hello through the mesh") -> bool:
     """Whether the message comes back."""
-    connection.settimeout(15)
+    connection.settimeout(20)
     try:
         connection.sendall(message)
         got = b""
@@ -153,7 +154,7 @@ def running(
         state.remove()
 
 
-def eventually(what: Callable[[], bool], seconds: float = 20.0) -> bool:
+def eventually(what: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     """Whether it becomes true in time."""
     deadline = time.monotonic() + seconds
     while not what():

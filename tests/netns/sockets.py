@@ -39,7 +39,7 @@ def in_pod(netns: str, function: Callable[[], T], uid: int = APPLICATION_UID) ->
 
 
 def connect(
-    netns: str, address: object, port: int, uid: int = APPLICATION_UID, timeout: float = 3.0
+    netns: str, address: object, port: int, uid: int = APPLICATION_UID, timeout: float = 15.0
 ) -> socket.socket:
     """A TCP connection from inside the pod."""
     return in_pod(netns, lambda: socket.create_connection((str(address), port), timeout), uid)

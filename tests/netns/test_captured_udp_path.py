@@ -114,7 +114,7 @@ def test_an_application_that_sends_whole_packets_is_told_how_long_they_may_be(
                 return error.errno == errno.EMSGSIZE
             return False
 
-        assert eventually(told, 20)
+        assert eventually(told)
         assert far.peers == []
         assert arrives(mesh, way, way.fits, DO)
 

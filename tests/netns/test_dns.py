@@ -1,6 +1,5 @@
 """The pod's resolver, asked by dig and by libc, beside a real name server (unbound)."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
@@ -12,6 +11,7 @@ from lab.command import CommandError
 from lab.mesh import NAMESPACE, MeshSettings
 from lab.state import State
 from netns.meshes import PORT, Echo, Running, eventually, running
+from support.patience import quickly
 
 UNBOUND = """\
 server:
@@ -47,7 +47,7 @@ def name_server(state: State, made: Running, name: str) -> process.Process:
 def dig(made: Running, *words: str, pod: str = "client", at: object = None) -> str:
     """What dig prints, asking the pod's name server unless told otherwise."""
     server = at or made.pod("outside").ipv6
-    argv = ["dig", f"@{server}", "+time=5", "+tries=1", *words]
+    argv = ["dig", f"@{server}", "+time=20", "+tries=1", *words]
     return netns.run_in(made.pod(pod).netns, argv)
 
 
@@ -169,11 +169,12 @@ def test_another_name_server_is_asked_directly(mesh: Running) -> None:
 
 @pytest.mark.alone
 def test_a_new_record_has_its_name_within_a_second(mesh: Running) -> None:
-    assert "NXDOMAIN" in dig(mesh, "AAAA", "late.demo.stoq")
-    record(mesh, "late")
-    started = time.monotonic()
-    assert eventually(lambda: short(mesh, "AAAA", "late.demo.stoq") != [], 5)
-    assert time.monotonic() - started < 1
+    for attempt in quickly(1):
+        name = f"late-{attempt.number}"
+        assert "NXDOMAIN" in dig(mesh, "AAAA", f"{name}.demo.stoq")
+        with attempt:
+            record(mesh, name)
+            assert eventually(lambda name=name: short(mesh, "AAAA", f"{name}.demo.stoq") != [])
 
 
 def test_requests_are_counted_by_answer(mesh: Running) -> None:
@@ -189,7 +190,7 @@ def test_requests_are_counted_by_answer(mesh: Running) -> None:
 def test_records_are_served_while_the_control_plane_is_down(mesh: Running) -> None:
     assert mesh.mesh.control is not None
     mesh.mesh.control.stop(number=SIGKILL)
-    assert eventually(lambda: mesh.metric("client", "stoq_registry_stale") == 1, 30)
+    assert eventually(lambda: mesh.metric("client", "stoq_registry_stale") == 1)
     assert short(mesh, "AAAA", "db.demo.stoq") == [vip(mesh, "demo/db")]
     assert mesh.metric("client", "stoq_dns_stale_answers_total") >= 1
 
@@ -197,7 +198,7 @@ def test_records_are_served_while_the_control_plane_is_down(mesh: Running) -> No
 @pytest.mark.alone
 def test_without_a_sidecar_names_fail_at_once(mesh: Running) -> None:
     mesh.mesh.sidecars["client"].stop(number=SIGKILL)
-    started = time.monotonic()
-    with pytest.raises(CommandError, match="connection refused|communications error"):
-        dig(mesh, "web.example.test")
-    assert time.monotonic() - started < 1
+    for attempt in quickly(1):
+        failed = pytest.raises(CommandError, match="connection refused|communications error")
+        with attempt, failed:
+            dig(mesh, "web.example.test")

@@ -74,16 +74,16 @@ def test_datagrams_go_past_the_stack_with_and_without_the_agent(laboratory: Labo
     client, server = meshed(laboratory)
     mesh = laboratory.mesh
     with Echo(server):
-        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+        assert eventually(lambda: mesh.reaches("client", "server"))
         for pod in ("client", "server"):
             assert mesh.metric(pod, QUEUES) >= 1
             assert mesh.metric(pod, "stoq_af_xdp_malformed_frames_total") == 0
             for family in (SENT, RECEIVED):
-                assert eventually(partial(grows, mesh, pod, family), 20)
+                assert eventually(partial(grows, mesh, pod, family))
 
         # What was lent belongs to the sidecar.
         running_agent.stop(number=SIGKILL)
-        assert eventually(partial(grows, mesh, "client", SENT), 20)
+        assert eventually(partial(grows, mesh, "client", SENT))
 
         # It goes with the sidecar, and the next one has its own.
         assert attached(client)
@@ -93,8 +93,8 @@ def test_datagrams_go_past_the_stack_with_and_without_the_agent(laboratory: Labo
         mesh.mesh.start_sidecar(client)
         mesh.mesh.wait_ready([client])
         assert attached(client)
-        assert eventually(lambda: mesh.reaches("client", "server"), 20)
-        assert eventually(partial(grows, mesh, "client", SENT), 20)
+        assert eventually(lambda: mesh.reaches("client", "server"))
+        assert eventually(partial(grows, mesh, "client", SENT))
 
 
 def test_what_cannot_be_lent_leaves_the_sidecar_to_its_sockets(laboratory: Laboratory) -> None:
@@ -103,7 +103,7 @@ def test_what_cannot_be_lent_leaves_the_sidecar_to_its_sockets(laboratory: Labor
     client, server = meshed(laboratory)
     mesh = laboratory.mesh
     with Echo(server):
-        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+        assert eventually(lambda: mesh.reaches("client", "server"))
     assert mesh.metric("client", QUEUES) == mesh.metric("client", SENT) == 0
     assert not attached(client)
     log = mesh.mesh.sidecars["client"].log.read_text(encoding="utf-8")
@@ -115,9 +115,9 @@ def test_a_pod_that_goes_takes_what_was_lent_along(laboratory: Laboratory) -> No
     client, server = meshed(laboratory)
     mesh = laboratory.mesh
     with Echo(server):
-        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+        assert eventually(lambda: mesh.reaches("client", "server"))
         command.run([*netns.enter(client.netns), "ip", "link", "del", "eth0"])
-        assert eventually(lambda: mesh.metric("client", QUEUES) == 0, 20)
+        assert eventually(lambda: mesh.metric("client", QUEUES) == 0)
     assert mesh.metric("server", QUEUES) >= 1
 
 
@@ -140,7 +140,7 @@ def test_where_the_agent_chooses_it_goes_by_what_it_has_measured(laboratory: Lab
     assert chosen == (max(gains) >= 1.1 and min(gains) >= 1)
     client, server = meshed(laboratory)
     with Echo(server):
-        assert eventually(lambda: laboratory.mesh.reaches("client", "server"), 20)
+        assert eventually(lambda: laboratory.mesh.reaches("client", "server"))
     assert attached(client) == attached(server) == chosen
 
 

@@ -218,8 +218,8 @@ def test_permissions_that_do_not_fit_are_reported_and_shut_their_own_pod_only(
     node.strict(other, exclude_outbound_ports="8080")
     node.pods.write_text(first + node.pods.read_text())
     node.start(wait=False)
-    assert eventually(lambda: node.page("/healthz/ready")[0] == 503, 60)
-    assert eventually(lambda: "strict_ports is full" in node.page("/healthz/ready")[1], 60)
+    assert eventually(lambda: node.page("/healthz/ready")[0] == 503)
+    assert eventually(lambda: "strict_ports is full" in node.page("/healthz/ready")[1])
     with Echo(peer):
         assert not dials(pod.netns, peer.ipv6), "shut, although the port was to be excluded"
         assert dials(other.netns, peer.ipv6), "who fits is not concerned"
@@ -251,7 +251,7 @@ def test_a_stale_pin_is_named_and_what_is_in_force_stays_so(
     (maps / "strict_ports").unlink()
     (maps / "strict_services").rename(maps / "strict_ports")
     node.start(wait=False)
-    assert eventually(lambda: "remove it to start anew" in node.page("/healthz/ready")[1], 30)
+    assert eventually(lambda: "remove it to start anew" in node.page("/healthz/ready")[1])
     assert node.page("/healthz/ready")[0] == 503
     assert node.metric("stoq_node_capability", name="strict") == 0
     assert node.metric("stoq_node_capability", name="account") == 1

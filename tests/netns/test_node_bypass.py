@@ -6,7 +6,7 @@ import time
 from lab import netns, plan
 from lab.mesh import MeshSettings
 from lab.node import Node
-from netns.datagrams import UdpEcho, answered, udp
+from netns.datagrams import TRIES, UdpEcho, answered, udp
 from netns.meshes import Echo, Running, echoed, eventually, running
 from netns.sockets import connect
 from stoq.constants import METRICS_PORT, SIDECAR_UID
@@ -41,7 +41,7 @@ def watched(mesh: Running, pod: plan.Pod) -> Node:
     node = Node(mesh.layout, mesh.state)
     node.list(pod, udp=False, addresses=str(pod.ipv6))
     node.start(LOOKS)
-    assert eventually(lambda: node.metric("stoq_node_bypass_pods", state="accounted") == 1, 30)
+    assert eventually(lambda: node.metric("stoq_node_bypass_pods", state="accounted") == 1)
     return node
 
 
@@ -121,8 +121,8 @@ def test_datagrams_past_the_sidecar_that_captures_them_raise_the_alarm() -> None
             assert node.metric("stoq_node_bypass_pods", state="bypassed") == 1
 
             for size in (0, 100, 1_400, 9_000):
-                assert answered(asking, outside.ipv6, PORT, b"x" * size, tries=3), "by policy"
-                assert answered(asking, peer.ipv6, PORT, b"x" * size, tries=3), "by STOQ"
-                assert answered(stranger, pod.ipv6, PORT, b"x" * size, tries=3), "answers"
+                assert answered(asking, outside.ipv6, PORT, b"x" * size, tries=TRIES), "by policy"
+                assert answered(asking, peer.ipv6, PORT, b"x" * size, tries=TRIES), "by STOQ"
+                assert answered(stranger, pod.ipv6, PORT, b"x" * size, tries=TRIES), "answers"
             assert not eventually(lambda: found(node, "udp") > ASKED, 2.0)
         assert found(node) == 0, "no TCP did"

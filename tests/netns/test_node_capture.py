@@ -11,7 +11,7 @@ from lab.cluster import CONFIG, Cluster, Sandboxes, described
 from lab.mesh import MeshSettings
 from lab.node import Node
 from lab.process import Process
-from netns.datagrams import UdpEcho, answered, udp
+from netns.datagrams import TRIES, UdpEcho, answered, udp
 from netns.meshes import PORT, Echo, Running, echoed, eventually, running
 from netns.sockets import connect
 
@@ -78,7 +78,7 @@ def test_sidecars_without_a_privilege_wait_for_the_agent_and_then_carry_traffic(
     for pod in pods:
         mesh.mesh.enrol(pod)
         mesh.mesh.start_sidecar(pod)
-    assert eventually(lambda: "is the node agent" in waits_for(laboratory, "client"), 20)
+    assert eventually(lambda: "is the node agent" in waits_for(laboratory, "client"))
 
     laboratory.sandboxes.add(*pods)
     laboratory.cluster.runs(*pods, config=IN_NODE_MODE)
@@ -86,7 +86,7 @@ def test_sidecars_without_a_privilege_wait_for_the_agent_and_then_carry_traffic(
     mesh.mesh.wait_ready(pods)
     assert laboratory.captured("served", 2)
     with Echo(server):
-        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+        assert eventually(lambda: mesh.reaches("client", "server"))
         peers = {found["spiffe_id"] for found in mesh.admin("client", "/connections")}
         assert mesh.mesh.spiffe_id(server) in peers
 
@@ -102,7 +102,7 @@ def test_sidecars_without_a_privilege_wait_for_the_agent_and_then_carry_traffic(
         assert not reached(client, server, PORT)
         mesh.mesh.start_sidecar(client)
         mesh.mesh.wait_ready([client])
-        assert eventually(lambda: mesh.reaches("client", "server"), 20)
+        assert eventually(lambda: mesh.reaches("client", "server"))
 
 
 def test_udp_is_captured_in_pods_that_were_made_so(laboratory: Laboratory) -> None:
@@ -117,14 +117,14 @@ def test_udp_is_captured_in_pods_that_were_made_so(laboratory: Laboratory) -> No
     mesh.mesh.wait_ready(pods)
     outside = mesh.pod("outside")
     with UdpEcho(server.netns, PORT) as echo, udp(client.netns) as asking:
-        assert answered(asking, server.ipv6, PORT, tries=5)
+        assert answered(asking, server.ipv6, PORT, tries=TRIES)
         assert echo.peers[0] == (str(client.ipv6), asking.getsockname()[1])
         page = mesh.admin("client", "/config")
         assert page["captured_udp"] is True
         mesh.mesh.sidecars["client"].stop(number=SIGKILL)
         assert not answered(asking, server.ipv6, PORT)
     with UdpEcho(outside.netns, EXCLUDED), udp(client.netns) as asking:
-        assert answered(asking, outside.ipv6, EXCLUDED), "it passes without a sidecar"
+        assert answered(asking, outside.ipv6, EXCLUDED, tries=TRIES), "it passes without a sidecar"
 
 
 def test_a_pod_is_closed_before_its_sidecar_runs_but_for_what_it_excludes(
@@ -156,7 +156,7 @@ def test_a_pod_whose_exclusions_cannot_be_read_is_refused_with_an_event(
     laboratory.agent()
     assert laboratory.captured("refused", 1)
     assert laboratory.captured("served", 1), "the other pod has what it needs"
-    assert eventually(lambda: bool(laboratory.cluster.events()), 20)
+    assert eventually(lambda: bool(laboratory.cluster.events()))
     (event,) = laboratory.cluster.events()
     assert event["involvedObject"]["name"] == "client"
     assert event["reason"] == "NotCaptured"

@@ -41,21 +41,21 @@ def test_with_three_capabilities_the_agent_finds_enforces_and_reports(
     cluster.mesh(**STRICT)
     cluster.runs(pod)
     agent = node.start(cluster.environment, under=UNDER)
-    assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1, 30)
+    assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1)
     with Echo(peer):
         assert not dials(pod, peer)
         assert node.dropped(pod) > 0
-        assert eventually(lambda: cluster.condition() == "True", 30)
+        assert eventually(lambda: cluster.condition() == "True")
         assert cluster.said()["strict"] is True
 
         agent.stop(number=SIGKILL)
         assert not dials(pod, peer)
         node.start(cluster.environment, under=UNDER)
-        assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1, 30)
+        assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1)
         assert not dials(pod, peer)
 
         cluster.mesh()
-        assert eventually(lambda: dials(pod, peer), 30), "permissive again, without a restart"
+        assert eventually(lambda: dials(pod, peer)), "permissive again, without a restart"
 
 
 def test_a_successor_opens_no_link_while_it_does_not_know_whose_it_is(
@@ -66,7 +66,7 @@ def test_a_successor_opens_no_link_while_it_does_not_know_whose_it_is(
     cluster.mesh(**STRICT)
     cluster.runs(pod)
     agent = node.start(cluster.environment)
-    assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1, 30)
+    assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1)
     agent.stop(number=SIGKILL)
     # The same pod, as the API server shows it before the kubelet has told of its addresses.
     (shown,) = cluster.lists[PODS]
@@ -74,11 +74,11 @@ def test_a_successor_opens_no_link_while_it_does_not_know_whose_it_is(
     cluster.lists[PODS] = [{**shown, "status": {"phase": "Pending"}}]
     cluster.mesh(**STRICT)
     node.start(cluster.environment)
-    assert eventually(lambda: node.metric("stoq_node_pods", state="waiting") == 1, 30)
+    assert eventually(lambda: node.metric("stoq_node_pods", state="waiting") == 1)
     with Echo(peer):
         assert not dials(pod, peer)
         cluster.runs()
-        assert eventually(lambda: dials(pod, peer), 30), "nobody's any more"
+        assert eventually(lambda: dials(pod, peer)), "nobody's any more"
 
 
 def test_a_strict_pod_that_is_shut_is_told_with_the_reason_where_one_looks_for_it(
@@ -91,21 +91,21 @@ def test_a_strict_pod_that_is_shut_is_told_with_the_reason_where_one_looks_for_i
     cluster.runs(pod)
     node.start(cluster.environment, under=UNDER, wait=False)
     with Echo(peer):
-        assert eventually(lambda: node.metric("stoq_node_shut_links", how="rules") == 1, 30)
+        assert eventually(lambda: node.metric("stoq_node_shut_links", how="rules") == 1)
         assert not dials(pod, peer)
-        assert eventually(lambda: cluster.condition() == "False", 30)
+        assert eventually(lambda: cluster.condition() == "False")
         (condition, _) = cluster.said()["conditions"]
         assert condition["reason"] == "PodsFailed"
         assert condition["message"].startswith("shop/pod: ")
         assert "its link is shut" in condition["message"]
-        assert eventually(lambda: bool(cluster.events()), 30)
+        assert eventually(lambda: bool(cluster.events()))
         (event,) = cluster.events()
         assert event["reason"] == "NotEnforced"
         assert event["involvedObject"]["name"] == "pod"
         assert hindrance.name in event["message"]
 
         hindrance.rmdir()
-        assert eventually(lambda: cluster.condition() == "True", 60), "it is tried again"
+        assert eventually(lambda: cluster.condition() == "True"), "it is tried again"
         assert node.metric("stoq_node_shut_links") == 0
         assert not dials(pod, peer)
         assert node.dropped(pod) > 0
@@ -122,7 +122,7 @@ def test_a_trace_knows_the_pods_that_the_agent_knows(
         Echo(peer),
         tracing(layout, node, cluster.state, "--json", **cluster.environment) as trace,
     ):
-        assert eventually(lambda: dials(pod, peer) and bool(trace.said("connection")), 30)
+        assert eventually(lambda: dials(pod, peer) and bool(trace.said("connection")))
         [plain] = eventually_one(trace, "connection", pod="shop/pod", direction="out")
         assert plain["remote"] == f"[{peer.ipv6}]:8080"
         assert (plain["verdict"], plain["strict"]) == ("bypass", True)
@@ -150,14 +150,14 @@ def test_a_pod_on_the_nodes_network_is_refused_with_the_reason_and_others_are_en
     host["status"]["podIPs"] = [{"ip": str(layout.gateway6)}]
     cluster.shows(described(pod, namespace=cluster.namespace), host)
     node.start(cluster.environment, under=UNDER, wait=False)
-    assert eventually(lambda: node.metric("stoq_node_pods", state="failed") == 1, 30)
-    assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1, 30)
+    assert eventually(lambda: node.metric("stoq_node_pods", state="failed") == 1)
+    assert eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1)
     with Echo(peer):
         assert not dials(pod, peer)
-    assert eventually(lambda: cluster.condition() == "False", 30)
+    assert eventually(lambda: cluster.condition() == "False")
     message = cluster.said()["conditions"][0]["message"]
     assert message.startswith("shop/peer: ")
     assert "hostNetwork: true" in message
-    assert eventually(lambda: bool(cluster.events()), 30)
+    assert eventually(lambda: bool(cluster.events()))
     (event,) = cluster.events()
     assert (event["reason"], event["involvedObject"]["name"]) == ("NotEnforced", "peer")

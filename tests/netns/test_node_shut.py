@@ -7,7 +7,7 @@ import pytest
 
 from lab import command, netns, plan
 from lab.node import Node
-from netns.datagrams import UdpEcho, answered, udp
+from netns.datagrams import TRIES, UdpEcho, answered, udp
 from netns.hindrances import hindered, link
 from netns.laboratories import pods
 from netns.meshes import Echo, eventually
@@ -49,7 +49,7 @@ def test_a_strict_pod_that_takes_no_program_passes_nothing_whoever_runs(
         UdpEcho(peer.netns, constants.STOQ_PORT),
         udp(pod.netns) as asking,
     ):
-        assert eventually(lambda: node.metric("stoq_node_shut_links", how="rules") == 1, 30)
+        assert eventually(lambda: node.metric("stoq_node_shut_links", how="rules") == 1)
         status, why = node.page("/healthz/ready")
         assert status == 503
         assert hindrance.name in why
@@ -69,7 +69,7 @@ def test_a_strict_pod_that_takes_no_program_passes_nothing_whoever_runs(
         hindrance.rmdir()
         node.start()
         assert TABLE not in rules(layout)
-        assert answered(asking, peer.ipv6, constants.STOQ_PORT, tries=3), "what is STOQ passes"
+        assert answered(asking, peer.ipv6, constants.STOQ_PORT, tries=TRIES), "what is STOQ passes"
         assert not dials(pod.netns, peer.ipv6)
         assert node.dropped(pod) > 0
 
@@ -83,9 +83,9 @@ def test_a_pod_that_is_no_longer_strict_is_opened_and_one_that_is_shut_again_whe
     node.strict(pod)
     node.start(wait=False)
     with Echo(peer):
-        assert eventually(lambda: TABLE in rules(layout), 30)
+        assert eventually(lambda: TABLE in rules(layout))
         netns.run_in(layout.fabric, ["nft", "flush", "ruleset"])
-        assert eventually(lambda: TABLE in rules(layout), 60), "at the next try"
+        assert eventually(lambda: TABLE in rules(layout)), "at the next try"
         assert not dials(pod.netns, peer.ipv6)
         node.list(pod)
         assert eventually(lambda: TABLE not in rules(layout))
@@ -102,7 +102,7 @@ def test_without_rules_the_link_is_taken_down_and_up_again(
     node.strict(pod)
     agent = node.start(under=["env", f"PATH={node.bpffs}"], wait=False)
     with Echo(peer):
-        assert eventually(lambda: node.metric("stoq_node_shut_links", how="down") == 1, 30)
+        assert eventually(lambda: node.metric("stoq_node_shut_links", how="down") == 1)
         assert "nft is not in PATH" in agent.tail(4_000)
         down = link(layout, pod.port)
         assert "UP" not in down["flags"]
@@ -132,7 +132,7 @@ def test_a_strict_pod_that_comes_while_nothing_can_be_pinned_is_shut(
         assert eventually(lambda: TABLE in rules(layout))
         assert not dials(pod.netns, peer.ipv6)
         command.run(["mount", "-t", "bpf", "bpf", str(node.bpffs)])
-        assert eventually(lambda: node.page("/healthz/ready")[0] == 200, 30)
+        assert eventually(lambda: node.page("/healthz/ready")[0] == 200)
         assert TABLE not in rules(layout)
         assert not dials(pod.netns, peer.ipv6), "strict mode is on it"
 
@@ -148,7 +148,7 @@ def test_where_the_verifier_refuses_strict_mode_new_strict_pods_are_shut_and_oth
     node.strict(pod)
     agent = node.start(under=under, wait=False)
     with Echo(peer):
-        assert eventually(lambda: node.metric("stoq_node_shut_links", how="rules") == 1, 30)
+        assert eventually(lambda: node.metric("stoq_node_shut_links", how="rules") == 1)
         status, why = node.page("/healthz/ready")
         assert status == 503
         assert "this process lacks CAP_PERFMON; the kernel refuses program strict_to_pod" in why
@@ -164,6 +164,6 @@ def test_where_the_verifier_refuses_strict_mode_new_strict_pods_are_shut_and_oth
         assert TABLE not in rules(layout)
         assert not dials(pod.netns, peer.ipv6)
         node.start(under=under, wait=False)
-        assert eventually(lambda: "CAP_PERFMON" in node.page("/healthz/ready")[1], 30)
+        assert eventually(lambda: "CAP_PERFMON" in node.page("/healthz/ready")[1])
         assert TABLE not in rules(layout), "strict mode is still on it"
         assert not dials(pod.netns, peer.ipv6)

@@ -54,7 +54,7 @@ class Trace:
         return [one for one in found if one["kind"] == kind and values.items() <= one.items()]
 
     def watching(self, what: str) -> None:
-        assert eventually(lambda: what in self.text() or self._child.poll() is not None, 60)
+        assert eventually(lambda: what in self.text() or self._child.poll() is not None)
         assert self._child.poll() is None, self.path.with_suffix(".err").read_text()
 
     def signal(self, number: Signals) -> None:
@@ -83,7 +83,7 @@ def tracing(
 
 
 def eventually_one(trace: Trace, kind: str, **values: object) -> list[dict[str, Any]]:
-    eventually(lambda: bool(trace.said(kind, **values)), 10)
+    eventually(lambda: bool(trace.said(kind, **values)), 30)
     found = trace.said(kind, **values)
     assert found, trace.text()
     return found[:1]
