@@ -10,6 +10,7 @@ import pytest
 
 from lab import command, process, state
 from lab.state import State
+from support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_stopping_ends_a_program_that_ignores_the_request_and_its_children(
     running.wait_until("having a child", lambda: child.exists() and bool(child.read_text()))
 
     assert running.stop(timeout=0.2) == -9
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while state.start_time(int(child.read_text())) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert state.start_time(int(child.read_text())) is None

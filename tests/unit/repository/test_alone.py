@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Barrier, Event
 
 from netns.alone import on_the_machine
+from support.patience import PATIENCE
 
 
 def test_others_run_side_by_side(tmp_path: Path) -> None:
@@ -13,7 +14,7 @@ def test_others_run_side_by_side(tmp_path: Path) -> None:
 
     def inside(_: int) -> int:
         with on_the_machine(tmp_path, alone=False):
-            return both_inside.wait(10)
+            return both_inside.wait(PATIENCE)
 
     with ThreadPoolExecutor(2) as two:
         assert sorted(two.map(inside, range(2))) == [0, 1]
@@ -28,7 +29,7 @@ def test_who_wants_to_be_alone_waits_for_who_is_there_and_goes_before_who_comes_
     def first() -> None:
         with on_the_machine(tmp_path, alone=False):
             order.append("first")
-            leaves.wait(10)
+            leaves.wait(PATIENCE)
             order.append("first has left")
 
     def then(name: str, *, alone: bool) -> None:

@@ -90,9 +90,10 @@ async def test_leaving_the_block_ends_the_handler(world):
 
 
 async def test_a_handler_that_computes_hears_of_a_caller_that_left(world):
-    ended = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     async def deep(requests, context):
+        begun.set()
         try:
             await asyncio.sleep(60)
             yield Number(1)
@@ -103,6 +104,8 @@ async def test_a_handler_that_computes_hears_of_a_caller_that_left(world):
     server.bidirectional(ECHO, deep)
     async with world.client(server).converse(ECHO) as conversation:
         await conversation.finish()
+        await asyncio.wait_for(begun.wait(), PATIENCE)
+        # Long enough for its call to be watched.
         await asyncio.sleep(0.05)
     await asyncio.wait_for(ended.wait(), PATIENCE)
 

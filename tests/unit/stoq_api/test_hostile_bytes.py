@@ -105,7 +105,7 @@ async def answered_with(data, *, end=True):
     """What a client raises at raw bytes from a server."""
     network = Network(WEB)
     client = ApiClient(network)
-    call = asyncio.create_task(client.call(DOUBLE, Number(1), timeout=5))
+    call = asyncio.create_task(client.call(DOUBLE, Number(1), timeout=60))
     served = await network.accept()
     await served.send(data, end=end)
     try:

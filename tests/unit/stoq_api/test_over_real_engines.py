@@ -140,9 +140,16 @@ async def test_a_deadline_ends_a_call_at_both_ends(pair):
         finally:
             ended.set()
 
+    async def none(request, context):
+        return
+        yield
+
     pair.server.unary(DOUBLE, never)
+    pair.server.server_stream(COUNT, none)
+    # With the handshake behind it the call reaches its handler in far less than it has.
+    async with pair.client.stream(COUNT, Number(1)) as messages:
+        assert [message async for message in messages] == []
     with pytest.raises(TimedOut):
-        # Of which the handshake takes a part.
         await pair.client.call(DOUBLE, Number(1), timeout=3)
     await asyncio.wait_for(ended.wait(), PATIENCE)
 

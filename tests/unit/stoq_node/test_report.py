@@ -152,7 +152,7 @@ async def test_it_is_written_when_it_changes_and_again_when_that_failed(
     assert len(api.requests) == 3
     api.broken = "patch: forbidden"
     now = replace(GOOD, failed={"shop/web-0": "full"})
-    await asyncio.sleep(0.1)
+    await until(lambda: "patch: forbidden" in caplog.text)
     api.broken = ""
     await until(lambda: len(api.requests) == 6)
     assert api.requests[-1][2]["status"]["conditions"][0]["reason"] == "PodsFailed"

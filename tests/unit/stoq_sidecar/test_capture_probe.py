@@ -9,6 +9,7 @@ import pytest
 
 from stoq_sidecar import capture_probe
 from stoq_sidecar.readiness import Readiness
+from support.ports import free_port
 
 NONCE = bytes(range(16))
 
@@ -37,8 +38,7 @@ async def test_any_other_answer_is_not(answer: bytes) -> None:
 
 
 async def test_missing_rules_are_named() -> None:
-    async with answering(lambda: NONCE) as port:
-        pass
+    port = free_port()
     found = await capture_probe.probe("127.0.0.1", NONCE, port)
     assert "no capture rule turns it to port 14001" in str(found)
 

@@ -18,6 +18,7 @@ from stoq_operator.webhook.settings import Settings, read
 from support.pages import page
 from support.patience import PATIENCE
 from support.pods import pod
+from support.ports import free_port
 from support.webhook import Connection, certificate, connect, review
 
 IMAGES = {"STOQ_INJECT_SIDECAR_IMAGE": "s", "STOQ_INJECT_INIT_IMAGE": "i"}
@@ -147,7 +148,7 @@ async def test_it_is_not_ready_without_a_certificate() -> None:
 async def test_a_body_that_is_too_large_is_refused() -> None:
     webhook = Webhook(settings())
     chain = loaded(webhook)
-    async with serving(webhook, Limits(body=100, idle_seconds=5)) as port:
+    async with serving(webhook, Limits(body=100, idle_seconds=60)) as port:
         connection = await connect(port, chain)
         status, _ = await connection.post("/inject", bytes(101))
         assert status == 413
@@ -164,18 +165,12 @@ async def test_a_request_that_is_no_review_is_counted_and_refused() -> None:
     assert b'stoq_injections_total{outcome="error",reason="request"} 1.0' in webhook.metrics.page()
 
 
-def free() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize(("broken", "result"), [(False, "written"), (True, "failed")])
 async def test_the_whole_process_serves_writes_events_and_ends(
     broken: bool, result: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stoq_operator.webhook.process.GRACE_SECONDS", 0.01)
-    ports = free(), free()
+    ports = free_port(), free_port()
     where = {
         "STOQ_LISTEN_ADDRESS": f"127.0.0.1:{ports[0]}",
         "STOQ_LISTEN_PAGES": f"127.0.0.1:{ports[1]}",
@@ -198,12 +193,12 @@ async def test_the_whole_process_serves_writes_events_and_ends(
 
 
 async def _eventually(port: int, path: str, text: str) -> None:
-    for _ in range(1000):
-        with contextlib.suppress(OSError):
-            if text in await page(port, path, "127.0.0.1"):
-                return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{path} never had {text!r}")
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with contextlib.suppress(OSError):
+                if text in await page(port, path, "127.0.0.1"):
+                    return
+            await asyncio.sleep(0.01)
 
 
 def _any() -> Any:
