@@ -1,6 +1,7 @@
 """The pod's resolver, asked by dig and by libc, beside a real name server (unbound)."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL
 
@@ -53,6 +54,11 @@ def dig(made: Running, *words: str, pod: str = "client", at: object = None) -> s
 
 def short(made: Running, *words: str) -> list[str]:
     return dig(made, "+short", *words).split("\n")[:-1]
+
+
+def known(made: Running, name: str) -> bool:
+    """Whether the record of that name has one."""
+    return short(made, "AAAA", f"{name}.demo.stoq") != []
 
 
 def as_program(made: Running, script: str, pod: str = "client") -> str:
@@ -174,7 +180,7 @@ def test_a_new_record_has_its_name_within_a_second(mesh: Running) -> None:
         assert "NXDOMAIN" in dig(mesh, "AAAA", f"{name}.demo.stoq")
         with attempt:
             record(mesh, name)
-            assert eventually(lambda name=name: short(mesh, "AAAA", f"{name}.demo.stoq") != [])
+            assert eventually(partial(known, mesh, name))
 
 
 def test_requests_are_counted_by_answer(mesh: Running) -> None:

@@ -112,12 +112,17 @@ class Served:
 
 
 @asynccontextmanager
-async def reference_serving(ca: CertificateAuthority, host: str) -> AsyncIterator[Served]:
-    """A reference whose application hears everything, and then says something."""
+async def reference_serving(
+    ca: CertificateAuthority, host: str, *, wanted: int = 1
+) -> AsyncIterator[Served]:
+    """A reference whose application hears everything, and then says something, once the flow has
+    the wanted lanes: what is said before may be over before the last of them is there.
+    """
     joining, begun = Joining(), list[Striped]()
 
     async def flow(striped: Striped) -> None:
         heard = await read(striped)
+        await until(lambda: striped.lanes >= wanted)
         striped.send(BACK if heard == FORTH else b"not what was said", end=True)
 
     async def streams(peer: Peer, tasks: asyncio.TaskGroup) -> None:
@@ -157,7 +162,8 @@ async def test_a_striped_flow_comes_whole_over_its_lanes(
 ) -> None:
     if pair == TO_REFERENCE:
         tls = engines.identity(ca, engines.CLIENT, stripes=True)
-        async with asyncio.timeout(PATIENCE), reference_serving(ca, own_address()) as served:
+        taking = reference_serving(ca, own_address(), wanted=LANES)
+        async with asyncio.timeout(PATIENCE), taking as served:
             back, connections = await flows.answered(
                 tls, served.server.port, FORTH, lanes=LANES, workers=2
             )

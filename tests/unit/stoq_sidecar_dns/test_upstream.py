@@ -15,6 +15,7 @@ import pytest
 from stoq_sidecar.dns import upstream, wire
 from stoq_sidecar.dns.counts import Counts
 from stoq_sidecar.dns.upstream import Upstream
+from support.patience import PATIENCE
 
 FIRST, SECOND = ip_address("127.0.0.1"), ip_address("127.0.0.2")
 QUERY = dns.message.make_query("example.org", "AAAA", use_edns=0, want_dnssec=True).to_wire()
@@ -79,7 +80,7 @@ def counts() -> Iterator[Counts]:
     assert made.waiting == 0
 
 
-def made(counts: Counts, port: int, *servers: object, patience: float = 0.1) -> Upstream:
+def made(counts: Counts, port: int, *servers: object, patience: float = PATIENCE) -> Upstream:
     return Upstream(servers, counts, port=port, patience=patience)  # type: ignore[arg-type]
 
 
@@ -118,7 +119,11 @@ async def test_the_next_server_is_asked_when_one_does_not_help(
     counts: Counts, first: Answer | None, reason: str
 ) -> None:
     async with serving(first, good) as (*_, last):
-        reply = await made(counts, last.port, FIRST, SECOND).ask(QUERY, udp=True)
+        # The second has to answer within what the first is waited for.
+        asking = made(
+            counts, last.port, FIRST, SECOND, patience=2.0 if first is silent else PATIENCE
+        )
+        reply = await asking.ask(QUERY, udp=True)
     assert reply == wire.failure(QUERY, 0)
     assert counts.failures[reason] == 1
     assert counts.upstream == 2
@@ -128,7 +133,7 @@ async def test_the_only_server_is_asked_three_times_and_then_it_is_a_failure(
     counts: Counts,
 ) -> None:
     async with serving(silent) as (server,):
-        reply = await made(counts, server.port, FIRST).ask(QUERY, udp=True)
+        reply = await made(counts, server.port, FIRST, patience=0.1).ask(QUERY, udp=True)
     assert wire.rcode(reply) == wire.SERVFAIL
     assert wire.answers(reply, QUERY)
     assert len(server.seen) == 3
@@ -151,7 +156,7 @@ async def test_more_waiting_queries_than_allowed_are_refused_at_once(
 ) -> None:
     monkeypatch.setattr(upstream, "MAX_WAITING", 2)
     async with serving(silent) as (server,):
-        asking = made(counts, server.port, FIRST)
+        asking = made(counts, server.port, FIRST, patience=0.1)
         replies = await asyncio.gather(*(asking.ask(QUERY, udp=True) for _ in range(5)))
     assert counts.failures["overload"] == 3
     assert {wire.rcode(reply) for reply in replies} == {wire.SERVFAIL}
