@@ -119,6 +119,10 @@ impl Mailbox {
         self.woken.store(false, Ordering::Release);
     }
 
+    pub(crate) fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
+    }
+
     pub(crate) fn next_command(&self) -> Option<Command> {
         self.commands.pop()
     }

@@ -1,5 +1,6 @@
 //! A mesh of two workloads, each with an engine.
 
+use std::fmt::Debug;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -299,6 +300,22 @@ pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
 /// Waits until `condition` holds.
 pub(crate) fn eventually(what: &str, condition: impl FnMut() -> bool) {
     within(PATIENCE, what, condition);
+}
+
+/// Waits until `found` gives this value; if it never does, tells the last one.
+pub(crate) fn eventually_is<T: PartialEq + Debug>(what: &str, wanted: T, found: impl Fn() -> T) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let last = found();
+        if last == wanted {
+            return;
+        }
+        assert!(
+            Instant::now() < until,
+            "never: {what} {wanted:?}, but {last:?}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Waits for no longer than this until `condition` holds.

@@ -25,6 +25,7 @@ impl Worker {
             match udp.socket.receive() {
                 Ok(Some(batch)) => {
                     any = true;
+                    self.heed_others(now);
                     for datagram in batch {
                         self.captured(datagram, now);
                     }
@@ -35,6 +36,15 @@ impl Worker {
             }
         }
         any
+    }
+
+    /// Learns of flows that began elsewhere since this turn looked into the mailbox. A worker tells of one
+    /// before its first datagram leaves, so before any answer: one that came here would else begin a flow
+    /// of its own, and reach the client from another address than the one it dialled.
+    fn heed_others(&mut self, now: Instant) {
+        if self.shared.mailboxes[self.index].has_commands() {
+            self.run_commands(now);
+        }
     }
 
     fn captured(&mut self, datagram: CapturedDatagram, now: Instant) {
