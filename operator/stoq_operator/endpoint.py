@@ -5,17 +5,20 @@ from typing import Final
 
 from stoq.api.call import ServerLimits
 from stoq.engine import Engine, EngineSettings, HybridKey, Listener, TlsContext
-from stoq.engine.settings import Limits, Transport
+from stoq.engine.settings import Adapt, Limits, Transport
 from stoq.registry import TrustEntry
 from stoq_operator.ticketkeys import TicketKey
 
 REFUSALS: Final = 1024
 """Streams beyond the calls that the server takes, to tell their callers so."""
 
-SEND_WINDOW: Final = 262_144
-"""Bytes that wait in the engine for one sidecar: thousands may want megabytes at once, and what is
-not accepted costs nothing."""
+SEND_WINDOW: Final = 65_536
+"""Bytes that the engine sends one sidecar ahead of its ACKs: thousands may want half a megabyte at
+once. At a round trip of a millisecond it is 500 Mbit/s."""
 
+STREAM_WINDOW: Final = 65_536
+"""Bytes that a caller may send on one stream before they are read: twice the largest request of a
+sidecar."""
 
 STREAMS: Final = 4
 """Calls that a sidecar may have on one connection: it watches, and signs now and then; for more it
@@ -35,7 +38,14 @@ class EngineEndpoint:
             # Calls are few and small; a second thread would only cost memory.
             workers=1,
             bootstrap=Listener(listen=listen),
-            transport=Transport(send_window=SEND_WINDOW, max_streams=STREAMS),
+            transport=Transport(
+                stream_window=STREAM_WINDOW,
+                connection_window=STREAMS * STREAM_WINDOW,
+                send_window=SEND_WINDOW,
+                max_streams=STREAMS,
+            ),
+            # It would widen the windows of each sidecar that is near.
+            adapt=Adapt(mode="off"),
             # Each watcher holds a stream; the server says no in words, the engine by a reset.
             limits=Limits(api_streams=ServerLimits().calls + REFUSALS),
             log_level=log_level,  # type: ignore[arg-type]  # checked by the settings

@@ -98,8 +98,10 @@ class Registry:
                         if signed:
                             message = self._sealer.seal(message, shown)
                             shown = message.certificate or shown
-                        yield message
+                        said = [message]
                         del message
+                        # Whoever sends it holds it alone, for as long as it takes.
+                        yield said.pop()
                     continue
                 waiting = asyncio.get_running_loop().create_future()
                 self._waiting.add(waiting)

@@ -1,7 +1,8 @@
 """Follows the registry and gives the engine what it says.
 
 When the control plane is gone the last state stays in force, marked stale: flows to known peers
-go on. It comes back by a jittered back-off, and resumes where it was when the registry still can.
+go on. It comes back by a jittered back-off, spread by how many the mesh has, and resumes where it
+was when the registry still can.
 """
 
 import asyncio
@@ -95,7 +96,8 @@ class Discovery:
             # A stream that brought something proves that the registry works.
             failures = 1 if self._heard else failures + 1
             self._lost(why)
-            await asyncio.sleep(self._backoff.delay(failures, random.random()))  # noqa: S311
+            crowd = len(self._state.workloads) if self._state else 0
+            await asyncio.sleep(self._backoff.delay(failures, random.random(), crowd))  # noqa: S311
 
     async def _follow(self) -> None:
         client = ApiClient(self._dial())

@@ -107,7 +107,9 @@ class Discovery:
         0.2, number(0.05, 60, "seconds"), "a restarted registry is back within a second"
     )
     retry_max_seconds: float = option(
-        15.0, number(0.1, 600, "seconds"), "keeps 5,000 waiting sidecars under 400 dials a second"
+        15.0,
+        number(0.1, 600, "seconds"),
+        "keeps 7,500 waiting sidecars, who know how many they are, at 500 dials a second",
     )
     signed: str = option(
         "prefer",

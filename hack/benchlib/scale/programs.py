@@ -21,6 +21,11 @@ PATIENCE: Final = 120.0
 """Seconds in which a program becomes ready, or ends."""
 
 
+_AS_IN_THE_IMAGE: Final = "sys.modules['kubernetes'] = None"
+"""kopf imports the kubernetes client where it is installed, 20 MB: here it is for stoqctl, and the
+operator's image has none."""
+
+
 class Program:
     """One program that tells by HTTP whether it is ready."""
 
@@ -28,7 +33,7 @@ class Program:
         self, name: str, module: str, environment: dict[str, str], pages: str, log: Path
     ) -> None:
         self._name = name
-        self._code = f"import sys; from {module} import main; sys.exit(main())"
+        self._code = f"import sys; {_AS_IN_THE_IMAGE}; from {module} import main; sys.exit(main())"
         self._environment = environment
         self._pages = f"http://{pages}"
         self._log = log

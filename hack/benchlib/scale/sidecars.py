@@ -142,7 +142,8 @@ class Fleet:
                 except (ApiError, StreamError) as error:
                     self.counts.failed(error)
                 failures = 1 if self.counts.snapshots + self.counts.deltas > heard else failures + 1
-                await asyncio.sleep(RETRY.delay(failures, random.random()))
+                crowd = len(sidecar.state.workloads) if sidecar.state else 0
+                await asyncio.sleep(RETRY.delay(failures, random.random(), crowd))
 
     async def _signed(self, member: Member, door: Engine) -> bytes:
         failures = 0

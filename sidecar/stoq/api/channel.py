@@ -55,15 +55,17 @@ class Channel:
         return self._decoder.pending
 
     async def send(self, *frames: tuple[Kind, bytes], end: bool = False) -> None:
-        """Writes the frames in one go; `end` finishes our direction.
+        """Writes the frames, none but these; `end` finishes our direction.
 
         After a send that was cancelled half-way nothing can follow in order: the stream is reset
         and `StreamError` raised.
         """
-        data = b"".join([framing.encode(kind, body) for kind, body in frames])
+        *first, last = framing.pieces(*frames)
         if self._sending:
             self.stream.reset(CANCELLED)
             raise StreamError("a message was cut off by a cancelled send")
         self._sending = True
-        await self.stream.send(data, end=end)
+        for piece in first:
+            await self.stream.send(piece)
+        await self.stream.send(last, end=end)
         self._sending = False

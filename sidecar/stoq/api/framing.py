@@ -42,15 +42,40 @@ class Frame(NamedTuple):
     body: bytes
 
 
+LONG: Final = 65_536
+"""Bytes from which on a body is not copied to be beside others."""
+
+
+def pieces(*frames: tuple[Kind, bytes]) -> list[bytes]:
+    """The bytes of all frames in order, in one piece but for long bodies, which stay as they are.
+
+    Raises `Malformed` when a body is longer than `MAX_BODY`.
+    """
+    found: list[bytes] = []
+    short: list[bytes] = []
+    for kind, body in frames:
+        short.append(_prefix(kind, body))
+        if len(body) < LONG:
+            short.append(body)
+        else:
+            found += (b"".join(short), body)
+            short = []
+    return [*found, b"".join(short)] if short or not found else found
+
+
 def encode(kind: Kind, body: bytes) -> bytes:
     """The frame's bytes. Raises `Malformed` when the body is longer than `MAX_BODY`."""
+    return _prefix(kind, body) + body
+
+
+def _prefix(kind: Kind, body: bytes) -> bytes:
     if len(body) > MAX_BODY:
         raise Malformed(
             f"a message of {len(body)} bytes does not fit a frame: the limit is {MAX_BODY}; "
             "split it over several messages of a stream"
         )
     # The kind is the highest of the four bytes.
-    return (kind << 24 | len(body)).to_bytes(PREFIX_LENGTH, "big") + body
+    return (kind << 24 | len(body)).to_bytes(PREFIX_LENGTH, "big")
 
 
 class Decoder:

@@ -222,17 +222,20 @@ async def _answer_many(channel: Channel, request: _Request) -> None:
     first = True
     try:
         async for response in responses:
-            await _send(channel, request.codec, response, first=first)
-            first = False
-            # The next one may take days: megabytes must not wait with us.
+            body = codecs.encode(request.codec, response)
+            # Its receiver may be slow, and the next one may take days: megabytes must not wait with
+            # us, nor twice.
             del response
+            await _send(channel, body, first=first)
+            first = False
+            del body
     finally:
         await responses.aclose()
     await (channel.send((Kind.STATUS, _OK), end=True) if first else channel.send(end=True))
 
 
-async def _send(channel: Channel, codec: Codec, response: object, *, first: bool) -> None:
-    message = (Kind.MESSAGE, codecs.encode(codec, response))
+async def _send(channel: Channel, body: bytes, *, first: bool) -> None:
+    message = (Kind.MESSAGE, body)
     await (channel.send((Kind.STATUS, _OK), message) if first else channel.send(message))
 
 

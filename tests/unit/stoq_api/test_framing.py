@@ -3,7 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoq.api.errors import Malformed
-from stoq.api.framing import MAX_BODY, MAX_CONTROL_BODY, Decoder, Frame, Kind, encode
+from stoq.api.framing import (
+    LONG,
+    MAX_BODY,
+    MAX_CONTROL_BODY,
+    Decoder,
+    Frame,
+    Kind,
+    encode,
+    pieces,
+)
 
 frames = st.lists(st.tuples(st.sampled_from(Kind), st.binary(max_size=2000)), max_size=8)
 
@@ -37,6 +46,29 @@ def test_any_bytes_give_frames_or_the_specified_error(data):
     except Malformed:
         return
     assert sum(4 + len(frame.body) for frame in found) + decoder.pending == len(data)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(Kind),
+            st.binary(max_size=20) | st.sampled_from([bytes(LONG - 1), bytes(LONG)]),
+        ),
+        max_size=6,
+    )
+)
+def test_frames_in_pieces_are_the_same_bytes_and_no_long_body_is_copied(sent):
+    found = pieces(*sent)
+    assert b"".join(found) == b"".join(encode(kind, body) for kind, body in sent)
+    long = [body for _, body in sent if len(body) >= LONG]
+    assert [id(piece) for piece in found if any(piece is body for body in long)] == list(
+        map(id, long)
+    )
+    assert len(found) <= 2 * len(long) + 1
+
+
+def test_no_frames_are_one_empty_piece_that_can_carry_the_end():
+    assert pieces() == [b""]
 
 
 def test_the_longest_message_allowed_is_accepted():

@@ -20,6 +20,17 @@ def test_at_least_half_of_a_wait_is_kept() -> None:
     assert Backoff(1.0, 8.0).delay(3, 0.0) == 2.0
 
 
+def test_a_crowd_spreads_over_the_time_that_its_server_takes_for_it() -> None:
+    backoff = Backoff(0.2, 15.0)
+    assert [backoff.delay(1, draw, 5000) for draw in (0.0, 0.5, 1.0)] == [0.1, 5.0, 10.0]
+    assert backoff.delay(1, 1.0, 50) == 0.2
+    assert backoff.delay(8, 0.0, 5000) == 7.5
+
+
+def test_the_largest_crowd_waits_no_longer_than_anybody() -> None:
+    assert Backoff(0.2, 15.0).delay(1, 1.0, 1_000_000) == 15.0
+
+
 def test_renewal_is_never_later_than_promised_and_spread_before() -> None:
     renewal = Renewal(at=0.5, jitter=0.1)
     assert renewal.moment(1000.0, 2000.0, 0.0) == 1500.0

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
 import pytest
 
 from stoq.api.call import Context
@@ -43,6 +44,9 @@ DB = WorkloadEntry(
 DELTA = WatchMessage(type="delta", epoch="e", version=2, base=1, workloads=(DB,))
 
 
+SOON = Backoff(0.001, 0.01)
+
+
 class Registry:
     """Plays one script per watch: messages, and an exception to end with (None: stay)."""
 
@@ -63,7 +67,12 @@ class Registry:
 
 class World:
     def __init__(
-        self, registry: Registry, *, refuse: int | None = None, opener: Opener | None = None
+        self,
+        registry: Registry,
+        *,
+        refuse: int | None = None,
+        opener: Opener | None = None,
+        backoff: Backoff = SOON,
     ) -> None:
         self.registry, self.refuse = registry, refuse
         self.used: list[RegistryState] = []
@@ -73,7 +82,7 @@ class World:
             lambda: registry.network,
             self.use,
             "shop/web-0",
-            Backoff(0.001, 0.01),
+            backoff,
             self.readiness,
             self.refused,
             opener,
@@ -132,6 +141,27 @@ async def test_a_lost_registry_is_resumed_and_meanwhile_marked_stale() -> None:
     )
     assert world.discovery.status.reconnects == 1
     assert not world.discovery.status.stale
+
+
+async def test_who_knows_of_many_others_does_not_come_back_at_once_with_all_of_them() -> None:
+    many = tuple(
+        WorkloadEntry(
+            uid=f"w{number}",
+            name=f"w-{number}",
+            namespace="shop",
+            spiffe_id="spiffe://td/ns/shop/sa/db",
+            addresses=(f"fd00::{number:x}",),
+        )
+        for number in range(1, 101)
+    )
+    snapshot = msgspec.structs.replace(SNAPSHOT, workloads=many)
+    script: list[WatchMessage | Exception] = [snapshot, Unavailable("going down")]
+    # The back-off alone is 1 ms, nine times; nine draws from the 0.2 s of 100 are under 0.2 s once
+    # in 9! times.
+    world = World(Registry(*[script] * 10), backoff=Backoff(0.001, 10.0))
+    began = time.monotonic()
+    await world.run(lambda: len(world.used) == 10)
+    assert time.monotonic() - began > 0.2
 
 
 async def test_while_the_registry_is_down_the_last_state_stays() -> None:
