@@ -35,6 +35,9 @@ pub struct AdaptiveController {
     sampler: Sampler,
     meter: PathMeter,
     active: Active,
+    /// Whether CUBIC's or NewReno's window is not to grow (RFC 9002, 7.8). One that grew all the same
+    /// would take a loss in each of a dozen round trips to come down to a path that has become slower.
+    wide: bool,
     /// When everything measured was last published.
     published: Option<Instant>,
 }
@@ -50,6 +53,7 @@ impl AdaptiveController {
             sampler: Sampler::new(start.now),
             meter: PathMeter::new(start.now),
             active: Active::fresh(congestion, start),
+            wide: false,
             published: None,
         };
         controller.publish_pacing();
@@ -96,6 +100,13 @@ impl AdaptiveController {
         (in_flight + self.sampler.newly_acked()) * 2 < allowed
     }
 
+    /// Whether the window is wider than what it is used for now that data has left: than our limit, or
+    /// than twice what is in flight, as where a stream's own window is smaller.
+    fn is_wide(&self) -> bool {
+        let window = self.active.window();
+        window >= self.handle.window_limit() || self.sampler.in_flight() * 2 < window
+    }
+
     /// Bytes that may be in flight.
     fn allowed(&self) -> u64 {
         // Two datagrams always: quinn-proto's own controllers never go lower (RFC 9002, 7.2).
@@ -138,7 +149,11 @@ impl Controller for AdaptiveController {
             Active::NewReno(reno) => reno.on_sent(now, bytes, last_packet_number),
         }
         self.publish_pacing();
+        let before = self.sampler.in_flight();
         self.sampler.on_sent(now, bytes, self.meter.min_rtt());
+        if self.sampler.in_flight() > before {
+            self.wide = self.is_wide();
+        }
     }
 
     fn on_ack(
@@ -151,9 +166,10 @@ impl Controller for AdaptiveController {
     ) {
         self.sampler.on_ack(now, sent, bytes);
         self.meter.on_smoothed(rtt.get());
+        let enough = app_limited || self.wide;
         match &mut self.active {
-            Active::Cubic(cubic) => cubic.on_ack(now, sent, bytes, app_limited, rtt),
-            Active::NewReno(reno) => reno.on_ack(now, sent, bytes, app_limited, rtt),
+            Active::Cubic(cubic) => cubic.on_ack(now, sent, bytes, enough, rtt),
+            Active::NewReno(reno) => reno.on_ack(now, sent, bytes, enough, rtt),
             // It takes in whole ACKs.
             Active::Bbr(_) => {}
         }

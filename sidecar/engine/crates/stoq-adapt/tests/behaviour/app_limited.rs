@@ -1,6 +1,8 @@
 //! Applications that do not fill the path.
 
-use stoq_adapt::Congestion::Bbr3;
+use std::time::Duration;
+
+use stoq_adapt::Congestion::{Bbr3, Cubic, NewReno};
 
 use crate::wire::Path;
 use crate::world::{App, World};
@@ -55,4 +57,21 @@ fn a_pause_of_seconds_costs_bbr_nothing_afterwards() {
     world.run(1.0);
     let goodput = world.goodput(0, 10.2, 11.0);
     assert!(goodput > 34.0, "{goodput:.1} of 40 Mbit/s");
+}
+
+#[test]
+fn a_window_grows_no_wider_than_it_is_used_where_that_of_the_stream_is_smaller() {
+    for congestion in [Cubic, NewReno] {
+        let mut world = World::new(Path::new(400.0, 10, 1.0));
+        world.stream_window = 100_000;
+        // An engine that has more to send than goes in one turn: quinn-proto cannot tell then that
+        // the stream is the limit.
+        (world.slice, world.sends) = (Duration::from_micros(200), 1);
+        world.add(congestion, App::Greedy);
+        world.run(3.0);
+        let goodput = world.goodput(0, 2.0, 3.0);
+        assert!(goodput > 60.0, "{congestion}: {goodput:.1} Mbit/s");
+        let window = world.flows[0].path.window();
+        assert!(window < 300_000, "{congestion}: {window} bytes");
+    }
 }

@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) grain: Duration,
     /// The same for everything that happens at an end: a machine too busy to look more often.
     pub(crate) slice: Duration,
+    /// Sends per turn of an end, as the engine has them; the rest goes with the next slice.
+    pub(crate) sends: usize,
     /// Bytes that flows added from now on may have unread.
     pub(crate) stream_window: u32,
 }
@@ -59,6 +61,7 @@ impl World {
             outgoing: Vec::new(),
             grain: Duration::from_nanos(1),
             slice: Duration::from_nanos(1),
+            sends: usize::MAX,
             stream_window: WIDE,
         };
         world.push(begun + TICK, What::Tick);
@@ -220,8 +223,12 @@ impl World {
         flow.client.settle();
         flow.look(self.now, self.begun);
         let path = &flow.path;
-        let mut sent = Vec::new();
+        let (mut sent, mut sends) = (Vec::new(), 0);
         let paced = loop {
+            if sends == self.sends {
+                break Some(self.now + self.slice);
+            }
+            sends += 1;
             if matches!(flow.app, App::Greedy) && flow.client.connected {
                 while flow.client.write(&AHEAD) > 0 {}
             }
