@@ -31,7 +31,7 @@ def test_connections_made_while_the_sidecar_restarts_are_served_by_its_successor
     mesh.mesh.sidecars["client"].stop(number=SIGKILL)
     with connect(client.netns, server.ipv6, PORT) as waiting:
         outcome: list[bool] = []
-        waiting.settimeout(20)
+        waiting.settimeout(30)
 
         def ask() -> None:
             waiting.sendall(b"patience")
@@ -52,7 +52,7 @@ def test_a_captured_server_whose_sidecar_restarts_is_reached_again(mesh: Running
         mesh.mesh.start_sidecar(mesh.pod("server"))
         mesh.mesh.wait_ready([mesh.pod("server")])
         # The successor does not know the old connection and says so: a reset, not silence.
-        connection.settimeout(10)
+        connection.settimeout(30)
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             for _ in range(50):
                 connection.sendall(b"to nobody")

@@ -76,7 +76,7 @@ async def test_the_passed_listener_receives_captured_connections(lab: Lab) -> No
     async def body(app: LabPod) -> None:
         passed = await ask(app, workers=2)
         with socket.socket(fileno=passed.outbound) as listener:
-            listener.settimeout(20)
+            listener.settimeout(30)
             with connect(app.netns, lab.pod("peer").ipv6, 8080):
                 accepted = listener.accept()[0]
                 with accepted:
@@ -159,7 +159,7 @@ async def test_connections_wait_while_a_sidecar_restarts(lab: Lab) -> None:
         with connect(app.netns, lab.pod("peer").ipv6, 8080) as waiting:
             successor = await ask(app, workers=2)
             with socket.socket(fileno=successor.outbound) as listener:
-                listener.settimeout(20)
+                listener.settimeout(30)
                 with listener.accept()[0] as accepted:
                     accepted.sendall(b"late, but here")
                     assert waiting.recv(100) == b"late, but here"
@@ -208,7 +208,7 @@ async def test_garbage_gets_a_reason_and_the_broker_goes_on(lab: Lab, message: b
     async def body(app: LabPod) -> None:
         def exchange() -> bytes:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-                connection.settimeout(20)
+                connection.settimeout(30)
                 connection.connect(NAME)
                 connection.send(message)
                 return connection.recv(1000)

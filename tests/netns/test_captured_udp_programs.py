@@ -3,10 +3,12 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from lab import apps, netns, process
+from lab.command import CommandError
 from lab.mesh import MeshSettings
 from netns.datagrams import udp
 from netns.meshes import Running, eventually, running
@@ -39,7 +41,7 @@ async def main():
         writer.write_eof()
         print(len(await reader.read()))
 
-asyncio.run(asyncio.wait_for(main(), 20))
+asyncio.run(asyncio.wait_for(main(), 60))
 """
 
 QUIC_SERVER = """\
@@ -75,10 +77,13 @@ def test_dig_asks_a_name_server_in_another_pod(mesh: Running) -> None:
     file.write_text(UNBOUND.format(ipv6=server.ipv6, folder=mesh.state.folder))
     process.start(mesh.state, "unbound", ["unbound", "-d", "-c", str(file)], netns=server.netns)
     # dig takes an answer only from where it asked.
-    argv = ["dig", f"@{server.ipv6}", "-p", "5300", "+short", "+time=2", "+tries=1"]
+    argv = ["dig", f"@{server.ipv6}", "-p", "5300", "+short", "+time=5", "+tries=1"]
 
     def answer() -> str:
-        return netns.run_in(mesh.pod("client").netns, [*argv, "AAAA", "web.example.test"])
+        # The name server may not be there yet, and dig give up.
+        with suppress(CommandError):
+            return netns.run_in(mesh.pod("client").netns, [*argv, "AAAA", "web.example.test"])
+        return ""
 
     assert eventually(lambda: answer() == "2001:db8::1\n")
 
@@ -88,10 +93,16 @@ def test_iperf3_loses_little_at_a_modest_rate(mesh: Running) -> None:
     server = mesh.pod("server")
     apps.iperf_server(mesh.state, server)
     argv = ["iperf3", "-J", "-u", "-b", "8M", "-l", "1200", "-t", "3", "-c", str(server.ipv6)]
-    answer = json.loads(netns.run_in(mesh.pod("client").netns, argv, timeout=30))
-    total = answer["end"]["sum"]
-    assert total["packets"] > 2000
-    assert total["lost_percent"] < 5
+
+    def little() -> bool:
+        total = json.loads(netns.run_in(mesh.pod("client").netns, argv))["end"]["sum"]
+        assert total["packets"] > 2000
+        lost.append(total["lost_percent"])
+        return lost[-1] < 5
+
+    # Who has no CPU for a moment loses what came meanwhile.
+    lost: list[float] = []
+    assert eventually(little), lost
 
 
 def test_a_program_speaks_quic_through_the_mesh(mesh: Running) -> None:
@@ -105,7 +116,7 @@ def test_a_program_speaks_quic_through_the_mesh(mesh: Running) -> None:
 
     def echoed() -> bool:
         argv = [sys.executable, "-c", QUIC_CLIENT, *where]
-        return netns.run_in(mesh.pod("client").netns, argv, timeout=30) == "300000\n"
+        return netns.run_in(mesh.pod("client").netns, argv, timeout=90) == "300000\n"
 
     assert echoed()
 

@@ -65,7 +65,7 @@ def dialled(mesh: Running, source: str, address: object, local: int = 0) -> tupl
 
     def dial() -> socket.socket:
         made = socket.socket(family)
-        made.settimeout(10)
+        made.settimeout(30)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(("", local))
         made.connect((str(address), PORT))
@@ -114,7 +114,7 @@ def test_large_answers_come_back_and_nothing_of_them_leaves_in_the_clear(mesh: R
     server = mesh.pod("server")
     payload = b"an answer that must stay in the pod " * 30_000
     with listen(server.netns, 8090) as listener:
-        listener.settimeout(10)
+        listener.settimeout(30)
         watch = sniff.Capture.start(
             mesh.state, "client", mesh.layout.fabric, expression="tcp or udp", snapshot=sniff.WHOLE
         )
@@ -123,7 +123,7 @@ def test_large_answers_come_back_and_nothing_of_them_leaves_in_the_clear(mesh: R
             with accepted:
                 sending = threading.Thread(target=partial(accepted.sendall, payload))
                 sending.start()
-                connection.settimeout(10)
+                connection.settimeout(30)
                 got = b""
                 while len(got) < len(payload):
                     got += connection.recv(65536)
@@ -136,7 +136,7 @@ def test_large_answers_come_back_and_nothing_of_them_leaves_in_the_clear(mesh: R
 def test_a_refusal_of_the_application_comes_back(mesh: Running) -> None:
     # Either call may be the one that hears of it: the sidecar of the client has accepted by then.
     with pytest.raises(ConnectionResetError), mesh.dial("client", "server", 8099) as connection:
-        connection.settimeout(5)
+        connection.settimeout(30)
         connection.recv(1)
 
 

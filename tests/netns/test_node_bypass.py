@@ -1,7 +1,6 @@
 """The node agent tells plaintext that goes past a sidecar from what a sidecar lets through."""
 
 import sys
-import time
 
 from lab import netns, plan
 from lab.mesh import MeshSettings
@@ -50,12 +49,16 @@ def found(node: Node, protocol: str = "tcp") -> float:
 
 
 def settled(node: Node, protocol: str = "tcp") -> float:
-    """What is found once nothing more comes."""
-    last, now = -1.0, found(node, protocol)
-    while now != last:
-        time.sleep(0.5)
-        last, now = now, found(node, protocol)
-    return now
+    """What is found once nothing more has come for long, which a busy agent may take to look."""
+    seen = [found(node, protocol)]
+
+    def more() -> bool:
+        seen.append(found(node, protocol))
+        return seen[-1] != seen[-2]
+
+    while eventually(more, 3.0):
+        pass
+    return seen[-1]
 
 
 def as_sidecar(pod: plan.Pod, program: str, *arguments: object) -> None:

@@ -15,12 +15,12 @@ HERE = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 @pytest.fixture(params=HERE)
 def listener(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
     with socket.create_server((HERE[request.param], 0), family=request.param) as made:
-        made.settimeout(5)
+        made.settimeout(30)
         yield made
 
 
 def connected(listener: socket.socket) -> tuple[socket.socket, socket.socket, Flow]:
-    dialling = socket.create_connection(listener.getsockname()[:2], timeout=5)
+    dialling = socket.create_connection(listener.getsockname()[:2], timeout=30)
     host, port = listener.getsockname()[:2]
     flow = Flow(ip_address(host), dialling.getsockname()[1], ip_address(host), port)
     return dialling, listener.accept()[0], flow
@@ -31,7 +31,7 @@ def test_both_ends_of_a_connection_learn_that_it_is_over(listener: socket.socket
     with dialling, accepted:
         assert inpods.end(flow) >= 1
         for one in (dialling, accepted):
-            one.settimeout(5)
+            one.settimeout(30)
             with pytest.raises((ConnectionAbortedError, ConnectionResetError)):
                 one.recv(1)
 

@@ -4,6 +4,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from signal import SIGKILL
 
 import pytest
@@ -82,21 +83,24 @@ class Bench:
         (files / "row").write_text(PAYLOAD)
         for pod in (self.server, self.outside[1], self.client):
             apps.nginx(self.state, pod, files, ports=(apps.HTTP_PORT, PROBE_PORT))
-        alone = ["-m", "http.server", "--bind", "::1", "--directory", str(files)]
-        process.start(
+        alone = ["-u", "-m", "http.server", "--bind", "::1", "--directory", str(files)]
+        loopback = process.start(
             self.state,
             "loopback",
             ["/usr/bin/python3", *alone, str(apps.HTTP_PORT)],
             netns=self.client.netns,
         )
+        loopback.wait_until("listening", lambda: "Serving HTTP" in loopback.tail())
         echo = (
             "import socket\ns = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
-            f"s.bind(('::', {UDP_PORT}))\n"
+            f"s.bind(('::', {UDP_PORT}))\nprint('bound', flush=True)\n"
             "while True:\n    data, peer = s.recvfrom(2000)\n    s.sendto(data, peer)\n"
         )
         for pod in (self.server, self.outside[1], self.client):
             name = f"udp-{pod.name}"
-            process.start(self.state, name, ["/usr/bin/python3", "-c", echo], netns=pod.netns)
+            words = ["/usr/bin/python3", "-c", echo]
+            echoing = process.start(self.state, name, words, netns=pod.netns)
+            echoing.wait_until("listening", partial(_bound, echoing))
 
     def place(self, name: str, *, source: bool) -> tuple[str, str]:
         """Namespace and address of a column's word."""
@@ -142,26 +146,37 @@ def benches() -> Iterator[Callable[[Row], Bench]]:
         state.remove()
 
 
+def _bound(echoing: process.Process) -> bool:
+    return "bound" in echoing.tail()
+
+
 def _ask(row: Row, bench: Bench) -> bool:
     """Does what the row says; whether the answer came."""
     source, _ = bench.place(row.source, source=True)
     _, address = bench.place(row.destination, source=False)
     port = {"app": apps.HTTP_PORT, "probe": PROBE_PORT, "": 0}.get(row.port) or row.port
     path = "metrics" if port == "14020" else "row"
+    refused = row.outcome == "refused"
     # The first datagram waits for a handshake, which takes its time on a busy machine.
-    patience = 2 if row.outcome == "refused" else 8
+    patience = 2 if refused else 20
     udp = (
         "import socket\ns = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
         f"s.settimeout({patience})\n"
         f"s.sendto({PAYLOAD!r}.encode(), ('{address}', {UDP_PORT}))\nprint(s.recv(2000).decode())"
     )
     command = {
-        "tcp": ["curl", "-sf", "--max-time", "5", f"http://[{address}]:{port}/{path}"],
+        "tcp": [
+            "curl",
+            "-sf",
+            "--max-time",
+            "5" if refused else "20",
+            f"http://[{address}]:{port}/{path}",
+        ],
         "udp": ["/usr/bin/python3", "-c", udp],
         "icmp": ["ping", "-6", "-c", "1", "-W", "2", address],
     }[row.protocol]
     try:
-        answer = netns.run_in(source, command, timeout=10)
+        answer = netns.run_in(source, command, timeout=30)
     except CommandError:
         return False
     return path == "metrics" or row.protocol == "icmp" or PAYLOAD in answer

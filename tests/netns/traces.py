@@ -12,6 +12,7 @@ from lab import command, plan
 from lab.node import Node
 from lab.state import State
 from netns.meshes import eventually
+from support.patience import PATIENCE
 
 TRACEFS = "[ -d /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing; "
 
@@ -64,7 +65,7 @@ class Trace:
         if self._child.poll() is None:
             self._child.send_signal(number)
         try:
-            return self._child.wait(20)
+            return self._child.wait(PATIENCE)
         finally:
             self._child.kill()
 

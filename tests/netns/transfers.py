@@ -14,7 +14,7 @@ class Transfer:
 
     def __init__(self, mesh: Running) -> None:
         self._connection = mesh.dial("client", "server", PORT)
-        self._connection.settimeout(20)
+        self._connection.settimeout(30)
         self._ended = threading.Event()
         self._sent, self._received = hashlib.sha256(), hashlib.sha256()
         self.bytes = [0, 0]

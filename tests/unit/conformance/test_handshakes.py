@@ -100,7 +100,8 @@ async def test_a_session_is_resumed_behind_the_same_certificates(
     pair: Pair, ca: CertificateAuthority
 ) -> None:
     offer = Offer(max_shard=65536)
-    async with pair.ends(ca, offer, offer, idle_ms=20) as (client, server):
+    # Time to look at each connection before its pool closes it.
+    async with pair.ends(ca, offer, offer, idle_ms=1000) as (client, server):
         for resumed in (False, True, True):
             await client.send_object(server, b"!")
             assert await server.received() == b"!"
