@@ -39,7 +39,7 @@ def start(lab: tuple[State, Pod], **more: str) -> "subprocess.CompletedProcess[s
         ],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

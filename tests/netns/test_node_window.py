@@ -44,7 +44,7 @@ def dials(source: plan.Pod, address: object, uid: int = APPLICATION_UID) -> bool
 
 
 def enforced(node: Node) -> bool:
-    return eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1, 30)
+    return eventually(lambda: node.metric("stoq_node_pods", state="enforced") == 1)
 
 
 def test_an_init_container_ahead_of_the_sidecar_sends_and_gets_nothing_in_the_clear(
