@@ -108,7 +108,7 @@ def test_a_terminal_gets_a_table_of_the_namespace_asked_for(
 ) -> None:
     layout, node, state = laboratory
     pod, peer = layout.pod("pod"), layout.pod("peer")
-    flags = ("--netns", pod.netns, "--seconds", "2", "--interval", "0.5")
+    flags = ("--netns", pod.netns, "--seconds", "8", "--interval", "0.5")
     with Echo(peer), tracing(layout, node, state, *flags) as trace:
         with connect(pod.netns, peer.ipv4, PORT) as plain:
             assert echoed(plain)
