@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -25,7 +25,8 @@ from stoq_reference.endpoint import Endpoint
 from stoq_reference.flows import Flow
 from stoq_reference.head import Address, Kind
 from stoq_reference.parameters import Parameters
-from stoq_reference.server import serve
+from stoq_reference.peer import Peer
+from stoq_reference.server import Server, serve
 from support import engines, reference
 from support.patience import PATIENCE
 
@@ -33,6 +34,7 @@ from .conftest import MakePods
 
 ENGINE, REFERENCE = "fd05::1", "fd05::2"
 PORT = 9000
+FIRST = b"first"
 SIZES = (0, 1, 1000, 1500, 9000, 65_000)
 OFFER = Parameters(extensions=Extension.CAPTURED_UDP)
 
@@ -143,7 +145,19 @@ async def both_ways(app: socket.socket, peer: tuple[str, int], flow: Flow) -> No
         received, source = await loop.sock_recvfrom(app, 1 << 16)
         assert (received, source[:2]) == (bytes(size), peer)
         await loop.sock_sendto(app, bytes(size), peer)
-        assert await flow.recv() == bytes(size)
+        while (received := await flow.recv()) == FIRST:
+            pass
+        assert received == bytes(size)
+
+
+async def begun(app: socket.socket, server: Server) -> Peer:
+    """The peer that carries what the application sends, which may have to say it more than once: a
+    datagram that comes before the engine's table is in force is lost.
+    """
+    while True:
+        await asyncio.get_running_loop().sock_sendto(app, FIRST, (REFERENCE, PORT))
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(server.accepted.get(), 2)
 
 
 def test_the_reference_speaks_to_the_application_of_an_engine(pod: str) -> None:
@@ -169,14 +183,12 @@ def test_the_application_of_an_engine_speaks_to_the_reference(pod: str) -> None:
                 serve(REFERENCE, constants.STOQ_PORT, own_end(ca)) as server,
                 capturing(ca) as engine,
             ):
-                loop = asyncio.get_running_loop()
-                await loop.sock_sendto(app, b"first", (REFERENCE, PORT))
-                peer = await server.accepted.get()
+                peer = await begun(app, server)
                 stream = await peer.accepted.get()
                 assert stream.head.source == Address.of(ENGINE, app.getsockname()[1])
                 assert stream.head.destination == Address.of(REFERENCE, PORT)
                 flow = peer.flow(stream)
-                assert await flow.recv() == b"first"
+                assert await flow.recv() == FIRST
                 await both_ways(app, (REFERENCE, PORT), flow)
                 assert engine.snapshot().counters.captured_udp_outbound == 1
 
