@@ -145,9 +145,9 @@ async def both_ways(app: socket.socket, peer: tuple[str, int], flow: Flow) -> No
         received, source = await loop.sock_recvfrom(app, 1 << 16)
         assert (received, source[:2]) == (bytes(size), peer)
         await loop.sock_sendto(app, bytes(size), peer)
-        while (received := await flow.recv()) == FIRST:
+        while (back := await flow.recv()) == FIRST:
             pass
-        assert received == bytes(size)
+        assert back == bytes(size)
 
 
 async def begun(app: socket.socket, server: Server) -> Peer:
