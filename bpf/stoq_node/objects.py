@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 
 from stoq.records.errors import RecordError
 from stoq_kube.apiserver import Client, Deleted, Kind, Listed
-from stoq_kube.meta import Raw
+from stoq_kube.meta import Place, Raw, place
 
 log: Final = logging.getLogger("stoq.node")
 
@@ -22,10 +22,9 @@ class Objects(Generic[T]):
     def __init__(self, kind: Kind, read: Callable[[Raw], T | None]) -> None:
         self._kind = kind
         self._read = read
-        self._seen: set[tuple[str, str]] = set()
         self.complete = False
         """Whether there has been a whole list."""
-        self.by_key: dict[tuple[str, str], T] = {}
+        self.by_key: dict[Place, T] = {}
         """By namespace and name."""
         self.problem = ""
         """Why it may be out of date."""
@@ -34,19 +33,17 @@ class Objects(Generic[T]):
         """Reads the watch until cancelled."""
         async for event in client.watch(self._kind, node=node, report=self._report):
             match event:
-                case Listed():
-                    self.by_key = {k: v for k, v in self.by_key.items() if k in self._seen}
-                    self._seen = set()
+                case Listed(there=there):
+                    self.by_key = {k: v for k, v in self.by_key.items() if k in there}
                     self.complete = True
                 case Deleted(object=raw):
-                    self.by_key.pop(_key(raw), None)
+                    self.by_key.pop(place(raw), None)
                 case _:
-                    self._seen.add(_key(event.object))
                     self._put(event.object)
             news.set()
 
     def _put(self, raw: Raw) -> None:
-        key = _key(raw)
+        key = place(raw)
         try:
             found = self._read(raw)
         except (RecordError, ValueError, KeyError, TypeError) as error:
@@ -61,7 +58,3 @@ class Objects(Generic[T]):
         if why and why != self.problem:
             log.error("%s; what was read before stays in force", why)
         self.problem = why
-
-
-def _key(raw: Raw) -> tuple[str, str]:
-    return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]

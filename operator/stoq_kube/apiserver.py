@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-from stoq_kube.meta import Raw
+from stoq_kube.meta import Place, Raw
 
 FIELD_MANAGER: Final = "stoq-operator"
 """Owner of what the operator writes by server-side apply."""
@@ -105,7 +105,12 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """All objects there are have come since the watch began, or began again after a gap."""
+    """All objects there are have come: the watch began, or began again after a gap. Others that
+    came before it are gone.
+    """
+
+    there: frozenset[Place]
+    """Those of the list, and of nothing before it."""
 
 
 Event = Changed | Deleted | Listed

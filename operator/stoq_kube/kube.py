@@ -19,6 +19,7 @@ from kopf._cogs.clients import api, auth, errors, watching
 from kopf._cogs.structs import credentials, references
 
 from stoq_kube.apiserver import ApiError, Changed, Deleted, Event, Kind, Listed, Unreachable
+from stoq_kube.meta import Place, place
 
 log: Final = logging.getLogger(__name__)
 
@@ -84,19 +85,24 @@ class ApiServer:
             settings.watching.field_selectors = type(settings.watching.field_selectors)()
             settings.watching.field_selectors[kind.plural] = selector
         auth.vault_var.set(self._vault)
-        place = references.NamespaceName(namespace) if namespace else None
+        within = references.NamespaceName(namespace) if namespace else None
         while True:
+            there: set[Place] = set()
             try:
                 stream = watching.infinite_watch(
-                    settings=settings, resource=resource, namespace=place
+                    settings=settings, resource=resource, namespace=within
                 )
                 async for event in stream:
                     tell("")
                     if isinstance(event, watching.Bookmark):
-                        yield Listed()
+                        yield Listed(frozenset(there))
+                        there.clear()
                     elif event["type"] == "DELETED":
                         yield Deleted(event["object"])
                     elif event["type"] != "BOOKMARK":
+                        if event["type"] is None:
+                            # Of a list. What a watch tells of may be gone before the next one.
+                            there.add(place(event["object"]))
                         yield Changed(event["object"])
             except (*_FAILURES, watching.WatchingError) as error:
                 tell(f"{kind} can not be watched: {_said(error)}")

@@ -28,7 +28,7 @@ from stoq_kube.apiserver import (
     Kind,
     Listed,
 )
-from stoq_kube.meta import Raw, metadata
+from stoq_kube.meta import Raw, metadata, place
 from stoq_operator.conditions import Rejected
 from stoq_operator.endpointslices import ServiceTable
 from stoq_operator.store import Batch, Known, StoreHealth
@@ -110,22 +110,18 @@ class ClusterStore:
             rest = loop.time() + min(loop.time() - began, LONGEST_REST)
 
     async def _follow(self, kind: Kind, name: str, translate: Translate) -> None:
-        seen: set[Key] = set()
         async for event in self._client.watch(kind, report=self._reporter(kind)):
             match event:
-                case Listed():
+                case Listed(there=there):
                     known = {*self._known, *self.rejected}
                     for key in known:
-                        if key.kind == name and key not in seen:
+                        if key.kind == name and (key.namespace, key.name) not in there:
                             self._forget(key)
                     self._listed(kind)
-                    seen = set()
                 case Deleted(object=raw):
                     self._forget(_key(name, raw))
                 case _:
-                    key = _key(name, event.object)
-                    seen.add(key)
-                    self._read(key, event.object, translate)
+                    self._read(_key(name, event.object), event.object, translate)
 
     def _read(self, key: Key, raw: Raw, translate: Translate) -> None:
         try:
@@ -146,31 +142,25 @@ class ClusterStore:
         self._put(key, None)
 
     async def _follow_services(self) -> None:
-        seen: set[tuple[str, str]] = set()
         async for event in self._client.watch(SERVICES, report=self._reporter(SERVICES)):
             match event:
-                case Listed():
-                    self._put_all(self._services.keep_services(seen))
+                case Listed(there=there):
+                    self._put_all(self._services.keep_services(there))
                     self._listed(SERVICES)
-                    seen = set()
                 case Deleted(object=raw):
                     self._put(*self._services.drop_service(raw))
                 case _:
-                    seen.add(_place(event.object))
                     self._put(*self._services.put_service(event.object))
 
     async def _follow_slices(self) -> None:
-        seen: set[tuple[str, str]] = set()
         async for event in self._client.watch(SLICES, report=self._reporter(SLICES)):
             match event:
-                case Listed():
-                    self._put_all(self._services.keep_slices(seen))
+                case Listed(there=there):
+                    self._put_all(self._services.keep_slices(there))
                     self._listed(SLICES)
-                    seen = set()
                 case Deleted(object=raw):
-                    self._put_all(self._services.drop_slice(_place(raw)))
+                    self._put_all(self._services.drop_slice(place(raw)))
                 case _:
-                    seen.add(_place(event.object))
                     self._put_all(self._services.put_slice(event.object))
 
     def _decoder(self, kind: str) -> Translate:
@@ -241,9 +231,5 @@ def _rejected(raw: Raw, error: RecordError) -> Rejected:
     return Rejected(str(error), raw["metadata"].get("generation", 0), status.conditions)
 
 
-def _place(raw: Raw) -> tuple[str, str]:
-    return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
-
-
 def _key(kind: str, raw: Raw) -> Key:
-    return Key(kind, *_place(raw))
+    return Key(kind, *place(raw))

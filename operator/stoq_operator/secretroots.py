@@ -137,18 +137,15 @@ class SecretRoots:
             tasks.create_task(self._mend_for_ever())
 
     async def _follow(self) -> None:
-        there = False
         async for event in self._client.watch(SECRETS, namespace=self._namespace, name=NAME):
             match event:
-                case Listed():
+                case Listed(there=there):
                     if not there:
                         self._gone()
                     self._listed = True
-                    there = False
                 case Deleted():
                     self._gone()
                 case _:
-                    there = True
                     if not self._outdated(event.object):
                         self._take(event.object)
 

@@ -7,6 +7,7 @@ from typing import Any
 from stoq.injection.config import Config
 from stoq.injection.decide import Injected, decide
 from stoq_kube.apiserver import ApiError, Changed, Deleted, Event, Kind, Listed
+from stoq_kube.meta import place
 from support.pods import CONFIG, annotated, pod
 
 Object = dict[str, Any]
@@ -48,7 +49,7 @@ class ApiServer:
             self._queue(kind).put_nowait(event)
 
     def list(self, kind: Kind, *objects: Object) -> None:
-        self.tell(kind, *map(Changed, objects), Listed())
+        self.tell(kind, *map(Changed, objects), Listed(frozenset(map(place, objects))))
 
     def delete(self, kind: Kind, gone: Object) -> None:
         self.tell(kind, Deleted(gone))

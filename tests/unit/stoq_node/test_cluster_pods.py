@@ -209,6 +209,18 @@ async def test_what_was_deleted_during_a_gap_is_gone_after_it(server: ApiServer)
         assert await lists.interfaces() == {"db-0": ""}
 
 
+async def test_what_came_after_a_list_and_was_deleted_during_a_gap_is_gone_after_it(
+    server: ApiServer,
+) -> None:
+    server.list(PODS, on_node("db-0"))
+    async with following(server, Node()) as lists:
+        assert await lists.interfaces() == {"db-0": ""}
+        server.tell(PODS, Changed(on_node("web-0")))
+        assert await lists.interfaces() == {"db-0": "", "web-0": ""}
+        server.list(PODS, on_node("db-0"))
+        assert await lists.interfaces() == {"db-0": ""}
+
+
 async def test_without_configuration_the_last_one_holds(server: ApiServer) -> None:
     mesh = {"metadata": {"name": "default"}, "spec": {"trustDomain": "x", "inbound": "strict"}}
     server.list(MESHES, mesh)

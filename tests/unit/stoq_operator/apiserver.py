@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from stoq_kube.apiserver import APPLY, ApiError, Changed, Deleted, Event, Kind, Listed
+from stoq_kube.meta import place
 
 Object = dict[str, Any]
 
@@ -56,10 +57,14 @@ class ApiServer:
     ) -> AsyncIterator[Event]:
         events: asyncio.Queue[Event] = asyncio.Queue()
         self._watches.append((kind.plural, namespace, name, events))
-        for path, item in list(self.objects.items()):
-            if _meant(path, kind.plural, namespace, name):
-                yield Changed(copy.deepcopy(item))
-        yield Listed()
+        there = [
+            copy.deepcopy(item)
+            for path, item in self.objects.items()
+            if _meant(path, kind.plural, namespace, name)
+        ]
+        for item in there:
+            yield Changed(item)
+        yield Listed(frozenset(map(place, there)))
         while True:
             yield await events.get()
 
