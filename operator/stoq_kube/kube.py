@@ -29,6 +29,10 @@ PATIENCE: Final = 10.0
 RETRY: Final = 1.0
 """Seconds between attempts while the API server is away or says no."""
 
+PAGE: Final = 500
+"""Objects that are asked for at once where there are many: a list of thousands of pods would be
+hundreds of megabytes for a moment, as JSON and as dicts."""
+
 _SILENT: Final = logging.getLogger(f"{__name__}.requests")
 """kopf's own words on each failed attempt; ours say it once."""
 
@@ -44,6 +48,7 @@ class ApiServer:
         self._settings.networking.connect_timeout = PATIENCE
         self._settings.networking.error_backoffs = ()
         self._settings.watching.reconnect_backoff = RETRY / 10
+        self._settings.watching.chunk_size = PAGE
         self._vault = credentials.Vault({"stoq": self._login()})
 
     async def run(self) -> None:
@@ -74,8 +79,13 @@ class ApiServer:
         over.
         """
         tell = report or _ignore
-        resource = references.Resource(
-            kind.group, kind.version, kind.plural, namespaced=kind.namespaced
+        there: set[Place] = set()
+        resource = _Resource(
+            kind.group,
+            kind.version,
+            kind.plural,
+            namespaced=kind.namespaced,
+            list_begins=there.clear,
         )
         settings = dataclasses.replace(
             self._settings, watching=dataclasses.replace(self._settings.watching)
@@ -87,7 +97,6 @@ class ApiServer:
         auth.vault_var.set(self._vault)
         within = references.NamespaceName(namespace) if namespace else None
         while True:
-            there: set[Place] = set()
             try:
                 stream = watching.infinite_watch(
                     settings=settings, resource=resource, namespace=within
@@ -151,6 +160,25 @@ class ApiServer:
                 "KUBECONFIG"
             )
         return info
+
+
+def _nothing() -> None:
+    """Nobody wants to hear of it."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Resource(references.Resource):
+    """One that hears of it when a list of it begins: kopf begins anew without a word when a page
+    does not come, and objects of the pages before may be gone by then.
+    """
+
+    list_begins: Callable[[], None] = _nothing
+
+    def get_url(self, *, params: dict[str, str] | None = None, **where: Any) -> str:
+        """As kopf asks for it."""
+        if not {"watch", "continue"} & (params or {}).keys():
+            self.list_begins()
+        return super().get_url(params=params, **where)
 
 
 _FAILURES: Final = (

@@ -112,12 +112,14 @@ class ClusterStore:
     async def _follow(self, kind: Kind, name: str, translate: Translate) -> None:
         async for event in self._client.watch(kind, report=self._reporter(kind)):
             match event:
-                case Listed(there=there):
+                case Listed():
                     known = {*self._known, *self.rejected}
                     for key in known:
-                        if key.kind == name and (key.namespace, key.name) not in there:
+                        if key.kind == name and (key.namespace, key.name) not in event.there:
                             self._forget(key)
                     self._listed(kind)
+                    # Thousands of names, and the next event may come in hours.
+                    del event
                 case Deleted(object=raw):
                     self._forget(_key(name, raw))
                 case _:
@@ -144,9 +146,10 @@ class ClusterStore:
     async def _follow_services(self) -> None:
         async for event in self._client.watch(SERVICES, report=self._reporter(SERVICES)):
             match event:
-                case Listed(there=there):
-                    self._put_all(self._services.keep_services(there))
+                case Listed():
+                    self._put_all(self._services.keep_services(event.there))
                     self._listed(SERVICES)
+                    del event
                 case Deleted(object=raw):
                     self._put(*self._services.drop_service(raw))
                 case _:
@@ -155,9 +158,10 @@ class ClusterStore:
     async def _follow_slices(self) -> None:
         async for event in self._client.watch(SLICES, report=self._reporter(SLICES)):
             match event:
-                case Listed(there=there):
-                    self._put_all(self._services.keep_slices(there))
+                case Listed():
+                    self._put_all(self._services.keep_slices(event.there))
                     self._listed(SLICES)
+                    del event
                 case Deleted(object=raw):
                     self._put_all(self._services.drop_slice(place(raw)))
                 case _:

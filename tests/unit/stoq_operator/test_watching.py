@@ -21,11 +21,14 @@ def pod(name: str, version: int) -> Object:
 
 
 class Pods:
-    """Answers lists with `there`, and watches with what is told."""
+    """Answers lists with `there`, page by page, and watches with what is told."""
 
     def __init__(self) -> None:
         self.there: list[Object] = []
-        self.lists = 0
+        self.pages: list[int] = []
+        """Objects of each page that was asked for."""
+        self.lost: list[Object] | None = None
+        """Every second page is lost with its connection until a list begins anew, which is this."""
         self._told: asyncio.Queue[Object] = asyncio.Queue()
 
     def tell(self, kind: str, item: Object) -> None:
@@ -33,8 +36,7 @@ class Pods:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         if "watch" not in request.query:
-            self.lists += 1
-            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": self.there})
+            return self._page(request)
         response = web.StreamResponse()
         await response.prepare(request)
         # Until the client leaves, or is told of a gap, after which it lists anew.
@@ -43,6 +45,18 @@ class Pods:
                 told = await self._told.get()
                 await response.write(json.dumps(told).encode() + b"\n")
         return response
+
+    def _page(self, request: web.Request) -> web.Response:
+        first = int(request.query.get("continue", 0))
+        last = first + int(request.query["limit"])
+        if first and self.lost is not None:
+            assert request.transport is not None
+            request.transport.abort()
+        elif self.pages and self.lost is not None:
+            self.there, self.lost = self.lost, None
+        found = {"resourceVersion": "1", "continue": str(last) if last < len(self.there) else ""}
+        self.pages.append(len(self.there[first:last]))
+        return web.json_response({"metadata": found, "items": self.there[first:last]})
 
 
 @pytest.fixture
@@ -108,7 +122,7 @@ async def test_a_list_after_a_gap_names_what_is_there_and_nothing_that_came_mean
         pods.there = [pod("db-0", 1)]
         pods.tell("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
         assert await names(events) == (["db-0"], {("shop", "db-0")})
-        assert pods.lists == 2
+        assert pods.pages == [2, 1]
 
 
 async def test_a_list_of_nothing_is_one(
@@ -118,3 +132,25 @@ async def test_a_list_of_nothing_is_one(
         assert await names(events) == ([], set())
         pods.tell("ADDED", pod("web-0", 2))
         assert await anext(events) == Changed(pod("web-0", 2))
+
+
+async def test_a_long_list_comes_in_pages(
+    pods: Pods, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods.there = [pod(f"web-{number:04d}", 1) for number in range(1200)]
+    async with watching(pods, tmp_path, monkeypatch) as events:
+        came, there = await names(events)
+    assert came == [item["metadata"]["name"] for item in pods.there]
+    assert there == {("shop", name) for name in came}
+    assert pods.pages == [500, 500, 200]
+
+
+async def test_a_list_that_had_to_begin_anew_names_nothing_of_its_first_pages(
+    pods: Pods, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods.there = [pod(f"web-{number:04d}", 1) for number in range(1200)]
+    pods.lost = [pod(f"web-{number:04d}", 1) for number in range(400, 700)]
+    async with watching(pods, tmp_path, monkeypatch) as events:
+        came, there = await names(events)
+    assert len(came) == 500 + 300
+    assert there == {("shop", f"web-{number:04d}") for number in range(400, 700)}
