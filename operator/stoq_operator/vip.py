@@ -27,12 +27,11 @@ def kept(vip_range: str, given: Mapping[str, str], wanted: Iterable[str]) -> dic
     """Of the addresses `given` earlier those that hold: still wanted, inside `vip_range` (CIDR),
     and each one's alone, which is the first's by key.
     """
-    network = ip_network(vip_range)
     taken: set[str] = set()
     found: dict[str, str] = {}
     for key in sorted(set(wanted)):
         address = given.get(key, "")
-        if address and address not in taken and _inside(address, network):
+        if address and address not in taken and _inside(address, vip_range):
             taken.add(address)
             found[key] = address
     return found
@@ -43,11 +42,13 @@ def allocate(vip_range: str, given: Mapping[str, str], wanted: Iterable[str]) ->
 
     `given` holds earlier answers; those that hold (see `kept`) stay. Raises `RangeFull`.
     """
+    keys = sorted(set(wanted))
+    found = kept(vip_range, given, keys)
+    if len(found) == len(keys):
+        return found
     network = ip_network(vip_range)
     size = network.num_addresses - RESERVED - 1  # the last one is the broadcast address in IPv4
     first = int(network.network_address) + RESERVED
-    keys = sorted(set(wanted))
-    found = kept(vip_range, given, keys)
     taken = set(found.values())
     for key in keys:
         if key in found:
@@ -65,8 +66,15 @@ def allocate(vip_range: str, given: Mapping[str, str], wanted: Iterable[str]) ->
 
 
 @functools.lru_cache(maxsize=65_536)
-def _inside(address: str, network: IPv4Network | IPv6Network) -> bool:
+def _inside(address: str, vip_range: str) -> bool:
+    # By text: thousands are asked for with each change, and networks are slow to compare.
+    network = _network(vip_range)
     try:
         return ip_address(address) in network
     except ValueError:
         return False
+
+
+@functools.lru_cache(maxsize=4)
+def _network(vip_range: str) -> IPv4Network | IPv6Network:
+    return ip_network(vip_range)

@@ -1,6 +1,7 @@
 """The whole control process over real engines on loopback."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -416,3 +417,7 @@ async def test_what_is_said_again_is_signed_with_the_certificate_that_is_in_forc
         second = await said(member)
     assert second.sealed == first.sealed
     assert second.certificate != first.certificate
+
+
+async def test_what_is_there_at_the_start_is_not_looked_through_for_garbage_again(control):
+    assert gc.get_freeze_count() > 0
