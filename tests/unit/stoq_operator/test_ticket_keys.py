@@ -138,7 +138,10 @@ async def test_the_leader_makes_keys_and_adds_the_next_beside_the_last():
 @pytest.mark.asyncio
 async def test_a_secret_that_somebody_else_made_keeps_its_type_which_cannot_be_changed():
     server, clock = Secrets(), SimpleNamespace(now=START)
-    server.secret = {"metadata": {"resourceVersion": "1"}, "type": "example.com/keys"}
+    server.secret = {
+        "metadata": {"name": "stoq-tickets", "resourceVersion": "1"},
+        "type": "example.com/keys",
+    }
     server.list(SECRETS, server.secret)
     async with replica(server, clock, leads=True) as one:
         await until(lambda: any(one.told))
@@ -150,7 +153,9 @@ async def test_a_secret_that_somebody_else_made_keeps_its_type_which_cannot_be_c
 async def test_who_does_not_lead_follows_and_writes_nothing():
     server, clock = Secrets(), SimpleNamespace(now=START)
     keys = advanced((), START, draw)
-    server.list(SECRETS, {"metadata": {"resourceVersion": "1"}, "data": pack(keys)})
+    server.list(
+        SECRETS, {"metadata": {"name": "stoq-tickets", "resourceVersion": "1"}, "data": pack(keys)}
+    )
     async with replica(server, clock, leads=False) as other:
         await until(lambda: other.told)
         assert other.told == [keys]
