@@ -111,15 +111,24 @@ class Running:
 
     def metric(self, name: str, family: str, **labels: str) -> float:
         """The value of the one sample of `family` that has these labels (and maybe others)."""
+        found = self._samples(name, family, labels)
+        assert len(found) == 1, f"{family} {labels}: {len(found)} samples"
+        return found[0]
+
+    def counted(self, name: str, family: str, **labels: str) -> float:
+        """The same of what has no sample before it happens for the first time: 0 then."""
+        found = self._samples(name, family, labels)
+        assert len(found) <= 1, f"{family} {labels}: {len(found)} samples"
+        return sum(found)
+
+    def _samples(self, name: str, family: str, labels: Mapping[str, str]) -> list[float]:
         _, body = self.page(name, "http://[::1]:14020/metrics")
-        found = [
-            sample.value
+        return [
+            float(sample.value)
             for metric in text_string_to_metric_families(body)
             for sample in metric.samples
             if sample.name == family and labels.items() <= sample.labels.items()
         ]
-        assert len(found) == 1, f"{family} {labels}: {len(found)} samples"
-        return float(found[0])
 
 
 @contextmanager

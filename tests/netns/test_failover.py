@@ -48,7 +48,7 @@ def calls(mesh: Running, count: int) -> int:
 
 
 def metric(mesh: Running, name: str) -> float:
-    return mesh.metric("client", name, destination_service_name="echo")
+    return mesh.counted("client", name, destination_service_name="echo")
 
 
 def test_an_application_that_dies_is_ejected_unnoticed_and_comes_back(mesh: Running) -> None:
