@@ -1,10 +1,11 @@
 """Unmodified programs in the pods: nginx, PostgreSQL, iperf3. None of them knows of the mesh."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from lab import command, netns, process
 from lab.plan import Pod
@@ -14,6 +15,9 @@ from lab.state import State
 HTTP_PORT: Final = 8080
 POSTGRES_PORT: Final = 5432
 IPERF_PORT: Final = 5201
+
+IPERF_TRIES: Final = 5
+"""How often iperf3 may give up before it has measured anything."""
 
 _NGINX: Final = """\
 daemon off;
@@ -127,9 +131,24 @@ def iperf_server(state: State, pod: Pod) -> Process:
     return server
 
 
+def iperf_end(client: Pod, server: Pod, seconds: int, *options: str) -> dict[str, Any]:
+    """What iperf3's client says at the end of so many seconds. It gives up, with status 0, where
+    its first datagram is lost, or its server is not done with the client before: then it is asked
+    again. Raises CommandError with what it says the last time.
+    """
+    argv = ["iperf3", "-J", *options, "-t", str(seconds), "-c", str(server.ipv6)]
+    why = ""
+    for _ in range(IPERF_TRIES):
+        answer = json.loads(netns.run_in(client.netns, argv, timeout=seconds + 40))
+        if "error" not in answer:
+            end: dict[str, Any] = answer["end"]
+            return end
+        why = answer["error"]
+        time.sleep(1)
+    raise command.CommandError(f"{' '.join(argv)}: {why}")
+
+
 def iperf(client: Pod, server: Pod, seconds: int) -> Throughput:
     """Sends one stream to iperf3's server for some seconds. Raises CommandError."""
-    argv = ["iperf3", "-J", "-t", str(seconds), "-c", str(server.ipv6)]
-    answer = json.loads(netns.run_in(client.netns, argv, timeout=seconds + 20))
-    received = answer["end"]["sum_received"]
+    received = iperf_end(client, server, seconds)["sum_received"]
     return Throughput(float(received["bits_per_second"]), int(received["bytes"]))

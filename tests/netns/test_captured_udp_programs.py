@@ -1,6 +1,5 @@
 """Programs that speak UDP, unchanged, between meshed pods in capture mode `node`."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -92,10 +91,10 @@ def test_dig_asks_a_name_server_in_another_pod(mesh: Running) -> None:
 def test_iperf3_loses_little_at_a_modest_rate(mesh: Running) -> None:
     server = mesh.pod("server")
     apps.iperf_server(mesh.state, server)
-    argv = ["iperf3", "-J", "-u", "-b", "8M", "-l", "1200", "-t", "3", "-c", str(server.ipv6)]
+    modest = ("-u", "-b", "8M", "-l", "1200")
 
     def little() -> bool:
-        total = json.loads(netns.run_in(mesh.pod("client").netns, argv))["end"]["sum"]
+        total = apps.iperf_end(mesh.pod("client"), server, 3, *modest)["sum"]
         assert total["packets"] > 2000
         lost.append(total["lost_percent"])
         return lost[-1] < 5

@@ -1,11 +1,13 @@
 """The unmodified programs work between bare pods: what the mesh is compared with."""
 
 import hashlib
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from lab import apps, plan
+from lab.command import CommandError
 from lab.state import State
 from netns import laboratories
 
@@ -36,8 +38,29 @@ def test_psql_is_answered_by_a_server_that_speaks_first(
     assert apps.psql(client, server, "select 6 * 7") == "42"
 
 
+def test_iperf3_that_gives_up_is_told_by_its_own_words(
+    pods: tuple[State, plan.Pod, plan.Pod],
+) -> None:
+    _, client, _ = pods
+    with pytest.raises(CommandError, match=r"iperf3 -J .*: .*Connection refused"):
+        apps.iperf(client, client, 1)
+
+
 def test_iperf3_moves_bytes(pods: tuple[State, plan.Pod, plan.Pod]) -> None:
     state, client, server = pods
     apps.iperf_server(state, server)
 
     assert apps.iperf(client, server, 1).bytes > 1_000_000
+
+    def also() -> None:
+        moved.append(apps.iperf(client, server, 1).bytes)
+
+    # Its server has time for one client: the other one asks again.
+    moved: list[int] = []
+    both = [threading.Thread(target=also) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert len(moved) == 2
+    assert min(moved) > 1_000_000

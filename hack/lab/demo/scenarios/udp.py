@@ -1,6 +1,5 @@
 """Programs that speak UDP, unchanged: dig with a name server in another pod, and iperf3 -u."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -118,10 +117,8 @@ def _loads(stage: Stage, client: Pod, server: Pod) -> None:
     apps.iperf_server(stage.state, server)
     rows = []
     for load in LOADS:
-        argv = ["iperf3", "-J", "-u", "-b", load.rate, "-l", str(load.datagram)]
-        argv += ["-t", str(load.seconds), "-c", str(server.ipv6)]
-        answer = json.loads(netns.run_in(client.netns, argv, timeout=load.seconds + 20))
-        told = answer["end"]["sum"]
+        wanted = ("-u", "-b", load.rate, "-l", str(load.datagram))
+        told = apps.iperf_end(client, server, load.seconds, *wanted)["sum"]
         stage.check(load_check(load, told))
         rows.append(load_row(load, told))
     columns = ("iperf3 -u", "sent", "lost", "rate", "jitter")
