@@ -136,7 +136,8 @@ def test_where_the_agent_chooses_it_goes_by_what_it_has_measured(laboratory: Lab
     for unit in ("bytes", "requests"):
         family = f"stoq_node_af_xdp_trial_{unit}_per_second"
         past, by = (node.metric(family, way=way) for way in ("af-xdp", "sockets"))
-        gains.append(past / by)
+        # Where a busy machine gave no figures sockets are used, and the agent's page has none.
+        gains.append(past / by if by else 0.0)
     assert chosen == (max(gains) >= 1.1 and min(gains) >= 1)
     client, server = meshed(laboratory)
     with Echo(server):
