@@ -13,6 +13,7 @@ from lab.process import Process
 from netns.meshes import Echo, Running, eventually, running
 from netns.test_node_capture import FIVE, IN_NODE_MODE, Laboratory
 from stoq_node.measuring import measured
+from support.patience import ATTEMPTS
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -44,6 +45,19 @@ def agent(laboratory: Laboratory, mode: str) -> Process:
         "STOQ_AF_XDP_MODE": mode,
     }
     return laboratory.node.start(settings, under=under("ipc_lock"))
+
+
+def measuring_agent(laboratory: Laboratory) -> None:
+    """One that chooses by figures. A machine may be too busy for any: then sockets are used, and
+    the next agent measures anew.
+    """
+    for _ in range(ATTEMPTS):
+        started = agent(laboratory, "auto")
+        if laboratory.node.metric("stoq_node_af_xdp_trial_bytes_per_second", way="sockets") > 0:
+            return
+        assert laboratory.node.metric("stoq_node_capability", name="af-xdp") == 0
+        started.stop()
+    pytest.fail("no agent could measure AF_XDP")
 
 
 def meshed(laboratory: Laboratory) -> tuple[plan.Pod, plan.Pod]:
@@ -129,15 +143,14 @@ def test_both_ways_are_measured_over_links_made_for_it() -> None:
 
 
 def test_where_the_agent_chooses_it_goes_by_what_it_has_measured(laboratory: Laboratory) -> None:
-    agent(laboratory, "auto")
     node = laboratory.node
+    measuring_agent(laboratory)
     chosen = node.metric("stoq_node_capability", name="af-xdp") == 1
     gains = []
     for unit in ("bytes", "requests"):
         family = f"stoq_node_af_xdp_trial_{unit}_per_second"
         past, by = (node.metric(family, way=way) for way in ("af-xdp", "sockets"))
-        # Where a busy machine gave no figures sockets are used, and the agent's page has none.
-        gains.append(past / by if by else 0.0)
+        gains.append(past / by)
     assert chosen == (max(gains) >= 1.1 and min(gains) >= 1)
     client, server = meshed(laboratory)
     with Echo(server):
