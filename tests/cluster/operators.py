@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.access import Cluster, Failed
+from lab.ports import free_port
 from stoq.api.errors import Unavailable
 from stoq.constants import operator_spiffe_id
 from stoq.engine import Engine, EngineSettings, TlsContext
@@ -17,7 +18,6 @@ from stoq_operator.clustersettings import ClusterSettings, read
 from stoq_operator.oncluster import serve
 from support.control import Member
 from support.pages import page_if_up
-from support.ports import free_port
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 

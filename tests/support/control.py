@@ -7,6 +7,7 @@ from pathlib import Path
 
 from yaml import safe_dump
 
+from lab.ports import free_port
 from stoq.api.client import ApiClient
 from stoq.api.stream import Opened
 from stoq.constants import operator_spiffe_id
@@ -20,7 +21,6 @@ from stoq_operator.settings import read
 from support.engines import client_settings
 from support.pages import page
 from support.patience import PATIENCE
-from support.ports import free_port
 from support.records import TRUST_DOMAIN, mesh
 
 OPERATOR = operator_spiffe_id(TRUST_DOMAIN)

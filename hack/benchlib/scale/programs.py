@@ -16,6 +16,7 @@ import aiohttp
 from benchlib import procfs
 from benchlib.errors import BenchError
 from benchlib.scale.objects import SYSTEM
+from lab.ports import free_port
 
 PATIENCE: Final = 120.0
 """Seconds in which a program becomes ready, or ends."""
@@ -117,8 +118,8 @@ class Program:
 
 def operator(kubeconfig: Path, folder: Path) -> tuple[Program, str]:
     """The operator, with the address of its registry."""
-    registry = f"[::1]:{free_port(socket.SOCK_DGRAM)}"
-    pages = f"[::1]:{free_port(socket.SOCK_STREAM)}"
+    registry = f"[::1]:{free_port()}"
+    pages = f"[::1]:{free_port()}"
     environment = {
         "KUBECONFIG": str(kubeconfig),
         "STOQ_KUBERNETES_NAMESPACE": SYSTEM,
@@ -132,8 +133,8 @@ def operator(kubeconfig: Path, folder: Path) -> tuple[Program, str]:
 
 def webhook(kubeconfig: Path, folder: Path, address: str) -> tuple[Program, int]:
     """The webhook, reached at `address` of this machine, with its port."""
-    port = free_port(socket.SOCK_STREAM)
-    pages = f"[::1]:{free_port(socket.SOCK_STREAM)}"
+    port = free_port()
+    pages = f"[::1]:{free_port()}"
     environment = {
         "KUBECONFIG": str(kubeconfig),
         "STOQ_LISTEN_ADDRESS": f"[{address}]:{port}",
@@ -143,13 +144,6 @@ def webhook(kubeconfig: Path, folder: Path, address: str) -> tuple[Program, int]
     }
     log = folder / "webhook.log"
     return Program("the webhook", "stoq_operator.webhook.main", environment, pages, log), port
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port that nobody uses now."""
-    with socket.socket(socket.AF_INET6, kind) as found:
-        found.bind(("::", 0))
-        return int(found.getsockname()[1])
 
 
 def local_address(server: str) -> str:

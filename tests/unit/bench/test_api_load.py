@@ -10,8 +10,8 @@ import pytest
 from benchlib.apiload import load, ours
 from benchlib.errors import BenchError
 from benchlib.scenarios.api import Api, values_of
+from lab.ports import free_port
 from support.patience import PATIENCE
-from support.ports import free_port
 
 
 async def test_a_stall_is_charged_to_every_call_that_it_delays() -> None:

@@ -11,9 +11,9 @@ import pytest
 from benchlib.errors import BenchError
 from benchlib.objectload import ends
 from benchlib.scenarios.shards import values_of
+from lab.ports import free_port
 from stoq.api.errors import Unavailable
 from support.patience import PATIENCE
-from support.ports import free_port
 
 SAID = {
     "bits_per_second": 2.5e9,

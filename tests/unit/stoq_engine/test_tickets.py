@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from lab.ports import free_port
 from stoq.engine import (
     CertificateAuthority,
     Engine,
@@ -14,7 +15,6 @@ from stoq.engine import (
 )
 from support import engines
 from support.patience import until
-from support.ports import free_port
 
 SINCE = int(time.time())
 """It names the key: the same at every replica, whenever that begins. A key seals for a day."""

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from lab.ports import free_port
 from stoq.engine import CertificateAuthority
 from stoq.pem import certificates, encode
 from stoq_operator import oncluster
 from stoq_operator.clustersettings import read
 from stoq_operator.rootfiles import LIST
 from support.pages import page_if_up
-from support.ports import free_port
 from unit.stoq_operator.apiserver import ApiServer
 
 DAY = 86400

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.ports import free_port
 from stoq import constants
 from stoq.settings.options import SettingsError
 from stoq_sidecar import app as module
@@ -15,7 +16,6 @@ from stoq_sidecar import listeners
 from stoq_sidecar.app import App, StartError
 from stoq_sidecar.settings import Settings, read
 from support.patience import PATIENCE
-from support.ports import free_port
 
 ENVIRONMENT = {
     "STOQ_POD_NAME": "web-0",

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from lab.ports import free_port
 from stoq_sidecar import capture_probe
 from stoq_sidecar.readiness import Readiness
-from support.ports import free_port
 
 NONCE = bytes(range(16))
 

@@ -11,13 +11,13 @@ import dns.message
 import dns.rcode
 import pytest
 
+from lab.ports import free_port
 from stoq import constants
 from stoq_sidecar.dns import server, wire
 from stoq_sidecar.dns.counts import Counts
 from stoq_sidecar.dns.responder import Responder
 from stoq_sidecar.dns.upstream import Upstream
 from support.patience import PATIENCE
-from support.ports import free_port
 from support.records_of_names import entry, state
 
 """Seconds: far more than an answer takes on a machine that does other things, too."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lab.ports import free_port
 from stoq.http import HttpServer, Limits
 from stoq_kube.apiserver import ApiError
 from stoq_operator.webhook.process import LIMITS, Webhook, serve
@@ -18,7 +19,6 @@ from stoq_operator.webhook.settings import Settings, read
 from support.pages import page
 from support.patience import PATIENCE
 from support.pods import pod
-from support.ports import free_port
 from support.webhook import Connection, certificate, connect, review
 
 IMAGES = {"STOQ_INJECT_SIDECAR_IMAGE": "s", "STOQ_INJECT_INIT_IMAGE": "i"}

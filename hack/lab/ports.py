@@ -5,7 +5,7 @@ from itertools import count
 
 FIRST = 20_000
 """Far below what the kernel gives to whoever names no port (from 32,768 on by default): none of
-those sockets, of tests beside this one or of anybody, gets ours between now and its use.
+those sockets, of programs beside this one or of anybody, gets ours between now and its use.
 """
 
 _untried = count(FIRST)
@@ -22,7 +22,7 @@ def free_port() -> int:
 
 
 def _claimed(port: int) -> bool:
-    """Whether the port is now ours among the tests of this machine, as long as we live."""
+    """Whether the port is now ours among those who ask here, as long as we live."""
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         # Names without a file belong to the network namespace, as ports do.
