@@ -5,11 +5,11 @@ from enum import Enum, IntFlag
 
 from stoq_reference import frames, udp
 from stoq_reference.errors import Malformed
-from stoq_reference.frames import Frame, Token, Type
+from stoq_reference.frames import Frame, PacketToken, Type
 from stoq_reference.parameters import Parameters
 from stoq_reference.reader import Reader, Short
 
-MIN_TOKEN_RESERVE = 50
+MIN_TOKEN_RESERVE = 25
 """Bytes of reserve that tokens in packets need (T5)."""
 
 
@@ -132,7 +132,7 @@ def datagram(data: bytes, agreed: Agreed) -> Frame | tuple[int, bytes]:
     return frame
 
 
-def packet(payload: bytes, agreed: Agreed) -> tuple[bytes, Token | None]:
+def packet(payload: bytes, agreed: Agreed) -> tuple[bytes, PacketToken | None]:
     """QUIC's part of a packet's payload, and the token in the reserve (E3). Raises Malformed."""
     if len(payload) < agreed.reserve:
         raise Malformed(f"payload of {len(payload)} bytes, {agreed.reserve} are reserved")
@@ -146,14 +146,14 @@ def packet(payload: bytes, agreed: Agreed) -> tuple[bytes, Token | None]:
         check(frame, Carrier.PACKET, agreed)
         if token is not None:
             raise Malformed("two TOKEN in a packet")
-        assert isinstance(frame, Token)
+        assert isinstance(frame, PacketToken)
         token, rest = frame, rest[used:]
     if any(rest):
         raise Malformed("the reserve does not end with zeros")
     return payload[:end], token
 
 
-def packed(payload: bytes, token: Token | None, agreed: Agreed) -> bytes:
+def packed(payload: bytes, token: PacketToken | None, agreed: Agreed) -> bytes:
     """A packet's payload with its reserve. Raises ValueError where the token does not fit."""
     encoded = frames.encode(token) if token else b""
     if len(encoded) > agreed.reserve:

@@ -4,7 +4,7 @@ What a frame means is in `tokens`, `shards`, `hops`, `mirrors`, `origins` and `s
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from stoq_reference import hop_frames
@@ -26,6 +26,7 @@ MAX_SHARDS = 4096
 MAX_RANGES = 256
 WHOLE_SHARE = 10000
 DIGEST = ID = 32
+PACKET_TAG = 16
 
 REVOKE = 2
 """The form of a FALCON_KEY that takes a key back."""
@@ -49,12 +50,20 @@ class Type(IntEnum):
 
 @dataclass(frozen=True)
 class Token:
-    """HMAC over what follows, or over the packet (section 12)."""
+    """HMAC over what follows on a stream (section 12): forms 1 and 2."""
 
     form: int
     sequence: int
     length: int
     tag: bytes
+
+
+@dataclass(frozen=True)
+class PacketToken:
+    """The first half of an HMAC over the packet it is in (section 12)."""
+
+    tag: bytes
+    form: int = field(default=3, init=False)
 
 
 @dataclass(frozen=True)
@@ -141,13 +150,13 @@ class Key:
 
 
 Shard = Manifest | ObjectData | BulkData | Want
-Frame = Token | Shard | Hop | Seed | Signature | Key
+Frame = Token | PacketToken | Shard | Hop | Seed | Signature | Key
 
 
 def type_of(frame: Frame) -> Type:
     """The code point of a frame."""
     match frame:
-        case Token():
+        case Token() | PacketToken():
             return Type.TOKEN
         case Open() | Inner() | Origin() | Forward() | Forwarded() | Seen():
             return Type.HOP
@@ -167,6 +176,8 @@ def encode(frame: Frame) -> bytes:
     match frame:
         case Token():
             return head + varint(frame.sequence) + varint(frame.length) + frame.tag
+        case PacketToken():
+            return head + frame.tag
         case Manifest():
             sizes = varint(frame.size) + varint(frame.shard_size)
             return head + frame.transfer + sizes + frame.digest + b"".join(frame.digests)
@@ -202,11 +213,12 @@ def decode(data: bytes) -> tuple[Frame, int]:
     return read(reader), reader.position
 
 
-def _token(reader: Reader) -> Token:
+def _token(reader: Reader) -> Token | PacketToken:
     form = form_of(reader, 1, 3)
+    if form == PacketToken.form:
+        return PacketToken(reader.take(PACKET_TAG))
     sequence = reader.varint()
-    least, most = (0, 0) if form == 3 else (1, MAX_TOKEN_DATA)
-    length = bounded("length of a TOKEN", reader.varint(), least, most)
+    length = bounded("length of a TOKEN", reader.varint(), 1, MAX_TOKEN_DATA)
     return Token(form, sequence, length, reader.take(DIGEST))
 
 

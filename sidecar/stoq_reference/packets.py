@@ -8,8 +8,7 @@ from stoq_reference import carriers
 from stoq_reference.carriers import Agreed
 from stoq_reference.codes import ConnectionCode
 from stoq_reference.errors import Malformed
-from stoq_reference.frames import Token
-from stoq_reference.tokens import PACKET, BadToken, Keys, PacketReader, tag
+from stoq_reference.tokens import BadToken, Keys, PacketReader, of_packet
 
 PING = b"\1"
 """QUIC's frame that says nothing: what takes the place of a payload that cannot be used."""
@@ -54,7 +53,7 @@ class ReservedPair(CryptoPair):
         token = None
         if (keys := self._token_keys()) is not None:
             own = keys.client if self._is_client else keys.server
-            token = Token(PACKET, number, 0, tag(own, PACKET, 0, number, payload))
+            token = of_packet(own, number, payload)
         return carriers.packed(payload, token, self._agreed)
 
     def encrypt_packet(

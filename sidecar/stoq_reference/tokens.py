@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from stoq_reference import frames
 from stoq_reference.errors import Malformed
-from stoq_reference.frames import MAX_TOKEN_DATA, Token
+from stoq_reference.frames import MAX_TOKEN_DATA, PACKET_TAG, PacketToken, Token
 from stoq_reference.reader import Short
 
 EXPORTER_LABEL = b"EXPORTER-STOQ-token"
@@ -38,6 +38,11 @@ def tag(key: bytes, form: int, stream: int, sequence: int, data: bytes) -> bytes
     """HMAC over what a token covers; `stream` is 0 in a packet."""
     numbers = b"".join(number.to_bytes(8, "big") for number in (stream, sequence, len(data)))
     return hmac.digest(key, LABEL + bytes([form]) + numbers + data, "sha256")
+
+
+def of_packet(key: bytes, packet: int, payload: bytes) -> PacketToken:
+    """The token of a packet; `payload` is what is before the reserve."""
+    return PacketToken(tag(key, PACKET, 0, packet, payload)[:PACKET_TAG])
 
 
 def write(key: bytes, stream: int, messages: list[bytes], interval: int | None = None) -> bytes:
@@ -101,7 +106,7 @@ class StreamReader:
                 token, used = frames.decode(self._so_far)
             except Short:
                 break
-            if not isinstance(token, Token) or token.form == PACKET:
+            if not isinstance(token, Token):
                 raise Malformed(f"{type(token).__name__} where a token of a stream is due")
             self._check(token)
             end = used + token.length
@@ -145,7 +150,7 @@ class PacketReader:
         self._seen: set[int] = set()
         self._top = -1
 
-    def check(self, packet: int, payload: bytes, token: Token | None) -> bool:
+    def check(self, packet: int, payload: bytes, token: PacketToken | None) -> bool:
         """Whether a packet is new; `payload` is what is before the reserve. Raises BadToken."""
         if packet in self._seen or packet <= self._top - WINDOW:
             return False
@@ -154,10 +159,8 @@ class PacketReader:
                 raise BadToken(f"packet {packet} has no token")
             self._without.append(packet)
         else:
-            if token.form != PACKET or token.sequence != packet:
-                raise BadToken(f"packet {packet} has the token of {token.sequence}")
-            made = tag(self._key, PACKET, 0, packet, payload)
-            if not hmac.compare_digest(made, token.tag):
+            made = of_packet(self._key, packet, payload)
+            if not hmac.compare_digest(made.tag, token.tag):
                 raise BadToken(f"the token of packet {packet} is forged")
             self._with = packet if self._with is None else min(self._with, packet)
         if self._with is not None and max(self._without, default=-1) > self._with:

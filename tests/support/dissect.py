@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from stoq_reference import bare, frames, head, hop_frames, key_exchange, parameters, tokens
 from stoq_reference.composite import ED25519_SIGNATURE, FALCON_SIGNATURE, Scheme
-from stoq_reference.frames import Token
+from stoq_reference.frames import PacketToken
 from stoq_reference.head import Address
 from stoq_reference.reader import Reader, varint
 
@@ -216,16 +216,14 @@ def _address(name: str, address: Address) -> Iterator[Field]:
 
 
 def frame(data: bytes) -> Iterator[Field]:
-    """A TOKEN, or a HOP."""
+    """The TOKEN of a packet, or a HOP."""
     found, used = frames.decode(data)
     assert used == len(data)
     type_ = frames.type_of(found)
     yield data[:8], "type", f"{type_.name} (0x{type_:x})"
     match found:
-        case Token():
+        case PacketToken():
             yield bytes([found.form]), "form", f"{found.form}"
-            yield varint(found.sequence), "sequence", str(found.sequence)
-            yield varint(found.length), "length", str(found.length)
             yield found.tag, "tag", _rest(len(found.tag))
         case hop_frames.Open():
             yield from _open(found)
@@ -257,18 +255,17 @@ def payload(plain: bytes, reserve: int) -> Iterator[Field]:
     yield plain[:1], "type", f"PING (0x{plain[:1].hex()})"
     yield from stream_frame(plain[1:end])
     found, used = frames.decode(plain[end:])
-    assert isinstance(found, Token)
+    assert isinstance(found, PacketToken)
     yield from frame(plain[end : end + used])
     yield plain[end + used :], "zeros", _rest(reserve - used)
 
 
-def token_covers(plain: bytes, reserve: int, exporter: bytes) -> bool:
+def token_covers(plain: bytes, number: int, reserve: int, exporter: bytes) -> bool:
     """Whether the token of a client's packet is that of its payload (section 12)."""
     before = plain[: len(plain) - reserve]
     found, _ = frames.decode(plain[len(before) :])
-    assert isinstance(found, Token)
     key = tokens.Keys.of(exporter).client
-    return found.tag == tokens.tag(key, tokens.PACKET, 0, found.sequence, before)
+    return found == tokens.of_packet(key, number, before)
 
 
 def beside(datagram: bytes) -> Iterator[Field]:

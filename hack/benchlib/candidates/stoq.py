@@ -47,14 +47,14 @@ class Stoq(Candidate, HandshakeLoad, IdlePeers):
 class StoqReserve(Stoq):
     """With room for a token in every packet, and no frame in it.
 
-    Both ends keep 50 zero bytes, seal them, and see that they are zero. Packets take no frame but a
+    Both ends keep 25 zero bytes, seal them, and see that they are zero. Packets take no frame but a
     token, so there is none without a hash to measure.
     """
 
     name: ClassVar[str] = "stoq-reserve"
     title: ClassVar[str] = "STOQ, empty packet reserve"
     scenarios: ClassVar[frozenset[str]] = frozenset({"tokens"})
-    environment: ClassVar[Mapping[str, str]] = {"STOQ_FRAMES_PACKET_RESERVE": "50"}
+    environment: ClassVar[Mapping[str, str]] = {"STOQ_FRAMES_PACKET_RESERVE": "25"}
 
 
 class StoqTokens(Stoq):

@@ -2,15 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from stoq.engine import CertificateAuthority
-from stoq_reference import frames
 from stoq_reference.client import connect
 from stoq_reference.codes import ConnectionCode
-from stoq_reference.frames import Token
 from stoq_reference.head import Kind
 from stoq_reference.peer import Peer
 from support import engines
@@ -31,7 +28,7 @@ from support.patience import PATIENCE
 from unit.conformance.pairs import REFERENCES, TO_ENGINE, TO_REFERENCE, pairs
 
 OFFERED = Offer(tokens="packet")
-TOKEN_LENGTH = 50
+TOKEN_LENGTH = 25
 """What an end with tokens asks for."""
 
 DATA = bytes(range(256)) * 100
@@ -80,30 +77,33 @@ async def test_packets_end_with_what_both_ends_offer(
                 assert end.engine.snapshot().counters.packets_refused == 0
 
 
-def forged(_: int, payload: bytes, finished: bytes) -> bytes:
-    return bytes([payload[0] ^ 1]) + finished[1:]
+Finish = Callable[[int, bytes], bytes]
+"""A packet's number and payload: the payload with its reserve."""
 
 
-def another(number: int, __: bytes, finished: bytes) -> bytes:
-    token, _ = frames.decode(finished[-TOKEN_LENGTH:])
-    assert isinstance(token, Token)
-    wrong = frames.encode(replace(token, sequence=number + 1))
-    return finished[:-TOKEN_LENGTH] + wrong.ljust(TOKEN_LENGTH, b"\0")
+def forged(number: int, payload: bytes, finish: Finish) -> bytes:
+    return bytes([payload[0] ^ 1]) + finish(number, payload)[1:]
 
 
-def missing(_: int, payload: bytes, __: bytes) -> bytes:
+def another(number: int, payload: bytes, finish: Finish) -> bytes:
+    return finish(number + 1, payload)
+
+
+def missing(_: int, payload: bytes, __: Finish) -> bytes:
     return payload.ljust(len(payload) + TOKEN_LENGTH, b"\0")
 
 
-def unpadded(_: int, payload: bytes, __: bytes) -> bytes:
+def unpadded(_: int, payload: bytes, __: Finish) -> bytes:
     return payload + b"\0" * (TOKEN_LENGTH - 1) + b"\1"
 
 
-def unknown(_: int, payload: bytes, __: bytes) -> bytes:
+def unknown(_: int, payload: bytes, __: Finish) -> bytes:
     return payload + bytes.fromhex("c0000000fe000009").ljust(TOKEN_LENGTH, b"\0")
 
 
-WRONG: dict[Callable[[int, bytes, bytes], bytes], ConnectionCode] = {
+Wrong = Callable[[int, bytes, Finish], bytes]
+
+WRONG: dict[Wrong, ConnectionCode] = {
     forged: ConnectionCode.BAD_TOKEN,
     another: ConnectionCode.BAD_TOKEN,
     missing: ConnectionCode.BAD_TOKEN,
@@ -112,19 +112,17 @@ WRONG: dict[Callable[[int, bytes, bytes], bytes], ConnectionCode] = {
 }
 
 
-def spoil(peer: Peer, wrong: Callable[[int, bytes, bytes], bytes]) -> None:
+def spoil(peer: Peer, wrong: Wrong) -> None:
     """Has `wrong` at the end of every packet from now on."""
     packets = peer.quic.packets
     assert packets is not None
-    packets.finish = lambda number, payload: wrong(
-        number, payload, packets.finished(number, payload)
-    )
+    packets.finish = lambda number, payload: wrong(number, payload, packets.finished)
 
 
 @pairs(TO_ENGINE, REFERENCES)
 @pytest.mark.parametrize("wrong", WRONG)
 async def test_a_wrong_end_of_a_packet_closes_its_connection_and_no_other(
-    pair: Pair, ca: CertificateAuthority, wrong: Callable[[int, bytes, bytes], bytes]
+    pair: Pair, ca: CertificateAuthority, wrong: Wrong
 ) -> None:
     async with pair.ends(ca, OFFERED, OFFERED) as (client, server):
         assert isinstance(client, ReferenceClient)
@@ -147,7 +145,7 @@ async def test_a_wrong_end_of_a_packet_closes_its_connection_and_no_other(
 @pairs(TO_REFERENCE, REFERENCES)
 @pytest.mark.parametrize("wrong", WRONG)
 async def test_a_server_that_spoils_its_packets_loses_its_connection(
-    pair: Pair, ca: CertificateAuthority, wrong: Callable[[int, bytes, bytes], bytes]
+    pair: Pair, ca: CertificateAuthority, wrong: Wrong
 ) -> None:
     async with pair.ends(ca, OFFERED, OFFERED) as (client, server):
         assert isinstance(server, ReferenceServer)

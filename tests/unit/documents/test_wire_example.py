@@ -101,5 +101,6 @@ def test_the_parameters_of_the_page_are_what_the_reference_decodes() -> None:
 def test_the_token_of_the_page_is_that_of_its_packet() -> None:
     exporter = bytes.fromhex(vectors("tokens.json")["exporter"])
     plain, _ = APART["packet"]
-    assert dissect.token_covers(plain, PACKET["reserve"], exporter)
-    assert not dissect.token_covers(b"\0" + plain[1:], PACKET["reserve"], exporter)
+    assert dissect.token_covers(plain, 7, PACKET["reserve"], exporter)
+    assert not dissect.token_covers(plain, 8, PACKET["reserve"], exporter)
+    assert not dissect.token_covers(b"\0" + plain[1:], 7, PACKET["reserve"], exporter)

@@ -6,19 +6,19 @@ from hypothesis import strategies as st
 
 from stoq_reference import frames, tokens
 from stoq_reference.errors import Malformed
-from stoq_reference.frames import Token
+from stoq_reference.frames import PacketToken
 from stoq_reference.tokens import BadToken, Keys, PacketReader, StreamReader
 from support.vectors import Case, cases, vectors
 
 KEYS = Keys.of(bytes.fromhex(vectors("tokens.json")["exporter"]))
 
 
-def token(text: str | None) -> Token | None:
+def token(text: str | None) -> PacketToken | None:
     """The token that a vector has in hex."""
     if text is None:
         return None
     found, _ = frames.decode(bytes.fromhex(text))
-    assert isinstance(found, Token)
+    assert isinstance(found, PacketToken)
     return found
 
 

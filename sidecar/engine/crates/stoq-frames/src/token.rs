@@ -58,14 +58,6 @@ pub enum TokenFault {
     /// The stream ended before what a token covers.
     #[error("the stream ends within what token {0} covers")]
     Cut(u64),
-    /// A token of another packet.
-    #[error("packet {packet} has the token of packet {found}")]
-    OtherPacket {
-        /// The packet.
-        packet: u64,
-        /// The token's sequence.
-        found: u64,
-    },
     /// A packet without a token.
     #[error("packet {0} has no token")]
     Missing(u64),

@@ -141,8 +141,8 @@ mod tests {
             let end = endpoint(bits, reserve, 0);
             Negotiated::of(&end, Some(&end)).packet_tokens()
         };
-        assert!(with(PACKET_TOKENS, 50));
-        assert!(!with(PACKET_TOKENS, 49));
+        assert!(with(PACKET_TOKENS, 25));
+        assert!(!with(PACKET_TOKENS, 24));
         assert!(!with(STREAM_TOKENS, 256));
     }
 }

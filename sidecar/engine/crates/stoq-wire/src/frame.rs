@@ -123,7 +123,7 @@ impl Frame {
     #[must_use]
     pub const fn form(&self) -> u8 {
         match self {
-            Self::Token(token) => token.form.as_u8(),
+            Self::Token(token) => token.form().as_u8(),
             Self::Shard(shard) => shard.form(),
             Self::Hop(hop) => hop.form(),
             Self::Seed(seed) => seed.form(),

@@ -44,7 +44,7 @@ impl StoqPacket {
         let (length, token) = reserve::read(payload, agreed)?;
         Ok(Self {
             payload: payload.slice(..length),
-            token,
+            token: token.map(Token::Packet),
             ..Self::default()
         })
     }

@@ -21,7 +21,7 @@ use stoq_wire::frame::shard::{
     MAX_RANGES, MAX_SHARD_LEN, MAX_SHARDS, Manifest, Range, Shard, ShardBody, TransferId,
 };
 use stoq_wire::frame::signature::{Signature, Subject};
-use stoq_wire::frame::token::{MAX_COVERED, Token, TokenForm};
+use stoq_wire::frame::token::{MAX_COVERED, PacketToken, StreamForm, StreamToken, Token};
 use stoq_wire::frame::{Frame, FrameError, FrameType, MAX_FRAME_LEN, MAX_IDENTITY_LEN};
 use stoq_wire::packet::{StoqPacket, check, reserve};
 use stoq_wire::{extension, varint};
@@ -52,19 +52,21 @@ fn identity() -> impl Strategy<Value = String> {
 }
 
 fn tokens() -> impl Strategy<Value = Frame> {
-    let forms = prop_oneof![
-        (Just(TokenForm::Message), 1..=MAX_COVERED),
-        (Just(TokenForm::Interval), 1..=MAX_COVERED),
-        (Just(TokenForm::Packet), 0..=0u64),
-    ];
-    (forms, 0..=varint::MAX, any::<[u8; 32]>()).prop_map(|((form, length), sequence, tag)| {
-        Frame::Token(Token {
+    let forms = prop_oneof![Just(StreamForm::Message), Just(StreamForm::Interval)];
+    let fields = (forms, 0..=varint::MAX, 1..=MAX_COVERED, any::<[u8; 32]>());
+    let of_streams = fields.prop_map(|(form, sequence, length, tag)| {
+        Token::Stream(StreamToken {
             form,
             sequence,
             length,
             tag,
         })
-    })
+    });
+    prop_oneof![of_streams, of_packets().prop_map(Token::Packet)].prop_map(Frame::Token)
+}
+
+fn of_packets() -> impl Strategy<Value = PacketToken> {
+    any::<[u8; 16]>().prop_map(|tag| PacketToken { tag })
 }
 
 fn bodies() -> impl Strategy<Value = ShardBody> {
@@ -452,32 +454,39 @@ proptest! {
 
     #[test]
     fn a_token_in_the_reserve_comes_back(
-        frame in tokens(),
+        token in of_packets(),
         payload in vec(any::<u8>(), 0..100),
         size in 0usize..=256,
     ) {
-        let Frame::Token(token) = frame else { unreachable!() };
+        let frame = Frame::Token(Token::Packet(token));
         let mut packet = payload.clone();
         packet.resize(payload.len() + size, 0xaa);
         let needed = encoded(&frame).len();
         let written = reserve::write(Some(&token), &mut packet[payload.len()..]);
         prop_assert_eq!(written.is_ok(), needed <= size);
         let found = StoqPacket::from_packet(&Bytes::from(packet), &agreed(size));
-        match token.form {
-            TokenForm::Packet if written.is_ok() => {
-                let expected = StoqPacket {
-                    payload: Bytes::from(payload),
-                    token: Some(token),
-                    ..StoqPacket::default()
-                };
-                prop_assert_eq!(found, Ok(expected));
+        // Nothing but zeros was left of what did not fit.
+        let expected = StoqPacket {
+            payload: Bytes::from(payload),
+            token: written.is_ok().then_some(Token::Packet(token)),
+            ..StoqPacket::default()
+        };
+        prop_assert_eq!(found, Ok(expected));
+    }
+
+    #[test]
+    fn no_frame_but_a_packets_token_is_taken_from_the_reserve(frame in frames()) {
+        let bytes = encoded(&frame);
+        prop_assume!(bytes.len() <= 256);
+        let found = StoqPacket::from_packet(&Bytes::from(bytes.clone()), &agreed(bytes.len()));
+        match frame {
+            Frame::Token(token @ Token::Packet(_)) => {
+                prop_assert_eq!(found.map(|packet| packet.token), Ok(Some(token)));
             }
-            _ if written.is_ok() => {
+            _ => {
                 let wrong = matches!(found, Err(FrameError::Carrier { .. }));
                 prop_assert!(wrong, "{:?}", found);
             }
-            // Nothing but zeros was left of what did not fit.
-            _ => prop_assert_eq!(found.map(|packet| packet.token), Ok(None)),
         }
     }
 
@@ -516,12 +525,7 @@ proptest! {
 
 #[test]
 fn a_reserve_that_is_not_as_agreed_is_refused() {
-    let token = Token {
-        form: TokenForm::Packet,
-        sequence: 5,
-        length: 0,
-        tag: [1; 32],
-    };
+    let token = Token::Packet(PacketToken { tag: [1; 16] });
     let one = encoded(&Frame::Token(token));
     let read = |bytes: &[u8], reserve| reserve::read(bytes, &agreed(reserve)).unwrap_err();
     let missing = FrameError::NoReserve {

@@ -15,7 +15,7 @@ use stoq_wire::frame::key::Key;
 use stoq_wire::frame::seed::{Seed, SeedForm};
 use stoq_wire::frame::shard::{Manifest, Range, Shard, ShardBody, TransferId};
 use stoq_wire::frame::signature::{Signature, Subject};
-use stoq_wire::frame::token::{Token, TokenForm};
+use stoq_wire::frame::token::{PacketToken, StreamForm, StreamToken, Token};
 use stoq_wire::frame::{Frame, FrameType};
 use stoq_wire::packet::reserve;
 use stoq_wire::parameters::StoqParameters;
@@ -37,16 +37,20 @@ fn text(value: &Value) -> String {
 }
 
 fn token(value: &Value) -> Token {
-    Token {
-        form: match number(&value["form"]) {
-            1 => TokenForm::Message,
-            2 => TokenForm::Interval,
-            _ => TokenForm::Packet,
-        },
+    let form = match number(&value["form"]) {
+        1 => StreamForm::Message,
+        2 => StreamForm::Interval,
+        _ => {
+            let tag = fixed(&value["tag"]);
+            return Token::Packet(PacketToken { tag });
+        }
+    };
+    Token::Stream(StreamToken {
+        form,
         sequence: number(&value["sequence"]),
         length: number(&value["length"]),
         tag: fixed(&value["tag"]),
-    }
+    })
 }
 
 fn shard(value: &Value) -> Shard {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use stoq_frames::token::{TokenKey, TokenKeys};
 use stoq_wire::control::Role;
 use stoq_wire::extension::Negotiated;
-use stoq_wire::frame::token::{EXPORTER_LEN, TAG_LEN, Token, TokenForm};
+use stoq_wire::frame::token::{EXPORTER_LEN, PACKET_TAG_LEN, PacketToken, TokenForm};
 use stoq_wire::packet::reserve;
 
 use crate::{BATCH, Took};
@@ -61,15 +61,11 @@ impl Frame {
 
     pub(crate) fn batch(&mut self) -> Took {
         let reserved = self.plain.len() - self.agreed.reserve;
-        let mut token = Token {
-            form: TokenForm::Packet,
-            sequence: NUMBER,
-            length: 0,
-            tag: [0x5a; TAG_LEN],
+        let token = PacketToken {
+            tag: [0x5a; PACKET_TAG_LEN],
         };
         let begun = Instant::now();
         for _ in 0..BATCH {
-            token.sequence += 1;
             let room = black_box(&mut self.plain[reserved..]);
             reserve::write(Some(black_box(&token)), room).expect("a token fits");
         }

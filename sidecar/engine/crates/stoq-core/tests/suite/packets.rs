@@ -40,7 +40,7 @@ fn ping(pair: &mut Pair) -> usize {
 
 #[test]
 fn packets_with_tokens_go_both_ways_and_through_key_updates() {
-    let mut pair = connected((PACKET_TOKENS, 64), (PACKET_TOKENS, 50));
+    let mut pair = connected((PACKET_TOKENS, 64), (PACKET_TOKENS, 25));
     for _ in 0..3 {
         assert_eq!(pair.send(b"before"), b"before");
         pair.client.connection().force_key_update();

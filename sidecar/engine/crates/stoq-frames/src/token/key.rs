@@ -5,7 +5,9 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use stoq_wire::control::Role;
-use stoq_wire::frame::token::{EXPORTER_LEN, LABEL, TAG_LEN, TokenForm};
+use stoq_wire::frame::token::{
+    EXPORTER_LEN, LABEL, PACKET_TAG_LEN, PacketToken, TAG_LEN, TokenForm,
+};
 
 /// The keys of both directions, by who they are used by.
 #[derive(Debug, Clone)]
@@ -76,6 +78,21 @@ impl TokenKey {
         let mut tagging = self.begin(form, stream, sequence, data.len() as u64);
         tagging.add(data);
         tagging.finish()
+    }
+
+    /// The token of a packet whose payload before the reserve is `payload`.
+    pub(super) fn packet(&self, packet: u64, payload: &[u8]) -> PacketToken {
+        let mut tag = [0; PACKET_TAG_LEN];
+        let whole = self.tag(TokenForm::Packet, 0, packet, payload);
+        tag.copy_from_slice(&whole[..PACKET_TAG_LEN]);
+        PacketToken { tag }
+    }
+
+    /// Whether a token is that of this packet, in constant time (T1).
+    pub(super) fn is_of(&self, packet: u64, payload: &[u8], token: &PacketToken) -> bool {
+        let mut tagging = self.begin(TokenForm::Packet, 0, packet, payload.len() as u64);
+        tagging.add(payload);
+        tagging.0.verify_truncated_left(&token.tag).is_ok()
     }
 }
 

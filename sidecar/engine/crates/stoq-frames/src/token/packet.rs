@@ -1,7 +1,7 @@
 //! Tokens in packets (T5 to T8).
 
 use stoq_wire::control::Role;
-use stoq_wire::frame::token::{Token, TokenForm};
+use stoq_wire::frame::token::PacketToken;
 
 use super::window::Window;
 use super::{TokenFault, TokenKey};
@@ -24,14 +24,8 @@ impl PacketWriter {
 
     /// The token of a packet whose payload before the reserve is `payload`.
     #[must_use]
-    pub fn token(&self, packet: u64, payload: &[u8]) -> Token {
-        let tag = self.key.tag(TokenForm::Packet, 0, packet, payload);
-        Token {
-            form: TokenForm::Packet,
-            sequence: packet,
-            length: 0,
-            tag,
-        }
+    pub fn token(&self, packet: u64, payload: &[u8]) -> PacketToken {
+        self.key.packet(packet, payload)
     }
 }
 
@@ -83,7 +77,7 @@ impl PacketReader {
         &mut self,
         packet: u64,
         payload: &[u8],
-        token: Option<&Token>,
+        token: Option<&PacketToken>,
     ) -> Result<Seen, TokenFault> {
         if self.window.has(packet) {
             self.repeated += 1;
@@ -103,20 +97,13 @@ impl PacketReader {
         Ok(Seen::New)
     }
 
-    fn verify(&mut self, packet: u64, payload: &[u8], token: &Token) -> Result<(), TokenFault> {
-        if token.form != TokenForm::Packet {
-            return Err(TokenFault::Form(token.sequence));
-        }
-        if token.sequence != packet {
-            return Err(TokenFault::OtherPacket {
-                packet,
-                found: token.sequence,
-            });
-        }
-        let length = payload.len() as u64;
-        let mut tagging = self.key.begin(TokenForm::Packet, 0, packet, length);
-        tagging.add(payload);
-        if !tagging.is(&token.tag) {
+    fn verify(
+        &mut self,
+        packet: u64,
+        payload: &[u8],
+        token: &PacketToken,
+    ) -> Result<(), TokenFault> {
+        if !self.key.is_of(packet, payload, token) {
             return Err(TokenFault::Forged(packet));
         }
         self.first_with = Some(self.first_with.map_or(packet, |first| first.min(packet)));

@@ -4,7 +4,7 @@ use std::mem;
 
 use bytes::{Bytes, BytesMut};
 use stoq_wire::frame::Frame;
-use stoq_wire::frame::token::{Token, TokenForm};
+use stoq_wire::frame::token::{StreamForm, StreamToken, Token};
 
 use super::key::Tagging;
 use super::{TokenFault, TokenKey};
@@ -18,7 +18,7 @@ pub struct TokenReader {
     /// Sequence that is due.
     due: u64,
     /// Form and length of the first token.
-    first: Option<(TokenForm, u64)>,
+    first: Option<(StreamForm, u64)>,
     /// Of form 2: a token covered less than an interval, so it was the last.
     short: bool,
     state: State,
@@ -29,7 +29,7 @@ enum State {
     Token(BytesMut),
     /// What a token covers is due.
     Covered {
-        token: Token,
+        token: StreamToken,
         tagging: Tagging,
         left: usize,
         parts: Vec<Bytes>,
@@ -115,14 +115,17 @@ impl TokenReader {
             self.state = State::Token(so_far);
             return Ok(());
         };
-        let Frame::Token(token) = frame else {
-            return Err(TokenFault::Other(frame.kind().name()));
+        let token = match frame {
+            Frame::Token(Token::Stream(token)) => token,
+            Frame::Token(Token::Packet(_)) => return Err(TokenFault::Other("packet's TOKEN")),
+            other => return Err(TokenFault::Other(other.kind().name())),
         };
         let _taken = data.split_to(used - before);
         self.admit(&token)?;
+        let form = token.form.of_all();
         let tagging = self
             .key
-            .begin(token.form, self.stream, token.sequence, token.length);
+            .begin(form, self.stream, token.sequence, token.length);
         let left = token.length as usize;
         self.state = State::Covered {
             token,
@@ -134,11 +137,8 @@ impl TokenReader {
     }
 
     /// Holds a token against those before it.
-    fn admit(&mut self, token: &Token) -> Result<(), TokenFault> {
+    fn admit(&mut self, token: &StreamToken) -> Result<(), TokenFault> {
         let (sequence, length, expected) = (token.sequence, token.length, self.due);
-        if token.form == TokenForm::Packet {
-            return Err(TokenFault::Other("packet's TOKEN"));
-        }
         if sequence < expected {
             return Err(TokenFault::Replayed {
                 expected,
@@ -155,7 +155,7 @@ impl TokenReader {
         if token.form != form {
             return Err(TokenFault::Form(sequence));
         }
-        if form == TokenForm::Interval {
+        if form == StreamForm::Interval {
             if self.short || length > interval {
                 return Err(TokenFault::Interval {
                     sequence,

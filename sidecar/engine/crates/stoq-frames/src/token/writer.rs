@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use stoq_wire::frame::Frame;
-use stoq_wire::frame::token::{MAX_COVERED, Token, TokenForm};
+use stoq_wire::frame::token::{MAX_COVERED, StreamForm, StreamToken, Token};
 
 use super::TokenKey;
 
@@ -13,7 +13,7 @@ use super::TokenKey;
 pub struct TokenWriter {
     key: TokenKey,
     stream: u64,
-    form: TokenForm,
+    form: StreamForm,
     /// Bytes that a token covers: at most in form 1, exactly in form 2.
     interval: usize,
     sequence: u64,
@@ -25,7 +25,7 @@ impl TokenWriter {
     /// A token for each call of [`push`](Self::push), and more for a longer message.
     #[must_use]
     pub fn by_message(key: TokenKey, stream: u64) -> Self {
-        Self::new(key, stream, TokenForm::Message, MAX_COVERED)
+        Self::new(key, stream, StreamForm::Message, MAX_COVERED)
     }
 
     /// A token for each `interval` bytes, held between 1 and [`MAX_COVERED`].
@@ -34,12 +34,12 @@ impl TokenWriter {
         Self::new(
             key,
             stream,
-            TokenForm::Interval,
+            StreamForm::Interval,
             interval.clamp(1, MAX_COVERED),
         )
     }
 
-    fn new(key: TokenKey, stream: u64, form: TokenForm, interval: u64) -> Self {
+    fn new(key: TokenKey, stream: u64, form: StreamForm, interval: u64) -> Self {
         Self {
             key,
             stream,
@@ -53,7 +53,7 @@ impl TokenWriter {
     /// What goes on the stream for `data`: frames and what they cover, in order.
     pub fn push(&mut self, mut data: Bytes) -> VecDeque<Bytes> {
         let mut out = VecDeque::new();
-        if self.form == TokenForm::Interval {
+        if self.form == StreamForm::Interval {
             if !self.waiting.is_empty() {
                 let missing = self.interval - self.waiting.len();
                 self.waiting
@@ -88,14 +88,15 @@ impl TokenWriter {
     }
 
     fn cover(&mut self, data: Bytes, out: &mut VecDeque<Bytes>) {
-        let token = Token {
-            form: self.form,
-            sequence: self.sequence,
+        let (form, sequence) = (self.form, self.sequence);
+        let token = StreamToken {
+            form,
+            sequence,
             length: data.len() as u64,
-            tag: self.key.tag(self.form, self.stream, self.sequence, &data),
+            tag: self.key.tag(form.of_all(), self.stream, sequence, &data),
         };
         let mut frame = Vec::with_capacity(64);
-        Frame::Token(token)
+        Frame::Token(Token::Stream(token))
             .encode(&mut frame)
             .expect("its length is within the limit");
         self.sequence += 1;

@@ -18,7 +18,7 @@ use stoq_wire::code::{ConnectionCode, StreamCode};
 use stoq_wire::control::Role;
 use stoq_wire::frame::Frame;
 use stoq_wire::frame::shard::{Range, Shard, TransferId};
-use stoq_wire::frame::token::{Token, TokenForm};
+use stoq_wire::frame::token::{PacketToken, Token, TokenForm};
 use stoq_wire::stripe::{FIRST_LIMIT, Record};
 
 fn number(value: &Value) -> u64 {
@@ -38,12 +38,13 @@ fn key(document: &Value, case: &Value) -> TokenKey {
     TokenKeys::new(&exporter, role(case)).send
 }
 
-fn token(hex: &Value) -> Option<Token> {
+/// A token of a packet.
+fn token(hex: &Value) -> Option<PacketToken> {
     if hex.is_null() {
         return None;
     }
     match Frame::decode(&bytes(hex)) {
-        Ok(Some((Frame::Token(token), _))) => Some(token),
+        Ok(Some((Frame::Token(Token::Packet(token)), _))) => Some(token),
         other => panic!("{other:?}"),
     }
 }

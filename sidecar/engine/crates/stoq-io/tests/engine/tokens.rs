@@ -28,11 +28,11 @@ fn connection(mesh: &Mesh) -> ConnectionInfo {
 #[test]
 fn a_token_in_every_packet_lets_all_bytes_through() {
     in_namespace(|| {
-        let mesh = Mesh::offering(offering(PACKET_TOKENS, 50), offering(PACKET_TOKENS, 256));
+        let mesh = Mesh::offering(offering(PACKET_TOKENS, 25), offering(PACKET_TOKENS, 256));
         echoed(&mesh);
         let found = connection(&mesh);
         assert!(found.packet_tokens);
-        assert_eq!(found.packet_reserve, 50);
+        assert_eq!(found.packet_reserve, 25);
         for engine in [&mesh.web, &mesh.db] {
             assert_eq!(engine.snapshot().counters.packets_refused, 0);
         }

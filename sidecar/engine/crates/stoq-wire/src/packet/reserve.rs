@@ -2,18 +2,17 @@
 
 use crate::extension::Negotiated;
 use crate::frame::carrier::{Carrier, admit};
-use crate::frame::token::Token;
-use crate::frame::{Frame, FrameError, FrameType};
-use crate::varint;
-
-/// More bytes than a token of any form has.
-const MAX_TOKEN_LEN: usize = 64;
+use crate::frame::token::{PACKET_TOKEN_LEN, PacketToken, Token};
+use crate::frame::{Frame, FrameError};
 
 /// Splits a protected payload: how many bytes of it are QUIC's, and the token after them.
 ///
 /// # Errors
 /// [`FrameError`] for what breaks E1 to E3.
-pub fn read(payload: &[u8], agreed: &Negotiated) -> Result<(usize, Option<Token>), FrameError> {
+pub fn read(
+    payload: &[u8],
+    agreed: &Negotiated,
+) -> Result<(usize, Option<PacketToken>), FrameError> {
     let (length, reserve) = (payload.len(), agreed.reserve);
     let short = FrameError::NoReserve { length, reserve };
     let before = length.checked_sub(reserve).ok_or(short)?;
@@ -28,40 +27,35 @@ pub fn read(payload: &[u8], agreed: &Negotiated) -> Result<(usize, Option<Token>
             Carrier::Packet,
             agreed.extensions,
         )?;
-        // The table lets in nothing but tokens.
-        if let Frame::Token(found) = frame
+        // The table lets in nothing else.
+        if let Frame::Token(Token::Packet(found)) = frame
             && token.replace(found).is_some()
         {
             return Err(FrameError::Twice("TOKEN"));
         }
         rest = &rest[used..];
     }
-    match rest.iter().all(|byte| *byte == 0) {
-        true => Ok((before, token)),
-        false => Err(FrameError::Padding),
+    // All of them, without a branch for each: packets with nothing but zeros here are the most.
+    match rest.iter().fold(0, |seen, byte| seen | byte) {
+        0 => Ok((before, token)),
+        _ => Err(FrameError::Padding),
     }
 }
 
 /// Fills the reserve: a token if there is one, then zero bytes.
 ///
 /// # Errors
-/// [`FrameError::Full`] where the token does not fit, and [`FrameError`] for a token that is none
-/// of a packet.
-pub fn write(token: Option<&Token>, reserve: &mut [u8]) -> Result<(), FrameError> {
+/// [`FrameError::Full`] where the token does not fit; the reserve is zeros then.
+pub fn write(token: Option<&PacketToken>, reserve: &mut [u8]) -> Result<(), FrameError> {
     reserve.fill(0);
     let Some(token) = token else {
         return Ok(());
     };
-    let mut encoded = [0; MAX_TOKEN_LEN];
-    let mut rest = &mut encoded[..];
-    varint::write(FrameType::Token.as_u64(), &mut rest);
-    token.write(&mut rest)?;
-    let length = MAX_TOKEN_LEN - rest.len();
     let full = FrameError::Full {
-        length,
+        length: PACKET_TOKEN_LEN,
         reserve: reserve.len(),
     };
-    let room = reserve.get_mut(..length).ok_or(full)?;
-    room.copy_from_slice(&encoded[..length]);
+    let room = reserve.get_mut(..PACKET_TOKEN_LEN).ok_or(full)?;
+    room.copy_from_slice(&token.encode());
     Ok(())
 }
