@@ -477,7 +477,6 @@ proptest! {
     #[test]
     fn no_frame_but_a_packets_token_is_taken_from_the_reserve(frame in frames()) {
         let bytes = encoded(&frame);
-        prop_assume!(bytes.len() <= 256);
         let found = StoqPacket::from_packet(&Bytes::from(bytes.clone()), &agreed(bytes.len()));
         match frame {
             Frame::Token(token @ Token::Packet(_)) => {

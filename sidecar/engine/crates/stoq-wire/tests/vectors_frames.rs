@@ -40,10 +40,7 @@ fn token(value: &Value) -> Token {
     let form = match number(&value["form"]) {
         1 => StreamForm::Message,
         2 => StreamForm::Interval,
-        _ => {
-            let tag = fixed(&value["tag"]);
-            return Token::Packet(PacketToken { tag });
-        }
+        _ => return Token::Packet(packet_token(value)),
     };
     Token::Stream(StreamToken {
         form,
@@ -51,6 +48,12 @@ fn token(value: &Value) -> Token {
         length: number(&value["length"]),
         tag: fixed(&value["tag"]),
     })
+}
+
+fn packet_token(value: &Value) -> PacketToken {
+    PacketToken {
+        tag: fixed(&value["tag"]),
+    }
 }
 
 fn shard(value: &Value) -> Shard {
@@ -288,7 +291,7 @@ fn the_reserve_of_a_packet_is_taken_off_and_put_on() {
             continue;
         }
         let before = bytes(&case["payload"]);
-        let expected = (!case["token"].is_null()).then(|| token(&case["token"]));
+        let expected = (!case["token"].is_null()).then(|| packet_token(&case["token"]));
         assert_eq!(found, Ok((before.len(), expected)), "{}", case["name"]);
         let mut written = before.clone();
         written.resize(payload.len(), 0xff);
