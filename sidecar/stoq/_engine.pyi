@@ -225,7 +225,7 @@ class TlsContext:
         """The SPIFFE id of who signed a digest, whom the trust lets in; ValueError: nobody did."""
 
     def ticket_counts(self) -> tuple[int, int]:
-        """Sessions that could be resumed now, as client and as server (the listed ones)."""
+        """Tickets at hand, each for one dial; sessions that could be resumed as server (listed)."""
 
 @final
 class StreamPeer:

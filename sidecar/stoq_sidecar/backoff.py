@@ -19,13 +19,17 @@ class Backoff:
     shortest: float
     longest: float
 
-    def delay(self, failures: int, draw: float, crowd: int = 0) -> float:
-        """Seconds to wait after `failures` (1 or more) in a row; `draw` is uniform in [0, 1).
+    def delay(self, failures: int, draw: float, crowd: int = 0, took: float = 0.0) -> float:
+        """Seconds to wait after `failures` (1 or more) in a row; `draw` is uniform in [0, 1), and
+        `took` how long the last attempt was, in seconds.
 
-        `crowd`: how many clients may have lost the same server with us. They spread, from the first
-        wait on: a server whose queue is longer than its clients' patience completes no handshake.
+        `crowd`: how many clients may have lost the same server with us. They spread, at the first
+        wait: a server whose queue is longer than its clients' patience completes no handshake.
+        Then each keeps its turn, and tries again when all have had theirs: they stay spread, and
+        nobody waits longer than that for a server that is back.
         """
         doublings = min(failures - 1, 30)  # far above any useful ratio, far below overflow
         full = min(self.longest, self.shortest * 2.0**doublings)
         spread = min(self.longest, crowd / CROWD_RATE)
-        return max(full * (0.5 + 0.5 * draw), spread * draw)
+        turn = spread * draw if failures == 1 else spread - took
+        return max(full * (0.5 + 0.5 * draw), turn)

@@ -81,6 +81,7 @@ class Discovery:
         failures = 0
         while True:
             self._heard = False
+            began = time.monotonic()
             try:
                 await self._follow()
                 why = "the registry ended the stream"
@@ -97,7 +98,9 @@ class Discovery:
             failures = 1 if self._heard else failures + 1
             self._lost(why)
             crowd = len(self._state.workloads) if self._state else 0
-            await asyncio.sleep(self._backoff.delay(failures, random.random(), crowd))  # noqa: S311
+            took = time.monotonic() - began
+            draw = random.random()  # noqa: S311
+            await asyncio.sleep(self._backoff.delay(failures, draw, crowd, took))
 
     async def _follow(self) -> None:
         client = ApiClient(self._dial())

@@ -105,6 +105,7 @@ class Sidecar:
     def __init__(self, node: str) -> None:
         self.node = node
         self.state: RegistryState | None = None
+        self.heard = False
 
 
 class Fleet:
@@ -134,16 +135,18 @@ class Fleet:
         async with Engine(settings, tls) as engine:
             failures = 0
             while True:
-                heard = self.counts.snapshots + self.counts.deltas
+                sidecar.heard = False
+                began = time.monotonic()
                 try:
                     await self._follow(sidecar, engine)
                 except Gap:
                     sidecar.state = None
                 except (ApiError, StreamError) as error:
                     self.counts.failed(error)
-                failures = 1 if self.counts.snapshots + self.counts.deltas > heard else failures + 1
+                failures = 1 if sidecar.heard else failures + 1
                 crowd = len(sidecar.state.workloads) if sidecar.state else 0
-                await asyncio.sleep(RETRY.delay(failures, random.random(), crowd))
+                took = time.monotonic() - began
+                await asyncio.sleep(RETRY.delay(failures, random.random(), crowd, took))
 
     async def _signed(self, member: Member, door: Engine) -> bytes:
         failures = 0
@@ -177,6 +180,7 @@ class Fleet:
                     counts.snapshots += message.type == "snapshot"
                     counts.deltas += message.type != "snapshot"
                     sidecar.state = self._shared.apply(sidecar.state, message)
+                    sidecar.heard = True
                     self._look(sidecar)
         finally:
             counts.following -= counted

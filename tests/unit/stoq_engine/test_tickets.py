@@ -13,6 +13,7 @@ from stoq.engine import (
     Listener,
     TlsContext,
 )
+from stoq.api.stream import StreamError
 from support import engines
 from support.patience import until
 
@@ -50,6 +51,27 @@ async def test_another_replica_resumes_the_session_if_it_has_the_key(
                 await client.dialler(address, engines.SERVER).open()
                 (info,) = client.connections()
                 found.append(info.resumed)
-                await until(lambda: tls.ticket_counts() == (1, 0))
+                await until(lambda: tls.ticket_counts() == (2, 0))
             await until(lambda: not client.connections())
     assert found == [False, resumed]
+
+
+async def test_who_dialled_while_nobody_was_there_resumes_when_a_replica_is_back(
+    address: str,
+) -> None:
+    ca = engines.authority()
+    tls = engines.identity(ca, engines.CLIENT)
+    listening = EngineSettings(workers=1, bootstrap=Listener(listen=address))
+    async with Engine(EngineSettings(workers=1), tls) as client:
+        async with Engine(listening, replica(ca, b"a" * 32)):
+            await client.dialler(address, engines.SERVER).open()
+            await until(lambda: tls.ticket_counts() == (2, 0))
+    async with Engine(engines.client_settings(dial_timeout_ms=100), tls) as client:
+        with pytest.raises(StreamError, match="no answer from"):
+            await client.dialler(address, engines.SERVER).open()
+    assert tls.ticket_counts() == (1, 0)
+    async with Engine(EngineSettings(workers=1), tls) as client:
+        async with Engine(listening, replica(ca, b"a" * 32)):
+            await client.dialler(address, engines.SERVER).open()
+            (info,) = client.connections()
+            assert info.resumed

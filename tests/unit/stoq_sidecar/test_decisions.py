@@ -24,7 +24,29 @@ def test_a_crowd_spreads_over_the_time_that_its_server_takes_for_it() -> None:
     backoff = Backoff(0.2, 15.0)
     assert [backoff.delay(1, draw, 5000) for draw in (0.0, 0.5, 1.0)] == [0.1, 5.0, 10.0]
     assert backoff.delay(1, 1.0, 50) == 0.2
-    assert backoff.delay(8, 0.0, 5000) == 7.5
+
+
+def test_who_reached_nobody_keeps_its_turn_in_the_crowd() -> None:
+    backoff = Backoff(0.2, 15.0)
+    # A dial of 5 s, and the rest of the 10 s in which 5,000 have had their turn, whatever is drawn.
+    assert [backoff.delay(2, draw, 5000, 5.0) for draw in (0.0, 0.5, 1.0)] == [5.0, 5.0, 5.0]
+    assert backoff.delay(3, 0.0, 5000, 0.1) == 9.9
+    assert backoff.delay(2, 1.0, 5000, 60.0) == 0.4
+    assert backoff.delay(8, 1.0, 5000, 5.0) == 15.0
+
+
+def test_a_crowd_whose_server_is_away_stays_spread_and_is_back_soon_after_it() -> None:
+    backoff, away, dial = Backoff(0.2, 15.0), 12.0, 5.0
+    back = []
+    for number in range(5000):
+        draw = number / 5000
+        moment, failures = backoff.delay(1, draw, 5000), 1
+        while moment < away:
+            failures += 1
+            moment += dial + backoff.delay(failures, draw, 5000, dial)
+        back.append(moment - away)
+    assert max(back) <= 10.0
+    assert max(sum(second <= moment < second + 1 for moment in back) for second in range(10)) <= 520
 
 
 def test_the_largest_crowd_waits_no_longer_than_anybody() -> None:

@@ -1,4 +1,4 @@
-//! Sessions a client can resume: one per expected id and address.
+//! Sessions a client can resume: one per expected id and address, as often as it has tickets of it.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -13,6 +13,10 @@ use rustls::pki_types::ServerName;
 use crate::authorise::Expect;
 use crate::bounded::Bounded;
 use crate::clock::Clock;
+
+/// Tickets of one session that are kept: one to resume by, and one for the dial before it that reached
+/// nobody. A ticket is offered once, since it names who dials to all who look on (RFC 8446, appendix C.4).
+pub(crate) const TICKETS_PER_SESSION: usize = 2;
 
 /// Whose session: the peer we expect, at the address we dial. rustls keys
 /// sessions by server name, so the scope takes the form of one; it is never
@@ -43,8 +47,10 @@ pub(crate) struct ClientTickets {
 }
 
 struct Session {
-    ticket: Option<Tls13ClientSessionValue>,
-    /// The last second it may be used in.
+    tickets: Vec<Tls13ClientSessionValue>,
+    /// Whether these are of a connection before the one that was authorised last: its own replace them.
+    former: bool,
+    /// The last second they may be used in.
     until: u64,
 }
 
@@ -56,16 +62,21 @@ impl ClientTickets {
         }
     }
 
-    /// Makes room for the ticket of a connection that has just been authorised
+    /// Makes room for the tickets of a connection that has just been authorised
     /// and whose certificates last `until`. A ticket that finds no room is
     /// dropped, so one that arrives after [`clear`](Self::clear) is, too.
     pub(crate) fn expect(&self, scope: &TicketScope, until: u64) {
         let mut sessions = self.lock();
         if let Some(session) = sessions.get_mut(&scope.0) {
+            session.former = true;
             session.until = until;
         } else {
-            let ticket = None;
-            sessions.insert(scope.name(), Session { ticket, until });
+            let session = Session {
+                tickets: Vec::new(),
+                former: false,
+                until,
+            };
+            sessions.insert(scope.name(), session);
         }
     }
 
@@ -76,8 +87,7 @@ impl ClientTickets {
 
     pub(crate) fn len(&self) -> usize {
         let sessions = self.lock();
-        let with_ticket = |session: &&Session| session.ticket.is_some();
-        sessions.values().filter(with_ticket).count()
+        sessions.values().map(|session| session.tickets.len()).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Bounded<ServerName<'static>, Session>> {
@@ -104,13 +114,25 @@ impl ClientSessionStore for ClientTickets {
 
     fn insert_tls13_ticket(&self, scope: ServerName<'static>, ticket: Tls13ClientSessionValue) {
         if let Some(session) = self.lock().get_mut(&scope) {
-            session.ticket = Some(ticket);
+            if std::mem::take(&mut session.former) {
+                session.tickets.clear();
+            }
+            if session.tickets.len() == TICKETS_PER_SESSION {
+                session.tickets.remove(0);
+            }
+            session.tickets.push(ticket);
         }
     }
 
     fn take_tls13_ticket(&self, scope: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        let session = self.lock().remove(scope)?;
-        session.ticket.filter(|_| self.clock.now() <= session.until)
+        let mut sessions = self.lock();
+        let session = sessions.get_mut(scope)?;
+        let ticket = session.tickets.pop();
+        let current = self.clock.now() <= session.until;
+        if session.tickets.is_empty() || !current {
+            sessions.remove(scope);
+        }
+        ticket.filter(|_| current)
     }
 }
 

@@ -15,11 +15,11 @@ use super::verifier::Verifier;
 use super::{Shared, TlsSettings};
 use crate::clock::Clock;
 use crate::profile::CryptoProfile;
-use crate::tickets::{SealedTickets, ServerTickets};
+use crate::tickets::{SealedTickets, ServerTickets, TICKETS_PER_SESSION};
 
-/// The tickets a server sends in one connection. The client dials once per
-/// peer; a second ticket would only be stored.
-const TICKETS_PER_CONNECTION: usize = 1;
+/// The tickets that a workload sends in one connection: it would have to remember
+/// the session twice for a second.
+const TICKETS_OF_WORKLOADS: usize = 1;
 
 /// One client and two server configurations over the same identity and trust.
 pub(super) struct Configs {
@@ -71,11 +71,11 @@ impl Configs {
         client.enable_early_data = false;
         client.resumption = Resumption::disabled();
         if settings.tickets {
-            mesh.send_tls13_tickets = TICKETS_PER_CONNECTION;
+            mesh.send_tls13_tickets = TICKETS_OF_WORKLOADS;
             mesh.session_storage = server_tickets;
             // The bootstrap listener gives none before it has keys to share. What it lets in without
             // a certificate has nothing to resume: a session sees to that.
-            bootstrap.send_tls13_tickets = TICKETS_PER_CONNECTION;
+            bootstrap.send_tls13_tickets = TICKETS_PER_SESSION;
             bootstrap.ticketer = sealed_tickets;
             client.resumption = Resumption::store(shared.client_tickets.clone());
         }

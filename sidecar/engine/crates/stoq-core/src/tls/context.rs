@@ -61,7 +61,7 @@ pub struct TlsSettings {
     pub aead: Aead,
     /// Whether sessions can be resumed (PSK, still with the key exchange).
     pub tickets: bool,
-    /// Sessions remembered on each side, at about 4 KB each.
+    /// Sessions remembered on each side, at about 4 KB each; at twice that of a control plane.
     pub max_tickets: usize,
     /// What we say of ourselves in the transport parameters. An extension is offered by its bit:
     /// only what the endpoint handles may be there.
@@ -267,7 +267,7 @@ impl TlsContext {
         self.endpoint.reset()
     }
 
-    /// Sessions that could be resumed at this moment, as client and as server.
+    /// Tickets at hand, each for one dial, and sessions that could be resumed as a server.
     #[must_use]
     pub fn ticket_counts(&self) -> (usize, usize) {
         (self.shared.client_tickets.len(), self.server_tickets.len())

@@ -248,7 +248,7 @@ fn what_one_replica_began_another_with_the_same_keys_resumes() {
     let (_mesh, web, [one, other]) = replicas();
     let mut first = bootstrap(&web.tls, &one.tls);
     assert!(first.client.is_connected() && !first.client.evidence().resumed);
-    assert_eq!(web.tls.ticket_counts(), (1, 0));
+    assert_eq!(web.tls.ticket_counts(), (2, 0));
     for replica in [&other, &one, &other] {
         let mut pair = bootstrap(&web.tls, &replica.tls);
         assert!(pair.client.is_connected() && pair.server.is_connected());
@@ -260,6 +260,55 @@ fn what_one_replica_began_another_with_the_same_keys_resumes() {
         assert_eq!(pair.send(b"hello"), b"hello");
     }
     assert_eq!(one.tls.ticket_counts(), (0, 0), "no replica remembers any");
+}
+
+/// A dial that reaches nobody.
+fn unheard(client: &TlsContext, replica: &TlsContext) {
+    let expect = Expect::Id(id("operator"));
+    drop(Pair::dial(client, replica, ServerRole::Bootstrap, expect));
+}
+
+#[test]
+fn who_reached_nobody_resumes_at_the_next_dial() {
+    let (_mesh, web, [one, other]) = replicas();
+    bootstrap(&web.tls, &one.tls);
+    for replica in [&other, &one] {
+        unheard(&web.tls, &one.tls);
+        let mut pair = bootstrap(&web.tls, &replica.tls);
+        assert!(pair.client.is_connected() && pair.client.evidence().resumed);
+        assert_eq!(pair.send(b"hello"), b"hello");
+    }
+}
+
+#[test]
+fn no_ticket_is_offered_twice() {
+    let (_mesh, web, [one, _]) = replicas();
+    bootstrap(&web.tls, &one.tls);
+    for left in [1, 0, 0] {
+        unheard(&web.tls, &one.tls);
+        assert_eq!(web.tls.ticket_counts(), (left, 0));
+    }
+    let mut pair = bootstrap(&web.tls, &one.tls);
+    assert!(pair.client.is_connected() && !pair.client.evidence().resumed);
+}
+
+#[test]
+fn the_tickets_of_a_connection_replace_those_of_the_one_before() {
+    let (_mesh, web, [one, other]) = replicas();
+    bootstrap(&web.tls, &one.tls);
+    other.tls.set_ticket_keys(&keys(8));
+    bootstrap(&web.tls, &other.tls);
+    // By its second ticket the second of these resumes.
+    for _ in 0..2 {
+        let expect = Expect::Id(id("operator"));
+        let mut pair = Pair::dial(&web.tls, &other.tls, ServerRole::Bootstrap, expect);
+        pair.client_speaks();
+        pair.server_speaks();
+        assert!(
+            pair.server.evidence().resumed,
+            "offered: a ticket of the replica before"
+        );
+    }
 }
 
 #[test]
@@ -308,7 +357,7 @@ fn a_client_whose_certificate_is_over_asks_for_another_and_resumes_nothing() {
     operator.tls.set_ticket_keys(&keys(7));
     let web = mesh.workload("web");
     bootstrap(&web.tls, &operator.tls);
-    assert_eq!(web.tls.ticket_counts(), (1, 0));
+    assert_eq!(web.tls.ticket_counts(), (2, 0));
     mesh.clock.advance(DAY + 1);
     let mut pair = bootstrap(&web.tls, &operator.tls);
     assert!(pair.client.is_connected() && !pair.client.evidence().resumed);
