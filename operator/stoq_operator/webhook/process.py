@@ -1,6 +1,7 @@
 """Wires the webhook together and runs it until it is told to stop."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Coroutine, Mapping
@@ -123,6 +124,9 @@ async def serve(
                 *beside,
             )
         ]
+        # What was imported stays: looking through it takes as long as a review may.
+        gc.collect()
+        gc.freeze()
         log.info("webhook on TCP %s, pages on %s", settings.listen.address, settings.listen.pages)
         await stop.wait()
         webhook.end()

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from lab.ports import free_port
+from stoq.api.stream import StreamError
 from stoq.engine import (
     CertificateAuthority,
     Engine,
@@ -13,7 +14,6 @@ from stoq.engine import (
     Listener,
     TlsContext,
 )
-from stoq.api.stream import StreamError
 from support import engines
 from support.patience import until
 
@@ -62,16 +62,20 @@ async def test_who_dialled_while_nobody_was_there_resumes_when_a_replica_is_back
     ca = engines.authority()
     tls = engines.identity(ca, engines.CLIENT)
     listening = EngineSettings(workers=1, bootstrap=Listener(listen=address))
-    async with Engine(EngineSettings(workers=1), tls) as client:
-        async with Engine(listening, replica(ca, b"a" * 32)):
-            await client.dialler(address, engines.SERVER).open()
-            await until(lambda: tls.ticket_counts() == (2, 0))
+    async with (
+        Engine(EngineSettings(workers=1), tls) as client,
+        Engine(listening, replica(ca, b"a" * 32)),
+    ):
+        await client.dialler(address, engines.SERVER).open()
+        await until(lambda: tls.ticket_counts() == (2, 0))
     async with Engine(engines.client_settings(dial_timeout_ms=100), tls) as client:
         with pytest.raises(StreamError, match="no answer from"):
             await client.dialler(address, engines.SERVER).open()
     assert tls.ticket_counts() == (1, 0)
-    async with Engine(EngineSettings(workers=1), tls) as client:
-        async with Engine(listening, replica(ca, b"a" * 32)):
-            await client.dialler(address, engines.SERVER).open()
-            (info,) = client.connections()
-            assert info.resumed
+    async with (
+        Engine(EngineSettings(workers=1), tls) as client,
+        Engine(listening, replica(ca, b"a" * 32)),
+    ):
+        await client.dialler(address, engines.SERVER).open()
+        (info,) = client.connections()
+        assert info.resumed

@@ -44,6 +44,19 @@ DB = WorkloadEntry(
 DELTA = WatchMessage(type="delta", epoch="e", version=2, base=1, workloads=(DB,))
 
 
+CROWD = tuple(
+    WorkloadEntry(
+        uid=f"w{number}",
+        name=f"w-{number}",
+        namespace="shop",
+        spiffe_id="spiffe://td/ns/shop/sa/db",
+        addresses=(f"fd00::{number:x}",),
+    )
+    for number in range(1, 101)
+)
+CROWDED = msgspec.structs.replace(SNAPSHOT, workloads=CROWD)
+"""Of a mesh that takes 0.2 s to come back."""
+
 SOON = Backoff(0.001, 0.01)
 
 
@@ -144,24 +157,22 @@ async def test_a_lost_registry_is_resumed_and_meanwhile_marked_stale() -> None:
 
 
 async def test_who_knows_of_many_others_does_not_come_back_at_once_with_all_of_them() -> None:
-    many = tuple(
-        WorkloadEntry(
-            uid=f"w{number}",
-            name=f"w-{number}",
-            namespace="shop",
-            spiffe_id="spiffe://td/ns/shop/sa/db",
-            addresses=(f"fd00::{number:x}",),
-        )
-        for number in range(1, 101)
-    )
-    snapshot = msgspec.structs.replace(SNAPSHOT, workloads=many)
-    script: list[WatchMessage | Exception] = [snapshot, Unavailable("going down")]
+    script: list[WatchMessage | Exception] = [CROWDED, Unavailable("going down")]
     # The back-off alone is 1 ms, nine times; nine draws from the 0.2 s of 100 are under 0.2 s once
     # in 9! times.
     world = World(Registry(*[script] * 10), backoff=Backoff(0.001, 10.0))
     began = time.monotonic()
     await world.run(lambda: len(world.used) == 10)
     assert time.monotonic() - began > 0.2
+
+
+async def test_who_reaches_nobody_tries_again_when_all_others_have_had_their_turn() -> None:
+    registry = Registry([CROWDED, Unavailable("going down")], ends=True)
+    world = World(registry, backoff=Backoff(0.001, 10.0))
+    began = time.monotonic()
+    # The end of the stream, a dial after a draw, and five more, each 0.2 s after the one before.
+    await world.run(lambda: world.discovery.status.reconnects >= 7)
+    assert time.monotonic() - began > 0.9
 
 
 async def test_while_the_registry_is_down_the_last_state_stays() -> None:

@@ -100,6 +100,21 @@ async def test_a_review_costs_far_less_than_its_budget_of_20_milliseconds() -> N
     assert each < 0.01, each
 
 
+async def test_no_answer_waits_for_the_acknowledgement_of_its_own_beginning() -> None:
+    webhook = Webhook(settings())
+    chain = loaded(webhook)
+    took = []
+    async with serving(webhook) as port:
+        connection = await connect(port, chain)
+        for _ in range(60):
+            began = time.perf_counter()
+            await injected(connection)
+            took.append(time.perf_counter() - began)
+        connection.close()
+    # A kernel acknowledges the first segments of a connection at once, later ones after 40 ms.
+    assert min(took[30:]) < 0.03, took
+
+
 async def test_a_new_certificate_serves_new_connections_and_keeps_old_ones() -> None:
     webhook = Webhook(settings())
     first = loaded(webhook)
