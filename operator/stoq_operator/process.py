@@ -32,6 +32,11 @@ from stoq_operator.world import World
 
 log: Final = logging.getLogger("stoq.control")
 
+STARTING: Final = (50_000, 20, 100)
+"""When garbage is looked for while what stays is read: by default, after each 700 objects, it takes
+a third of the time until the first sidecar is served.
+"""
+
 
 def configured(mesh: settings.Mesh) -> MeshConfigSpec:
     """What holds when no MeshConfig says it."""
@@ -70,6 +75,8 @@ async def run(
 
     Raises `StateError` and `OSError` for what keeps it from starting.
     """
+    usual = gc.get_threshold()
+    gc.set_threshold(*STARTING)
     waiting = "records are not read yet"
     parts.metrics.roots_refused(lambda: parts.roots.problem is not None)
 
@@ -126,6 +133,7 @@ async def run(
             # 10,000 records, every few changes.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*usual)
             async with endpoint.start() as engine, together(server.serve(engine.acceptor())):
                 waiting = ""
                 log.info(

@@ -78,10 +78,12 @@ async def _measure(
 ) -> None:
     results.set(operator_rss_no_sidecars_mb=operator.rss_mb)
     await sidecars.joined(await world.members(0, settings.watched), settings.watched)
+    await _webhook("quiet", settings, results, world)
+    await _webhook("watched", settings, results, world, busy=True)
     await _changes(settings, results, world, sidecars)
     results.set(operator_rss_watched_mb=operator.rss_mb)
     await _many(settings, results, world, operator, sidecars)
-    await _webhook(settings, results, world)
+    await _webhook("webhook", settings, results, world, busy=True)
     for _ in range(settings.restarts):
         await _restart(settings, results, operator, sidecars)
 
@@ -182,11 +184,13 @@ async def _idle(settings: Settings, results: Results, operator: Program, sidecar
     )
 
 
-async def _webhook(settings: Settings, results: Results, world: World) -> None:
-    """Latency of injection by the API server's histogram, while records come and go."""
+async def _webhook(
+    name: str, settings: Settings, results: Results, world: World, *, busy: bool = False
+) -> None:
+    """Latency of injection by the API server's histogram; `busy`: while records come and go."""
     before = await _admissions(world)
     changes: list[int] = []
-    busy = asyncio.create_task(_load(world, changes))
+    load = asyncio.create_task(_load(world, changes)) if busy else None
     try:
         await asyncio.sleep(2 if not settings.smoke else 0)
 
@@ -197,17 +201,19 @@ async def _webhook(settings: Settings, results: Results, world: World) -> None:
 
         await world.api.each("dry-run pods", range(settings.pods), create, at_once=CREATORS)
     finally:
-        busy.cancel()
+        if load is not None:
+            load.cancel()
     found = (await _admissions(world)).since(before)
-    results.set(
-        webhook_count=found.count,
-        webhook_mean_s=found.total / found.count,
-        webhook_p50_s=found.quantile(0.5),
-        webhook_p99_s=found.quantile(0.99),
-        webhook_within_5_ms=dict(found.bounds).get(0.005, 0.0) / found.count,
-        webhook_within_25_ms=dict(found.bounds).get(0.025, 0.0) / found.count,
-        webhook_load_changes=float(len(changes)),
-    )
+    figures = {
+        "count": found.count,
+        "mean_s": found.total / found.count,
+        "p50_s": found.quantile(0.5),
+        "p99_s": found.quantile(0.99),
+        "within_5_ms": dict(found.bounds).get(0.005, 0.0) / found.count,
+        "within_25_ms": dict(found.bounds).get(0.025, 0.0) / found.count,
+        "load_changes": float(len(changes)),
+    }
+    results.set(**{f"{name}_{key}": value for key, value in figures.items()})
 
 
 async def _admissions(world: World) -> Histogram:
