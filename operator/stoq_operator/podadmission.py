@@ -5,7 +5,9 @@ identity is revoked as such, up to the moment of its Revocation; its pods prove 
 get certificates from after it.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from stoq.api.call import Context
 from stoq.records.revocation import Revocation
@@ -18,12 +20,18 @@ from stoq_operator.ledger import named_serials
 from stoq_operator.podtoken import holder, proven, review
 from stoq_operator.world import World
 
+REVIEWS_AT_ONCE: Final = 32
+"""Tokens that the API server is asked about at a time. Each of more would have a connection of its
+own: when thousands of pods join, their TLS would take more memory than all that the operator knows.
+"""
+
 
 class PodTokens:
     """See `Admission`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._reviews = asyncio.Semaphore(REVIEWS_AT_ONCE)
 
     async def admit(
         self, request: SignRequest, context: Context, world: Callable[[], World]
@@ -32,9 +40,10 @@ class PodTokens:
         check_sizes(request)
         check_binding(request, context.exporter(BINDING_LABEL))
         try:
-            answer = await self._client.request(
-                "post", TOKEN_REVIEWS.path(""), review(request.token)
-            )
+            async with self._reviews:
+                answer = await self._client.request(
+                    "post", TOKEN_REVIEWS.path(""), review(request.token)
+                )
         except ApiError as error:
             raise StateError(f"a token can not be reviewed: {error}") from error
         found = proven(answer.get("status") or {})
