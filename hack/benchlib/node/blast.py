@@ -23,6 +23,14 @@ Kind = Literal["initial", "junk", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """A veth that plays a network card: the end that sends, and the other one's address."""
+
+    device: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Blast:
     """What is sent."""
 
@@ -30,12 +38,17 @@ class Blast:
     kind: Kind
     seconds: float
     rate: int = 0  # packets a second; 0: as fast as it goes
+    card: Card | None = None  # by it, from within the kernel and without `rate`; None: by a socket
 
     def command(self, tools: Tools) -> list[str]:
         """The program of hack/peers."""
+        if self.card is None:
+            how = ["--rate", str(self.rate)]
+        else:
+            how = ["--device", self.card.device, "--to", self.card.to]
         return [
             *(tools.peer("blast"), f"[{self.target}]:{STOQ_PORT}"),
-            *("--kind", self.kind, "--rate", str(self.rate), "--seconds", f"{self.seconds:g}"),
+            *("--kind", self.kind, *how, "--seconds", f"{self.seconds:g}"),
         ]
 
 

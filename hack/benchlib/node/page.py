@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Final
 
 from benchlib.node import auto
@@ -32,6 +33,14 @@ def _drops(way: str, meaning: str) -> list[Row]:
     ]
 
 
+def _over(way: str, meaning: str, other: str, wanted: str = "") -> list[Row]:
+    name = {"ingress": "netdev ingress"}.get(other, other)
+    return [
+        Row(f"{meaning} / {name}, {what}", f"{way} {kind}", f"{other} {kind}", wanted)
+        for kind, what in (("initial", "Initials"), ("junk", "junk"))
+    ]
+
+
 def _of(figure: str, other: str) -> tuple[str, str]:
     """What joined pods have, and what it is held against."""
     return f"splice {figure} joined", f"splice {figure} {other}"
@@ -43,16 +52,18 @@ def _past(figure: str) -> tuple[str, str]:
 
 
 ROWS: Final = (
-    *_drops("guard", "dropped by a core: guard (tc)"),
+    *_drops("frames", "dropped by a core: a program of XDP that drops all, unseen"),
+    *_drops("guard-native", "guard (native XDP)"),
+    *_drops("guard", "guard (tc)"),
     *_drops("guard-generic", "guard (generic XDP)"),
     *_drops("prerouting", "nftables prerouting, like rules"),
     *_drops("ingress", "nftables netdev ingress, like rules"),
     *_drops("prerouting-port", "nftables prerouting, the whole port"),
     *_drops("ingress-port", "nftables netdev ingress, the whole port"),
-    Row("guard / prerouting, Initials", "guard initial", "prerouting initial", "≥ 1.5"),
-    Row("guard / prerouting, junk", "guard junk", "prerouting junk", "≥ 1.5"),
-    Row("guard / netdev ingress, Initials", "guard initial", "ingress initial", "≥ 1"),
-    Row("guard / netdev ingress, junk", "guard junk", "ingress junk", "≥ 1"),
+    *_over("guard-native", "guard (native XDP)", "prerouting", "≥ 1.5"),
+    *_over("guard-native", "guard (native XDP)", "ingress"),
+    *_over("guard", "guard (tc)", "prerouting", "≥ 1.5"),
+    *_over("guard", "guard (tc)", "ingress", "≥ 1"),
     Row("meshed flow while a sink is blasted", "blast sink", unit="Gbit/s"),
     Row("while its server is, with the guard", "blast guarded", unit="Gbit/s"),
     Row("while its server is, without", "blast unguarded", unit="Gbit/s"),
@@ -134,8 +145,13 @@ def results(rounds: Rounds) -> dict[str, dict[str, float]]:
     }
 
 
-def page(settings: Settings, rounds: Rounds, about: Mapping[str, object]) -> str:
-    """All of it as text."""
+def page(
+    settings: Settings,
+    rounds: Rounds,
+    about: Mapping[str, object],
+    left_out: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """All of it as text; `left_out` are parts and why they could not be measured here."""
     lines = [
         "# node",
         "",
@@ -157,6 +173,7 @@ def page(settings: Settings, rounds: Rounds, about: Mapping[str, object]) -> str
             lines.append(f"| {row.meaning} | {_shown(one, row.unit)} | {row.wanted} |")
     if choice := auto.verdict(rounds):
         lines.append(f"| AF_XDP where the agent chooses | {choice} | the same |")
+    lines += [f"\nNot measured here, {part}: {why}." for part, why in left_out.items()]
     return "\n".join([*lines, ""])
 
 
@@ -165,7 +182,10 @@ def command(settings: Settings) -> str:
     default = Settings()
     names = ("mtu", "seconds", "rounds", "rate", "sidecars")
     changed = [name for name in names if getattr(settings, name) != getattr(default, name)]
-    return " ".join(["hack/bench node", *(f"--{n} {getattr(settings, n):g}" for n in changed)])
+    options = [f"--{name} {getattr(settings, name):g}" for name in changed]
+    if settings.only:
+        options.append(f"--only {','.join(settings.only)}")
+    return " ".join(["hack/bench node", *options])
 
 
 def _shown(one: Spread, unit: str) -> str:

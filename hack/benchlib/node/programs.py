@@ -31,7 +31,7 @@ class Programs:
     """What the agent would put in force, without its own work beside the measurement."""
 
     def __init__(self, pins: Pins) -> None:
-        self._guards = {"generic": Guard("xdp", pins), "tc": Guard("tc", pins)}
+        self._guards = {stage: Guard(stage, pins) for stage in ("xdp", "tc")}
         self._strict = Strict(pins)
         self._account = Account(pins)
         self._splice = Splice(pins)
@@ -40,8 +40,8 @@ class Programs:
     def guarding(
         self, namespace: str, device: str, ceiling: tuple[int, int] = CEILING, mode: str = "tc"
     ) -> Iterator[None]:
-        """The guard on one device; `mode` is `tc` or `generic`."""
-        guard = self._guards[mode]
+        """The guard on one device; `mode` is `tc`, `native` or `generic`."""
+        guard = self._guards["tc" if mode == "tc" else "xdp"]
         guard.configure(source=SOURCE, ceiling=ceiling)
         index = _inside(namespace, partial(socket.if_nametoindex, device))
         _inside(namespace, partial(guard.attach, index, mode))

@@ -3,10 +3,14 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from benchlib.errors import BenchError
 from benchlib.output import Output, add_options
 from benchlib.settings import MTUS
+
+PARTS: Final = ("drops", "flow", "blasted", "killed", "spliced", "lent", "auto", "local")
+"""What a round consists of, each a module beside this one, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,7 @@ class Settings:
     rate: int = 50_000  # spoofed packets a second beside the meshed flow
     sidecars: int = 5_000  # that come back at once, in the first round; 0: none
     smoke: bool = False  # does it run: without what only comparisons need
+    only: tuple[str, ...] = ()  # of PARTS; none: all
 
 
 SMOKE = Settings(seconds=1.0, rounds=1, rate=5_000, sidecars=20, smoke=True)
@@ -44,9 +49,16 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
     parser.add_argument(
         "--seconds", type=float, default=default.seconds, help="of each measurement (%(default)s)"
     )
+    parser.add_argument(
+        "--only", default="", metavar="PART,…", help=f"instead of all: {', '.join(PARTS)}"
+    )
     add_options(parser)
     given = parser.parse_args(arguments)
-    chosen = Settings(given.mtu, given.seconds, given.rounds, given.rate, given.sidecars)
+    only = tuple(given.only.split(",")) if given.only else ()
+    for part in only:
+        if part not in PARTS:
+            raise BenchError(f"--only: {part!r} is none of {', '.join(PARTS)}")
+    chosen = Settings(given.mtu, given.seconds, given.rounds, given.rate, given.sidecars, only=only)
     for name, least, most in (
         ("mtu", MTUS.start, MTUS.stop - 1),
         ("seconds", 1, 60),

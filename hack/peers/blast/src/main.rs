@@ -1,6 +1,7 @@
 //! Sends packets that pretend to be STOQ from sources that do not exist, for the benchmark of the
 //! guard: never more than it is told, and only to one address, which must be a local one (fc00::/7).
 
+mod frames;
 mod packet;
 
 use std::net::{SocketAddrV6, UdpSocket};
@@ -41,6 +42,13 @@ struct Arguments {
     /// Ends after this many packets.
     #[arg(long, default_value_t = MOST)]
     packets: u64,
+    /// An end of a veth by which the kernel itself sends, as a network card that receives hands over
+    /// frames: nothing is made by a socket first. With --to; not with --rate.
+    #[arg(long, requires = "to", conflicts_with = "rate")]
+    device: Option<String>,
+    /// The Ethernet address of the other end.
+    #[arg(long, value_parser = frames::ethernet)]
+    to: Option<[u8; 6]>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -79,7 +87,11 @@ fn main() -> Result<()> {
         "--seconds {}: 0 to 600",
         arguments.seconds
     );
-    println!("{}", send(&arguments)?);
+    let sent = match (&arguments.device, arguments.to) {
+        (Some(device), Some(to)) => frames::send(&arguments, device, to)?,
+        _ => send(&arguments)?,
+    };
+    println!("{sent}");
     Ok(())
 }
 

@@ -81,6 +81,15 @@ impl Packet {
     /// The next one: another source, another connection, and a checksum that is right.
     pub(crate) fn next(&mut self) -> &[u8] {
         let (high, low) = (self.numbers.next(), self.numbers.next());
+        self.vary(high, low)
+    }
+
+    /// With zeros where one differs from the next, for who fills them in and keeps their sum.
+    pub(crate) fn blank(&mut self) -> &[u8] {
+        self.vary(0, 0)
+    }
+
+    fn vary(&mut self, high: u64, low: u64) -> &[u8] {
         let bytes = &mut self.bytes;
         bytes[SOURCE..SOURCE + 8].copy_from_slice(&high.to_be_bytes());
         bytes[SOURCE..SOURCE + 4].copy_from_slice(&NETWORK);
