@@ -2,8 +2,8 @@
 
 The card is a veth: the kernel puts frames in at one end by itself (hack/peers/blast), and the
 other end's driver has them as a card has what it received. It shows them to a program of XDP, if
-there is one, or makes packets of them for the stack, by NAPI and GRO. All of that is on one CPU, the
-making of the frames too: packets dropped over the time in which it was busy are what a core drops.
+there is one, or makes packets of them for the stack, by NAPI and GRO. All of that is on one CPU,
+the making of frames too: packets dropped over the time in which it was busy are what a core drops.
 """
 
 import array
