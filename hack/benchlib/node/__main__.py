@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     except (BenchError, CommandError, ProcessError) as error:
         print(f"hack/bench node: {error}", file=sys.stderr)
         return 2
-    show(output, "node", result, text)
+    show(output, run.name_of(chosen), result, text)
     return 0
 
 

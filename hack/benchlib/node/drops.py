@@ -41,7 +41,7 @@ PREROUTING: Final = ("ip6", "prerouting priority raw")
 INGRESS: Final = ("netdev", f'ingress device "{DEVICE}" priority 0')
 
 # What hack/peers/blast says where the kernel cannot do that.
-NO_FRAMES: Final = "no program of XDP on live frames"
+NO_FRAMES: Final = "the kernel runs no program of XDP on live frames (Linux 5.18 does)"
 
 # linux/sockios.h, linux/ethtool.h: a card's driver hands over what it received by NAPI and GRO, a
 # veth's does where it is asked to.

@@ -38,7 +38,7 @@ def measure(chosen: Settings) -> tuple[Json, str]:
     rounds: dict[str, list[float]] = {}
     left_out: dict[str, str] = {}
     with programs.loaded() as kernel:
-        parts = _parts(kernel)
+        by_name = parts(kernel)
         for number in range(chosen.rounds):
             # That everybody gets in is asked once: it takes longer than all the rest of a round.
             this = chosen if number == 0 else dataclasses.replace(chosen, sidecars=0)
@@ -47,7 +47,7 @@ def measure(chosen: Settings) -> tuple[Json, str]:
                     continue
                 label = f"node {number + 1}/{chosen.rounds} {name}"
                 try:
-                    figures = parts[name](this, found)
+                    figures = by_name[name](this, found)
                 except drops.NoFrames as error:
                     left_out[name] = str(error)
                     print(f"{label}: left out: {error}", file=sys.stderr)
@@ -69,7 +69,12 @@ def measure(chosen: Settings) -> tuple[Json, str]:
     return result, page.page(chosen, rounds, about, left_out)
 
 
-def _parts(kernel: programs.Programs) -> Mapping[str, Part]:
+def name_of(chosen: Settings) -> str:
+    """What its files are called: a run of some parts does not take the place of one of all."""
+    return f"node-{'+'.join(chosen.only)}" if chosen.only else "node"
+
+
+def parts(kernel: programs.Programs) -> Mapping[str, Part]:
     """Those of settings.PARTS."""
     return {
         "drops": partial(drops.measure, programs=kernel),

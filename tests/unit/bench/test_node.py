@@ -2,18 +2,22 @@
 
 from ipaddress import IPv6Address
 from pathlib import Path
+from statistics import mean
+from typing import cast
 
 import pytest
 
 from benchlib import output, procfs
 from benchlib.errors import BenchError
-from benchlib.node import auto, brokers, drops, killed, lent, page, settings
-from benchlib.node.blast import Blast, nft_port, nft_rules, sent
+from benchlib.node import auto, blasted, brokers, drops, killed, lent, page, run, settings
+from benchlib.node.blast import Blast, Card, nft_port, nft_rules, sent
+from benchlib.node.programs import Programs
 from benchlib.tools import Tools
 from lab.outages import VICTIMS, Seen
 
 ABOUT = dict.fromkeys(("cpus", "cpu", "kernel", "load_before", "load_after", "stoq"), "x")
 ROUNDS = {
+    "guard-native initial": [400_000.0, 500_000.0, 600_000.0],
     "guard initial": [300_000.0, 400_000.0, 500_000.0],
     "prerouting initial": [200_000.0, 200_000.0, 200_000.0],
     "blast sink": [2.0, 2.0, 2.0],
@@ -24,7 +28,9 @@ ROUNDS = {
 
 def test_a_ratio_is_of_figures_of_the_same_round() -> None:
     found = page.results(ROUNDS)
-    assert found["guard / prerouting, Initials"] == {"median": 2.0, "min": 1.5, "max": 2.5}
+    assert found["guard (tc) / prerouting, Initials"] == {"median": 2.0, "min": 1.5, "max": 2.5}
+    native = found["guard (native XDP) / prerouting, Initials"]
+    assert native == {"median": 2.5, "min": 2.0, "max": 3.0}
     assert found["with the guard / sink"]["median"] == 0.95
     assert "bulk, nothing attached" not in found, "it was not measured"
 
@@ -35,7 +41,7 @@ def test_the_page_has_figures_wishes_load_and_the_command() -> None:
     assert "`hack/bench node --rounds 3 --rate 1000`" in text
     assert "load 0.1 before and 1.9 after" in text
     assert "Initials | 0.4 million/s (0.3–0.5) |  |" in text
-    assert "| guard / prerouting, Initials | 2 (1.5–2.5) | ≥ 1.5 |" in text
+    assert "| guard (native XDP) / prerouting, Initials | 2.5 (2–3) | ≥ 1.5 |" in text
     assert "| packets of theirs that the guard dropped | 0 | 0 |" in text
 
 
@@ -59,6 +65,14 @@ def test_a_blast_ends_by_itself() -> None:
     assert sent('{"refused":0,"seconds":1.0,"sent":12}\n') == 12
 
 
+def test_a_blast_by_a_card_has_no_rate_and_ends_as_well() -> None:
+    card = Card("drop0", "02:00:00:00:00:01")
+    blast = Blast(IPv6Address("fd00::1"), "initial", 0.2, card=card)
+    command = " ".join(blast.command(Tools(Path("/peers"), None)))
+    by = "--device drop0 --to 02:00:00:00:00:01"
+    assert command == f"/peers/blast [fd00::1]:14008 --kind initial {by} --seconds 0.2"
+
+
 def test_nftables_is_given_the_guards_own_limits() -> None:
     rules = nft_rules("ip6", "prerouting priority raw")
     assert "limit rate over 2000/second burst 20000 packets" in rules
@@ -70,6 +84,36 @@ def test_every_way_is_compared_on_both_kinds() -> None:
     measured = {f"{way.name} {kind}" for way in drops.WAYS for kind in drops.KINDS}
     shown = {row.figure for row in page.ROWS if row.unit == "million/s"}
     assert measured == shown
+
+
+def test_what_is_compared_of_a_blasted_flow_had_the_same_place_in_time_on_average() -> None:
+    places = {
+        name: [place for place, one in enumerate(blasted.ORDER) if one == name]
+        for name in ("sink", "guarded", "unguarded")
+    }
+    assert {mean(at) for at in places.values()} == {(len(blasted.ORDER) - 1) / 2}
+    assert len(places["sink"]) == len(places["guarded"])
+
+
+def test_parts_are_measured_by_name_and_in_the_order_given() -> None:
+    chosen, _ = settings.parse(["--only", "blasted,drops"])
+    assert chosen.only == ("blasted", "drops")
+    assert run.name_of(chosen) == "node-blasted+drops"
+    assert page.command(chosen) == "hack/bench node --only blasted,drops"
+    everything, _ = settings.parse([])
+    assert run.name_of(everything) == "node"
+    with pytest.raises(BenchError, match="--only: 'drop' is none of drops, flow, blasted"):
+        settings.parse(["--only", "flow,drop"])
+
+
+def test_every_part_that_can_be_named_is_there() -> None:
+    assert tuple(run.parts(cast("Programs", None))) == settings.PARTS
+
+
+def test_what_this_kernel_cannot_do_is_on_the_page_with_the_reason() -> None:
+    text = page.page(settings.SMOKE, {}, ABOUT, {"drops": drops.NO_FRAMES})
+    assert f"\nNot measured here, drops: {drops.NO_FRAMES}.\n" in text
+    assert "Not measured" not in page.page(settings.SMOKE, {}, ABOUT)
 
 
 def test_idle_time_is_that_of_one_cpu_and_with_what_others_took() -> None:

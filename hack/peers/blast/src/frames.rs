@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use aya::programs::{TestRun, TestRunAttrs, TestRunOptions, Xdp};
+use anyhow::{Context, Result, anyhow, bail};
+use aya::programs::{ProgramError, TestRun, TestRunAttrs, TestRunOptions, Xdp};
 use aya::{EbpfLoader, include_bytes_aligned};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
@@ -16,7 +16,8 @@ use crate::{Arguments, MOST};
 /// What the receiver takes at once (NAPI's weight).
 const BATCH: u32 = 64;
 
-/// Frames between two looks at the clock: some milliseconds.
+/// Frames between two looks at the clock: a tenth of a second. Each time the kernel sets up pages for
+/// them and waits until they are back, idle.
 const SLICE: u32 = 2048 * BATCH;
 
 /// Locally administered (IEEE 802), and nobody's.
@@ -52,13 +53,23 @@ pub(crate) fn send(arguments: &Arguments, device: &str, to: [u8; 6]) -> Result<s
             attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
             ..TestRunOptions::new()
         };
-        program
-            .test_run(options)
-            .context("the kernel runs no program of XDP on live frames (Linux 5.18 does)")?;
+        program.test_run(options).map_err(refused)?;
         sent += u64::from(repeat);
     }
     let seconds = began.elapsed().as_secs_f64();
     Ok(json!({"sent": sent, "refused": 0, "seconds": seconds}))
+}
+
+/// What a kernel says that does not know the flag; anything else is as it is.
+fn refused(error: ProgramError) -> anyhow::Error {
+    match error {
+        ProgramError::SyscallError(call)
+            if call.io_error.kind() == std::io::ErrorKind::InvalidInput =>
+        {
+            anyhow!("the kernel runs no program of XDP on live frames (Linux 5.18 does)")
+        }
+        other => other.into(),
+    }
 }
 
 fn frame(arguments: &Arguments, kind: Kind, to: [u8; 6]) -> Vec<u8> {
