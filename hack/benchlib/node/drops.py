@@ -169,8 +169,8 @@ def _per_core(
         raise (NoFrames(NO_FRAMES) if NO_FRAMES in str(error) else error) from error
     busy = time.monotonic() - began - (_idle() - idle)
     packets = dropped() - before
-    # Almost all of it, or something else has had them.
-    if packets < 0.9 * sent(said):
+    # What a full queue loses is not counted. Were it most, the figure would be the generator's.
+    if packets < 0.5 * sent(said):
         raise BenchError(f"{packets:.0f} of {sent(said):.0f} packets were dropped: {blast}")
     return packets / max(busy, 0.01)
 
