@@ -153,7 +153,7 @@ def rows(settings: Settings, figures: Mapping[str, float]) -> list[Row]:
             )
             for row in (
                 (
-                    f"injection, {figures[f'{key}_count']:.0f} pods while {while_}: mean, P50, P99",
+                    f"webhook, {figures[f'{key}_count']:.0f} calls while {while_}: mean, P50, P99",
                     f"{ms(f'{key}_mean_s')}, {ms(f'{key}_p50_s')}, {ms(f'{key}_p99_s')}",
                     "P99 < 20 ms",
                 ),
