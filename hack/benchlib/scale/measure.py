@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from benchlib import procfs
+from benchlib.errors import BenchError
 from benchlib.scale import fleet, objects, programs
 from benchlib.scale.api import connected
 from benchlib.scale.fleet import Fleet
@@ -78,9 +79,10 @@ async def _measure(
 ) -> None:
     results.set(operator_rss_no_sidecars_mb=operator.rss_mb)
     await sidecars.joined(await world.members(0, settings.watched), settings.watched)
+    await _changes(settings, results, world, sidecars)
+    await _injected(world)
     await _webhook("quiet", settings, results, world)
     await _webhook("watched", settings, results, world, busy=True)
-    await _changes(settings, results, world, sidecars)
     results.set(operator_rss_watched_mb=operator.rss_mb)
     await _many(settings, results, world, operator, sidecars)
     await _webhook("webhook", settings, results, world, busy=True)
@@ -182,6 +184,20 @@ async def _idle(settings: Settings, results: Results, operator: Program, sidecar
         / settings.sidecars
         / passed,
     )
+
+
+async def _injected(world: World) -> None:
+    """Waits until the API server knows whom the webhook's certificate is of. Raises BenchError."""
+    end = time.monotonic() + LONGEST
+    while True:
+        try:
+            await world.api.create(objects.plain_pod(), options="?dryRun=All")
+        except BenchError:
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            return
 
 
 async def _webhook(
