@@ -44,7 +44,7 @@ def _namespace(facts: Facts, place: str) -> dict[str, Any]:
         "name": place,
         "pods": len(pods),
         "meshed": len(inside),
-        "ready": sum(bool(status_of(pod).get("started")) for pod in inside),
+        "ready": sum(bool(status_of(pod).get("ready")) for pod in inside),
         "without_sidecar": sum(not meshed(pod) and not stands_outside(pod) for pod in pods),
         "images": dict(images.most_common()),
     }

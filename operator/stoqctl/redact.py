@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stoq.injection.names import INIT, PREFIX, SIDECAR
+from stoq.injection.names import OWN, PREFIX
 
 STRUCK: Final = "[removed]"
 
@@ -134,7 +134,7 @@ def _container(item: Mapping[str, Any]) -> dict[str, Any]:
             kept[probe] = {
                 key: value for key, value in kept[probe].items() if key not in {"exec", "httpGet"}
             }
-    if item["name"] in {INIT, SIDECAR}:
+    if item["name"] in OWN:
         return {**item, **kept}
     return kept
 

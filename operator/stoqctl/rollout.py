@@ -93,7 +93,7 @@ def progress(step: Step, pod: Object | None) -> tuple[bool, str]:
     # What it waited for before is seen for a moment longer.
     if trouble and trouble != step.trouble:
         return True, trouble
-    done = restart_count(pod) > step.restarts and bool(status_of(pod).get("started"))
+    done = restart_count(pod) > step.restarts and bool(status_of(pod).get("ready"))
     # The application's own probes failed meanwhile: before they pass again its Services go without
     # this pod, and the next must not be missing beside it.
     return done and (is_ready(pod) or not step.ready), ""

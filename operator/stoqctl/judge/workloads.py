@@ -86,11 +86,11 @@ def pods(facts: Facts) -> Iterator[Finding]:
         "they were made before the namespace was enrolled: "
         + " && ".join(f"kubectl -n {place} rollout restart deploy,sts,ds" for place in places),
     )
-    waiting = [pod for pod in alive if meshed(pod) and not status_of(pod).get("started")]
+    waiting = [pod for pod in alive if meshed(pod) and not status_of(pod).get("ready")]
     yield Finding(
         "sidecars",
         not waiting,
-        few([f"{name(pod)} ({_why(pod)})" for pod in waiting]) or "all have started",
+        few([f"{name(pod)} ({_why(pod)})" for pod in waiting]) or "all are ready",
         " ; ".join(f"stoqctl logs {name(pod)}" for pod in waiting[:3]),
     )
     unmeshed = [name(pod) for pod in alive if not meshed(pod) and stands_outside(pod)]
@@ -99,8 +99,8 @@ def pods(facts: Facts) -> Iterator[Finding]:
 
 
 def _why(pod: Object) -> str:
-    """One word on a sidecar that has not started."""
-    for container in (ours.INIT, ours.SIDECAR):
+    """One word on a sidecar that is not ready."""
+    for container in (ours.INIT, ours.SIDECAR, ours.READY):
         state = status_of(pod, container).get("state")
         if not isinstance(state, Mapping):
             continue
@@ -108,4 +108,4 @@ def _why(pod: Object) -> str:
             detail = state.get(phase) or {}
             if detail.get("reason") not in {None, "Completed", "PodInitializing"}:
                 return f"{container} {detail['reason']}"
-    return "not started"
+    return "not ready"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from stoq.constants import OPERATOR_SERVICE_ACCOUNT, SYSTEM_NAMESPACE
-from stoq.injection.names import INIT, SIDECAR
+from stoq.injection.names import INIT, READY, SIDECAR
 from stoqctl import redact, report
 from stoqctl.connect import cluster
 from stoqctl.errors import StoqctlError
@@ -81,7 +81,7 @@ def _logs(there: "Cluster") -> Iterator[tuple[str, str]]:
 def _sidecars(there: "Cluster", facts: Facts, most: int) -> Iterator[tuple[str, str]]:
     for pod in [pod for pod in facts.pods if meshed(pod)][:most]:
         place, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-        for container in (INIT, SIDECAR):
+        for container in (INIT, SIDECAR, READY):
             yield f"logs/{place}/{name}/{container}.log", _log(there, place, name, container)
         for path in ("/config", "/connections"):
             try:

@@ -1,8 +1,8 @@
 """The injected containers and their volume, as the API server takes them. Pure.
 
-Each passes the check of Pod Security it can: the sidecar `restricted`, `stoq-init` only
-`privileged`, since it must program the pod's network namespace. In capture mode `node` the agent of
-the pod's node does that, and there is no `stoq-init`.
+Each passes the check of Pod Security it can: the sidecar and `stoq-ready` `restricted`, `stoq-init`
+only `privileged`, since it must program the pod's network namespace. In capture mode `node` the
+agent of the pod's node does that, and there is no `stoq-init`.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,12 @@ from stoq.injection.config import Config
 
 Object = dict[str, Any]
 
-STARTUP_SECONDS: Final = 600
-"""How long the sidecar may wait for its identity before the kubelet starts it again. Long: it
-tries again by itself, and a restart only adds the kubelet's back-off to an outage of the control
-plane."""
+BROKER_SECONDS: Final = 600
+"""How long the sidecar waits for the node agent before it ends and the kubelet starts it again.
+Long: it tries again by itself, and a restart only adds the kubelet's back-off to an outage."""
+
+READY_UID: Final = 65534
+"""User of `stoq-ready`: nobody. Not the sidecar's, whose traffic capture lets out."""
 
 _SHARED: Final[Object] = {
     "allowPrivilegeEscalation": False,
@@ -37,9 +39,10 @@ def injected(config: Config, wishes: Wishes, probed: Sequence[int] = ()) -> tupl
     """
     _captures_udp(config, wishes)
     sidecar = sidecar_container(config, wishes, probed)
+    ready = ready_container(config, wishes)
     if config.capture == "node":
-        return (sidecar,)
-    return (init_container(config, wishes, probed), sidecar)
+        return (sidecar, ready)
+    return (init_container(config, wishes, probed), sidecar, ready)
 
 
 def init_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()) -> Object:
@@ -85,15 +88,15 @@ def sidecar_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()
             }
         ],
         "resources": _resources(config, wishes),
-        # Answers only after a connection has really come back through capture. There is no liveness
-        # probe: the engine carries traffic also while the agent is busy.
-        "startupProbe": {
-            # Held back for most of the period, the answer comes when there is one: the application
-            # does not wait for the next time that the kubelet asks.
+        # For a sidecar that starts again: its pod takes no connections of Services until it is
+        # ready. The first start is `stoq-ready`'s to wait for, without the rhythm of a startup
+        # probe. There is no liveness probe: the engine carries traffic also while the agent is
+        # busy, for which the pod must not be taken out of its Services either.
+        "readinessProbe": {
             "httpGet": {"path": "/healthz/ready?wait=0.9", "port": constants.METRICS_PORT},
-            "periodSeconds": 1,
+            "periodSeconds": 2,
             "timeoutSeconds": 2,
-            "failureThreshold": STARTUP_SECONDS,
+            "failureThreshold": 30,
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -106,6 +109,31 @@ def sidecar_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()
         "volumeMounts": [
             {"name": names.VOLUME, "mountPath": names.MOUNT_PATH, "readOnly": True},
         ],
+    }
+
+
+def ready_container(config: Config, wishes: Wishes) -> Object:
+    """`stoq-ready`: ends once the sidecar is ready, which is after a connection has really come
+    back through capture. The containers behind it, the application's among them, start then.
+    Raises `AnnotationError`.
+    """
+    return {
+        "name": names.READY,
+        "image": config.sidecar_image,
+        "imagePullPolicy": config.pull_policy,
+        "command": ["stoq-ready"],
+        # Of the sidecar's amounts, so that a pod of class Guaranteed stays one. It runs beside the
+        # sidecar and before the application: a pod whose application asks for less than the
+        # sidecar is counted as if it asked for as much.
+        "resources": _resources(config, wishes),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            **_SHARED,
+            "runAsUser": READY_UID,
+            "runAsGroup": READY_UID,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
     }
 
 
@@ -158,11 +186,11 @@ def _environment(config: Config, wishes: Wishes, probed: Sequence[int]) -> list[
         "STOQ_POD_HOST_ADDRESSES": "status.hostIPs",
     }
     if config.capture == "node":
-        # It waits as long as the kubelet lets it: the agent may be on its way to this node.
+        # The agent may be on its way to this node.
         asked |= {
             "STOQ_CAPTURE_MODE": "node",
             "STOQ_CAPTURE_BROKER_UID": str(AGENT_UID),
-            "STOQ_CAPTURE_BROKER_SECONDS": str(STARTUP_SECONDS),
+            "STOQ_CAPTURE_BROKER_SECONDS": str(BROKER_SECONDS),
             # Always said: a sidecar that is told `on` takes no sockets without those for UDP.
             "STOQ_CAPTURE_UDP": "on" if _captures_udp(config, wishes) else "off",
             "STOQ_CAPTURE_EXCLUDE_OUTBOUND_UDP_PORTS": wishes.exclude_outbound_udp_ports,

@@ -26,7 +26,8 @@ NODES_GROUP: Final = "system:nodes"
 
 INIT: Final = "stoq-init"
 SIDECAR: Final = "stoq-sidecar"
-OWN: Final = frozenset({INIT, SIDECAR})
+READY: Final = "stoq-ready"
+OWN: Final = frozenset({INIT, SIDECAR, READY})
 VOLUME: Final = "stoq-identity"
 
 MOUNT_PATH: Final = "/var/run/stoq"

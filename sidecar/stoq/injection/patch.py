@@ -5,8 +5,8 @@ from typing import Any, Final
 
 Operation = dict[str, Any]
 
-_ADDED: Final = frozenset({"terminationMessagePath", "volumeMounts"})
-"""Fields of a container that the API server fills in."""
+_ADDED: Final = frozenset({"env", "terminationMessagePath", "volumeMounts"})
+"""Fields of a container that the API server and other webhooks fill in."""
 
 _SETTINGS: Final = "STOQ_"
 """Prefix of the variables that our programs read."""
@@ -32,14 +32,14 @@ def contains(there: object, wanted: object) -> bool:
 
 def is_ours(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether container `there` is `wanted`, with nothing added that would change what it does."""
-    environment = {item["name"] for item in wanted["env"]}
+    environment = {item["name"] for item in wanted.get("env", ())}
     return (
         contains(there, wanted)
         and there.keys() <= wanted.keys() | _ADDED
         and there["securityContext"] == wanted["securityContext"]
         and not any(
             item["name"].startswith(_SETTINGS) and item["name"] not in environment
-            for item in there["env"]
+            for item in there.get("env") or ()
         )
     )
 
