@@ -118,7 +118,8 @@ def test_without_a_good_certificate_of_the_webhook_pods_wait_and_are_let_in_soon
     assert all("stoq" in each for each in refusals), refusals
     for each in made:
         containers = pair.get("pod", each["metadata"]["name"])["spec"]["initContainers"]
-        assert [item["name"] for item in containers] == ["stoq-init", "stoq-sidecar"]
+        names = [item["name"] for item in containers]
+        assert names == ["stoq-init", "stoq-sidecar", "stoq-ready"]
 
 
 def valid(files: dict[str, str]) -> bool:

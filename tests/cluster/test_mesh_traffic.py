@@ -30,7 +30,8 @@ def pair(shop: Cluster) -> Cluster:
 
 def test_pods_get_the_meshs_containers_first(pair: Cluster) -> None:
     containers = pair.get("pod", "client")["spec"]["initContainers"]
-    assert [each["name"] for each in containers[:2]] == ["stoq-init", "stoq-sidecar"]
+    names = [each["name"] for each in containers[:3]]
+    assert names == ["stoq-init", "stoq-sidecar", "stoq-ready"]
     assert containers[1]["restartPolicy"] == "Always"
 
 

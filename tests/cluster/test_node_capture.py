@@ -108,8 +108,9 @@ def test_a_sidecar_that_ends_after_the_agent_was_exchanged_is_served_by_the_new_
                  "import os, signal; os.kill(1, signal.SIGTERM)")  # fmt: skip
 
     def again() -> bool:
-        (status,) = bank.get("pod", "client")["status"]["initContainerStatuses"]
-        return status["restartCount"] > 0 and bool(status.get("started"))
+        statuses = bank.get("pod", "client")["status"]["initContainerStatuses"]
+        (status,) = [each for each in statuses if each["name"] == "stoq-sidecar"]
+        return status["restartCount"] > 0 and bool(status["ready"])
 
     eventually(again, 120)
     everybody_answers(bank)
@@ -174,7 +175,7 @@ def test_the_second_lock_knows_pods_without_stoq_init(capturing: Mesh, bank: Clu
         return ""
 
     try:
-        assert "stoq-sidecar is not its first init container" in eventually(refusal)
+        assert "stoq-sidecar and stoq-ready are not its first init containers" in eventually(refusal)
     finally:
         capturing.install(CHART, **ON)
     assert eventually(lambda: not refusal())

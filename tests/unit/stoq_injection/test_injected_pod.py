@@ -41,13 +41,14 @@ def environment(container: Object) -> dict[str, str]:
 def test_our_containers_come_before_the_users_own_init_containers() -> None:
     made = injected(pod(initContainers=[{"name": "migrate", "image": "r.test/migrate:1"}]))
     names_in_order = [container["name"] for container in made["spec"]["initContainers"]]
-    assert names_in_order == ["stoq-init", "stoq-sidecar", "migrate"]
+    assert names_in_order == ["stoq-init", "stoq-sidecar", "stoq-ready", "migrate"]
     assert [container["name"] for container in made["spec"]["containers"]] == ["web"]
 
 
 def test_only_the_sidecar_is_native_and_only_init_has_privileges() -> None:
-    init, sidecar = injected(pod())["spec"]["initContainers"]
+    init, sidecar, ready = injected(pod())["spec"]["initContainers"]
     assert "restartPolicy" not in init
+    assert "restartPolicy" not in ready
     assert sidecar["restartPolicy"] == "Always"
     assert init["securityContext"]["capabilities"] == {
         "drop": ["ALL"],
@@ -63,19 +64,30 @@ def test_only_the_sidecar_is_native_and_only_init_has_privileges() -> None:
         "runAsNonRoot": True,
         "capabilities": {"drop": ["ALL"]},
     }
+    # As another user: what runs as the sidecar's is not captured.
+    assert ready["securityContext"] == sidecar["securityContext"] | {
+        "runAsUser": 65534,
+        "runAsGroup": 65534,
+    }
 
 
 def test_the_application_starts_once_the_sidecar_is_ready() -> None:
-    sidecar = injected(pod())["spec"]["initContainers"][1]
-    probe = sidecar["startupProbe"]
+    _, sidecar, ready = injected(pod())["spec"]["initContainers"]
+    assert (ready["name"], ready["command"]) == ("stoq-ready", ["stoq-ready"])
+    # With a startup probe the kubelet would not start what the sidecar's readiness is asked by.
+    assert not {"startupProbe", "livenessProbe", "lifecycle"} & sidecar.keys()
+
+
+def test_a_pod_whose_sidecar_starts_again_is_not_ready_meanwhile() -> None:
+    probe = injected(pod())["spec"]["initContainers"][1]["readinessProbe"]
     assert probe["httpGet"] == {"path": "/healthz/ready?wait=0.9", "port": 14020}
     # The answer is held back for less than the kubelet waits for it, and than it lets pass by.
-    assert probe["timeoutSeconds"] >= probe["periodSeconds"] >= 0.9
+    assert probe["timeoutSeconds"] >= 0.9 <= probe["periodSeconds"]
 
 
 def test_both_containers_get_settings_that_their_programs_accept() -> None:
     made = injected(annotated(exclude_outbound_ports="443,8000-8010", log_level="debug"))
-    for container in made["spec"]["initContainers"]:
+    for container in made["spec"]["initContainers"][:2]:
         settings = read("", environment(container))
         assert required(settings) == []
         assert settings.spiffe_id == "spiffe://cluster.local/ns/shop/sa/web"
@@ -129,7 +141,7 @@ def test_the_sidecar_learns_which_ports_the_node_may_probe() -> None:
 
 def test_a_mesh_of_ipv6_only_says_so_to_both_containers() -> None:
     config = Config(sidecar_image="s", init_image="i", ipv6_only=True)
-    for container in injected(pod(), config)["spec"]["initContainers"]:
+    for container in injected(pod(), config)["spec"]["initContainers"][:2]:
         assert read("", environment(container)).plan().ipv6_only
 
 
@@ -190,7 +202,7 @@ def test_a_default_container_that_the_pod_names_stays() -> None:
 
 def test_the_status_annotation_says_what_was_injected() -> None:
     status = json.loads(injected(pod())["metadata"]["annotations"]["stoq.dev/status"])
-    assert status["initContainers"] == ["stoq-init", "stoq-sidecar"]
+    assert status["initContainers"] == ["stoq-init", "stoq-sidecar", "stoq-ready"]
     assert status["images"] == ["r.test/init:1", "r.test/sidecar:1"]
     assert status["volumes"] == ["stoq-identity"]
 
@@ -201,21 +213,25 @@ def test_null_metadata_is_as_good_as_none(field: str) -> None:
     manifest["metadata"][field] = None
     outcome = decide(manifest, "shop", CONFIG)
     assert isinstance(outcome, Injected)
-    assert len(outcome.pod["spec"]["initContainers"]) == 2
+    assert len(outcome.pod["spec"]["initContainers"]) == 3
 
 
 def test_in_capture_mode_node_the_sidecar_waits_for_the_agent_and_nothing_has_privileges() -> None:
     config = dataclasses.replace(CONFIG, capture="node")
     made = injected(annotated(exclude_outbound_ports="443"), config)
-    (sidecar,) = made["spec"]["initContainers"]
-    assert sidecar["name"] == names.SIDECAR
+    sidecar, ready = made["spec"]["initContainers"]
+    assert (sidecar["name"], ready["name"]) == (names.SIDECAR, names.READY)
+    for container in (sidecar, ready):
+        assert container["securityContext"]["runAsNonRoot"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     settings = read("", environment(sidecar))
     assert required(settings) == []
     assert (settings.capture.mode, settings.capture.broker_uid) == ("node", 0)
-    assert settings.capture.broker_seconds == sidecar["startupProbe"]["failureThreshold"]
+    assert settings.capture.broker_seconds == 600
     assert list(map(str, settings.capture.exclude_outbound_ports)) == ["443"]
     assert json.loads(made["metadata"]["annotations"][names.STATUS])["initContainers"] == [
-        names.SIDECAR
+        names.SIDECAR,
+        names.READY,
     ]
     assert injected(made, config) == made
 
@@ -224,7 +240,7 @@ WITH_UDP = dataclasses.replace(CONFIG, capture="node", capture_udp=True)
 
 
 def udp_of(manifest: Object, config: Config) -> str:
-    (sidecar,) = injected(manifest, config)["spec"]["initContainers"]
+    sidecar = injected(manifest, config)["spec"]["initContainers"][0]
     return read("", environment(sidecar)).capture.udp
 
 

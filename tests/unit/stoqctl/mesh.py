@@ -33,10 +33,11 @@ def certificate(days: float) -> bytes:
 
 
 def pod(name: str, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
-    """A pod with a sidecar that has started."""
+    """A pod with a sidecar that is ready."""
     init = [
         {"name": "stoq-init", "image": IMAGE},
         {"name": "stoq-sidecar", "image": IMAGE, "restartPolicy": "Always"},
+        {"name": "stoq-ready", "image": IMAGE},
     ]
     containers = [
         {"name": "main", "image": "app:1", "ports": [{"name": "sql", "containerPort": 5432}]}
@@ -57,7 +58,7 @@ def pod(name: str, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
         "status": {
             "phase": "Running",
             "initContainerStatuses": [
-                {"name": "stoq-sidecar", "started": True, "restartCount": 0, "state": {}}
+                {"name": "stoq-sidecar", "ready": True, "restartCount": 0, "state": {}}
             ],
         },
     }

@@ -29,11 +29,11 @@ def names(template):
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "Job"])
-def test_the_template_of_a_workload_gets_both_containers_first(inject, kind):
+def test_the_template_of_a_workload_gets_our_containers_first(inject, kind):
     status, text = inject(workload(kind, initContainers=[{"name": "own", "image": "x"}]))
     assert status == 0
     template = yaml.safe_load(text)["spec"]["template"]
-    assert names(template) == ["stoq-init", "stoq-sidecar", "own"]
+    assert names(template) == ["stoq-init", "stoq-sidecar", "stoq-ready", "own"]
     assert template["spec"]["initContainers"][1]["image"] == IMAGE
 
 
@@ -53,7 +53,7 @@ def test_items_of_a_list_are_injected_and_other_kinds_stay(inject):
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
     listing = {"kind": "List", "items": [workload("Deployment"), service]}
     deployment, other = yaml.safe_load(inject(listing)[1])["items"]
-    assert names(deployment["spec"]["template"]) == ["stoq-init", "stoq-sidecar"]
+    assert names(deployment["spec"]["template"]) == ["stoq-init", "stoq-sidecar", "stoq-ready"]
     assert other == service
 
 
@@ -92,7 +92,7 @@ def test_the_image_must_be_given(stoqctl):
 def test_udp_is_captured_where_agents_capture_it(inject):
     def said(*options):
         template = yaml.safe_load(inject(workload("Deployment"), options=options)[1])
-        (sidecar,) = template["spec"]["template"]["spec"]["initContainers"]
+        sidecar, _ = template["spec"]["template"]["spec"]["initContainers"]
         return {item["name"]: item.get("value") for item in sidecar["env"]}["STOQ_CAPTURE_UDP"]
 
     assert said("--capture", "node") == "off"

@@ -219,14 +219,14 @@ def test_pods_that_may_stay_outside_are_listed_and_are_no_failure():
     [
         ([("stoq-init", {"terminated": {"reason": "Error"}})], "stoq-init Error"),
         ([("stoq-sidecar", {"waiting": {"reason": "ErrImagePull"}})], "stoq-sidecar ErrImagePull"),
-        ([("stoq-init", {"terminated": {"reason": "Completed"}})], "not started"),
-        ([], "not started"),
+        ([("stoq-init", {"terminated": {"reason": "Completed"}})], "not ready"),
+        ([], "not ready"),
     ],
 )
-def test_a_sidecar_that_has_not_started_is_named_with_the_reason(states, says):
+def test_a_sidecar_that_is_not_ready_is_named_with_the_reason(states, says):
     waiting = pod("web-0")
     waiting["status"]["initContainerStatuses"] = [
-        {"name": name, "started": False, "state": state} for name, state in states
+        {"name": name, "ready": False, "state": state} for name, state in states
     ]
     assert failed(workloads.pods(facts(pods=[waiting]))) == {"sidecars": f"shop/web-0 ({says})"}
 

@@ -32,10 +32,10 @@ def test_only_running_sidecars_of_another_image_are_changed():
     assert steps(pods, IMAGE) == []
 
 
-def test_a_step_is_over_when_the_sidecar_has_restarted_and_started():
+def test_a_step_is_over_when_the_sidecar_has_restarted_and_is_ready():
     (step,) = steps([pod("web-0")], NEW)
     assert progress(step, pod("web-0")) == (False, "")
-    assert progress(step, state("web-0", restartCount=1, started=False)) == (False, "")
+    assert progress(step, state("web-0", restartCount=1, ready=False)) == (False, "")
     assert progress(step, state("web-0", restartCount=1)) == (True, "")
 
 
