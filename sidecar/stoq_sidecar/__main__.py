@@ -1,8 +1,8 @@
 """stoq-sidecar: the agent of one pod.
 
 Its pages listen before the larger part of the program is loaded: a kubelet that asks meanwhile
-waits for its answer, where one that was refused would ask again a second later and the application
-would start as much later.
+waits for its answer, where one that was refused would ask again seconds later and the pod would be
+out of its Services for as long.
 """
 
 import argparse

@@ -175,7 +175,9 @@ def test_the_second_lock_knows_pods_without_stoq_init(capturing: Mesh, bank: Clu
         return ""
 
     try:
-        assert "stoq-sidecar and stoq-ready are not its first init containers" in eventually(refusal)
+        assert "stoq-sidecar and stoq-ready are not its first init containers" in eventually(
+            refusal
+        )
     finally:
         capturing.install(CHART, **ON)
     assert eventually(lambda: not refusal())

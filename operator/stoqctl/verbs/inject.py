@@ -46,7 +46,7 @@ def run(
         typer.Option("--capture-udp", help="With --capture node, as capture.udp of the chart."),
     ] = False,
     pull_policy: Annotated[
-        str, typer.Option("--pull-policy", metavar="NAME", help="Of both containers.")
+        str, typer.Option("--pull-policy", metavar="NAME", help="Of our containers.")
     ] = "IfNotPresent",
     as_json: Json = False,
 ) -> None:

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,12 +17,12 @@ from support.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
-def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def port(monkeypatch: pytest.MonkeyPatch) -> int:
     found = free_port()
     monkeypatch.setattr(constants, "METRICS_PORT", found)
     # A no that is held back would make these tests as slow.
     monkeypatch.setattr(ready, "HELD_BACK", 0)
-    yield found
+    return found
 
 
 async def until(said: list[str], text: str) -> None:
