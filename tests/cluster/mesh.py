@@ -126,7 +126,7 @@ def sidecar_account(cluster: Cluster) -> str:
     for pod in pods:
         name = pod["metadata"]["name"]
         parts.append(f"{name}: {json.dumps(pod['status'].get('initContainerStatuses'))[:2000]}")
-        for container in ("stoq-init", "stoq-sidecar"):
+        for container in ("stoq-init", "stoq-sidecar", "stoq-ready"):
             parts.append(_said(cluster, "logs", name, "-c", container, "--tail=25"))
     return "\n".join(parts)
 

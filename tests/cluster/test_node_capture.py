@@ -65,9 +65,10 @@ def everybody_answers(bank: Cluster) -> None:
 def test_a_restricted_namespace_is_meshed_without_a_privileged_container(
     capturing: Mesh, bank: Cluster, witness: Witness
 ) -> None:
-    (sidecar,) = bank.get("pod", "client")["spec"]["initContainers"]
-    assert sidecar["name"] == "stoq-sidecar"
-    assert sidecar["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    made = bank.get("pod", "client")["spec"]["initContainers"]
+    assert [each["name"] for each in made] == ["stoq-sidecar", "stoq-ready"]
+    for each in made:
+        assert each["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     everybody_answers(bank)
     account = f"spiffe://cluster.local/ns/{bank.namespace}/sa/default"
     assert account in {found["spiffe_id"] for found in sidecar_connections(bank, "client")}
