@@ -147,7 +147,7 @@ def test_a_pod_whose_exclusions_cannot_be_read_stays_closed_and_an_event_says_wh
     with capturing.namespace(enrolled=False) as outside:
         made = decide(pod("odd", serve("odd")), outside.namespace, config)
         assert isinstance(made, Injected)
-        (sidecar,) = made.pod["spec"]["initContainers"]
+        sidecar, _ = made.pod["spec"]["initContainers"]
         sidecar["env"].append({"name": "STOQ_CAPTURE_EXCLUDE_INBOUND_PORTS", "value": "any"})
         outside.apply(dict(made.pod))
 
