@@ -53,7 +53,7 @@ WORKDIR /
 
 FROM runtime AS sidecar
 LABEL org.opencontainers.image.title="stoq-sidecar" \
-  org.opencontainers.image.description="The sidecar of STOQ mesh, stoq-init and stoq-gateway"
+  org.opencontainers.image.description="The sidecar of STOQ mesh, stoq-init, stoq-ready and stoq-gateway"
 COPY --from=build-sidecar /opt/stoq /opt/stoq
 # stoq.constants.SIDECAR_UID: capture lets this user's traffic out as it is.
 USER 14008:14008
