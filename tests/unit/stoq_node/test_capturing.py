@@ -51,7 +51,7 @@ def test_a_pod_is_captured_as_stoq_init_would_capture_it() -> None:
         "exclude_inbound_udp_ports": "5060",
     }
     raw = shown(**asked)
-    (sidecar,) = raw["spec"]["initContainers"]
+    sidecar, _ = raw["spec"]["initContainers"]
     own = settings.read("", {**environment(sidecar), "STOQ_POD_HOST_ADDRESSES": str(HOST)})
     assert plan(read(raw), AROUND, (GATEWAY,)) == own.plan((CLUSTER_DNS,), (GATEWAY,))
 
