@@ -148,6 +148,7 @@ async def started(setup: Setup, sidecars: int) -> AsyncIterator[Fleet]:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 24,
+            start_new_session=True,
         )
         for _ in range(-(-sidecars // PER_PROCESS))
     ]

@@ -1,6 +1,7 @@
 """The four measurements, one after the other in one cluster."""
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,9 @@ CREATORS: Final = 2
 """Pods that are created at the same time while the webhook is measured."""
 
 PAUSE: Final = 0.1
+
+CREATED: Final = 20.0
+"""Pods a second that a cluster's controllers create: the controller manager's --kube-api-qps."""
 """Seconds between changes while the webhook is measured."""
 
 LATE: Final = 40_000
@@ -82,10 +86,11 @@ async def _measure(
     await _changes(settings, results, world, sidecars)
     await _injected(world)
     await _webhook("quiet", settings, results, world)
-    await _webhook("watched", settings, results, world, busy=True)
+    await _webhook("watched", settings, results, world, busy=True, rate=CREATED)
     results.set(operator_rss_watched_mb=operator.rss_mb)
     await _many(settings, results, world, operator, sidecars)
-    await _webhook("webhook", settings, results, world, busy=True)
+    await _webhook("webhook", settings, results, world, busy=True, rate=CREATED)
+    await _webhook("flood", settings, results, world, busy=True)
     for _ in range(settings.restarts):
         await _restart(settings, results, operator, sidecars)
 
@@ -201,16 +206,28 @@ async def _injected(world: World) -> None:
 
 
 async def _webhook(
-    name: str, settings: Settings, results: Results, world: World, *, busy: bool = False
+    name: str,
+    settings: Settings,
+    results: Results,
+    world: World,
+    *,
+    busy: bool = False,
+    rate: float = math.inf,
 ) -> None:
-    """Latency of injection by the API server's histogram; `busy`: while records come and go."""
+    """Latency of injection by the API server's histogram.
+
+    `busy`: while records come and go; `rate`: of pods a second, else as many as two creators can.
+    """
     before = await _admissions(world)
     changes: list[int] = []
     load = asyncio.create_task(_load(world, changes)) if busy else None
     try:
         await asyncio.sleep(2 if not settings.smoke else 0)
 
-        async def create(_number: int) -> None:
+        began = time.monotonic()
+
+        async def create(number: int) -> None:
+            await asyncio.sleep(began + number / rate - time.monotonic())
             made = await world.api.create(objects.plain_pod(), options="?dryRun=All")
             names = [item["name"] for item in made["spec"].get("initContainers") or ()]
             assert "stoq-sidecar" in names, f"a pod was not injected: {names}"
