@@ -48,6 +48,9 @@ class Program:
                 env={**os.environ, **self._environment},
                 stdout=log,
                 stderr=log,
+                # Where sessions have a share of the CPUs each (sched(7), autogroup), it has its own,
+                # as it has in a pod.
+                start_new_session=True,
             )
 
     async def ready(self) -> None:
