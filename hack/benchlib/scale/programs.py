@@ -48,8 +48,8 @@ class Program:
                 env={**os.environ, **self._environment},
                 stdout=log,
                 stderr=log,
-                # Where sessions have a share of the CPUs each (sched(7), autogroup), it has its own,
-                # as it has in a pod.
+                # A share of the CPUs of its own where sessions have that (sched(7), autogroup), as
+                # in a pod.
                 start_new_session=True,
             )
 
