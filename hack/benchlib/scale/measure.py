@@ -26,8 +26,6 @@ LONGEST: Final = 60.0
 CREATORS: Final = 2
 """Pods that are created at the same time while the webhook is measured."""
 
-PAUSE: Final = 0.1
-
 CREATED: Final = 20.0
 """Pods a second that a cluster's controllers create: the controller manager's --kube-api-qps."""
 """Seconds between changes while the webhook is measured."""
@@ -220,7 +218,7 @@ async def _webhook(
     """
     before = await _admissions(world)
     changes: list[int] = []
-    load = asyncio.create_task(_load(world, changes)) if busy else None
+    load = asyncio.create_task(_load(world, settings.pace, changes)) if busy else None
     try:
         await asyncio.sleep(2 if not settings.smoke else 0)
 
@@ -259,13 +257,13 @@ async def _admissions(world: World) -> Histogram:
     return histogram(page, ADMISSION, name=objects.WEBHOOK, operation="CREATE")
 
 
-async def _load(world: World, changes: list[int]) -> None:
+async def _load(world: World, pace: int, changes: list[int]) -> None:
     """Keeps the registry busy until cancelled: a record is changed, and every sidecar is told."""
     while True:
         number = len(changes)
         await world.api.apply(objects.record("load", objects.address(number % PODS_PER_NODE)))
         changes.append(number)
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(1 / pace)
 
 
 async def _restart(

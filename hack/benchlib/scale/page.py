@@ -30,7 +30,7 @@ def command(settings: Settings) -> str:
     if settings.smoke:
         return "hack/bench scale --smoke"
     default = Settings()
-    names = ("watched", "changes", "workloads", "sidecars", "records", "restarts", "pods")
+    names = ("watched", "changes", "workloads", "sidecars", "records", "restarts", "pods", "pace")
     given = [
         f"--{name} {getattr(settings, name)}"
         for name in names

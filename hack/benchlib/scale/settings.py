@@ -20,6 +20,7 @@ class Settings:
     records: int = 10_000
     restarts: int = 1
     pods: int = 1000  # created as a dry run, for the webhook
+    pace: int = 10  # records that change a second meanwhile, at most
     seconds: float = 20.0  # of looking at an operator that has nothing to do
     smoke: bool = False
 
@@ -43,6 +44,7 @@ def parse(arguments: Sequence[str]) -> tuple[Settings, Output]:
         "records": "service records then",
         "restarts": "of the operator",
         "pods": "pods created as a dry run, for the webhook",
+        "pace": "records that change a second meanwhile, at most",
     }
     for name, what in numbers.items():
         value = getattr(default, name)
