@@ -17,7 +17,7 @@ from benchlib.scale.programs import Program
 from benchlib.scale.progress import Progress, say
 from benchlib.scale.protocol import Setup
 from benchlib.scale.quantiles import Histogram, histogram, percentile
-from benchlib.scale.settings import Settings
+from benchlib.scale.settings import CREATED, Settings
 from benchlib.scale.world import World, prepared, server_address
 
 LONGEST: Final = 60.0
@@ -25,10 +25,6 @@ LONGEST: Final = 60.0
 
 CREATORS: Final = 2
 """Pods that are created at the same time while the webhook is measured."""
-
-CREATED: Final = 20.0
-"""Pods a second that a cluster's controllers create: the controller manager's --kube-api-qps."""
-"""Seconds between changes while the webhook is measured."""
 
 LATE: Final = 40_000
 """Number of the first pod that becomes ready while it is watched."""

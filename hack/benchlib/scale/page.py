@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from benchlib import oncluster
-from benchlib.scale.settings import Settings
+from benchlib.scale.settings import CREATED, Settings
 
 Row = tuple[str, str, str]
 
@@ -151,8 +151,8 @@ def rows(settings: Settings, figures: Mapping[str, float]) -> list[Row]:
             row
             for key, while_ in (
                 ("quiet", f"{watched} watch and nothing changes"),
-                ("watched", f"{changes('watched')} for {watched}, 20 pods a second"),
-                ("webhook", f"{changes('webhook')} for {all_}, 20 pods a second"),
+                ("watched", f"{changes('watched')} for {watched}, {CREATED:g} pods a second"),
+                ("webhook", f"{changes('webhook')} for {all_}, {CREATED:g} pods a second"),
                 ("flood", f"{changes('flood')} for {all_}, pods as fast as it goes"),
             )
             for row in (

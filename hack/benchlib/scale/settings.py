@@ -3,9 +3,13 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from benchlib.errors import BenchError
 from benchlib.output import Output, add_options
+
+CREATED: Final = 20.0
+"""Pods a second that a cluster's controllers create: the controller manager's --kube-api-qps."""
 
 
 @dataclass(frozen=True, slots=True)
