@@ -13,7 +13,7 @@ from stoq import constants
 from stoq.http import HttpServer
 from stoq_sidecar import health, ready
 from stoq_sidecar.readiness import Readiness
-from support.patience import PATIENCE
+from support.patience import PATIENCE, until
 
 
 @pytest.fixture(autouse=True)
@@ -25,10 +25,8 @@ def port(monkeypatch: pytest.MonkeyPatch) -> int:
     return found
 
 
-async def until(said: list[str], text: str) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not any(text in each for each in said):  # noqa: ASYNC110 - said in a thread
-            await asyncio.sleep(0.01)
+async def heard(said: list[str], text: str) -> None:
+    await until(lambda: any(text in each for each in said))
 
 
 def served(readiness: Readiness, port: int, host: str = "::1") -> asyncio.Task[None]:
@@ -45,11 +43,11 @@ async def test_it_ends_once_the_sidecar_is_ready_and_says_for_what_it_waits(
     readiness, said = Readiness(["capture", "identity"]), list[str]()
     waits = asyncio.create_task(asyncio.to_thread(ready.wait, said.append))
     # It starts while the sidecar does, and finds nobody at first.
-    await until(said, f"port {port}: ")
+    await heard(said, f"port {port}: ")
     serving = served(readiness, port, host)
-    await until(said, "capture: has not started; identity: has not started")
+    await heard(said, "capture: has not started; identity: has not started")
     readiness.drop("capture")
-    await until(said, "not ready: identity: has not started")
+    await heard(said, "not ready: identity: has not started")
     assert not waits.done()
     readiness.drop("identity")
     async with asyncio.timeout(PATIENCE):
@@ -68,7 +66,7 @@ async def test_another_server_on_the_sidecars_port_is_not_taken_for_it(port: int
     said: list[str] = []
     async with await asyncio.start_server(greet, "::1", port) as other:
         waits = asyncio.create_task(asyncio.to_thread(ready.wait, said.append))
-        await until(said, "answers, but not as a sidecar does")
+        await heard(said, "answers, but not as a sidecar does")
         assert not waits.done()
         other.close()
     readiness = Readiness(["identity"])
