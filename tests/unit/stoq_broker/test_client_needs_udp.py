@@ -4,7 +4,6 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Thread
 from uuid import uuid4
 
@@ -12,7 +11,9 @@ import pytest
 
 from stoq.broker import channel, client
 from stoq.broker.protocol import VERSION, Reply, Role, SocketInfo, encode_reply
+from support.descriptors import opened
 
+NAME = f"stoq-test-{uuid4()}"
 PLAIN = (SocketInfo(Role.OUTBOUND, 14001), SocketInfo(Role.INBOUND, 14006),
          SocketInfo(Role.STOQ, 14008))  # fmt: skip
 UDP = (SocketInfo(Role.UDP, 14001), SocketInfo(Role.INJECT, 0), SocketInfo(Role.EMIT, 0))
@@ -25,7 +26,7 @@ def broker(infos: tuple[SocketInfo, ...]) -> Iterator[str]:
 
     def answer() -> None:
         connection, _ = listener.accept()
-        with connection, Path(os.devnull).open("rb") as passed:
+        with connection, os.fdopen(os.memfd_create(NAME)) as passed:
             channel.receive(connection)
             reply = encode_reply(Reply(v=VERSION, sockets=infos))
             channel.send(connection, reply, [passed.fileno()] * len(infos))
@@ -39,18 +40,23 @@ def broker(infos: tuple[SocketInfo, ...]) -> Iterator[str]:
         answering.join()
 
 
+def still_open() -> int:
+    return opened(f"/memfd:{NAME} (deleted)")
+
+
 def test_without_udp_it_is_refused_and_nothing_stays_open() -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
     with broker(PLAIN) as name, pytest.raises(client.BrokerError, match="STOQ_CAPTURE_UDP is on"):
         client.sockets(1, os.getuid(), name, udp=True, needs_udp=True)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert still_open() == 0
 
 
 def test_with_udp_it_is_taken() -> None:
     with broker(PLAIN + UDP) as name:
         found = client.sockets(1, os.getuid(), name, udp=True, needs_udp=True)
     assert len(found.udp) == 1
+    assert still_open() == len(PLAIN + UDP)
     found.close()
+    assert still_open() == 0
 
 
 def test_whoever_can_do_without_takes_what_there_is() -> None:

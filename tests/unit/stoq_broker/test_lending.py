@@ -5,7 +5,6 @@ import fcntl
 import os
 import socket
 import threading
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -23,6 +22,7 @@ from stoq.broker.protocol import (
     decode_reply,
     encode_request,
 )
+from support.descriptors import opened
 
 LENT = Lent(
     interface="eth0",
@@ -116,16 +116,18 @@ class Served:
         return reply.af_xdp, found
 
 
-def opened() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
+NAME = f"stoq-test-{uuid4()}"
+"""Of every file that is lent, so that those of other tests of the process are not counted."""
 
 SIZE = 1 << 20
 
 
+def still_open() -> int:
+    return opened(f"/memfd:{NAME} (deleted)")
+
+
 def one_queue() -> Lent:
-    fds = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]
-    fds.append(os.memfd_create("test", os.MFD_ALLOW_SEALING))
+    fds = [os.memfd_create(NAME, os.MFD_ALLOW_SEALING) for _ in range(4)]
     os.pwrite(fds[3], b"x" * SIZE, 0)
     # As stoq-bpf seals it (crates/stoq-bpf/src/xsk.rs).
     fcntl.fcntl(fds[3], fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
@@ -138,27 +140,27 @@ def refusing() -> Lent:
 
 def test_a_broker_passes_what_is_lent_and_keeps_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "run_in", lambda _, function: function())
-    before = opened()
     request = Request(op=Operation.SOCKETS, af_xdp=True)
     told, passed = asyncio.run(Served(one_queue).asked(request))
     assert told == AfXdp(interface="eth0", ring=2048, chunk=2048)
     assert len(passed) == 4
+    assert still_open() == 4
     channel.close(passed)
-    assert opened() == before
+    assert still_open() == 0
 
 
 def test_what_is_lent_again_takes_the_memory_of_before_from_who_keeps_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server, "run_in", lambda _, function: function())
-    before = opened()
     request = Request(op=Operation.SOCKETS, af_xdp=True)
     _, passed = asyncio.run(Served(one_queue).asked(request, times=3))
     memories = passed[3::4]
     assert [os.fstat(memory).st_size for memory in memories] == [SIZE] * 3
     assert [os.fstat(memory).st_blocks * 512 for memory in memories] == [0, 0, SIZE]
+    assert still_open() == len(passed)
     channel.close(passed)
-    assert opened() == before
+    assert still_open() == 0
 
 
 def test_who_asks_again_and_again_is_lent_nothing_for_a_while(
@@ -203,12 +205,11 @@ def test_without_room_for_descriptors_nothing_is_lent_and_nothing_stays_open(
 
     monkeypatch.setattr(server, "run_in", lambda _, function: function())
     monkeypatch.setattr("stoq.broker.lending.os.dup", full)
-    before = opened()
     request = Request(op=Operation.SOCKETS, af_xdp=True)
     told, passed = asyncio.run(Served(one_queue).asked(request))
     assert told is not None
     assert "Too many open files" in told.refused
-    assert (passed, opened()) == ([], before)
+    assert (passed, still_open()) == ([], 0)
 
 
 def test_what_is_opened_when_the_broker_has_ended_is_closed(
