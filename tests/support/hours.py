@@ -1,7 +1,5 @@
-"""Coroutines on a clock that jumps to the next timer whenever all of them wait.
-
-So a test of hours takes milliseconds, and what comes first is decided by the timers alone, however
-busy the machine is. Nothing here may wait for a socket, a process or a thread.
+"""Coroutines on a clock that jumps: so a test of hours takes milliseconds, and what comes first is
+decided by the timers alone, however busy the machine is.
 """
 
 import asyncio
@@ -25,7 +23,7 @@ class _Clock(selectors.SelectSelector):
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop with such a clock, which begins at zero."""
+    """An event loop whose clock begins at zero and jumps to the next timer whenever all wait."""
 
     def __init__(self) -> None:
         self._clock = _Clock()
@@ -36,7 +34,7 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 def in_no_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Runs an asynchronous test on such a clock."""
+    """Runs an asynchronous test on such a loop. It may wait for no socket, process or thread."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -44,3 +42,13 @@ def in_no_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None
             runner.run(test(*args, **kwargs))
 
     return run
+
+
+def set_forward(seconds: float) -> None:
+    """Sets the clock of the running loop, whichever it is, forward: timers until then are due.
+
+    What else the loop waits for comes as it does.
+    """
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    loop.time = lambda: now() + seconds  # type: ignore[method-assign]

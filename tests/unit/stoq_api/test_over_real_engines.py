@@ -23,6 +23,7 @@ from stoq.engine import (
     TlsContext,
     Transport,
 )
+from support.hours import set_forward
 from support.patience import PATIENCE
 from unit.stoq_api.conftest import COUNT, DOUBLE, Number
 
@@ -138,25 +139,21 @@ async def test_leaving_a_stream_ends_its_handler(pair):
 
 
 async def test_a_deadline_ends_a_call_at_both_ends(pair):
-    ended = asyncio.Event()
+    running, ended = asyncio.Event(), asyncio.Event()
 
     async def never(request, context):
+        running.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             ended.set()
 
-    async def none(request, context):
-        return
-        yield
-
     pair.server.unary(DOUBLE, never)
-    pair.server.server_stream(COUNT, none)
-    # With the handshake behind it the call reaches its handler in far less than it has.
-    async with pair.client.stream(COUNT, Number(1)) as messages:
-        assert [message async for message in messages] == []
+    call = asyncio.create_task(pair.client.call(DOUBLE, Number(1), timeout=1000))
+    await asyncio.wait_for(running.wait(), PATIENCE)
+    set_forward(1000)
     with pytest.raises(TimedOut):
-        await pair.client.call(DOUBLE, Number(1), timeout=3)
+        await call
     await asyncio.wait_for(ended.wait(), PATIENCE)
 
 
@@ -203,7 +200,7 @@ async def test_a_message_that_its_receiver_does_not_take_is_held_once(authority)
                 encode(Kind.HEADER, msgspec.msgpack.encode(CallHeader(BLOBS.name)))
                 + encode(Kind.MESSAGE, msgspec.msgpack.encode(Number(1)))
             )
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 await made.wait()
                 # The status is there: the message itself waits. msgspec keeps up to half more.
                 assert await stream.recv()

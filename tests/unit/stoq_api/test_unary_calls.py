@@ -16,6 +16,7 @@ from stoq.api.errors import (
 from stoq.api.method import Unary
 from stoq.api.server import ApiServer
 from stoq.api.stream import CANCELLED
+from support.hours import set_forward
 from support.patience import PATIENCE
 from unit.stoq_api.conftest import DOUBLE, WEB, Number
 
@@ -127,18 +128,22 @@ async def test_a_request_over_the_limit_is_a_bad_request(world):
 
 
 async def test_the_callers_deadline_ends_the_call_on_both_sides(world):
-    cancelled = asyncio.Event()
+    running, cancelled = asyncio.Event(), asyncio.Event()
 
     async def never(request, context):
+        running.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             cancelled.set()
 
     server = world.server()
     server.unary(DOUBLE, never)
+    call = asyncio.create_task(world.client(server).call(DOUBLE, Number(1), timeout=1000))
+    await running.wait()
+    set_forward(1000)
     with pytest.raises(TimedOut):
-        await world.client(server).call(DOUBLE, Number(1), timeout=1)
+        await call
     await asyncio.wait_for(cancelled.wait(), PATIENCE)
 
 
