@@ -1,8 +1,11 @@
 import asyncio
 
+from stoq.broker import keeper, server
+from stoq.capture.netns import run_in
 from stoq.records.mesh import MeshConfigSpec
 from stoq_operator.brokers import Brokers
 from stoq_operator.world import world
+from support.patience import until
 from support.records import by_key, mesh, revocation, workload
 
 FIXED = MeshConfigSpec(trust_domain="example.org")
@@ -31,15 +34,22 @@ def test_records_are_sorted_by_what_they_are_for():
     assert found.revocations == (lost,)
 
 
-async def test_a_namespace_that_is_not_there_yet_is_said_once_and_tried_again(caplog):
+async def test_a_namespace_that_is_not_there_yet_is_said_once_and_tried_again(caplog, monkeypatch):
+    tries = []
+
+    def counted(netns, function):
+        tries.append(netns)
+        return run_in(netns, function)
+
+    monkeypatch.setattr(keeper, "RETRY", 0.01)
+    monkeypatch.setattr(server, "run_in", counted)
     brokers = Brokers("test", 14008)
     task = asyncio.create_task(brokers.run())
     brokers.update([workload("web", "fd00::2", netns="/nowhere/web"), workload("db", "fd00::3")])
-    await asyncio.sleep(1.4)
+    await until(lambda: len(tries) > 2)
     assert brokers.serving == 0
     assert caplog.text.count("no broker for shop/web") == 1
     brokers.update([])
-    await asyncio.sleep(0.05)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
