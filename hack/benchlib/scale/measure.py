@@ -3,13 +3,15 @@
 import asyncio
 import math
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from benchlib import procfs
 from benchlib.errors import BenchError
-from benchlib.scale import fleet, objects, programs
+from benchlib.scale import fleet, objects, priority, programs
 from benchlib.scale.api import connected
 from benchlib.scale.fleet import Fleet
 from benchlib.scale.objects import PODS_PER_NODE
@@ -25,6 +27,9 @@ LONGEST: Final = 60.0
 
 CREATORS: Final = 2
 """Pods that are created at the same time while the webhook is measured."""
+
+Apart = Callable[[], AbstractContextManager[None]]
+"""Gives API server and webhook the CPUs first, while the block lasts."""
 
 LATE: Final = 40_000
 """Number of the first pod that becomes ready while it is watched."""
@@ -50,13 +55,18 @@ class Results:
 async def run(settings: Settings, kubeconfig: Path, folder: Path) -> Results:
     """Measures. Raises BenchError."""
     results = Results()
+    address = server_address(kubeconfig)
+    ours = programs.local_address(address)
+    server = priority.api_server(address)
     async with connected(kubeconfig) as api, prepared(api) as world:
         operator, registry = programs.operator(kubeconfig, folder)
-        hook, port = programs.webhook(
-            kubeconfig, folder, programs.local_address(server_address(kubeconfig))
-        )
+        hook, port = programs.webhook(kubeconfig, folder, ours)
+
+        def apart() -> AbstractContextManager[None]:
+            return priority.first([server, hook.pid])
+
         try:
-            for item in objects.webhook(programs.local_address(server_address(kubeconfig)), port):
+            for item in objects.webhook(ours, port):
                 await api.apply(item)
             await world.grow(settings.watched)
             operator.start()
@@ -65,7 +75,7 @@ async def run(settings: Settings, kubeconfig: Path, folder: Path) -> Results:
             await hook.ready()
             setup = Setup(registry=registry, bundle=await world.bundle(), trust_domain=TRUST_DOMAIN)
             async with fleet.started(setup, settings.sidecars) as sidecars:
-                await _measure(settings, results, world, operator, sidecars)
+                await _measure(settings, results, world, operator, sidecars, apart)
         finally:
             await hook.stop()
             await operator.stop()
@@ -73,18 +83,26 @@ async def run(settings: Settings, kubeconfig: Path, folder: Path) -> Results:
 
 
 async def _measure(
-    settings: Settings, results: Results, world: World, operator: Program, sidecars: Fleet
+    settings: Settings,
+    results: Results,
+    world: World,
+    operator: Program,
+    sidecars: Fleet,
+    apart: Apart,
 ) -> None:
     results.set(operator_rss_no_sidecars_mb=operator.rss_mb)
     await sidecars.joined(await world.members(0, settings.watched), settings.watched)
     await _changes(settings, results, world, sidecars)
     await _injected(world)
-    await _webhook("quiet", settings, results, world)
-    await _webhook("watched", settings, results, world, busy=True, rate=CREATED)
+    with apart():
+        await _webhook("quiet", settings, results, world)
+        await _webhook("watched", settings, results, world, busy=True, rate=CREATED)
     results.set(operator_rss_watched_mb=operator.rss_mb)
     await _many(settings, results, world, operator, sidecars)
-    await _webhook("webhook", settings, results, world, busy=True, rate=CREATED)
-    await _webhook("flood", settings, results, world, busy=True)
+    with apart():
+        await _webhook("webhook", settings, results, world, busy=True, rate=CREATED)
+        await _webhook("flood", settings, results, world, busy=True)
+    await _webhook("shared", settings, results, world, busy=True, rate=CREATED)
     for _ in range(settings.restarts):
         await _restart(settings, results, operator, sidecars)
 
