@@ -23,7 +23,7 @@ from stoq_sidecar.engine_settings import Surroundings, engine_settings
 from stoq_sidecar.identity import reset_secret
 from stoq_sidecar.retired import Retired
 from stoq_sidecar.settings import Settings
-from stoq_sidecar.table import Pod, table
+from stoq_sidecar.table import Parts, Pod, table
 
 log = logging.getLogger("stoq.data_plane")
 
@@ -40,6 +40,7 @@ class DataPlane:
         self._next_key: HybridKey | None = None
         self._trust: TrustEntry | None = None
         self._retired = Retired()
+        self._parts = Parts()
         self._over: asyncio.TimerHandle | None = None
         """When the first retired address is nobody's again."""
         self._tls = TlsContext(
@@ -128,7 +129,8 @@ class DataPlane:
         if self._over is not None:
             self._over.cancel()
             self._over = None
-        self.engine.set_table(table(state, self._pod, self._retired.entries(loop.time())))
+        retired = self._retired.entries(loop.time())
+        self.engine.set_table(table(state, self._pod, retired, self._parts))
         over = self._retired.ends()
         if over is not None:
             self._over = loop.call_at(over, self._program, state)

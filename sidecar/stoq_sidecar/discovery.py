@@ -22,6 +22,7 @@ from stoq.resolver import follow
 from stoq.sealing import Opener, Unsealed
 from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.identity import refused_by_peer
+from stoq_sidecar.paced import Paced
 from stoq_sidecar.readiness import Readiness
 
 log = logging.getLogger("stoq.discovery")
@@ -34,6 +35,7 @@ class DiscoveryStatus:
     """What is known about the registry; `updated` in Unix seconds, 0 for never."""
 
     version: int = 0
+    """Of the last state that was to be put in force."""
     updated: float = 0.0
     stale: bool = True
     reconnects: int = 0
@@ -69,6 +71,7 @@ class Discovery:
         self._opener = opener
         self._state: RegistryState | None = None
         self._heard = False
+        self._paced = Paced(self._put_in_force)
         self.status = DiscoveryStatus()
 
     @property
@@ -78,6 +81,12 @@ class Discovery:
 
     async def run(self) -> None:
         """Follows the registry until cancelled."""
+        try:
+            await self._follow_always()
+        finally:
+            self._paced.stop()
+
+    async def _follow_always(self) -> None:
         failures = 0
         while True:
             self._heard = False
@@ -110,12 +119,22 @@ class Discovery:
                 self._received(state)
 
     def _received(self, state: RegistryState) -> None:
-        self._state = state
+        before, self._state = self._state, state
         self._heard = True
-        was_stale = self.status.stale
-        self.status.version = state.version
+        log.log(
+            logging.INFO if self.status.stale else logging.DEBUG,
+            "registry version %d: %d workloads, %d services, inbound %s, outbound %s",
+            state.version, len(state.workloads), len(state.services),
+            state.mesh.inbound, state.mesh.outbound,
+        )  # fmt: skip
         self.status.updated = time.time()
         self.status.stale = False
+        # Whom to trust and what is allowed never waits for the many other changes of a large mesh.
+        at_once = before is None or (before.mesh, before.trust) != (state.mesh, state.trust)
+        self._paced.offer(state, at_once=at_once)
+
+    def _put_in_force(self, state: RegistryState) -> None:
+        self.status.version = state.version
         try:
             self._use(state)
         except ValueError as error:
@@ -125,12 +144,6 @@ class Discovery:
             log.error("version %d of the registry cannot be used: %s", state.version, error)
             return
         self.status.last_error = ""
-        log.log(
-            logging.INFO if was_stale else logging.DEBUG,
-            "registry version %d: %d workloads, %d services, inbound %s, outbound %s",
-            state.version, len(state.workloads), len(state.services),
-            state.mesh.inbound, state.mesh.outbound,
-        )  # fmt: skip
         if LATCH in self._readiness.blocking():
             self._readiness.drop(LATCH)
 

@@ -20,6 +20,7 @@ from stoq.registry import (
 )
 from stoq.rules import PortModes
 from stoq_sidecar.choice import Place, usable
+from stoq_sidecar.kept import Kept
 from stoq_sidecar.ways import Gateway, Here, Ways, gateways
 
 T = TypeVar("T")
@@ -92,8 +93,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     inbound: str
     outbound: str
     ports: tuple[PortModes, ...] = ()
-    workloads: tuple[Peer, ...]
-    services: tuple[Service, ...]
+    workloads: tuple[msgspec.Raw, ...]
+    """Of `Peer`."""
+    services: tuple[msgspec.Raw, ...]
+    """Of `Service`."""
     exempt_sources: tuple[str, ...]
     probe_ports: tuple[int, ...]
     access: tuple[AccessRule, ...]
@@ -125,8 +128,22 @@ class Pod:
     copies: bool = True
 
 
-def table(state: RegistryState, pod: Pod, retired: Sequence[WorkloadEntry] = ()) -> str:
-    """The table document (JSON) for `pod`.
+class Parts:
+    """The encoded parts of the last table of one pod."""
+
+    def __init__(self) -> None:
+        self.workloads = Kept[WorkloadEntry]()
+        self.services = Kept[ServiceEntry]()
+
+
+def table(
+    state: RegistryState,
+    pod: Pod,
+    retired: Sequence[WorkloadEntry] = (),
+    parts: Parts | None = None,
+) -> str:
+    """The table document (JSON) for `pod`. With the `parts` of its last one what has not changed is
+    taken from there.
 
     Addresses of `retired` workloads are still theirs, where they are nobody else's.
 
@@ -143,25 +160,37 @@ def table(state: RegistryState, pod: Pod, retired: Sequence[WorkloadEntry] = ())
     gone = tuple(entry for entry in retired if taken.isdisjoint(entry.addresses))
     taken = {*owner, *(address for entry in gone for address in entry.addresses)}
     reached: dict[str, tuple[str, ...]] = {}
-    for entry in sorted(state.services.values(), key=lambda s: s.key):
-        vips = tuple(vip for vip in dict.fromkeys(entry.vips) if vip not in taken)
+    for key in sorted(state.services):
+        vips = tuple(vip for vip in dict.fromkeys(state.services[key].vips) if vip not in taken)
         taken.update(vips)
         if vips:
-            reached[entry.key] = vips
+            reached[key] = vips
+    parts = parts or Parts()
+    parts.services.begin(here)
+    parts.workloads.begin()
     mirrors = _mirrors(state.mesh.mirrors if pod.copies else (), reached)
     services = []
     for key, vips in reached.items():
         entry = state.services[key]
-        endpoints = usable(entry, here, partial(_may_serve, entry, owner))
-        services.append(_service(entry, vips, endpoints, mirrors.get(key, ())))
+        copied = mirrors.get(key, ())
+        # Which endpoints may serve depends on whose their addresses are, where it names any.
+        owners = tuple(owner.get(e.address) for e in entry.endpoints) if entry.spiffe_ids else ()
+        make = partial(_service, entry, vips, here, owner, copied)
+        services.append(parts.services.part(key, entry, (vips, copied, owners), make))
     seen = Here(state.mesh, pod.addresses)
+    peers = []
+    for workload in (*workloads, *gone):
+        via = seen.ways(workload)
+        peers.append(
+            parts.workloads.part(workload.uid, workload, via, partial(_peer, workload, via))
+        )
     document = Table(
         version=state.version,
         own=Own(pod.name, pod.namespace, own),
         inbound=pod.inbound or state.mesh.inbound,
         outbound=pod.outbound or state.mesh.outbound,
         ports=_ports(state.mesh.ports, pod),
-        workloads=tuple(_peer(entry, seen.ways(entry)) for entry in (*workloads, *gone)),
+        workloads=tuple(peers),
         services=tuple(services),
         exempt_sources=_together(state.mesh.exempt_sources, map(_network, pod.probe_sources)),
         probe_ports=_together(state.mesh.probe_ports, pod.probe_ports),
@@ -263,9 +292,11 @@ def _mirrors(
 def _service(
     entry: ServiceEntry,
     vips: tuple[str, ...],
-    endpoints: Sequence[Endpoint],
+    here: Place,
+    owner: Mapping[str, WorkloadEntry],
     mirrors: tuple[Mirror, ...],
 ) -> Service:
+    endpoints = usable(entry, here, partial(_may_serve, entry, owner))
     return Service(
         name=entry.name,
         namespace=entry.namespace,

@@ -48,6 +48,6 @@ class Here:
         """The ways to a workload; none where it is dialled directly: from behind the last gateway
         of any of them, and from that gateway itself.
         """
-        if any(way[-1] in self._beside for way in entry.via):
+        if entry.via and any(way[-1] in self._beside for way in entry.via):
             return ()
         return entry.via

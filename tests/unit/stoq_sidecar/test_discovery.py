@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,6 +27,7 @@ from stoq_sidecar.backoff import Backoff
 from stoq_sidecar.discovery import LATCH, Discovery
 from stoq_sidecar.readiness import Readiness
 from support import engines
+from support.hours import in_no_time, set_forward
 from support.patience import PATIENCE
 from support.streams import Network
 
@@ -238,3 +240,34 @@ async def test_what_is_not_signed_by_the_control_plane_leaves_the_last_state_in_
     assert world.discovery.status.unsealed == 2
     assert [request.signed for request in world.registry.requests] == [True] * 3
     assert [request.resume_version for request in world.registry.requests] == [0, 1, 1]
+
+
+class Slow(World):
+    """Putting a state in force takes a long time, in which others come."""
+
+    def use(self, state: RegistryState) -> None:
+        super().use(state)
+        set_forward(1.0)
+
+
+def delta(version: int, **said: Any) -> WatchMessage:
+    return WatchMessage(type="delta", epoch="e", version=version, base=version - 1, **said)
+
+
+@in_no_time
+async def test_of_many_changes_of_a_large_mesh_the_last_is_put_in_force_in_its_time() -> None:
+    world = Slow(
+        Registry([SNAPSHOT, *(delta(version, workloads=(DB,)) for version in range(2, 8))])
+    )
+    await world.run(lambda: len(world.used) == 2)
+    assert [state.version for state in world.used] == [1, 7]
+
+
+@in_no_time
+async def test_what_is_allowed_and_whom_to_trust_is_put_in_force_at_once() -> None:
+    strict = delta(3, mesh=MeshEntry(trust_domain="td", inbound="strict"))
+    revoked = delta(4, trust=TrustEntry(roots=(b"root",), revoked=("1",)))
+    world = Slow(Registry([SNAPSHOT, delta(2, workloads=(DB,)), strict, revoked]))
+    await world.run(lambda: len(world.used) == 3)
+    assert [state.version for state in world.used] == [1, 3, 4]
+    assert list(world.used[1].workloads) == ["db"]

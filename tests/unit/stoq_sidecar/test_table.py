@@ -4,6 +4,8 @@ import json
 from ipaddress import ip_address
 from typing import Any
 
+import msgspec
+import pytest
 from msgspec.structs import replace
 
 from stoq.registry import (
@@ -17,7 +19,8 @@ from stoq.registry import (
     WorkloadEntry,
 )
 from stoq.rules import PortModes
-from stoq_sidecar.table import Pod, table
+from stoq_sidecar import kept
+from stoq_sidecar.table import Parts, Pod, table
 from unit.stoq_sidecar.entries import workload
 
 
@@ -263,3 +266,60 @@ def test_a_pod_that_is_to_have_no_mirrors_sends_and_takes_no_copies() -> None:
     document: Any = made([], both, mirrors=(rule,), mirrors_from=(), copies=False)
     assert all("mirrors" not in found for found in document["services"])
     assert "mirrors_from" not in document
+
+
+def state_of(
+    workloads: list[WorkloadEntry], services: list[ServiceEntry], zone: str
+) -> RegistryState:
+    return RegistryState(
+        epoch="e",
+        version=7,
+        mesh=MeshEntry(trust_domain="td", own=replace(workload("me", "fd00::2"), zone=zone)),
+        trust=TrustEntry(roots=(b"root",)),
+        workloads={entry.uid: entry for entry in workloads},
+        services={entry.key: entry for entry in services},
+    )
+
+
+def test_a_table_made_of_the_parts_of_the_last_one_is_the_same_as_a_new_one() -> None:
+    db = workload("db", "fd00::4")
+    other = replace(workload("other", "fd00::5"), spiffe_id="spiffe://td/ns/shop/sa/other")
+    named = replace(service("named", "fd00::aa"), spiffe_ids=(db.spiffe_id,))
+    near = replace(
+        service("near", "fd00::bb"),
+        endpoints=(Endpoint("fd00::4", zone="a"), Endpoint("fd00::5", zone="b")),
+        prefer="zone",
+    )
+    moved = replace(db, addresses=("fd00::6",))
+    steps = [
+        state_of([db, other], [named, near], "a"),
+        state_of([db, other], [near], "a"),
+        state_of([db, other], [named, near], "b"),
+        # The address of an endpoint becomes somebody else's, so that it may serve no more.
+        state_of([moved, replace(other, addresses=("fd00::4",))], [named, near], "b"),
+        # A workload has the virtual address.
+        state_of([db, replace(other, addresses=("fd00::bb",))], [named, near], "b"),
+        state_of([replace(db, port=14009), other], [replace(named, vips=("fd00::ac",))], "b"),
+    ]
+    pod = Pod("web-0", "shop", (ip_address("fd00::2"),))
+    parts = Parts()
+    again = [table(step, pod, (), parts) for step in steps]
+    assert again == [table(step, pod) for step in steps]
+    assert len(set(again)) == len(steps)
+
+
+def test_what_has_not_changed_is_not_encoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[object] = []
+
+    def encode(value: object) -> bytes:
+        encoded.append(value)
+        return msgspec.json.encode(value)
+
+    monkeypatch.setattr(kept, "encode", encode)
+    pod = Pod("web-0", "shop", (ip_address("fd00::2"),))
+    db, one, two = workload("db", "fd00::4"), service("one", "fd00::aa"), service("two", "fd00::bb")
+    parts = Parts()
+    table(state_of([db], [one, two], "a"), pod, (), parts)
+    assert len(encoded) == 3
+    table(state_of([db], [one, replace(two, vips=("fd00::bc",))], "a"), pod, (), parts)
+    assert len(encoded) == 4
