@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stoq_bpf::{
     Account, Attached, Class, Direction, Error, Guard, GuardMode, Permission, Reason, Stage,
@@ -16,15 +16,29 @@ use crate::frames::{STOQ, initial, short};
 use crate::spaces::{Bpffs, Space, call};
 use crate::strict::STRICT;
 
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long nothing has to come for it to have been dropped.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// What comes may take longer: the first neighbour to be asked after a link came up may not hear it, and is
+/// asked again after a second.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn receiver(address: &str) -> UdpSocket {
-    let socket = UdpSocket::bind(address).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
+    UdpSocket::bind(address).unwrap()
 }
 
+/// What comes, which is waited for.
+fn awaited(socket: &UdpSocket) -> Option<usize> {
+    within(PATIENCE, socket)
+}
+
+/// What has come after all, where nothing should.
 fn received(socket: &UdpSocket) -> Option<usize> {
+    within(SILENCE, socket)
+}
+
+fn within(patience: Duration, socket: &UdpSocket) -> Option<usize> {
+    socket.set_read_timeout(Some(patience)).unwrap();
     match socket.recv(&mut [0; 2048]) {
         Ok(bytes) => Some(bytes),
         Err(error) if error.kind() == ErrorKind::WouldBlock => None,
@@ -61,7 +75,7 @@ fn the_guard_outlives_its_loader_and_is_exchanged_without_a_gap() {
         send(&outside, "10.9.1.1:14008", short(20));
         assert_eq!(received(&socket), None);
         send(&outside, "10.9.1.1:14008", initial(1200));
-        assert_eq!(received(&socket), Some(1200));
+        assert_eq!(awaited(&socket), Some(1200));
 
         // What the guard drops never arrives while it is exchanged again and again.
         let stop = Arc::new(AtomicBool::new(false));
@@ -166,8 +180,12 @@ fn without_a_bpffs_pinning_says_so_and_without_pins_nothing_is_attached() {
 }
 
 fn dial(to: &str) -> bool {
+    dial_for(to, SILENCE)
+}
+
+fn dial_for(to: &str, patience: Duration) -> bool {
     let to: SocketAddr = to.parse().unwrap();
-    TcpStream::connect_timeout(&to, PATIENCE).is_ok()
+    TcpStream::connect_timeout(&to, patience).is_ok()
 }
 
 #[test]
@@ -195,7 +213,7 @@ fn a_strict_pod_is_probed_by_its_host_alone_and_stays_shut_without_an_agent() {
         assert_eq!(strict.attach(link).unwrap(), Attached::New);
         drop(strict);
 
-        assert!(dial("10.9.1.2:8080"), "a probe of this host");
+        assert!(dial_for("10.9.1.2:8080", PATIENCE), "a probe of this host");
         assert!(!dial("10.9.1.2:9090"), "another port");
         assert!(
             !forwarded("10.9.1.2:8080"),
@@ -206,7 +224,7 @@ fn a_strict_pod_is_probed_by_its_host_alone_and_stays_shut_without_an_agent() {
         assert_eq!(received(&socket), None);
         let stoq = receiver(&format!("10.9.1.1:{STOQ}"));
         send(&pod, "10.9.1.1:14008", short(40));
-        assert_eq!(received(&stoq), Some(40));
+        assert_eq!(awaited(&stoq), Some(40));
 
         let mut successor = Strict::load(Some(&bpffs.pins())).unwrap();
         assert_eq!(successor.attach(link).unwrap(), Attached::Replaced);
@@ -244,16 +262,23 @@ fn accounts_agree_with_what_was_sent_also_of_what_strict_mode_drops() {
             send(&pod, "10.9.1.1:7777", vec![1; 1000]);
         }
         send(&pod, "10.9.1.1:14008", short(40));
-        let read = account.read().unwrap();
         let of = |class| {
-            let of = |(key, _): &&(stoq_bpf::AccountKey, _)| {
+            let of = |(key, _): &(stoq_bpf::AccountKey, _)| {
                 (key.class, key.direction, key.ifindex) == (class, Direction::FromPod, link)
             };
-            let (key, count) = read.iter().find(of).unwrap();
+            let (key, count) = account.read().unwrap().into_iter().find(of)?;
             assert_eq!(key.peer.to_string(), "10.9.1.1");
-            (count.packets, count.payload_bytes)
+            Some((count.packets, count.payload_bytes))
         };
-        assert_eq!((of(Class::Udp), of(Class::Stoq)), ((3, 3000), (1, 40)));
+        // They wait at the pod until it knows its neighbour, and leave in turn.
+        let until = Instant::now() + PATIENCE;
+        while of(Class::Stoq).is_none() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(
+            (of(Class::Udp), of(Class::Stoq)),
+            (Some((3, 3000)), Some((1, 40)))
+        );
         account.sweep().unwrap();
         strict.sweep().unwrap();
         assert!(account.detach(link).unwrap() && !account.detach(link).unwrap());
