@@ -146,13 +146,14 @@ class Mesh:
         self.write("Workload", pod.name, spec)
 
     def start_sidecar(self, pod: Pod, settings: Mapping[str, str] | None = None) -> Process:
-        """Captures the pod's traffic and starts its sidecar, with further `settings`; does not wait
-        until it is ready.
+        """Starts the pod's sidecar, with further `settings`, and captures the pod's traffic, in the
+        order that pods have; does not wait until it is ready.
         """
+        started = self._started(pod, "sidecar", "stoq_sidecar", settings or {})
         if self.settings.capture == "init":
             argv = installation.as_root("stoq_sidecar.init")
             netns.run_in(pod.netns, [*_environment_words(self.environment(pod)), *argv])
-        return self._started(pod, "sidecar", "stoq_sidecar", settings or {})
+        return started
 
     def start_gateway(self, pod: Pod) -> Process:
         """Starts a gateway in a pod of its own, whose traffic nobody captures; does not wait until

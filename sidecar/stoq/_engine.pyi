@@ -388,6 +388,9 @@ class Engine:
     def local_port(self, listener: str) -> int | None:
         """The port of `stoq`, `bootstrap`, `outbound` or `inbound`; None if there is none."""
 
+    def set_transparent(self, transparent: bool) -> None:
+        """Whether the application is dialled from the client's own address."""
+
     def set_log_level(self, level: str) -> None:
         """`error`, `warn`, `info`, `debug` or `trace`."""
 

@@ -2,7 +2,8 @@
 
 Order at start: capture's sockets are taken (mode `node`); the engine starts and refuses
 everything; then, side by side, identity and registry, the capture probe and the pages. The pod is
-ready when identity, registry and capture have each said so.
+ready when identity, registry and capture have each said so. In mode `init` capture comes meanwhile:
+`stoq-init` starts behind the sidecar, so nothing before the probe may rest on it.
 """
 
 import asyncio
@@ -75,7 +76,7 @@ class App:
             latches.append(capture_probe.LATCH)
         self.readiness = Readiness(latches)
         self._own: tuple[Address, ...] = ()
-        self._client_address: dict[str, bool] = {}
+        self._client_address = dict.fromkeys(client_address.FAMILIES, False)
         self._captured_udp = False
         self._plane: DataPlane | None = None
         self._resolver: Resolver | None = None
@@ -130,16 +131,12 @@ class App:
         count = workers(settings.data.workers)
         passed = await self._passed_sockets(count)
         self._captured_udp = passed is not None and bool(passed.udp)
-        self._client_address = await asyncio.to_thread(
-            client_address.found, settings.capture, passed, ipv6=ipv6
-        )
         around = Surroundings(
             sockets=passed,
             mtu=addresses.link_mtu(),
             workers=count,
             nonce=secrets.token_bytes(capture_probe.NONCE_BYTES),
             ipv6=ipv6,
-            client_address=any(self._client_address.values()),
         )
         self._plane = DataPlane(settings, around, self._pod())
         if settings.dns.enabled:
@@ -150,7 +147,7 @@ class App:
                 served.append(tasks.create_task(self._resolver.serve()))
             running = [
                 tasks.create_task(self._enrol(self._plane)),
-                tasks.create_task(self._prove_capture(around)),
+                tasks.create_task(self._prove_capture(self._plane, around)),
             ]
             await self._stop.wait()
             # Their streams would keep the engine from being done before the time is up.
@@ -285,12 +282,19 @@ class App:
                 self.readiness.note(capture_probe.LATCH, str(error))
                 await asyncio.sleep(RETRY.delay(failures, random.random()))  # noqa: S311
 
-    async def _prove_capture(self, around: Surroundings) -> None:
-        if self._settings.capture.mode == "none":
+    async def _prove_capture(self, plane: DataPlane, around: Surroundings) -> None:
+        capture = self._settings.capture
+        if capture.mode == "none":
             return
         hosts = capture_probe.hosts(ipv6=around.ipv6, ipv4=not self._settings.link.ipv6_only)
-        patience = self._settings.capture.verify_seconds
-        await capture_probe.verify(hosts, around.nonce, self.readiness, patience)
+        await capture_probe.verify(hosts, around.nonce, self.readiness, capture.verify_seconds)
+        # What the application is shown rests on what capture has programmed. Its routes are there
+        # before the rules that the probe has found (`stoq.capture.force`).
+        self._client_address = await asyncio.to_thread(
+            client_address.found, capture, around.sockets, ipv6=around.ipv6
+        )
+        plane.engine.set_transparent(transparent=any(self._client_address.values()))
+        self.readiness.drop(capture_probe.LATCH)
 
     def _pages(self, plane: DataPlane, mtu: int) -> list[Any]:
         counts = self._resolver.counts if self._resolver else Counts()

@@ -24,9 +24,14 @@ NONCE_BYTES: Final = 16
 PATIENCE: Final = 2.0
 """Seconds for one probe; through loopback it takes well under a millisecond."""
 
+EAGER: Final = 5.0
+"""Seconds for which the probe is tried every `PAUSE`: stoq-init programs capture while we start,
+and the application waits for both. A refused one costs some microseconds."""
+
+PAUSE: Final = 0.02
+
 RETRY: Final = Backoff(0.05, 1.0)
-"""stoq-init has ended before we start, so the first probe passes; in node mode and by hand the
-rules may come later."""
+"""After that: by hand the rules may come at any time."""
 
 
 async def probe(host: str, nonce: bytes, port: int = constants.PROBE_PORT) -> str | None:
@@ -63,8 +68,8 @@ async def verify(
     patience: float,
     port: int = constants.PROBE_PORT,
 ) -> None:
-    """Probes until every host of `hosts` passes, then drops the latch. Warns once after
-    `patience` seconds without success.
+    """Probes until every host of `hosts` passes; says meanwhile at the latch what is missing. Warns
+    once after `patience` seconds without success.
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -72,14 +77,17 @@ async def verify(
     while True:
         problems = [found for host in hosts if (found := await probe(host, nonce, port))]
         if not problems:
-            readiness.drop(LATCH)
             return
-        failures += 1
         readiness.note(LATCH, problems[0])
-        if not warned and loop.time() - started > patience:
+        waited = loop.time() - started
+        if not warned and waited > patience:
             warned = True
             log.warning("capture is not in force after %g s: %s", patience, "; ".join(problems))
-        await asyncio.sleep(RETRY.delay(failures, 0.5))
+        if waited < EAGER:
+            await asyncio.sleep(PAUSE)
+        else:
+            failures += 1
+            await asyncio.sleep(RETRY.delay(failures, 0.5))
 
 
 def hosts(*, ipv6: bool, ipv4: bool) -> list[str]:

@@ -1,11 +1,12 @@
 """Whether this pod can show its application the addresses of meshed clients.
 
-Asked of the kernel at start, by family, so that a pod where something is missing works as one
-without the setting: its application then sees the pod's own address.
+Asked of the kernel once capture is proven, by family, so that a pod where something is missing
+works as one without the setting: its application then sees the pod's own address.
 """
 
 import logging
 import socket
+from typing import Final
 
 from stoq.broker.client import Sockets
 from stoq.broker.sockets import IP_TRANSPARENT
@@ -14,6 +15,8 @@ from stoq.capture.nft import CaptureError
 from stoq_sidecar.settings import Capture
 
 log = logging.getLogger("stoq.client_address")
+
+FAMILIES: Final = ("ipv6", "ipv4")
 
 
 def found(capture: Capture, passed: Sockets | None, *, ipv6: bool) -> dict[str, bool]:

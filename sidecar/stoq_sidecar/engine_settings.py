@@ -27,8 +27,7 @@ class Surroundings:
     """What the pod turned out to be at start.
 
     `sockets` came from the broker (None: the engine opens its own), `mtu` is the link's in bytes,
-    `nonce` answers the capture probe, `ipv6` says whether the kernel has IPv6, `client_address`
-    whether the application may be dialled from the client's address.
+    `nonce` answers the capture probe, `ipv6` says whether the kernel has IPv6.
     """
 
     sockets: Sockets | None
@@ -36,7 +35,6 @@ class Surroundings:
     workers: int
     nonce: bytes
     ipv6: bool
-    client_address: bool = False
 
 
 def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
@@ -61,7 +59,6 @@ def engine_settings(settings: Settings, around: Surroundings) -> EngineSettings:
         outbound=capture(constants.OUTBOUND_PORT, passed.outbound if passed else None),
         inbound=capture(constants.INBOUND_PORT, passed.inbound if passed else None),
         probe_nonce=around.nonce.hex(),
-        transparent=around.client_address,
         transparent_fd=UNSET if transparent is None else transparent,
         udp=_udp(settings, passed),
         af_xdp=_af_xdp(passed),

@@ -37,6 +37,13 @@ exit status: 0 the sidecar is ready, 2 there are arguments, 143 told to end mean
 """
 
 
+def end_when_told() -> None:
+    """Has SIGTERM end this program, which as the first process of its container would otherwise not
+    hear of it.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TOLD_TO_END))
+
+
 def wait(say: Callable[[str], None]) -> None:
     """Returns once the sidecar is ready; `say` is told for what it waits, whenever that changes."""
     said = ""
@@ -102,8 +109,7 @@ def run(arguments: list[str]) -> int:
         asked = arguments in (["-h"], ["--help"])
         (sys.stdout if asked else sys.stderr).write(_HELP)
         return 0 if asked else 2
-    # As the first process of its container it would otherwise not hear of it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TOLD_TO_END))
+    end_when_told()
     wait(_say)
     return 0
 

@@ -30,7 +30,7 @@ def shifted(cluster: Cluster, name: str, image: str, seconds: int) -> dict[str, 
     dry = ["create", "--dry-run=server", "-o", "json", "-f", "-"]
     made = json.loads(cluster.kubectl(*dry, stdin=json.dumps(plain)))
     spec = {key: made["spec"][key] for key in ("initContainers", "volumes")}
-    sidecar = spec["initContainers"][1]
+    sidecar = spec["initContainers"][0]
     sidecar["env"] += [
         {"name": "LD_PRELOAD", "value": PRELOADED},
         {"name": "FAKETIME", "value": f"{seconds:+d}"},

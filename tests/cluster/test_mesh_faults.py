@@ -130,7 +130,7 @@ def test_without_the_webhooks_configuration_the_second_lock_names_pod_and_way_ou
     pair.kubectl("delete", "mutatingwebhookconfiguration", "stoq-injector")
     try:
         said = str(eventually(refusal))
-        assert f"pod {pair.namespace}/bare is to be meshed, but stoq-init, stoq-sidecar and" in said
+        assert f"pod {pair.namespace}/bare is to be meshed, but stoq-sidecar and stoq-init" in said
         assert "check that MutatingWebhookConfiguration stoq-injector is there" in said
         assert "label the pod stoq.dev/inject=disabled" in said
         assert outcome(pair, inject="disabled") == "as written"
@@ -143,4 +143,4 @@ def test_without_the_webhooks_configuration_the_second_lock_names_pod_and_way_ou
     finally:
         mesh.install()
     admitted(pair, "after-lock")
-    assert pair.get("pod", "after-lock")["spec"]["initContainers"][0]["name"] == "stoq-init"
+    assert pair.get("pod", "after-lock")["spec"]["initContainers"][1]["name"] == "stoq-init"

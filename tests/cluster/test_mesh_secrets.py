@@ -119,7 +119,7 @@ def test_without_a_good_certificate_of_the_webhook_pods_wait_and_are_let_in_soon
     for each in made:
         containers = pair.get("pod", each["metadata"]["name"])["spec"]["initContainers"]
         names = [item["name"] for item in containers]
-        assert names == ["stoq-init", "stoq-sidecar", "stoq-ready"]
+        assert names == ["stoq-sidecar", "stoq-init"]
 
 
 def valid(files: dict[str, str]) -> bool:

@@ -30,9 +30,9 @@ def pair(shop: Cluster) -> Cluster:
 
 def test_pods_get_the_meshs_containers_first(pair: Cluster) -> None:
     containers = pair.get("pod", "client")["spec"]["initContainers"]
-    names = [each["name"] for each in containers[:3]]
-    assert names == ["stoq-init", "stoq-sidecar", "stoq-ready"]
-    assert containers[1]["restartPolicy"] == "Always"
+    names = [each["name"] for each in containers[:2]]
+    assert names == ["stoq-sidecar", "stoq-init"]
+    assert containers[0]["restartPolicy"] == "Always"
 
 
 def test_a_pod_reaches_a_pod_on_another_node_by_address(pair: Cluster) -> None:

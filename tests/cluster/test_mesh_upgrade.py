@@ -40,7 +40,7 @@ def next_chart(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sidecars(cluster: Cluster) -> dict[str, str]:
     """Tag of the sidecar by pod."""
     return {
-        each["metadata"]["name"]: each["spec"]["initContainers"][1]["image"].rpartition(":")[2]
+        each["metadata"]["name"]: each["spec"]["initContainers"][0]["image"].rpartition(":")[2]
         for each in cluster.get("pods")["items"]
         if "initContainers" in each["spec"]
     }
@@ -57,7 +57,7 @@ def offered(cluster: Cluster) -> str:
     """Tag of the sidecar that a pod would get now."""
     dry = ["create", "--dry-run=server", "-o", "json", "-f", "-"]
     made = json.loads(cluster.kubectl(*dry, stdin=json.dumps(pod("none", WAIT))))
-    return str(made["spec"]["initContainers"][1]["image"].rpartition(":")[2])
+    return str(made["spec"]["initContainers"][0]["image"].rpartition(":")[2])
 
 
 def test_upgrade_and_rollback_lose_no_request_and_sidecars_of_both_ages_talk(

@@ -117,7 +117,7 @@ def test_the_readme_leads_to_a_mesh(without: Cluster) -> None:
         for pod in without.get("pods", "--selector=app=own")["items"]
         if "deletionTimestamp" not in pod["metadata"]
     ]
-    assert [pod["spec"]["initContainers"][1]["name"] for pod in own] == ["stoq-sidecar"]
+    assert [pod["spec"]["initContainers"][0]["name"] for pod in own] == ["stoq-sidecar"]
 
     without.kubectl("apply", "-f", str(ROOT / "examples" / "trustchain.yaml"))
     name = f"trustchain.{NAMESPACE}.stoq"

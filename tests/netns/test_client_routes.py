@@ -69,7 +69,7 @@ def test_ip_sees_the_rule_and_the_route_as_they_are_meant(pod: LabPod, family: s
 
 def test_who_may_not_change_routes_is_told_so_and_may_read_them(pod: LabPod) -> None:
     with pytest.raises(CaptureError, match="the rule|the route.*CAP_NET_ADMIN"):
-        in_pod(pod.netns, routes.apply, APPLICATION_UID)
+        in_pod(pod.netns, routes.add, APPLICATION_UID)
     assert len(in_pod(pod.netns, routes.verify, APPLICATION_UID)) == 4
     as_root(pod, force.apply, KEPT)
     assert in_pod(pod.netns, routes.verify, APPLICATION_UID) == []

@@ -121,8 +121,8 @@ def pod(number: int, *, labels: dict[str, str] | None = None) -> Object:
             "terminationGracePeriodSeconds": 0,
             "serviceAccountName": account_name(number),
             "initContainers": [
-                {"name": "stoq-init", "image": image},
                 {"name": "stoq-sidecar", "image": image, "restartPolicy": "Always"},
+                {"name": "stoq-init", "image": image},
             ],
             "containers": [{"name": "app", "image": image}],
         },

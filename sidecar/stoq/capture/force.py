@@ -20,11 +20,13 @@ class Settled:
 
 def apply(plan: Plan) -> bool:
     """Puts `plan` in force; returns False when it was already. Raises CaptureError."""
-    # Rules before routes: what is marked and finds no route is dropped, not sent to the client. And
-    # the sidecar, which may read routes but no rules, knows by the ones that the others are there.
+    # The rules between the routes that they need and those that they no longer do: what is marked
+    # and finds no route is dropped. And the sidecar, which may read routes but no rules, looks for
+    # them as soon as a connection has come back by the rules.
+    wanted = routes.marks(plan)
+    added = routes.add(wanted)
     ruled = nft.apply(plan)
-    routed = routes.apply(routes.marks(plan))
-    return ruled or routed
+    return routes.prune(wanted) or added or ruled
 
 
 def settle(plan: Plan) -> Settled:
@@ -37,7 +39,9 @@ def settle(plan: Plan) -> Settled:
         if not plan.client_address:
             raise
         less = replace(plan, client_address=False)
-        return Settled(less, apply(less), str(error))
+        # Before its rules: a sidecar that finds these takes routes for what they need.
+        pruned = routes.prune(routes.marks(less))
+        return Settled(less, apply(less) or pruned, str(error))
 
 
 def verify(plan: Plan) -> list[str]:
@@ -49,5 +53,5 @@ def verify(plan: Plan) -> list[str]:
 def undo() -> bool:
     """Removes capture; returns False when there was none. Raises CaptureError."""
     ruled = nft.undo()
-    routed = routes.undo()
+    routed = routes.prune()
     return ruled or routed

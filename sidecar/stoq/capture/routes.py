@@ -50,23 +50,35 @@ def marks(plan: Plan) -> tuple[int, ...]:
     return (*client, *((*CAPTURED_MARKS, UDP_INJECT_MARK) if plan.udp else ()))
 
 
-def apply(wanted: tuple[int, ...] = (CLIENT_MARK,)) -> bool:
-    """Puts the rules of the marks `wanted` and the route in force for both families, and those of
-    other marks out of it; returns False when it was so already. Raises CaptureError.
+def add(wanted: tuple[int, ...] = (CLIENT_MARK,)) -> bool:
+    """Puts the rules of the marks `wanted` and the route in force for both families; returns False
+    when they were already. Raises CaptureError.
+    """
+    changed = False
+    for family in _families() if wanted else ():
+        ruled, route = _found(family)
+        if not route:
+            _change(rtnetlink.NEW_ROUTE, _route(family))
+        missing = [mark for mark in wanted if mark not in ruled]
+        for mark in missing:
+            _change(rtnetlink.NEW_RULE, _rule(family, mark))
+        changed = changed or bool(missing) or not route
+    return changed
+
+
+def prune(wanted: tuple[int, ...] = ()) -> bool:
+    """Removes the rules of marks that are not `wanted`, and the route when none is; returns False
+    when there was nothing of it. Raises CaptureError.
     """
     changed = False
     for family in _families():
         ruled, route = _found(family)
-        if wanted and not route:
-            _change(rtnetlink.NEW_ROUTE, _route(family))
-        for mark in _MARKS:
-            if mark in wanted and mark not in ruled:
-                _change(rtnetlink.NEW_RULE, _rule(family, mark))
-            elif mark not in wanted and mark in ruled:
-                _change(rtnetlink.DELETE_RULE, _rule(family, mark))
+        unwanted = sorted(ruled - set(wanted))
+        for mark in unwanted:
+            _change(rtnetlink.DELETE_RULE, _rule(family, mark))
         if route and not wanted:
             _change(rtnetlink.DELETE_ROUTE, _route(family))
-        changed = changed or ruled != set(wanted) or route != bool(wanted)
+        changed = changed or bool(unwanted) or (route and not wanted)
     return changed
 
 
@@ -86,11 +98,6 @@ def verify(wanted: tuple[int, ...] = (CLIENT_MARK,)) -> list[str]:
         if not route:
             problems.append(f"{name} table {TABLE} has no local route for everything")
     return problems
-
-
-def undo() -> bool:
-    """Removes them all; returns False when there were none. Raises CaptureError."""
-    return apply(())
 
 
 def _families() -> list[int]:

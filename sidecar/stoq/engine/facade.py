@@ -85,6 +85,12 @@ class Engine:
         """Judges the path of every connection at once by what is measured now."""
         self._native.adapt_now()
 
+    def set_transparent(self, *, transparent: bool) -> None:
+        """Whether the application is dialled from the client's own address from now on; at the start
+        it is not. Capture must bring the answers back.
+        """
+        self._native.set_transparent(transparent)
+
     def set_log_level(self, level: LogLevel) -> None:
         """Logs what is at least so severe from now on."""
         self._native.set_log_level(level)

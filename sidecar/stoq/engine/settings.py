@@ -187,11 +187,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where captured inbound plaintext TCP arrives."""
     probe_nonce: str | None = None
     """32 hexadecimal digits, answered to the capture probe."""
-    transparent: bool = False
-    """Dial the application from the client's own address; capture must bring the answers back."""
     transparent_fd: int | msgspec.UnsetType = msgspec.UNSET
-    """A transparent IPv4 listener on loopback, which the engine then owns; without it `transparent`
-    takes CAP_NET_RAW for IPv4 clients."""
+    """A transparent IPv4 listener on loopback, which the engine then owns; without it
+    `Engine.set_transparent` takes CAP_NET_RAW for IPv4 clients."""
     udp: Udp | msgspec.UnsetType = msgspec.UNSET
     """Sockets for captured UDP; without it UDP is not captured."""
     af_xdp: AfXdp | msgspec.UnsetType = msgspec.UNSET

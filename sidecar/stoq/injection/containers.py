@@ -3,6 +3,10 @@
 Each passes the check of Pod Security it can: the sidecar and `stoq-ready` `restricted`, `stoq-init`
 only `privileged`, since it must program the pod's network namespace. In capture mode `node` the
 agent of the pod's node does that, and there is no `stoq-init`.
+
+The sidecar stands first, and one container behind it holds back the rest of the pod until it is
+ready: `stoq-init`, or `stoq-ready` where there is none. Not both: the kubelet takes up to a second
+to see that a container has ended (docs/decisions/0059).
 """
 
 from collections.abc import Sequence
@@ -39,25 +43,22 @@ def injected(config: Config, wishes: Wishes, probed: Sequence[int] = ()) -> tupl
     """
     _captures_udp(config, wishes)
     sidecar = sidecar_container(config, wishes, probed)
-    ready = ready_container(config, wishes)
     if config.capture == "node":
-        return (sidecar, ready)
-    return (init_container(config, wishes, probed), sidecar, ready)
+        return (sidecar, ready_container(config, wishes))
+    return (sidecar, init_container(config, wishes, probed))
 
 
 def init_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()) -> Object:
-    """`stoq-init`: programs capture and ends. `probed` as for the sidecar. Raises
-    `AnnotationError`.
+    """`stoq-init`: programs capture, gives up its privileges, and ends once the sidecar is ready,
+    as `stoq-ready` does. `probed` as for the sidecar. Raises `AnnotationError`.
     """
     return {
         "name": names.INIT,
         "image": config.init_image,
         "imagePullPolicy": config.pull_policy,
-        "command": ["stoq-init"],
+        "command": ["stoq-init", "--wait"],
         "env": _environment(config, wishes, probed),
-        # The same as the sidecar's, which runs later: so it adds nothing to what the pod asks for,
-        # and a pod of class Guaranteed stays one.
-        "resources": _resources(config, wishes),
+        "resources": _resources_beside(config, wishes),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             **_SHARED,
@@ -89,9 +90,9 @@ def sidecar_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()
         ],
         "resources": _resources(config, wishes),
         # For a sidecar that starts again: its pod takes no connections of Services until it is
-        # ready. The first start is `stoq-ready`'s to wait for, without the rhythm of a startup
-        # probe. There is no liveness probe: the engine carries traffic also while the agent is
-        # busy, for which the pod must not be taken out of its Services either.
+        # ready. The first start is for the container behind it to wait for, without the rhythm of
+        # a startup probe. There is no liveness probe: the engine carries traffic also while the
+        # agent is busy, for which the pod must not be taken out of its Services either.
         "readinessProbe": {
             "httpGet": {"path": "/healthz/ready?wait=0.9", "port": constants.METRICS_PORT},
             "periodSeconds": 2,
@@ -113,19 +114,16 @@ def sidecar_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()
 
 
 def ready_container(config: Config, wishes: Wishes) -> Object:
-    """`stoq-ready`: ends once the sidecar is ready, which is after a connection has really come
-    back through capture. The containers behind it, the application's among them, start then.
-    Raises `AnnotationError`.
+    """`stoq-ready`, in capture mode `node`: ends once the sidecar is ready, which is after a
+    connection has really come back through capture. The containers behind it, the application's
+    among them, start then. Raises `AnnotationError`.
     """
     return {
         "name": names.READY,
         "image": config.sidecar_image,
         "imagePullPolicy": config.pull_policy,
         "command": ["stoq-ready"],
-        # Of the sidecar's amounts, so that a pod of class Guaranteed stays one. It runs beside the
-        # sidecar and before the application: a pod whose application asks for less than the
-        # sidecar is counted as if it asked for as much.
-        "resources": _resources(config, wishes),
+        "resources": _resources_beside(config, wishes),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             **_SHARED,
@@ -217,6 +215,14 @@ def _captures_udp(config: Config, wishes: Wishes) -> bool:
             "takes capture.mode=node and capture.udp=true of the chart; or remove it"
         )
     return possible and wishes.capture_udp != "off"
+
+
+def _resources_beside(config: Config, wishes: Wishes) -> Object:
+    """Of the sidecar's amounts, so that a pod of class Guaranteed stays one, for what runs beside
+    the sidecar and before the application: a pod whose application asks for less than the sidecar
+    is counted as if it asked for as much.
+    """
+    return _resources(config, wishes)
 
 
 def _resources(config: Config, wishes: Wishes) -> Object:

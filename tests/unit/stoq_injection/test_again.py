@@ -68,7 +68,7 @@ def test_the_patch_makes_the_pod_that_was_decided_and_keeps_all_there_was(manife
     made = applied(manifest, outcome.patch)
     assert made == outcome.pod
     assert made["spec"]["containers"] == before["spec"]["containers"]
-    assert made["spec"]["initContainers"][3:] == before["spec"].get("initContainers", [])
+    assert made["spec"]["initContainers"][2:] == before["spec"].get("initContainers", [])
     assert made["spec"]["volumes"][:-1] == before["spec"].get("volumes", [])
     assert before["metadata"].get("annotations", {}).items() <= (
         made["metadata"]["annotations"].items()
@@ -90,7 +90,7 @@ def as_the_api_server_returns_it(made: Object) -> Object:
         token = {"name": "kube-api-access-x", "mountPath": "/var/run/secrets/…", "readOnly": True}
         container.setdefault("volumeMounts", []).append(token)
         container.setdefault("env", []).append({"name": "OTHER_WEBHOOK", "value": "1"})
-    probe = result["spec"]["initContainers"][1]["readinessProbe"]
+    probe = result["spec"]["initContainers"][0]["readinessProbe"]
     probe["httpGet"]["scheme"] = "HTTP"
     probe["successThreshold"] = 1
     result["spec"]["volumes"][0]["projected"]["defaultMode"] = 420
@@ -119,14 +119,14 @@ def test_a_pod_injected_by_an_older_version_gets_todays_containers() -> None:
 @pytest.mark.parametrize(
     ("place", "field", "value"),
     [
-        (0, "args", ["--undo"]),
-        (1, "command", ["sleep", "infinity"]),
-        (1, "image", "r.test/other:1"),
-        (1, "lifecycle", {"postStart": {"exec": {"command": ["true"]}}}),
-        (1, "securityContext", {"privileged": True}),
-        (1, "startupProbe", {"httpGet": {"path": "/healthz/ready", "port": 14020}}),
-        (2, "command", ["true"]),
-        (2, "env", [{"name": "STOQ_LOG_LEVEL", "value": "debug"}]),
+        (0, "command", ["sleep", "infinity"]),
+        (0, "image", "r.test/other:1"),
+        (0, "lifecycle", {"postStart": {"exec": {"command": ["true"]}}}),
+        (0, "securityContext", {"privileged": True}),
+        (0, "startupProbe", {"httpGet": {"path": "/healthz/ready", "port": 14020}}),
+        (1, "args", ["--undo"]),
+        (1, "command", ["stoq-init"]),
+        (1, "env", [{"name": "STOQ_LOG_LEVEL", "value": "debug"}]),
     ],
 )
 def test_a_container_that_only_looks_like_ours_is_replaced(
@@ -147,7 +147,7 @@ def test_a_setting_that_somebody_slipped_in_is_removed() -> None:
 def test_changed_annotations_change_the_containers() -> None:
     meshed = patched(annotated(cpu_request="100m"))
     meshed["metadata"]["annotations"]["stoq.dev/cpu-request"] = "200m"
-    sidecar = patched(meshed)["spec"]["initContainers"][1]
+    sidecar = patched(meshed)["spec"]["initContainers"][0]
     assert sidecar["resources"]["requests"]["cpu"] == "200m"
 
 

@@ -41,14 +41,13 @@ def environment(container: Object) -> dict[str, str]:
 def test_our_containers_come_before_the_users_own_init_containers() -> None:
     made = injected(pod(initContainers=[{"name": "migrate", "image": "r.test/migrate:1"}]))
     names_in_order = [container["name"] for container in made["spec"]["initContainers"]]
-    assert names_in_order == ["stoq-init", "stoq-sidecar", "stoq-ready", "migrate"]
+    assert names_in_order == ["stoq-sidecar", "stoq-init", "migrate"]
     assert [container["name"] for container in made["spec"]["containers"]] == ["web"]
 
 
 def test_only_the_sidecar_is_native_and_only_init_has_privileges() -> None:
-    init, sidecar, ready = injected(pod())["spec"]["initContainers"]
+    sidecar, init = injected(pod())["spec"]["initContainers"]
     assert "restartPolicy" not in init
-    assert "restartPolicy" not in ready
     assert sidecar["restartPolicy"] == "Always"
     assert init["securityContext"]["capabilities"] == {
         "drop": ["ALL"],
@@ -64,22 +63,22 @@ def test_only_the_sidecar_is_native_and_only_init_has_privileges() -> None:
         "runAsNonRoot": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    # As another user: what runs as the sidecar's is not captured.
-    assert ready["securityContext"] == sidecar["securityContext"] | {
-        "runAsUser": 65534,
-        "runAsGroup": 65534,
-    }
 
 
-def test_the_application_starts_once_the_sidecar_is_ready() -> None:
-    _, sidecar, ready = injected(pod())["spec"]["initContainers"]
-    assert (ready["name"], ready["command"]) == ("stoq-ready", ["stoq-ready"])
-    # With a startup probe the kubelet would not start what the sidecar's readiness is asked by.
-    assert not {"startupProbe", "livenessProbe", "lifecycle"} & sidecar.keys()
+def test_one_container_behind_the_sidecar_holds_the_application_back() -> None:
+    by_mode = {"init": ["stoq-init", "--wait"], "node": ["stoq-ready"]}
+    for mode, command in by_mode.items():
+        config = dataclasses.replace(CONFIG, capture=mode)
+        sidecar, holds = injected(pod(), config)["spec"]["initContainers"]
+        assert holds["command"] == command
+        # With a startup probe the kubelet would not start what the sidecar's readiness is asked by.
+        assert not {"startupProbe", "livenessProbe", "lifecycle"} & sidecar.keys()
+        # What runs as the sidecar's user is not captured.
+        assert holds["securityContext"]["runAsUser"] != sidecar["securityContext"]["runAsUser"]
 
 
 def test_a_pod_whose_sidecar_starts_again_is_not_ready_meanwhile() -> None:
-    probe = injected(pod())["spec"]["initContainers"][1]["readinessProbe"]
+    probe = injected(pod())["spec"]["initContainers"][0]["readinessProbe"]
     assert probe["httpGet"] == {"path": "/healthz/ready?wait=0.9", "port": 14020}
     # The answer is held back for less than the kubelet waits for it, and than it lets pass by.
     assert probe["timeoutSeconds"] >= 0.9 <= probe["periodSeconds"]
@@ -87,7 +86,7 @@ def test_a_pod_whose_sidecar_starts_again_is_not_ready_meanwhile() -> None:
 
 def test_both_containers_get_settings_that_their_programs_accept() -> None:
     made = injected(annotated(exclude_outbound_ports="443,8000-8010", log_level="debug"))
-    for container in made["spec"]["initContainers"][:2]:
+    for container in made["spec"]["initContainers"]:
         settings = read("", environment(container))
         assert required(settings) == []
         assert settings.spiffe_id == "spiffe://cluster.local/ns/shop/sa/web"
@@ -108,7 +107,7 @@ def test_every_exclusion_reaches_capture() -> None:
 
 def test_the_pods_own_word_on_plaintext_reaches_the_sidecar() -> None:
     made = injected(annotated(inbound="strict", outbound="meshOnly"))
-    settings = read("", environment(made["spec"]["initContainers"][1]))
+    settings = read("", environment(made["spec"]["initContainers"][0]))
     assert (settings.pod.inbound, settings.pod.outbound) == ("strict", "meshOnly")
 
 
@@ -133,7 +132,7 @@ def test_the_sidecar_learns_which_ports_the_node_may_probe() -> None:
             },
         ]
     )
-    settings = read("", environment(injected(manifest)["spec"]["initContainers"][1]))
+    settings = read("", environment(injected(manifest)["spec"]["initContainers"][0]))
     probed = [str(ports) for ports in settings.capture.probe_ports]
     assert probed == ["8080", "8081", "9000", "50051"]
     assert [str(host) for host in settings.pod.host_addresses] == ["fd00::10", "10.0.0.16"]
@@ -141,23 +140,23 @@ def test_the_sidecar_learns_which_ports_the_node_may_probe() -> None:
 
 def test_a_mesh_of_ipv6_only_says_so_to_both_containers() -> None:
     config = Config(sidecar_image="s", init_image="i", ipv6_only=True)
-    for container in injected(pod(), config)["spec"]["initContainers"][:2]:
+    for container in injected(pod(), config)["spec"]["initContainers"]:
         assert read("", environment(container)).plan().ipv6_only
 
 
 def test_a_mesh_that_requires_a_signed_registry_says_so_to_sidecars() -> None:
-    (_, prefers) = injected(pod())["spec"]["initContainers"][:2]
+    (prefers, _) = injected(pod())["spec"]["initContainers"]
     assert read("", environment(prefers)).discovery.signed == "prefer"
     config = Config(sidecar_image="s", init_image="i", discovery_signed="require")
-    for container in injected(pod(), config)["spec"]["initContainers"][:2]:
+    for container in injected(pod(), config)["spec"]["initContainers"]:
         assert read("", environment(container)).discovery.signed == "require"
 
 
 def test_a_mesh_of_the_small_degree_has_sidecars_begin_with_it() -> None:
-    (_, usual) = injected(pod())["spec"]["initContainers"][:2]
+    (usual, _) = injected(pod())["spec"]["initContainers"]
     assert "STOQ_IDENTITY_PROFILE" not in environment(usual)
     config = Config(sidecar_image="s", init_image="i", profile="hybrid-512")
-    for container in injected(pod(), config)["spec"]["initContainers"][:2]:
+    for container in injected(pod(), config)["spec"]["initContainers"]:
         assert read("", environment(container)).identity.profile == "hybrid-512"
 
 
@@ -165,8 +164,8 @@ def test_token_and_bundle_are_where_the_sidecar_looks() -> None:
     made = injected(pod())
     (volume,) = made["spec"]["volumes"]
     token, bundle = volume["projected"]["sources"]
-    settings = read("", environment(made["spec"]["initContainers"][1]))
-    (mount,) = made["spec"]["initContainers"][1]["volumeMounts"]
+    settings = read("", environment(made["spec"]["initContainers"][0]))
+    (mount,) = made["spec"]["initContainers"][0]["volumeMounts"]
     assert mount == {"name": volume["name"], "mountPath": names.MOUNT_PATH, "readOnly": True}
     token_path = f"{names.MOUNT_PATH}/{token['serviceAccountToken']['path']}"
     assert token_path == settings.identity.token_file
@@ -202,7 +201,7 @@ def test_a_default_container_that_the_pod_names_stays() -> None:
 
 def test_the_status_annotation_says_what_was_injected() -> None:
     status = json.loads(injected(pod())["metadata"]["annotations"]["stoq.dev/status"])
-    assert status["initContainers"] == ["stoq-init", "stoq-sidecar", "stoq-ready"]
+    assert status["initContainers"] == ["stoq-sidecar", "stoq-init"]
     assert status["images"] == ["r.test/init:1", "r.test/sidecar:1"]
     assert status["volumes"] == ["stoq-identity"]
 
@@ -213,7 +212,7 @@ def test_null_metadata_is_as_good_as_none(field: str) -> None:
     manifest["metadata"][field] = None
     outcome = decide(manifest, "shop", CONFIG)
     assert isinstance(outcome, Injected)
-    assert len(outcome.pod["spec"]["initContainers"]) == 3
+    assert len(outcome.pod["spec"]["initContainers"]) == 2
 
 
 def test_in_capture_mode_node_the_sidecar_waits_for_the_agent_and_nothing_has_privileges() -> None:
@@ -275,3 +274,13 @@ def test_a_pod_of_the_other_capture_mode_becomes_one_of_this() -> None:
     node = dataclasses.replace(CONFIG, capture="node")
     assert injected(injected(pod()), node)["spec"] == injected(pod(), node)["spec"]
     assert injected(injected(pod(), node))["spec"] == injected(pod())["spec"]
+
+
+def test_a_pod_as_an_earlier_version_made_it_becomes_one_of_this() -> None:
+    """The webhooks of two versions may answer for one pod while the mesh is upgraded."""
+    made = injected(pod(initContainers=[{"name": "migrate", "image": "r.test/migrate:1"}]))
+    sidecar, init, migrate = made["spec"]["initContainers"]
+    ready = {"name": "stoq-ready", "image": "r.test/sidecar:1", "command": ["stoq-ready"]}
+    before = [{**init, "command": ["stoq-init"]}, sidecar, ready, migrate]
+    earlier = {**made, "spec": {**made["spec"], "initContainers": before}}
+    assert injected(earlier)["spec"] == made["spec"]

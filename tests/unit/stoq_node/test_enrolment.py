@@ -137,7 +137,7 @@ def test_a_pod_may_ask_the_name_servers_that_its_kubelet_gave_it(spec, wanted) -
 
 def test_what_the_sidecar_could_not_read_gives_nothing_away() -> None:
     raw = wishing("web-0", exclude_outbound_ports="443", inbound="permissive")
-    sidecar = raw["spec"]["initContainers"][1]
+    sidecar = raw["spec"]["initContainers"][0]
     for variable in sidecar["env"]:
         if variable["name"] in {"STOQ_POD_INBOUND", "STOQ_CAPTURE_EXCLUDE_OUTBOUND_PORTS"}:
             variable["value"] = "whatever"

@@ -18,7 +18,7 @@ def pod(
         "spec": {
             "serviceAccountName": "web",
             "nodeName": "n0",
-            "initContainers": [{"name": "stoq-init"}, {"name": "stoq-sidecar"}],
+            "initContainers": [{"name": "stoq-sidecar"}, {"name": "stoq-init"}],
             "containers": [{"name": "app"}],
         }
         | (spec or {}),

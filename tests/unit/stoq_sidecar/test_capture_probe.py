@@ -10,6 +10,7 @@ import pytest
 from lab.ports import free_port
 from stoq_sidecar import capture_probe
 from stoq_sidecar.readiness import Readiness
+from support.patience import PATIENCE, until
 
 NONCE = bytes(range(16))
 
@@ -57,13 +58,31 @@ async def test_silence_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         stay.set()
 
 
-async def test_the_latch_drops_once_the_rules_come(caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_ends_once_the_rules_come_and_says_meanwhile_what_is_missing() -> None:
+    port = free_port()
+    readiness = Readiness([capture_probe.LATCH])
+    proving = asyncio.create_task(
+        capture_probe.verify(["127.0.0.1"], NONCE, readiness, PATIENCE, port)
+    )
+    await until(lambda: "refused" in readiness.blocking()[capture_probe.LATCH])
+
+    async def answered(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(NONCE)
+        writer.close()
+
+    async with await asyncio.start_server(answered, "127.0.0.1", port):
+        async with asyncio.timeout(PATIENCE):
+            await proving
+    # Who shows clients' addresses looks for their routes before the latch drops.
+    assert not readiness.ready
+
+
+async def test_that_it_takes_long_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     answers = [b"nothing", b"nothing", NONCE]
     readiness = Readiness([capture_probe.LATCH])
     async with answering(lambda: answers.pop(0)) as port:
         with caplog.at_level(logging.WARNING):
             await capture_probe.verify(["127.0.0.1"], NONCE, readiness, 0.0, port)
-    assert readiness.ready
     assert [r.message[:31] for r in caplog.records] == ["capture is not in force after 0"]
 
 

@@ -34,11 +34,11 @@ def test_passed_sockets_are_used() -> None:
     assert (found.stoq.fds, found.outbound.fds, found.inbound.fds) == ((7, 8), (5,), (6,))
 
 
-def test_the_clients_address_is_shown_with_the_sockets_that_there_are() -> None:
+def test_sockets_for_clients_addresses_come_from_the_listener_that_there_is() -> None:
     helped = Sockets(outbound=5, inbound=6, stoq=(7,), transparent=8)
-    for passed, shown, descriptor in ((helped, True, 8), (helped, False, 8), (None, True, UNSET)):
-        found = told(Surroundings(passed, 1500, 1, bytes(16), ipv6=True, client_address=shown))
-        assert (found.transparent, found.transparent_fd) == (shown, descriptor)
+    for passed, descriptor in ((helped, 8), (None, UNSET)):
+        around = Surroundings(passed, 1500, 1, bytes(16), ipv6=True)
+        assert told(around).transparent_fd == descriptor
 
 
 def test_a_kernel_without_ipv6_gets_ipv4_listeners() -> None:

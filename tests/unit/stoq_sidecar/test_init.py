@@ -88,6 +88,7 @@ def test_the_outcome_is_said_and_the_status_fits(
 ) -> None:
     for name in ("apply", "undo", "verify"):
         monkeypatch.setattr(nft, name, lambda *_: answer)
-        monkeypatch.setattr(routes, name, lambda *_: [] if isinstance(answer, list) else False)
+    for name, found in (("add", False), ("prune", False), ("verify", [])):
+        monkeypatch.setattr(routes, name, lambda *_, found=found: found)
     assert init.run(arguments, {}) == status
     assert words in capsys.readouterr().err

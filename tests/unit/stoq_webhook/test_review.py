@@ -30,11 +30,7 @@ def test_a_pod_is_allowed_with_the_patch_that_meshes_it() -> None:
     made = response(found)
     assert made["allowed"]
     containers = applied(pod(), patch_of(made))["spec"]["initContainers"]
-    assert [container["name"] for container in containers] == [
-        "stoq-init",
-        "stoq-sidecar",
-        "stoq-ready",
-    ]
+    assert [container["name"] for container in containers] == ["stoq-sidecar", "stoq-init"]
     assert (found.outcome, found.reason, found.notice) == ("injected", "", None)
 
 

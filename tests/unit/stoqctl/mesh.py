@@ -35,9 +35,8 @@ def certificate(days: float) -> bytes:
 def pod(name: str, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
     """A pod with a sidecar that is ready."""
     init = [
-        {"name": "stoq-init", "image": IMAGE},
         {"name": "stoq-sidecar", "image": IMAGE, "restartPolicy": "Always"},
-        {"name": "stoq-ready", "image": IMAGE},
+        {"name": "stoq-init", "image": IMAGE},
     ]
     containers = [
         {"name": "main", "image": "app:1", "ports": [{"name": "sql", "containerPort": 5432}]}

@@ -17,7 +17,7 @@ def facts(*pods: dict[str, Any], mode: str = "node", captured: str = "true") -> 
 
 def made(name: str, said: str = "on", **annotations: str) -> dict[str, Any]:
     found = pod(name)
-    found["spec"]["initContainers"][1]["env"] = [
+    found["spec"]["initContainers"][0]["env"] = [
         {"name": "STOQ_POD_NAME", "valueFrom": {}},
         {"name": "STOQ_CAPTURE_UDP", "value": said},
     ]

@@ -24,7 +24,7 @@ def node(name: str, *features: dict[str, Any]) -> dict[str, Any]:
 
 def on(where: str, name: str, **settings: str) -> dict[str, Any]:
     found = pod(name, nodeName=where)
-    found["spec"]["initContainers"][1]["env"] = [
+    found["spec"]["initContainers"][0]["env"] = [
         {"name": name, "value": value} for name, value in settings.items()
     ]
     return found

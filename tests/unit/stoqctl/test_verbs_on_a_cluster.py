@@ -379,7 +379,7 @@ def test_a_bug_report_has_what_helps_and_no_secrets(ctl, server, tmp_path):
         "args": ["--password=hush-arg"],
         "readinessProbe": {"httpGet": {"httpHeaders": [{"name": "a", "value": "hush-probe"}]}},
     }
-    pod["spec"]["initContainers"][1]["env"] = [{"name": "STOQ_POD_NAME", "value": "web-0"}]
+    pod["spec"]["initContainers"][0]["env"] = [{"name": "STOQ_POD_NAME", "value": "web-0"}]
     ended = {"terminated": {"reason": "Error", "message": "hush-message"}}
     pod["status"]["containerStatuses"] = [{"name": "main", "lastState": ended}]
     server.put(f"{SHOP}/pods/web-0", **pod)

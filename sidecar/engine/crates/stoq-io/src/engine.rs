@@ -3,6 +3,7 @@
 mod sockets;
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -102,6 +103,7 @@ impl Engine {
             log: Log::new(settings.log_level),
             qlog: qlog(&settings)?,
             sources: sources(&settings)?,
+            transparent: AtomicBool::new(false),
             raw: RawSockets::adopt(&settings)?,
             nonce,
             generation: OsRng.next_u32() as u8,
@@ -227,6 +229,13 @@ impl Engine {
             .iter()
             .find(|(port, _)| *port == which)
             .map(|(_, number)| *number)
+    }
+
+    /// Whether the application is dialled from the client's own address from now on; at the
+    /// start it is not. Replies must come back to this pod's loopback, which capture sees to.
+    pub fn set_transparent(&self, transparent: bool) {
+        let shared = &self.api.shared;
+        shared.transparent.store(transparent, Ordering::Relaxed);
     }
 
     /// Changes the level of the log.

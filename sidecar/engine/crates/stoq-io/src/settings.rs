@@ -52,11 +52,9 @@ pub struct EngineSettings {
     pub inbound: Option<ListenerSettings>,
     /// 32 hexadecimal digits, answered to the capture probe.
     pub probe_nonce: Option<String>,
-    /// Dial the application from the client's own address. Replies must come back to
-    /// this pod's loopback, which capture sees to.
-    pub transparent: bool,
     /// A transparent IPv4 listener on loopback from the broker; the engine owns it from
-    /// now on. None: `transparent` takes CAP_NET_RAW for IPv4 clients.
+    /// now on. None: [`set_transparent`](crate::Engine::set_transparent) takes CAP_NET_RAW for
+    /// IPv4 clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transparent_fd: Option<RawFd>,
     /// Sockets for captured UDP; none: it is not captured.

@@ -2,6 +2,7 @@
 //! data path.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) qlog: Option<Qlog>,
     /// Sockets for clients' addresses.
     pub(crate) sources: Sources,
+    /// Whether the application is dialled from them.
+    pub(crate) transparent: AtomicBool,
     /// By which captured UDP enters the pod and leaves it; none: UDP is not captured.
     pub(crate) raw: Option<RawSockets>,
     /// What the capture probe is answered.

@@ -97,6 +97,10 @@ impl Engine {
         Ok(self.0.local_port(which))
     }
 
+    fn set_transparent(&self, transparent: bool) {
+        self.0.set_transparent(transparent);
+    }
+
     fn set_log_level(&self, level: &str) -> PyResult<()> {
         let level = match level {
             "error" => LogLevel::Error,

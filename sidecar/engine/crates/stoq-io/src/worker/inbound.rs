@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -203,8 +204,8 @@ impl Worker {
             }
         };
         self.count_ruling(Some(&peer.spiffe), destination);
-        let from =
-            client_address(&table, head, &peer.spiffe).filter(|_| self.shared.settings.transparent);
+        let transparent = self.shared.transparent.load(Ordering::Relaxed);
+        let from = client_address(&table, head, &peer.spiffe).filter(|_| transparent);
         match self.register_application(key, destination, from) {
             Ok(tcp) if head.kind == StreamKind::Lane => {
                 let lanes = head.received as u8;
