@@ -61,8 +61,8 @@ ENTRYPOINT ["stoq-sidecar"]
 
 FROM sidecar AS init
 LABEL org.opencontainers.image.title="stoq-init" \
-  org.opencontainers.image.description="Programs capture in the network namespace of a pod"
-# With NET_ADMIN and no other capability.
+  org.opencontainers.image.description="Programs capture in the network namespace of a pod, and holds it back until its sidecar is ready"
+# With NET_ADMIN and NET_RAW and no other capability, and with none once it waits for the sidecar.
 USER 0:0
 ENTRYPOINT ["stoq-init"]
 

@@ -1,4 +1,5 @@
 """stoq-ready: ends once the sidecar of its pod is ready, so that what comes behind it may start.
+Where there is stoq-init, that does so (`stoq_sidecar.init`).
 
 An init container that ended is seen by the kubelet sooner than the success of a startup probe, and
 is still true for a kubelet that was started anew. Few imports: it starts while the sidecar does,

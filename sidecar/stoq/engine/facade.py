@@ -86,8 +86,8 @@ class Engine:
         self._native.adapt_now()
 
     def set_transparent(self, *, transparent: bool) -> None:
-        """Whether the application is dialled from the client's own address from now on; at the start
-        it is not. Capture must bring the answers back.
+        """Whether the application is dialled from the client's own address from now on; at the
+        start it is not. Capture must bring the answers back.
         """
         self._native.set_transparent(transparent)
 
