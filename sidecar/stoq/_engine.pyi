@@ -200,8 +200,7 @@ class TlsContext:
         revoked_identities: list[tuple[str, int]] = ...,
     ) -> None:
         """Replaces roots (DER), revoked serial numbers (hexadecimal), federated domains' roots, and
-        revoked identities with the Unix time from which certificates count again. Forgets tickets
-        that are listed. `Engine.reauthorise` checks live connections, here and below."""
+        identities with the Unix time to which they are revoked. Forgets tickets that are listed."""
 
     def set_profile(self, profile: str) -> None:
         """Of later identities, asked of peers first. ValueError: to `classical`, or from it."""
@@ -280,10 +279,9 @@ class ApiStreams:
         """Readable while `poll_events` has something. Belongs to the engine."""
 
     def poll_events(self) -> list[tuple[str, int, str | None, int | None]]:
-        """What happened since the last call: kind, stream, reason, code.
-        Kinds: `opened`, `accepted` (by a peer), `readable`, `writable`, `finished` (by the peer;
-        what came before can be read), `failed` (with the reason, and the code of a peer's reset).
-        The number of `object` (one has come) and `sent` is an object's, that of `failed` may be."""
+        """What happened since: kind, stream, reason, code. Kinds: `opened`, `accepted` (by a peer),
+        `readable`, `writable`, `finished` (what came before can be read), `failed` (reason, code of
+        a reset). Of `object` (has come), `sent` and some `failed` the number is an object's."""
 
     def open(self, remote: str, expect: str | None = None) -> int:
         """Opens a stream to `remote`, which must prove to be `expect`, or anybody of the mesh;
@@ -303,8 +301,7 @@ class ApiStreams:
         """Forgets the stream; what was queued and its end are still sent. Idempotent."""
 
     def exporter(self, stream: int, label: str, context: bytes) -> bytes:
-        """32 bytes of keying material of the connection (RFC 8446, section 7.5), at the worker's
-        next turn, in two seconds at most. Raises StreamClosed."""
+        """32 bytes of keying material (RFC 8446, section 7.5), within two seconds. StreamClosed."""
 
     def peer(self, stream: int) -> StreamPeer | None:
         """The other end; None before the handshake is complete."""
@@ -365,7 +362,7 @@ class Engine:
         """What the engine was started with, defaults filled in, as JSON."""
 
     def reauthorise(self) -> None:
-        """Closes live connections whose peer the trust would not let in any more."""
+        """Closes live connections whose peer trust or profiles would not let in any more."""
 
     def prove_identity(self) -> None:
         """Proves the present identity to the peers of live connections: after `set_identity`."""

@@ -66,9 +66,8 @@ def test_only_the_sidecar_is_native_and_only_init_has_privileges() -> None:
 
 
 def test_one_container_behind_the_sidecar_holds_the_application_back() -> None:
-    by_mode = {"init": ["stoq-init", "--wait"], "node": ["stoq-ready"]}
-    for mode, command in by_mode.items():
-        config = dataclasses.replace(CONFIG, capture=mode)
+    node = dataclasses.replace(CONFIG, capture="node")
+    for config, command in ((CONFIG, ["stoq-init", "--wait"]), (node, ["stoq-ready"])):
         sidecar, holds = injected(pod(), config)["spec"]["initContainers"]
         assert holds["command"] == command
         # With a startup probe the kubelet would not start what the sidecar's readiness is asked by.
