@@ -26,7 +26,7 @@ PATIENCE: Final = 2.0
 
 EAGER: Final = 5.0
 """Seconds for which the probe is tried every `PAUSE`: stoq-init programs capture while we start,
-and the application waits for both. A refused one costs some microseconds."""
+and the application waits for both. One that is refused costs well under a millisecond."""
 
 PAUSE: Final = 0.02
 
