@@ -12,6 +12,9 @@ from netns.test_hops import apart, vips
 PODS = ("near", "far", "server", "abroad")
 """Of which `far`, `server` and the control process `abroad` are the other mesh's."""
 
+GATEWAYS = ("near", "far")
+ROUTES = "stoq_routes_opened_total"
+
 
 @pytest.fixture(scope="module")
 def meshes() -> Iterator[tuple[Running, Mesh]]:
@@ -81,7 +84,12 @@ def test_the_ends_prove_themselves_over_both_gateways_and_no_longer_once_trust_i
         assert echoed(connection, b"from one mesh to the other" * 1000)
         found = [one["spiffe_id"] for one in mesh.admin("server", "/connections")]
         assert mesh.mesh.spiffe_id(client) in found
-        for gateway in ("near", "far"):
-            assert mesh.metric(gateway, "stoq_routes_opened_total") == 1
+        opened = [mesh.metric(gateway, ROUTES) for gateway in GATEWAYS]
+        # More than one where a busy machine was late with the first handshake over both.
+        assert all(count >= 1 for count in opened)
+        with connect(client.netns, vip, 80) as another:
+            assert echoed(another)
+        shared = [mesh.metric(gateway, ROUTES) for gateway in GATEWAYS]
+        assert shared == opened, "they share a route"
         two.configure()
         assert eventually(lambda: not echoed(connection))

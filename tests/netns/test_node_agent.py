@@ -222,7 +222,7 @@ def test_permissions_that_do_not_fit_are_reported_and_shut_their_own_pod_only(
     assert eventually(lambda: "strict_ports is full" in node.page("/healthz/ready")[1])
     with Echo(peer):
         assert not dials(pod.netns, peer.ipv6), "shut, although the port was to be excluded"
-        assert dials(other.netns, peer.ipv6), "who fits is not concerned"
+        assert eventually(lambda: dials(other.netns, peer.ipv6)), "who fits is not concerned"
     assert node.metric("stoq_node_pods", state="failed") == 1
     assert node.metric("stoq_node_pods", state="enforced") == 1
 

@@ -89,7 +89,7 @@ def test_a_pod_that_is_no_longer_strict_is_opened_and_one_that_is_shut_again_whe
         assert not dials(pod.netns, peer.ipv6)
         node.list(pod)
         assert eventually(lambda: TABLE not in rules(layout))
-        assert dials(pod.netns, peer.ipv6)
+        assert eventually(lambda: dials(pod.netns, peer.ipv6))
     hindrance.rmdir()
 
 
@@ -155,7 +155,7 @@ def test_where_the_verifier_refuses_strict_mode_new_strict_pods_are_shut_and_oth
         assert node.metric("stoq_node_capability", name="strict") == 0
         assert node.metric("stoq_node_pods", state="failed") == 1
         assert not dials(pod.netns, peer.ipv6)
-        assert dials(other.netns, peer.ipv6), "it is not strict"
+        assert eventually(lambda: dials(other.netns, peer.ipv6)), "it is not strict"
         agent.stop()
 
         # With the right an agent opens it, and puts strict mode on it; without it another leaves

@@ -96,7 +96,7 @@ def test_permissive_counts_what_strict_would_drop_and_drops_nothing(
     node.list(pod)
     node.start()
     with Echo(peer):
-        assert dials(pod, getattr(peer, family))
+        assert eventually(lambda: dials(pod, getattr(peer, family)))
     said = {"pod": "pod", "reason": "plain_tcp", "verdict": "would_drop"}
     assert node.metric("stoq_node_strict_packets_total", direction="from_pod", **said) >= 3
     assert node.dropped(pod) == 0
@@ -118,9 +118,9 @@ def test_what_a_pod_excludes_passes_and_nothing_beside_it(
     )
     node.start()
     with Echo(peer), Echo(peer, 9090), Echo(pod, 8081), Echo(pod, 9091):
-        assert dials(pod, peer.ipv6, 8080)
+        assert eventually(lambda: dials(pod, peer.ipv6, 8080))
         assert not dials(pod, peer.ipv6, 9090)
-        assert dials(peer, pod.ipv6, 8081)
+        assert eventually(lambda: dials(peer, pod.ipv6, 8081))
         assert not dials(peer, pod.ipv6, 9091)
         with Witness(peer.netns) as witness:
             shout(pod, peer.ipv6, 53)

@@ -76,7 +76,7 @@ def test_only_who_becomes_the_sidecars_user_leaves_the_pod_until_the_node_enforc
     pod, peer = layout.pod("pod"), layout.pod("peer")
     with Echo(peer):
         # Admission refuses a container with that user; one that is root may still become it.
-        assert dials(pod, peer.ipv6, SIDECAR_UID)
+        assert eventually(lambda: dials(pod, peer.ipv6, SIDECAR_UID))
         cluster.runs(pod)
         assert enforced(node)
         for address in peer.addresses:
