@@ -9,7 +9,7 @@ use serde_json::json;
 use stoq_io::Engine;
 use stoq_wire::code::StreamCode;
 
-use crate::mesh::{APPLICATION, SERVICE, accept, application, eventually, id};
+use crate::mesh::{APPLICATION, SERVICE, accept, application, dial, eventually, id};
 use crate::net::{DB, VIP, WEB, in_namespace};
 use crate::routed::{Routed, object};
 use crate::spy::Spy;
@@ -92,8 +92,7 @@ fn an_application_is_reached_over_a_gateway() {
         }]);
         let listening = json!({"outbound": {"listen": format!("[{VIP}]:{SERVICE}")}});
         let web = routed.another_client(WEB, &listening, &json!({"services": service}));
-        let address: SocketAddr = format!("[{VIP}]:{SERVICE}").parse().unwrap();
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let mut stream = dial();
         let sent = object(500_000);
         stream.write_all(&sent).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();

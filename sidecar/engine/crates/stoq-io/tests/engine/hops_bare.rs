@@ -218,17 +218,22 @@ fn a_probe_is_answered_on_the_stream_and_a_flood_of_them_hardly() {
         scene.asker.send_raw(&probe(scene.theirs, nonce));
         let heard = scene.asker.heard(scene.stream);
         assert_eq!(heard, Frame::Hop(Hop::Beside(Beside::Seen(nonce))));
+        // So that the first of them is answered.
         std::thread::sleep(MOMENT);
-        for _ in 0..500 {
-            scene.asker.send_raw(&probe(scene.theirs, nonce));
-        }
+        let begun = Instant::now();
+        // A gateway that has no CPU for a while may lose what comes meanwhile.
+        eventually("most are not answered", || {
+            for _ in 0..100 {
+                scene.asker.send_raw(&probe(scene.theirs, nonce));
+            }
+            scene.routed.gateway("a").snapshot().hop_dropped["unanswered_probe"] >= 400
+        });
         // However long the first one takes.
         scene.asker.heard(scene.stream);
         let answers = 1 + scene.asker.heard_within_a_moment(scene.stream);
-        assert!((1..50).contains(&answers), "{answers}");
-        eventually("the others are counted", || {
-            scene.routed.gateway("a").snapshot().hop_dropped["unanswered_probe"] >= 400
-        });
+        // One in 50 ms, and one at the beginning.
+        let most = 1 + begun.elapsed().as_millis() / 50;
+        assert!(answers as u128 <= most, "{answers} of at most {most}");
         assert!(scene.workload.recv_from(&mut [0; 100]).is_err());
     });
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::mesh::{Authority, Mesh, accept, application, eventually, start, table};
+use crate::mesh::{Authority, Mesh, accept, application, dial, eventually, start, table};
 use crate::net::{DB, VIP, WEB, in_namespace, ip};
 
 #[test]
@@ -107,7 +107,7 @@ fn a_peer_that_does_not_answer_resets_the_client_and_is_never_reached_in_plainte
         let listener = application();
         listener.set_nonblocking(true).unwrap();
         let begun = Instant::now();
-        let mut client = std::net::TcpStream::connect(format!("[{VIP}]:5000")).unwrap();
+        let mut client = dial();
         assert!(client.read(&mut [0]).is_err());
         assert!(begun.elapsed() < Duration::from_secs(5));
         assert!(listener.accept().is_err(), "plaintext reached the peer");
