@@ -1,5 +1,6 @@
 """Applications that speak UDP, in pods: the sidecar's image has a Python."""
 
+from collections.abc import Callable
 from typing import Any
 
 from cluster.access import Cluster, Failed
@@ -57,12 +58,20 @@ def echo(name: str, node: str = "", **annotations: str) -> Object:
     return speaking(name, PYTHON, "-c", ECHO, node=node, **annotations)
 
 
+def question(host: str, port: int = PORT, size: int = 16, tries: int = 15) -> tuple[str, ...]:
+    """The command that asks, and prints as whom the other side heard it."""
+    return (PYTHON, "-c", ASK, host, str(port), str(size), str(tries))
+
+
 def asked(cluster: Cluster, source: str, host: str, port: int = PORT, **how: Any) -> str:
     """As whom the other side heard `source`; empty when it did not answer."""
-    size, tries = how.get("size", 16), how.get("tries", 15)
-    words = (PYTHON, "-c", ASK, host, str(port), str(size), str(tries))
+    return answer(lambda: cluster.execute(source, *question(host, port, **how)))
+
+
+def answer(ask: Callable[[], str]) -> str:
+    """What `ask`, which runs a `question`, is told; empty when nobody answers."""
     try:
-        return cluster.execute(source, *words).strip()
+        return ask().strip()
     except Failed as error:
         if "nobody answers" not in str(error):
             raise

@@ -1,5 +1,5 @@
 """Rows of the first table of docs/traffic-matrix.md on a cluster: of ICMP, and of sidecars that are
-killed. UDP is captured in another mode: test_captured_udp_matrix.py.
+killed. UDP is captured in another mode: test_captured_udp_killed.py.
 """
 
 from collections.abc import Iterator
