@@ -12,15 +12,16 @@ from msgspec import Raw
 from msgspec.json import encode
 
 E = TypeVar("E")
+B = TypeVar("B")
 
 
-class Kept(Generic[E]):
+class Kept(Generic[E, B]):
     """The parts of one kind of entries, by name."""
 
     def __init__(self) -> None:
         self._surroundings: object = None
-        self._before: dict[str, tuple[E, object, Raw]] = {}
-        self._now: dict[str, tuple[E, object, Raw]] = {}
+        self._before: dict[str, tuple[E, B, Raw]] = {}
+        self._now: dict[str, tuple[E, B, Raw]] = {}
 
     def begin(self, surroundings: object = None) -> None:
         """Begins the next table. What the one before did not ask for is forgotten, and everything
@@ -31,12 +32,12 @@ class Kept(Generic[E]):
             self._now = {}
         self._before, self._now = self._now, {}
 
-    def part(self, name: str, entry: E, beside: object, make: Callable[[], object]) -> Raw:
+    def part(self, name: str, entry: E, beside: B, make: Callable[[E, B], object]) -> Raw:
         """The encoded part of `entry`. `make` says what it is where it is not kept, which is when
         the entry is another one or what it depends on `beside` itself is not equal.
         """
         known = self._before.get(name)
         if known is None or known[0] is not entry or known[1] != beside:
-            known = (entry, beside, Raw(encode(make())))
+            known = (entry, beside, Raw(encode(make(entry, beside))))
         self._now[name] = known
         return known[2]

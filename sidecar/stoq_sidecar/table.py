@@ -128,12 +128,17 @@ class Pod:
     copies: bool = True
 
 
+Beside = tuple[tuple[str, ...], tuple[Mirror, ...], tuple[WorkloadEntry | None, ...]]
+"""On what a service depends beside itself: the virtual addresses that are left to it, its copies,
+and whose the addresses of its endpoints are where it names who may serve."""
+
+
 class Parts:
     """The encoded parts of the last table of one pod."""
 
     def __init__(self) -> None:
-        self.workloads = Kept[WorkloadEntry]()
-        self.services = Kept[ServiceEntry]()
+        self.workloads = Kept[WorkloadEntry, Ways]()
+        self.services = Kept[ServiceEntry, Beside]()
 
 
 def table(
@@ -169,21 +174,23 @@ def table(
     parts.services.begin(here)
     parts.workloads.begin()
     mirrors = _mirrors(state.mesh.mirrors if pod.copies else (), reached)
+
+    def made(entry: ServiceEntry, beside: Beside) -> Service:
+        vips, copied, _ = beside
+        endpoints = usable(entry, here, partial(_may_serve, entry, owner))
+        return _service(entry, vips, endpoints, copied)
+
     services = []
     for key, vips in reached.items():
         entry = state.services[key]
-        copied = mirrors.get(key, ())
-        # Which endpoints may serve depends on whose their addresses are, where it names any.
         owners = tuple(owner.get(e.address) for e in entry.endpoints) if entry.spiffe_ids else ()
-        make = partial(_service, entry, vips, here, owner, copied)
-        services.append(parts.services.part(key, entry, (vips, copied, owners), make))
+        beside = (vips, mirrors.get(key, ()), owners)
+        services.append(parts.services.part(key, entry, beside, made))
     seen = Here(state.mesh, pod.addresses)
     peers = []
     for workload in (*workloads, *gone):
         via = seen.ways(workload)
-        peers.append(
-            parts.workloads.part(workload.uid, workload, via, partial(_peer, workload, via))
-        )
+        peers.append(parts.workloads.part(workload.uid, workload, via, _peer))
     document = Table(
         version=state.version,
         own=Own(pod.name, pod.namespace, own),
@@ -292,11 +299,9 @@ def _mirrors(
 def _service(
     entry: ServiceEntry,
     vips: tuple[str, ...],
-    here: Place,
-    owner: Mapping[str, WorkloadEntry],
+    endpoints: Sequence[Endpoint],
     mirrors: tuple[Mirror, ...],
 ) -> Service:
-    endpoints = usable(entry, here, partial(_may_serve, entry, owner))
     return Service(
         name=entry.name,
         namespace=entry.namespace,

@@ -58,7 +58,7 @@ def init_container(config: Config, wishes: Wishes, probed: Sequence[int] = ()) -
         "imagePullPolicy": config.pull_policy,
         "command": ["stoq-init", "--wait"],
         "env": _environment(config, wishes, probed),
-        "resources": _resources_beside(config, wishes),
+        "resources": _resources(config, wishes),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             **_SHARED,
@@ -123,7 +123,7 @@ def ready_container(config: Config, wishes: Wishes) -> Object:
         "image": config.sidecar_image,
         "imagePullPolicy": config.pull_policy,
         "command": ["stoq-ready"],
-        "resources": _resources_beside(config, wishes),
+        "resources": _resources(config, wishes),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             **_SHARED,
@@ -217,15 +217,11 @@ def _captures_udp(config: Config, wishes: Wishes) -> bool:
     return possible and wishes.capture_udp != "off"
 
 
-def _resources_beside(config: Config, wishes: Wishes) -> Object:
-    """Of the sidecar's amounts, so that a pod of class Guaranteed stays one, for what runs beside
-    the sidecar and before the application: a pod whose application asks for less than the sidecar
-    is counted as if it asked for as much.
-    """
-    return _resources(config, wishes)
-
-
 def _resources(config: Config, wishes: Wishes) -> Object:
+    """Of the sidecar, and as much of the container behind it, so that a pod of class Guaranteed
+    stays one. That runs beside the sidecar and before the application: a pod whose application
+    asks for less than the sidecar is counted as if it asked for as much.
+    """
     requests = {
         "cpu": wishes.cpu_request or config.cpu_request,
         "memory": wishes.memory_request or config.memory_request,
